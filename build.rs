@@ -1,0 +1,20 @@
+//! Compiles the protocol with protox, so that no `protoc` has to be installed.
+
+fn main() {
+    println!("cargo:rerun-if-changed=proto/vertigo/v1");
+    #[cfg(feature = "rpc")]
+    compile_protocol();
+}
+
+#[cfg(feature = "rpc")]
+fn compile_protocol() {
+    let files = [
+        "proto/vertigo/v1/jobs.proto",
+        "proto/vertigo/v1/fleet.proto",
+        "proto/vertigo/v1/artifacts.proto",
+    ];
+    let descriptors = protox::compile(files, ["proto"]).unwrap_or_else(|error| panic!("{error:?}"));
+    tonic_prost_build::configure()
+        .compile_fds(descriptors)
+        .expect("OUT_DIR is writable, and protox has checked the files");
+}

@@ -1,0 +1,200 @@
+//! Names of things: UUIDv7 ids, the epoch that fences a lease, and SHA-256 digests.
+//!
+//! Each is a type of its own, so that a job's id cannot be passed where an attempt's is meant.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// What was wrong with an id or a digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {what}")]
+pub struct ParseIdError {
+    what: &'static str,
+    text: String,
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id: UUIDv7, so that ids sort by the time of their making.
+            #[allow(clippy::new_without_default)] // a default id would not be the same twice
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0.hyphenated().to_string())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text)
+                    .map(Self)
+                    .map_err(|_| ParseIdError { what: $what, text: text.to_owned() })
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A job: what a person queued.
+    JobId,
+    "a job id (a UUID)"
+);
+uuid_id!(
+    /// An attempt: one try at a job on one worker.
+    AttemptId,
+    "an attempt id (a UUID)"
+);
+uuid_id!(
+    /// A worker's installation. It outlives the worker's sessions: a worker that restarts keeps it.
+    WorkerId,
+    "a worker id (a UUID)"
+);
+
+/// The fencing token of a lease. Each lease of a job has a higher epoch than the one before; what comes under an old one
+/// is refused.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of the next lease.
+    pub fn next(self) -> Epoch {
+        Epoch(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A moment, in milliseconds since the Unix epoch. Pure code gets it as an argument and never reads a clock.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// The system clock's now.
+    pub fn now() -> Millis {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Millis(since.map_or(0, |d| d.as_millis() as u64))
+    }
+
+    /// `ms` milliseconds later.
+    pub fn plus(self, ms: u64) -> Millis {
+        Millis(self.0.saturating_add(ms))
+    }
+}
+
+/// The SHA-256 of some bytes. Written `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// The digest that a hasher has come to.
+    pub fn from_hasher(hasher: Sha256) -> Digest {
+        Digest(hasher.finalize().into())
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The first 12 hexadecimal digits: enough for a person's eye, never for a lookup that must be exact.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.short())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.strip_prefix("sha256:").unwrap_or(text), &mut bytes)
+            .map(|()| Digest(bytes))
+            .map_err(|_| ParseIdError {
+                what: "a digest (sha256: and 64 hexadecimal digits)",
+                text: text.to_owned(),
+            })
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_read_back() {
+        let (a, b) = (JobId::new(), JobId::new());
+        assert!(a <= b);
+        assert_eq!(a.to_string().parse::<JobId>().unwrap(), a);
+        assert!("4b".parse::<JobId>().unwrap_err().to_string().contains("`4b`"));
+    }
+
+    #[test]
+    fn digests_read_back_with_and_without_prefix() {
+        let digest = Digest::of(b"vertigo");
+        assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        assert_eq!(digest.hex().parse::<Digest>().unwrap(), digest);
+        assert!("sha256:12".parse::<Digest>().is_err());
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
+    }
+}

@@ -1,0 +1,35 @@
+//! The contract that all parts of Vertigo share.
+//!
+//! Plain types, without I/O: what a person writes ([`recipe`]), what a model is ([`shape`]), what a run will
+//! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]),
+//! and how all of them are named ([`id`], [`bytes`]). Parsing happens here, once, at the edge: whoever holds one
+//! of these values holds a valid one.
+//!
+//! Behind features, for processes and not for the engine: `rpc` is the generated protocol, `client` moves
+//! artifacts over HTTP, `telemetry` sets up logs and traces.
+//!
+//! Promise: everything here but [`telemetry`] and [`transfer`] is a pure function of its arguments.
+
+pub mod bytes;
+pub mod dataset;
+pub mod estimate;
+pub mod id;
+pub mod manifest;
+pub mod recipe;
+pub mod shape;
+
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
+#[cfg(feature = "client")]
+pub mod transfer;
+
+/// Messages, clients and servers of the package `vertigo.v1`, generated from `proto/vertigo/v1/*.proto`.
+#[cfg(feature = "rpc")]
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("vertigo.v1");
+}
+
+/// The engine's version as it is written into artifacts and learned memory factors: results of different
+/// versions are not compared as if they were one.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

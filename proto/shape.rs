@@ -1,0 +1,538 @@
+//! What a base model is: sizes, layers and quantisation, read from its `config.json`.
+//!
+//! Nothing about an architecture is hard-coded where a `config.json` is at hand. For a base that is not imported yet, a
+//! table knows the Qwen3.5 family by name ([`Shape::named`]), so that plans can be made before gigabytes are moved.
+
+use crate::bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The sizes of a Qwen3.5 text model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Width of the residual stream.
+    pub hidden: u64,
+    /// Width of the gated MLP; with experts, unused.
+    pub ffn: u64,
+    /// Number of layers.
+    pub layers: u64,
+    /// Rows of the embedding.
+    pub vocab: u64,
+    /// Whether the head is the embedding.
+    pub tied: bool,
+    /// Full attention's sizes.
+    pub attention: AttentionShape,
+    /// Gated delta attention's sizes.
+    pub linear: LinearShape,
+    /// Every n-th layer is full attention, the others gated delta.
+    pub full_attention_interval: u64,
+    /// The epsilon of every RMS norm.
+    pub rms_eps: f64,
+    /// Rotary base.
+    pub rope_theta: f64,
+    /// The part of a head's dimensions that is rotated.
+    pub partial_rotary: f64,
+    /// Mixture of experts in place of the MLP.
+    pub experts: Option<ExpertsShape>,
+    /// The dtype of weights that are not quantised, and of activations.
+    pub dtype: Dtype,
+    /// How linears are packed; `None` where they are not.
+    pub quantization: Option<Quantization>,
+}
+
+/// Full attention: `heads` queries on `kv_heads` keys and values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: u64,
+    /// Key and value heads.
+    pub kv_heads: u64,
+    /// Dimensions of a head.
+    pub head_dim: u64,
+}
+
+/// Gated delta attention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinearShape {
+    /// Key (and query) heads.
+    pub key_heads: u64,
+    /// Value heads; a multiple of the key heads.
+    pub value_heads: u64,
+    /// Dimensions of a key.
+    pub key_dim: u64,
+    /// Dimensions of a value.
+    pub value_dim: u64,
+    /// Taps of the causal convolution.
+    pub conv_kernel: u64,
+}
+
+impl LinearShape {
+    /// Channels of the convolution: queries, keys and values side by side.
+    pub fn conv_channels(&self) -> u64 {
+        2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+    }
+}
+
+/// A mixture of experts. Planned for; the engine does not train it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpertsShape {
+    /// Experts of a layer.
+    pub count: u64,
+    /// Experts that a token goes through.
+    pub active: u64,
+    /// Width of an expert.
+    pub ffn: u64,
+    /// Width of the expert that every token goes through.
+    pub shared_ffn: u64,
+}
+
+/// The dtype of weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE half precision.
+    F16,
+}
+
+impl Dtype {
+    /// Bytes of a value.
+    pub fn size(self) -> u64 {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::Bf16 | Dtype::F16 => 2,
+        }
+    }
+}
+
+/// MLX's affine quantisation: groups of weights share a scale and a bias.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantization {
+    /// How most modules are packed.
+    pub default: Packing,
+    /// Modules (by path) packed otherwise, or not at all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, Option<Packing>>,
+}
+
+impl Quantization {
+    /// How the module at `path` is packed; `None` where it is not.
+    pub fn of(&self, path: &str) -> Option<Packing> {
+        self.overrides.get(path).copied().unwrap_or(Some(self.default))
+    }
+}
+
+/// Bits of a packed weight, and how many weights share a scale and a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packing {
+    /// Weights in a group.
+    pub group_size: u64,
+    /// Bits of a weight.
+    pub bits: u64,
+}
+
+/// The mixer of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixer {
+    /// Softmax attention, `self_attn`.
+    Full,
+    /// Gated delta, `linear_attn`.
+    Linear,
+}
+
+/// A linear of a layer: its path within the layer, and its sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearLayer {
+    /// Path within the layer, such as `self_attn.q_proj`.
+    pub path: &'static str,
+    /// Values that go in.
+    pub inputs: u64,
+    /// Values that come out.
+    pub outputs: u64,
+}
+
+/// What is wrong with a `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// Another architecture.
+    #[error("model_type is `{0}`; Vertigo trains Qwen3.5 (qwen3_5, qwen3_5_text; qwen3_5_moe is planned for only)")]
+    Architecture(String),
+    /// A key is missing, of another type, or impossible.
+    #[error("`{key}` {problem}")]
+    Key {
+        /// The key, as it stands in the file.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn key_error(key: &str, problem: impl Into<String>) -> ShapeError {
+    ShapeError::Key { key: key.to_owned(), problem: problem.into() }
+}
+
+/// A shape of the built-in table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedShape {
+    /// The sizes.
+    pub shape: Shape,
+    /// Whether the sizes were read from the model's own config. Where not, say so wherever they are used.
+    pub confirmed: bool,
+}
+
+impl Shape {
+    /// Reads a Hugging Face or MLX `config.json` (its `text_config` where there is one).
+    ///
+    /// # Errors
+    /// Names the key that is missing or impossible, or the architecture that is not Qwen3.5.
+    pub fn from_config(config: &Value) -> Result<Shape, ShapeError> {
+        let text = config.get("text_config").unwrap_or(config);
+        let model_type = text.get("model_type").or_else(|| config.get("model_type")).and_then(Value::as_str);
+        match model_type {
+            Some("qwen3_5" | "qwen3_5_text" | "qwen3_5_moe" | "qwen3_5_moe_text") => {}
+            other => return Err(ShapeError::Architecture(other.unwrap_or("missing").to_owned())),
+        }
+        let read = Config(text);
+        let rope = text.get("rope_parameters").or_else(|| text.get("rope_scaling"));
+        let rope = |key: &str| rope.and_then(|r| r.get(key)).or_else(|| text.get(key)).and_then(Value::as_f64);
+        let hidden = read.size("hidden_size")?;
+        let heads = read.size("num_attention_heads")?;
+        let shape = Shape {
+            hidden,
+            ffn: read.size_or("intermediate_size", 0)?,
+            layers: read.size("num_hidden_layers")?,
+            vocab: read.size("vocab_size")?,
+            tied: text
+                .get("tie_word_embeddings")
+                .or_else(|| config.get("tie_word_embeddings"))
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            attention: AttentionShape {
+                heads,
+                kv_heads: read.size("num_key_value_heads")?,
+                head_dim: read.size_or("head_dim", hidden / heads)?,
+            },
+            linear: LinearShape {
+                key_heads: read.size("linear_num_key_heads")?,
+                value_heads: read.size("linear_num_value_heads")?,
+                key_dim: read.size("linear_key_head_dim")?,
+                value_dim: read.size("linear_value_head_dim")?,
+                conv_kernel: read.size_or("linear_conv_kernel_dim", 4)?,
+            },
+            full_attention_interval: read.size_or("full_attention_interval", 4)?,
+            rms_eps: text.get("rms_norm_eps").and_then(Value::as_f64).unwrap_or(1e-6),
+            rope_theta: rope("rope_theta").unwrap_or(1e7),
+            partial_rotary: rope("partial_rotary_factor").unwrap_or(0.25),
+            experts: experts(&read)?,
+            dtype: dtype(text).or_else(|| dtype(config)).unwrap_or(Dtype::Bf16),
+            quantization: quantization(config)?,
+        };
+        shape.check()?;
+        Ok(shape)
+    }
+
+    fn check(&self) -> Result<(), ShapeError> {
+        if self.ffn == 0 && self.experts.is_none() {
+            return Err(key_error("intermediate_size", "is missing"));
+        }
+        if !self.attention.heads.is_multiple_of(self.attention.kv_heads) {
+            return Err(key_error("num_attention_heads", "is no multiple of num_key_value_heads"));
+        }
+        if !self.linear.value_heads.is_multiple_of(self.linear.key_heads) {
+            return Err(key_error("linear_num_value_heads", "is no multiple of linear_num_key_heads"));
+        }
+        Ok(())
+    }
+
+    /// The mixer of layer `index`, counted from 0.
+    pub fn mixer(&self, index: u64) -> Mixer {
+        if (index + 1).is_multiple_of(self.full_attention_interval) { Mixer::Full } else { Mixer::Linear }
+    }
+
+    /// The linears of a layer, in the order of the forward pass. A mixture's experts are not among them: adapters on them
+    /// are not offered.
+    pub fn linears(&self, mixer: Mixer) -> Vec<LinearLayer> {
+        let linear = |path, inputs, outputs| LinearLayer { path, inputs, outputs };
+        let (h, a, l) = (self.hidden, &self.attention, &self.linear);
+        let mut all = match mixer {
+            Mixer::Full => vec![
+                linear("self_attn.q_proj", h, 2 * a.heads * a.head_dim),
+                linear("self_attn.k_proj", h, a.kv_heads * a.head_dim),
+                linear("self_attn.v_proj", h, a.kv_heads * a.head_dim),
+                linear("self_attn.o_proj", a.heads * a.head_dim, h),
+            ],
+            Mixer::Linear => vec![
+                linear("linear_attn.in_proj_qkv", h, l.conv_channels()),
+                linear("linear_attn.in_proj_z", h, l.value_heads * l.value_dim),
+                linear("linear_attn.in_proj_b", h, l.value_heads),
+                linear("linear_attn.in_proj_a", h, l.value_heads),
+                linear("linear_attn.out_proj", l.value_heads * l.value_dim, h),
+            ],
+        };
+        match &self.experts {
+            None => all.extend([
+                linear("mlp.gate_proj", h, self.ffn),
+                linear("mlp.up_proj", h, self.ffn),
+                linear("mlp.down_proj", self.ffn, h),
+            ]),
+            Some(experts) => all.extend([
+                linear("mlp.shared_expert.gate_proj", h, experts.shared_ffn),
+                linear("mlp.shared_expert.up_proj", h, experts.shared_ffn),
+                linear("mlp.shared_expert.down_proj", experts.shared_ffn, h),
+            ]),
+        }
+        all
+    }
+
+    /// Every path that [`linears`](Self::linears) gives for any layer.
+    pub fn linear_paths(&self) -> Vec<&'static str> {
+        let mut paths: Vec<_> =
+            [Mixer::Full, Mixer::Linear].into_iter().flat_map(|m| self.linears(m)).map(|l| l.path).collect();
+        paths.dedup();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
+    /// Values in the weight matrices of a layer (linears and experts) and in its other weights (norms, convolution,
+    /// gates' constants), which are never packed.
+    pub fn layer_values(&self, mixer: Mixer) -> LayerValues {
+        let linears: u64 = self.linears(mixer).iter().map(|l| l.inputs * l.outputs).sum();
+        let experts = self.experts.as_ref().map_or(0, |e| 3 * self.hidden * e.ffn * e.count + self.hidden * (e.count + 1));
+        let norms = 2 * self.hidden;
+        let other = match mixer {
+            Mixer::Full => 2 * self.attention.head_dim,
+            Mixer::Linear => {
+                let l = &self.linear;
+                l.conv_channels() * l.conv_kernel + 2 * l.value_heads + l.value_dim
+            }
+        };
+        LayerValues { matrices: linears + experts, other: norms + other }
+    }
+
+    /// Values in the embedding, and in the head where it is another matrix.
+    pub fn embedding_values(&self) -> u64 {
+        self.vocab * self.hidden * if self.tied { 1 } else { 2 }
+    }
+
+    /// Values in the whole text model.
+    pub fn parameters(&self) -> u64 {
+        let layers: u64 = (0..self.layers).map(|i| self.layer_values(self.mixer(i)).total()).sum();
+        layers + self.embedding_values() + self.hidden
+    }
+
+    /// Memory of the weights as they are stored: packed where they are quantised.
+    pub fn weight_bytes(&self) -> Bytes {
+        let matrices: u64 = (0..self.layers).map(|i| self.layer_values(self.mixer(i)).matrices).sum();
+        let packable = matrices + self.embedding_values();
+        let rest = self.parameters() - packable;
+        Bytes(self.matrix_bytes(packable).0 + rest * self.dtype.size())
+    }
+
+    /// Memory of `values` values of weight matrices: packed, with a scale and a bias a group, where they are quantised.
+    pub fn matrix_bytes(&self, values: u64) -> Bytes {
+        match &self.quantization {
+            None => Bytes(values * self.dtype.size()),
+            Some(q) => {
+                let Packing { group_size, bits } = q.default;
+                Bytes(values * bits / 8 + 2 * values.div_ceil(group_size) * self.dtype.size())
+            }
+        }
+    }
+
+    /// A model of the Qwen3.5 family by the name its users give it (`mlx-community/Qwen3.5-4B-4bit`, `Qwen/Qwen3.5-9B`,
+    /// `qwen3.5-4b-4bit`), for plans before it is imported. `None` for a name the table does not know.
+    pub fn named(name: &str) -> Option<NamedShape> {
+        let name = name.rsplit('/').next()?.to_ascii_lowercase();
+        let rest = name.strip_prefix("qwen3.5-")?;
+        let (size, suffix) = rest.split_once('-').unwrap_or((rest, ""));
+        let (mut shape, confirmed, suffix) = match (size, suffix) {
+            ("2b", _) => (dense([2048, 6144, 24], [8, 2], [16, 16], true), false, suffix),
+            ("4b", _) => (dense([2560, 9216, 32], [16, 4], [16, 32], true), true, suffix),
+            ("9b", _) => (dense([4096, 12288, 32], [16, 4], [16, 32], false), true, suffix),
+            ("27b", _) => (dense([5120, 17408, 64], [24, 4], [16, 48], false), true, suffix),
+            ("35b", _) if suffix.starts_with("a3b") => {
+                let mut shape = dense([2048, 0, 40], [16, 2], [16, 32], false);
+                shape.experts = Some(ExpertsShape { count: 256, active: 8, ffn: 512, shared_ffn: 512 });
+                (shape, true, suffix["a3b".len()..].trim_start_matches('-'))
+            }
+            _ => return None,
+        };
+        let bits = match suffix {
+            "" | "bf16" | "mlx-bf16" => None,
+            "4bit" | "mlx-4bit" => Some(4),
+            "5bit" | "mlx-5bit" => Some(5),
+            "6bit" | "mlx-6bit" => Some(6),
+            "8bit" | "mlx-8bit" => Some(8),
+            _ => return None,
+        };
+        shape.quantization = bits.map(|bits| Quantization {
+            default: Packing { group_size: 64, bits },
+            overrides: BTreeMap::new(),
+        });
+        Some(NamedShape { shape, confirmed })
+    }
+}
+
+/// Values in a layer's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerValues {
+    /// In weight matrices, which quantisation packs.
+    pub matrices: u64,
+    /// In all other weights.
+    pub other: u64,
+}
+
+impl LayerValues {
+    /// In all weights.
+    pub fn total(self) -> u64 {
+        self.matrices + self.other
+    }
+}
+
+/// A member of the family: `[hidden, ffn, layers]`, attention `[heads, kv heads] × 256`, gated delta
+/// `[key heads, value heads] × 128`.
+fn dense([hidden, ffn, layers]: [u64; 3], [heads, kv_heads]: [u64; 2], [keys, values]: [u64; 2], tied: bool) -> Shape {
+    Shape {
+        hidden,
+        ffn,
+        layers,
+        vocab: 248_320,
+        tied,
+        attention: AttentionShape { heads, kv_heads, head_dim: 256 },
+        linear: LinearShape { key_heads: keys, value_heads: values, key_dim: 128, value_dim: 128, conv_kernel: 4 },
+        full_attention_interval: 4,
+        rms_eps: 1e-6,
+        rope_theta: 1e7,
+        partial_rotary: 0.25,
+        experts: None,
+        dtype: Dtype::Bf16,
+        quantization: None,
+    }
+}
+
+struct Config<'a>(&'a Value);
+
+impl Config<'_> {
+    fn size(&self, key: &str) -> Result<u64, ShapeError> {
+        match self.0.get(key) {
+            None => Err(key_error(key, "is missing")),
+            Some(value) => match value.as_u64() {
+                Some(n) if n > 0 => Ok(n),
+                _ => Err(key_error(key, format!("is {value}; it must be a whole number above 0"))),
+            },
+        }
+    }
+
+    fn size_or(&self, key: &str, default: u64) -> Result<u64, ShapeError> {
+        if self.0.get(key).is_none_or(Value::is_null) { Ok(default) } else { self.size(key) }
+    }
+}
+
+fn experts(read: &Config<'_>) -> Result<Option<ExpertsShape>, ShapeError> {
+    if read.0.get("num_experts").is_none_or(Value::is_null) {
+        return Ok(None);
+    }
+    Ok(Some(ExpertsShape {
+        count: read.size("num_experts")?,
+        active: read.size("num_experts_per_tok")?,
+        ffn: read.size("moe_intermediate_size")?,
+        shared_ffn: read.size("shared_expert_intermediate_size")?,
+    }))
+}
+
+fn dtype(config: &Value) -> Option<Dtype> {
+    match config.get("dtype").or_else(|| config.get("torch_dtype"))?.as_str()? {
+        "float32" => Some(Dtype::F32),
+        "bfloat16" => Some(Dtype::Bf16),
+        "float16" => Some(Dtype::F16),
+        _ => None,
+    }
+}
+
+fn quantization(config: &Value) -> Result<Option<Quantization>, ShapeError> {
+    let Some(map) = config.get("quantization").and_then(Value::as_object) else {
+        return Ok(None);
+    };
+    let packing = |key: &str, value: &Value| {
+        let read = Config(value);
+        match value.get("mode").and_then(Value::as_str).unwrap_or("affine") {
+            "affine" => Ok(Packing { group_size: read.size("group_size")?, bits: read.size("bits")? }),
+            mode => Err(key_error(key, format!("has mode `{mode}`; only affine is read"))),
+        }
+    };
+    let default = packing("quantization", &config["quantization"])?;
+    let mut overrides = BTreeMap::new();
+    for (path, value) in map.iter().filter(|(_, value)| value.is_object() || value.is_boolean()) {
+        let packing = match value {
+            Value::Bool(true) => Some(default),
+            Value::Bool(false) => None,
+            table => Some(packing(path, table)?),
+        };
+        overrides.insert(path.clone(), packing);
+    }
+    Ok(Some(Quantization { default, overrides }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn config() -> Value {
+        json!({"model_type": "qwen3_5", "text_config": {
+            "model_type": "qwen3_5_text", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 8,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "rms_norm_eps": 1e-6, "vocab_size": 768,
+            "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
+            "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4, "tie_word_embeddings": true,
+            "full_attention_interval": 4, "dtype": "float32",
+            "rope_parameters": {"rope_theta": 10000000, "partial_rotary_factor": 0.25}},
+            "quantization": {"group_size": 64, "bits": 4, "mode": "affine",
+                "language_model.model.layers.0.mlp.gate_proj": {"group_size": 32, "bits": 8},
+                "language_model.model.embed_tokens": false}})
+    }
+
+    #[test]
+    fn reads_a_config_with_its_text_config_and_overrides() {
+        let shape = Shape::from_config(&config()).unwrap();
+        assert_eq!((shape.hidden, shape.layers, shape.tied), (64, 8, true));
+        assert_eq!(shape.dtype, Dtype::F32);
+        assert_eq!((shape.mixer(3), shape.mixer(4)), (Mixer::Full, Mixer::Linear));
+        let q = shape.quantization.unwrap();
+        assert_eq!(q.of("language_model.model.layers.0.mlp.gate_proj"), Some(Packing { group_size: 32, bits: 8 }));
+        assert_eq!(q.of("language_model.model.embed_tokens"), None);
+        assert_eq!(q.of("anything.else"), Some(Packing { group_size: 64, bits: 4 }));
+    }
+
+    #[test]
+    fn names_the_key_that_is_wrong() {
+        let mut missing = config();
+        missing["text_config"].as_object_mut().unwrap().remove("hidden_size");
+        assert_eq!(Shape::from_config(&missing).unwrap_err().to_string(), "`hidden_size` is missing");
+        let mut other = config();
+        other["text_config"]["model_type"] = json!("llama");
+        assert!(Shape::from_config(&other).unwrap_err().to_string().contains("`llama`"));
+        let mut heads = config();
+        heads["text_config"]["num_attention_heads"] = json!(3);
+        assert!(Shape::from_config(&heads).unwrap_err().to_string().contains("num_attention_heads"));
+    }
+
+    #[test]
+    fn the_table_knows_the_names_that_configs_use() {
+        let four = Shape::named("mlx-community/Qwen3.5-4B-4bit").unwrap();
+        assert!(four.confirmed);
+        // The published 4B has 4.2e9 text parameters; packed to 4 bits with scales and biases, 2.4 GB.
+        assert!((4.1e9..4.4e9).contains(&(four.shape.parameters() as f64)), "{}", four.shape.parameters());
+        assert!((2.2e9..2.6e9).contains(&(four.shape.weight_bytes().0 as f64)), "{}", four.shape.weight_bytes());
+        let moe = Shape::named("Qwen/Qwen3.5-35B-A3B").unwrap().shape;
+        assert!((33e9..37e9).contains(&(moe.parameters() as f64)), "{}", moe.parameters());
+        assert_eq!(Shape::named("mlx-community/Qwen3.5-4B-MLX-8bit").unwrap().shape.quantization.unwrap().default.bits, 8);
+        assert!(!Shape::named("mlx-community/Qwen3.5-2B-4bit").unwrap().confirmed);
+        assert!(Shape::named("Qwen/Qwen3.5-35B-A3B-4bit").is_some());
+        assert!(Shape::named("meta/Llama-3-8B").is_none());
+    }
+}
