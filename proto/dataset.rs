@@ -1,0 +1,238 @@
+//! A training example in mlx-lm's three shapes, and folders of them.
+//!
+//! A dataset is a folder of `.jsonl` files, one JSON object a line. `valid.jsonl` and `test.jsonl` are held out, as in
+//! mlx-lm; every other file is trained on. Without a `valid.jsonl`, one example in [`HOLD_OUT`] is held out by the digest of its
+//! line, so that adding data moves no example from one side to the other.
+//!
+//! Reading a folder is the one place here that touches files.
+
+use crate::id::Digest;
+use serde_json::{Map, Value};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Without a `valid.jsonl`, one example in this many validates.
+pub const HOLD_OUT: u8 = 20;
+
+/// A training example.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Example {
+    /// Messages for the chat template. Only the last assistant message is the answer where prompts are masked.
+    Chat {
+        /// Objects with a `role` and what that role carries.
+        messages: Vec<Value>,
+        /// Tools for the template.
+        tools: Option<Value>,
+    },
+    /// A prompt and its completion: a chat of one user and one assistant message.
+    Completion {
+        /// The user's message.
+        prompt: String,
+        /// The assistant's.
+        completion: String,
+    },
+    /// Text as it is; nothing is masked.
+    Text(String),
+}
+
+/// What is wrong with a dataset, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A line that is no example.
+    #[error("{}:{line}: {problem}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file or folder that cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Nothing to train on.
+    #[error("{} holds no .jsonl file with examples to train on", .0.display())]
+    Empty(PathBuf),
+}
+
+impl Example {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// Says what is wrong with the line.
+    pub fn parse(line: &str) -> Result<Example, String> {
+        let value: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
+        let Value::Object(mut map) = value else {
+            return Err("not a JSON object".to_owned());
+        };
+        if let Some(messages) = map.remove("messages") {
+            return chat(messages, map.remove("tools"));
+        }
+        match (map.remove("prompt"), map.remove("completion"), map.remove("text")) {
+            (Some(Value::String(prompt)), Some(Value::String(completion)), _) => {
+                Ok(Example::Completion { prompt, completion })
+            }
+            (Some(_), Some(_), _) => Err("`prompt` and `completion` must be strings".to_owned()),
+            (_, _, Some(Value::String(text))) => Ok(Example::Text(text)),
+            (_, _, Some(_)) => Err("`text` must be a string".to_owned()),
+            _ => Err("no `messages`, no `prompt` with `completion`, and no `text`".to_owned()),
+        }
+    }
+}
+
+fn chat(messages: Value, tools: Option<Value>) -> Result<Example, String> {
+    let Value::Array(messages) = messages else {
+        return Err("`messages` must be a list".to_owned());
+    };
+    if messages.is_empty() {
+        return Err("`messages` is empty".to_owned());
+    }
+    for (n, message) in messages.iter().enumerate() {
+        let fields = message.as_object().ok_or_else(|| format!("message {} is not an object", n + 1))?;
+        check_message(fields).map_err(|problem| format!("message {}: {problem}", n + 1))?;
+    }
+    match tools {
+        None | Some(Value::Null) => Ok(Example::Chat { messages, tools: None }),
+        Some(tools @ Value::Array(_)) => Ok(Example::Chat { messages, tools: Some(tools) }),
+        Some(_) => Err("`tools` must be a list".to_owned()),
+    }
+}
+
+fn check_message(fields: &Map<String, Value>) -> Result<(), String> {
+    if !fields.get("role").is_some_and(Value::is_string) {
+        return Err("has no `role`".to_owned());
+    }
+    let calls = fields.get("tool_calls").is_some_and(|calls| !calls.is_null());
+    match fields.get("content") {
+        Some(Value::String(_) | Value::Array(_)) => Ok(()),
+        None | Some(Value::Null) if calls => Ok(()),
+        None | Some(Value::Null) => Err("has neither `content` nor `tool_calls`".to_owned()),
+        Some(_) => Err("`content` must be a string".to_owned()),
+    }
+}
+
+/// The examples of a folder.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dataset {
+    /// To train on.
+    pub train: Vec<Example>,
+    /// Held out for validation.
+    pub valid: Vec<Example>,
+}
+
+impl Dataset {
+    /// Reads a folder: its `.jsonl` files by name, blank lines passed over.
+    ///
+    /// # Errors
+    /// [`DatasetError::Line`] with file and line for the first line that is no example; [`DatasetError::Empty`] where
+    /// nothing is left to train on.
+    pub fn read(folder: &Path) -> Result<Dataset, DatasetError> {
+        let files = jsonl_files(folder)?;
+        let named = |file: &Path, name: &str| file.file_name().is_some_and(|n| n == name);
+        let has_valid = files.iter().any(|file| named(file, "valid.jsonl"));
+        let mut dataset = Dataset::default();
+        for file in files.iter().filter(|file| !named(file, "test.jsonl")) {
+            for (line, example) in read_file(file)? {
+                let held_out = if has_valid { named(file, "valid.jsonl") } else { is_held_out(&line) };
+                if held_out { dataset.valid.push(example) } else { dataset.train.push(example) }
+            }
+        }
+        if dataset.train.is_empty() {
+            return Err(DatasetError::Empty(folder.to_owned()));
+        }
+        Ok(dataset)
+    }
+}
+
+/// The `.jsonl` files directly in `folder`, by name.
+///
+/// # Errors
+/// [`DatasetError::Read`] where the folder cannot be read, [`DatasetError::Empty`] where there are none.
+pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let read = |error| DatasetError::Read { path: folder.to_owned(), error };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_some_and(|ending| ending == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(DatasetError::Empty(folder.to_owned())) } else { Ok(files) }
+}
+
+fn read_file(file: &Path) -> Result<Vec<(String, Example)>, DatasetError> {
+    let text = fs::read_to_string(file).map_err(|error| DatasetError::Read { path: file.to_owned(), error })?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(n, line)| match Example::parse(line) {
+            Ok(example) => Ok((line.to_owned(), example)),
+            Err(problem) => Err(DatasetError::Line { file: file.to_owned(), line: n + 1, problem }),
+        })
+        .collect()
+}
+
+fn is_held_out(line: &str) -> bool {
+    let hex = Digest::of(line.as_bytes()).hex();
+    let first = u8::from_str_radix(&hex[..2], 16).expect("a digest's hex is hexadecimal");
+    first % HOLD_OUT == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_three_shapes() {
+        let chat = r#"{"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{}]}],"tools":[]}"#;
+        assert!(matches!(Example::parse(chat), Ok(Example::Chat { messages, tools: Some(_) }) if messages.len() == 2));
+        let completion = r#"{"prompt":"a","completion":"b"}"#;
+        assert!(matches!(Example::parse(completion), Ok(Example::Completion { .. })));
+        assert_eq!(Example::parse(r#"{"text":"t"}"#), Ok(Example::Text("t".to_owned())));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_line() {
+        for (line, problem) in [
+            ("{", "not JSON"),
+            ("[]", "not a JSON object"),
+            ("{}", "no `messages`"),
+            (r#"{"messages":[]}"#, "empty"),
+            (r#"{"messages":[{"content":"x"}]}"#, "message 1: has no `role`"),
+            (r#"{"messages":[{"role":"user"}]}"#, "neither `content`"),
+            (r#"{"prompt":1,"completion":"x"}"#, "must be strings"),
+        ] {
+            let error = Example::parse(line).unwrap_err();
+            assert!(error.contains(problem), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_file_and_line_of_a_broken_example() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.jsonl"), "{\"text\":\"one\"}\n\n{\"text\":\n").unwrap();
+        let error = Dataset::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("a.jsonl:3: not JSON"), "{error}");
+    }
+
+    #[test]
+    fn holds_out_by_content_and_respects_valid_jsonl() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines: Vec<_> = (0..400).map(|n| format!("{{\"text\":\"example {n}\"}}")).collect();
+        fs::write(dir.path().join("a.jsonl"), lines.join("\n")).unwrap();
+        let whole = Dataset::read(dir.path()).unwrap();
+        assert!((8..40).contains(&whole.valid.len()), "{}", whole.valid.len());
+        fs::write(dir.path().join("a.jsonl"), lines[..200].join("\n")).unwrap();
+        let half = Dataset::read(dir.path()).unwrap();
+        assert!(half.valid.iter().all(|example| whole.valid.contains(example)));
+        fs::write(dir.path().join("valid.jsonl"), "{\"text\":\"v\"}").unwrap();
+        let split = Dataset::read(dir.path()).unwrap();
+        assert_eq!((split.train.len(), split.valid.len()), (200, 1));
+    }
+}

@@ -1,0 +1,239 @@
+//! What an artifact is made of: a list of files by digest, and facts about them.
+//!
+//! An artifact's name is the SHA-256 of its manifest's canonical JSON: the same files and facts are the same artifact,
+//! whoever made it, and nobody can change one without changing its name.
+
+use crate::bytes::Bytes;
+use crate::id::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// What an artifact is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A model's weights, config and tokenizer. Facts: `config` (its config.json).
+    Base,
+    /// JSONL files. Facts: `examples`.
+    Dataset,
+    /// What a run needs to go on bit for bit. Facts: `iter`.
+    Checkpoint,
+    /// Trained weights in mlx-lm's files. Facts: `recipe`, `validation_before`, `validation_after`.
+    Adapter,
+}
+
+impl Kind {
+    /// The kind's name, as it stands in manifests and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Base => "base",
+            Kind::Dataset => "dataset",
+            Kind::Checkpoint => "checkpoint",
+            Kind::Adapter => "adapter",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ManifestError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Kind::Base, Kind::Dataset, Kind::Checkpoint, Kind::Adapter]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| ManifestError::Kind(text.to_owned()))
+    }
+}
+
+/// A file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Where it lies in the artifact's folder: relative, `/` between parts.
+    pub path: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: Bytes,
+}
+
+/// An artifact's files and facts. Built by [`Manifest::new`] or [`Manifest::parse`], so its paths are safe to write to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifest {
+    kind: Kind,
+    files: Vec<FileEntry>,
+    facts: BTreeMap<String, Value>,
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not the JSON of a manifest.
+    #[error("not a manifest: {0}")]
+    Json(String),
+    /// A path that would leave the artifact's folder, or that cannot be written everywhere.
+    #[error("`{0}` is not a path of an artifact: it must be relative, without `..`, empty parts or backslashes")]
+    Path(String),
+    /// A path that stands twice.
+    #[error("`{0}` stands twice in the manifest")]
+    Twice(String),
+    /// No files at all.
+    #[error("an artifact has at least one file")]
+    Empty,
+    /// A kind that does not exist.
+    #[error("`{0}` is no kind of artifact: base, dataset, checkpoint or adapter")]
+    Kind(String),
+}
+
+impl Manifest {
+    /// A manifest of these files, in any order.
+    ///
+    /// # Errors
+    /// [`ManifestError::Path`] where a path would leave the folder, [`ManifestError::Twice`], [`ManifestError::Empty`].
+    pub fn new(kind: Kind, mut files: Vec<FileEntry>, facts: BTreeMap<String, Value>) -> Result<Manifest, ManifestError> {
+        if files.is_empty() {
+            return Err(ManifestError::Empty);
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        for file in &files {
+            let bad = |part: &str| part.is_empty() || part == "." || part == "..";
+            if file.path.contains(['\\', '\0', ':']) || file.path.split('/').any(bad) {
+                return Err(ManifestError::Path(file.path.clone()));
+            }
+        }
+        if let Some(pair) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(ManifestError::Twice(pair[0].path.clone()));
+        }
+        Ok(Manifest { kind, files, facts })
+    }
+
+    /// Reads a manifest that somebody else made.
+    ///
+    /// # Errors
+    /// As [`Manifest::new`], or [`ManifestError::Json`].
+    pub fn parse(json: &str) -> Result<Manifest, ManifestError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Raw {
+            kind: Kind,
+            files: Vec<FileEntry>,
+            facts: BTreeMap<String, Value>,
+        }
+        let raw: Raw = serde_json::from_str(json).map_err(|e| ManifestError::Json(e.to_string()))?;
+        Manifest::new(raw.kind, raw.files, raw.facts)
+    }
+
+    /// The canonical JSON: files by path, facts and their tables by key, no spaces.
+    pub fn to_json(&self) -> String {
+        let sorted = Manifest {
+            facts: self.facts.iter().map(|(key, value)| (key.clone(), sort_keys(value))).collect(),
+            ..self.clone()
+        };
+        serde_json::to_string(&sorted).expect("strings, numbers and tables with string keys have a JSON form")
+    }
+
+    /// The artifact's name.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.to_json().as_bytes())
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its files, by path.
+    pub fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    /// The file at `path`.
+    pub fn file(&self, path: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// A fact about it.
+    pub fn fact(&self, key: &str) -> Option<&Value> {
+        self.facts.get(key)
+    }
+
+    /// The size of all files.
+    pub fn bytes(&self) -> Bytes {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+fn sort_keys(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().map(|(key, value)| (key.clone(), sort_keys(value))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sort_keys).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn file(path: &str) -> FileEntry {
+        FileEntry { path: path.to_owned(), digest: Digest::of(path.as_bytes()), bytes: Bytes(3) }
+    }
+
+    #[test]
+    fn refuses_paths_that_leave_the_folder() {
+        for path in ["../x", "/etc/passwd", "a//b", "a/../../b", "", "a\\b", "C:x", "./a"] {
+            let made = Manifest::new(Kind::Adapter, vec![file(path)], BTreeMap::new());
+            assert_eq!(made, Err(ManifestError::Path(path.to_owned())), "{path}");
+        }
+        let twice = Manifest::new(Kind::Adapter, vec![file("a"), file("a")], BTreeMap::new());
+        assert_eq!(twice, Err(ManifestError::Twice("a".to_owned())));
+    }
+
+    #[test]
+    fn the_order_of_keys_in_facts_changes_nothing() {
+        let with = |facts: &str| {
+            let facts = [("config".to_owned(), serde_json::from_str(facts).unwrap())].into();
+            Manifest::new(Kind::Base, vec![file("a")], facts).unwrap().digest()
+        };
+        assert_eq!(with(r#"{"a":1,"b":{"c":2,"d":3}}"#), with(r#"{"b":{"d":3,"c":2},"a":1}"#));
+        assert_ne!(with(r#"{"a":1}"#), with(r#"{"a":2}"#));
+    }
+
+    proptest! {
+        #[test]
+        fn the_name_does_not_depend_on_order_and_survives_json(mut names in prop::collection::hash_set("[a-z]{1,8}(/[a-z]{1,4})?", 1..6)) {
+            let forward: Vec<_> = names.iter().map(|n| file(n)).collect();
+            let backward: Vec<_> = names.drain().map(|n| file(&n)).rev_sorted();
+            let facts: BTreeMap<_, _> = [("n".to_owned(), json!(1))].into();
+            let a = Manifest::new(Kind::Dataset, forward, facts.clone()).unwrap();
+            let b = Manifest::new(Kind::Dataset, backward, facts).unwrap();
+            prop_assert_eq!(a.digest(), b.digest());
+            prop_assert_eq!(Manifest::parse(&a.to_json()).unwrap(), a);
+        }
+    }
+
+    trait RevSorted {
+        fn rev_sorted(self) -> Vec<FileEntry>;
+    }
+
+    impl<I: Iterator<Item = FileEntry>> RevSorted for I {
+        fn rev_sorted(self) -> Vec<FileEntry> {
+            let mut files: Vec<_> = self.collect();
+            files.sort_by(|a, b| b.path.cmp(&a.path));
+            files
+        }
+    }
+}
