@@ -106,7 +106,7 @@ if [ ! -x "$bindgen" ]; then
   CARGO_TARGET_DIR="$work/bindgen" cargo install -q bindgen-cli --version "=$bindgen_version" --locked --root "$cache/bindgen-$bindgen_version"
 fi
 say "making the bindings"
-find "$source/mlx/c" -name '*.h' | sort | sed 's/.*/#include "&"/' > "$work/all.h"
+find "$source/mlx/c" -maxdepth 1 -name '*.h' | sort | sed 's/.*/#include "&"/' > "$work/all.h"
 "$bindgen" "$work/all.h" --rust-target 1.73 --blocklist-function malloc --blocklist-function realloc \
   --blocklist-type float16_t \
   --raw-line '#[repr(transparent)] #[derive(Debug, Copy, Clone, Default)] pub struct float16_t(pub u16);' \
