@@ -18,7 +18,7 @@ Linux/x86_64) ;;
 *) die "MLX for $(uname -s) on $(uname -m) is not set up here; use x86_64 Linux, or a Mac" ;;
 esac
 
-key=$(cat "$here/setup.sh" "$here/compat.hpp" "$here/half.h" | sha256sum | cut -c1-12)
+key=$(cat "$here/setup.sh" "$here/compat.hpp" "$here/half.h" "$here/mach.c" | sha256sum | cut -c1-12)
 cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}
 dir=$cache/mlx-$mlx_version-$key
 openblas=/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3
@@ -97,7 +97,9 @@ say "building mlx-c (half a minute)"
     -DMLX_C_BUILD_EXAMPLES=OFF -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS="-include $here/compat.hpp"
   cmake --build "$work/mlx-c" -j "$(nproc)"
 } > "$work/mlx-c.log" 2>&1 || { tail -n 30 "$work/mlx-c.log" >&2; die "mlx-c did not build"; }
+cc -O2 -fPIC -c "$here/mach.c" -o "$work/mach.o"
 cp "$work/mlx-c/libmlxc.a" "$out/"
+ar r "$out/libmlxc.a" "$work/mach.o"
 
 # 4. Rust bindings over every header, as mlx-sys makes them on macOS.
 bindgen=$cache/bindgen-$bindgen_version/bin/bindgen

@@ -1,1 +1,39 @@
+//! Qwen3.5 on MLX: load a base, train it in little memory, write what mlx-lm can load.
+//!
+//! A library that can be used alone: it knows nothing of jobs or gRPC.
+//!
+//! ```no_run
+//! use vertigo_engine::{Model, Session, Trainer};
+//! # fn run(recipe: vertigo::recipe::Recipe) -> Result<(), vertigo_engine::EngineError> {
+//! let model = Model::load("models/qwen3.5-4b-4bit".as_ref())?;
+//! let data = vertigo_engine::training_data("models/qwen3.5-4b-4bit".as_ref(), "data".as_ref(), &recipe)?;
+//! for event in Trainer::new(model, data, recipe, Session::fresh("out"))? {
+//!     println!("{:?}", event?);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! What it does that mlx-lm does not: the gated delta rule runs in chunks instead of token by token ([`gated_delta`]); the
+//! backward pass holds one layer at a time, and the logits of a few tokens at a time ([`backward`]); a run resumes from its
+//! checkpoint with the same bits ([`checkpoint`]).
+//!
+//! Promise: same folder, data, recipe and engine version give the same bits on the same machine, interrupted or not.
 
+pub mod adapter;
+pub mod backward;
+pub mod batch;
+pub mod checkpoint;
+mod error;
+mod events;
+pub mod gated_delta;
+mod layer;
+mod model;
+pub mod optimizer;
+pub mod text;
+mod trainer;
+mod weights;
+
+pub use error::EngineError;
+pub use events::{Event, Outcome};
+pub use model::{Model, Parameters};
+pub use trainer::{Session, Trainer, TrainingData, training_data};

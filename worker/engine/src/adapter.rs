@@ -1,0 +1,121 @@
+//! What is trained, and the files it is kept in: mlx-lm's `adapters.safetensors` and `adapter_config.json`.
+
+use crate::error::{AtPath, EngineError, Result};
+use crate::model::{Model, Parameters, layer_prefix};
+use mlx_rs::{Array, random};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use vertigo::recipe::{Layers, LoraParameters, Method, Recipe};
+
+/// The factor on adapters' outputs under a recipe.
+pub fn lora_scale(recipe: &Recipe) -> f64 {
+    match &recipe.method {
+        Method::Lora(lora) => lora.scale,
+        Method::Full => 1.0,
+    }
+}
+
+/// The parameters that a fresh run of `recipe` trains. Adapters start as mlx-lm's do, A ~ U(±1/√in) and B = 0, drawn from the
+/// recipe's seed and each adapter's name.
+///
+/// # Errors
+/// [`EngineError::Input`] where a key names no linear of the model, or a full run meets packed weights.
+pub fn initial(model: &Model, recipe: &Recipe) -> Result<Parameters> {
+    let layers = model.shape().layers;
+    let first = (layers - recipe.layers.of(layers)) as usize;
+    let mut parameters = Parameters::new();
+    if let Method::Lora(LoraParameters { keys: Some(keys), .. }) = &recipe.method {
+        let known = model.shape().linear_paths();
+        if let Some(key) = keys.iter().find(|key| !known.contains(&key.as_str())) {
+            return Err(EngineError::input(format!("`{key}` is no linear of this model; it has {}", known.join(", "))));
+        }
+    }
+    for index in first..layers as usize {
+        match &recipe.method {
+            Method::Lora(lora) => add_adapters(model, index, lora, recipe.seed, &mut parameters)?,
+            Method::Full => add_weights(model, index, &mut parameters)?,
+        }
+    }
+    if parameters.is_empty() {
+        return Err(EngineError::input("the recipe's keys name no linear of the layers that it trains"));
+    }
+    Ok(parameters)
+}
+
+fn add_adapters(model: &Model, index: usize, lora: &LoraParameters, seed: u64, into: &mut Parameters) -> Result<()> {
+    let shape = model.shape();
+    for linear in shape.linears(shape.mixer(index as u64)) {
+        if lora.keys.as_ref().is_some_and(|keys| !keys.iter().any(|key| key == linear.path)) {
+            continue;
+        }
+        let name = format!("{}{}", layer_prefix(index), linear.path);
+        let bound = (linear.inputs as f32).powf(-0.5);
+        let salt = name.bytes().fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let key = random::key(salt)?;
+        let size = [linear.inputs as i32, lora.rank as i32];
+        let a = random::uniform::<_, f32>(-bound, bound, &size, &key)?;
+        let b = Array::zeros::<f32>(&[lora.rank as i32, linear.outputs as i32])?;
+        a.eval()?;
+        into.insert(format!("{name}.lora_a"), a);
+        into.insert(format!("{name}.lora_b"), b);
+    }
+    Ok(())
+}
+
+fn add_weights(model: &Model, index: usize, into: &mut Parameters) -> Result<()> {
+    for path in model.layer_paths(index) {
+        if path.ends_with(".scales") {
+            return Err(EngineError::input(
+                "this base is quantised; fine_tune_type full needs a base that is not. Train it with lora, or import the \
+                 unquantised base",
+            ));
+        }
+        let weight = model.layer_tensor(index, path).unwrap_or_else(|| unreachable!("the path is the layer's own"));
+        into.insert(format!("{}{path}", layer_prefix(index)), weight.clone());
+    }
+    Ok(())
+}
+
+/// Writes both files into `folder`.
+///
+/// # Errors
+/// [`EngineError::File`] where the folder cannot be written.
+pub fn save(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> Result<()> {
+    fs::create_dir_all(folder).at(folder)?;
+    save_arrays(&folder.join("adapters.safetensors"), parameters)?;
+    let layers: i64 = match recipe.layers {
+        Layers::All => -1,
+        Layers::Last(n) => n as i64,
+    };
+    let mut config = json!({"fine_tune_type": "full", "model": recipe.model, "num_layers": layers});
+    if let Method::Lora(lora) = &recipe.method {
+        config["fine_tune_type"] = json!("lora");
+        config["lora_parameters"] = json!({"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout});
+        if let Some(keys) = &lora.keys {
+            config["lora_parameters"]["keys"] = json!(keys);
+        }
+    }
+    let path = folder.join("adapter_config.json");
+    let text = serde_json::to_string_pretty::<Value>(&config).map_err(|e| EngineError::input(e.to_string()))?;
+    fs::write(&path, text).at(&path)
+}
+
+/// Reads `adapters.safetensors` from `folder`, ours or mlx-lm's.
+///
+/// # Errors
+/// [`EngineError::Input`] where it is missing or no safetensors.
+pub fn load(folder: &Path) -> Result<Parameters> {
+    load_arrays(&folder.join("adapters.safetensors"))
+}
+
+pub(crate) fn save_arrays(path: &Path, arrays: &Parameters) -> Result<()> {
+    Array::save_safetensors(arrays.iter().map(|(name, x)| (name.as_str(), x)), None, path)
+        .map_err(|e| EngineError::File { path: path.to_owned(), error: std::io::Error::other(e.to_string()) })
+}
+
+pub(crate) fn load_arrays(path: &Path) -> Result<Parameters> {
+    let arrays = Array::load_safetensors(path)
+        .map_err(|e| EngineError::input(format!("{} cannot be read: {e}", path.display())))?;
+    Ok(arrays.into_iter().collect())
+}

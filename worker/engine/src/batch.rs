@@ -1,0 +1,185 @@
+//! Micro-batches: examples of like length together, in an order that depends on the seed and a cursor alone.
+//!
+//! Promise: each example that can be learned from comes once an epoch; an order resumed from a cursor goes on as it would have.
+
+use crate::text::Tokens;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// Widths are one more than a multiple of this, as in mlx-lm, so that few different shapes occur.
+const PAD_TO: usize = 32;
+
+/// A micro-batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Tokens, rows × width, padded with 0.
+    pub ids: Vec<i32>,
+    /// Tokens of a row.
+    pub width: usize,
+    /// For each row, the first and the last column that is learned from.
+    ///
+    /// mlx-lm's last column is one past the example: a padding token that its models learn to say after the end. Ours is the
+    /// example's last token.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Batch {
+    /// Tokens learned from.
+    pub fn target_tokens(&self) -> u64 {
+        self.spans.iter().map(|(first, last)| (last + 1 - first) as u64).sum()
+    }
+}
+
+/// Where in the order of batches a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Whole passes over the data.
+    pub epoch: u64,
+    /// Batches of this pass already given.
+    pub position: u64,
+}
+
+/// Examples in groups of like length.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    groups: Vec<Vec<Tokens>>,
+    seed: u64,
+    skipped: u64,
+    /// The order of one epoch, kept while it lasts.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl Batches {
+    /// Groups `examples` by their length in tokens. One that has nothing to learn from once it is cut to `max_length` is
+    /// skipped and counted, so that no batch is ever averaged over no token.
+    pub fn new(examples: Vec<Tokens>, batch_size: usize, max_length: usize, seed: u64) -> Batches {
+        let total = examples.len();
+        let mut kept: Vec<Tokens> = examples
+            .into_iter()
+            .map(|mut tokens| {
+                tokens.ids.truncate(max_length);
+                tokens
+            })
+            .filter(|tokens| tokens.prompt.max(1) < tokens.ids.len())
+            .collect();
+        let skipped = (total - kept.len()) as u64;
+        kept.sort_by_key(|tokens| tokens.ids.len());
+        let groups = kept.chunks(batch_size.max(1)).map(<[Tokens]>::to_vec).collect();
+        Batches { groups, seed, skipped, order: None }
+    }
+
+    /// Examples with nothing to learn from.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Examples with something to learn from.
+    pub fn examples(&self) -> u64 {
+        self.groups.iter().map(|group| group.len() as u64).sum()
+    }
+
+    /// Whether there is nothing to learn from at all.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The batch at `cursor`, which moves on. `None` where there are no batches.
+    pub fn next(&mut self, cursor: &mut Cursor) -> Option<Batch> {
+        if self.groups.is_empty() {
+            return None;
+        }
+        if cursor.position >= self.groups.len() as u64 {
+            *cursor = Cursor { epoch: cursor.epoch + 1, position: 0 };
+        }
+        let index = self.order(cursor.epoch)[cursor.position as usize];
+        cursor.position += 1;
+        Some(pad(&self.groups[index]))
+    }
+
+    /// The first `limit` batches (all for `None`), by length: for validation.
+    pub fn in_order(&self, limit: Option<u64>) -> impl Iterator<Item = Batch> {
+        // Spread over all lengths, so that a limited validation is not of short examples alone.
+        let n = self.groups.len();
+        let count = limit.map_or(n, |limit| (limit as usize).min(n));
+        (0..count).map(move |i| pad(&self.groups[i * n / count]))
+    }
+
+    fn order(&mut self, epoch: u64) -> &[usize] {
+        if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let mut order: Vec<usize> = (0..self.groups.len()).collect();
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            order.shuffle(&mut rng);
+            self.order = Some((epoch, order));
+        }
+        self.order.as_ref().map_or(&[], |(_, order)| order)
+    }
+}
+
+fn pad(group: &[Tokens]) -> Batch {
+    let longest = group.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+    // The last column is only ever a target, so a width of 1 + n·32 makes inputs of n·32.
+    let width = 1 + PAD_TO * (longest - 1).div_ceil(PAD_TO);
+    let mut ids = Vec::with_capacity(group.len() * width);
+    for tokens in group {
+        ids.extend(tokens.ids.iter().map(|&id| id as i32));
+        ids.resize(ids.len() + width - tokens.ids.len(), 0);
+    }
+    let spans = group.iter().map(|tokens| (tokens.prompt.max(1), tokens.ids.len() - 1)).collect();
+    Batch { ids, width, spans }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn examples() -> impl Strategy<Value = Vec<Tokens>> {
+        // The first token names the example, so that it can be found again.
+        let one = (0usize..80, 0usize..90);
+        prop::collection::vec(one, 0..40).prop_map(|sizes| {
+            let tokens = |(n, (len, prompt)): (usize, (usize, usize))| Tokens { ids: vec![n as u32 + 1; len], prompt };
+            sizes.into_iter().enumerate().map(tokens).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_learnable_example_comes_once_an_epoch(examples in examples(), size in 1usize..6, max in 2usize..70) {
+            let learnable = |t: &&Tokens| t.prompt.max(1) < t.ids.len().min(max);
+            let mut expected: Vec<i32> = examples.iter().filter(learnable).map(|t| t.ids[0] as i32).collect();
+            let mut batches = Batches::new(examples.clone(), size, max, 7);
+            prop_assert_eq!(batches.skipped() as usize, examples.len() - expected.len());
+            let (mut cursor, mut seen) = (Cursor::default(), Vec::new());
+            while cursor.epoch == 0 && seen.len() < expected.len() {
+                let batch = batches.next(&mut cursor).unwrap();
+                prop_assert_eq!(batch.width % PAD_TO, 1);
+                prop_assert!(batch.target_tokens() > 0);
+                for (row, &(first, last)) in batch.ids.chunks(batch.width).zip(&batch.spans) {
+                    prop_assert!(first >= 1 && first <= last && last < max);
+                    prop_assert!(row[last] != 0 && row[last + 1..].iter().all(|&id| id == 0));
+                    seen.push(row[0]);
+                }
+            }
+            expected.sort_unstable();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, expected);
+        }
+
+        #[test]
+        fn an_order_resumed_from_a_cursor_goes_on(examples in examples(), taken in 0usize..30) {
+            let mut one = Batches::new(examples, 2, 64, 3);
+            prop_assume!(!one.is_empty());
+            let mut cursor = Cursor::default();
+            for _ in 0..taken {
+                one.next(&mut cursor);
+            }
+            let mut other = Batches { order: None, ..one.clone() };
+            let mut resumed = cursor;
+            for _ in 0..10 {
+                prop_assert_eq!(one.next(&mut cursor), other.next(&mut resumed));
+            }
+        }
+    }
+}

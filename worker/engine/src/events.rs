@@ -1,0 +1,77 @@
+//! What a run says while it goes on.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a run says while it goes on, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The model and the data are ready.
+    Started {
+        /// Trained values.
+        trainable_parameters: u64,
+        /// Examples trained on.
+        train_examples: u64,
+        /// Examples held out.
+        valid_examples: u64,
+        /// Examples without a token to learn from, left out.
+        skipped_examples: u64,
+        /// Iterations done before, by the checkpoint resumed from.
+        resumed_at: u64,
+        /// Iterations of the whole run.
+        iters: u64,
+    },
+    /// A report over the iterations since the last one.
+    Step {
+        /// Iterations done.
+        iter: u64,
+        /// Mean loss of a token.
+        loss: f64,
+        /// Rate of the newest optimizer step.
+        learning_rate: f64,
+        /// Tokens learned from, a second.
+        tokens_per_second: f64,
+        /// Tokens learned from since the run began.
+        trained_tokens: u64,
+        /// MLX's peak memory since the process began, in bytes.
+        peak_bytes: u64,
+        /// Global norm of the newest gradient, before clipping.
+        grad_norm: f64,
+    },
+    /// Mean loss of a held-out token.
+    Validation {
+        /// Iterations done.
+        iter: u64,
+        /// Mean loss of a token.
+        loss: f64,
+        /// Tokens that the mean is over.
+        tokens: u64,
+    },
+    /// A checkpoint is complete in `folder`.
+    Checkpoint {
+        /// Iterations done.
+        iter: u64,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The run is over; the adapter is complete in `folder`.
+    Finished(Outcome),
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The adapter's folder.
+    pub folder: PathBuf,
+    /// Iterations done; fewer than the recipe's where it stopped early.
+    pub iter: u64,
+    /// Validation loss before the first iteration.
+    pub validation_before: Option<f64>,
+    /// Validation loss of the adapter.
+    pub validation_after: Option<f64>,
+    /// Tokens learned from.
+    pub trained_tokens: u64,
+    /// MLX's peak memory, in bytes.
+    pub peak_bytes: u64,
+}

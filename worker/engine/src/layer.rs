@@ -1,0 +1,191 @@
+//! One layer's forward pass, with its trained weights given apart from its frozen ones.
+
+use crate::error::Result;
+use crate::gated_delta::{self, Inputs};
+use crate::weights::Tensors;
+use mlx_rs::fast::{ScaledDotProductAttentionMask, rms_norm, rope, scaled_dot_product_attention};
+use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::ops::{pad, quantized_matmul, sigmoid};
+use mlx_rs::{Array, Dtype, random};
+use vertigo::shape::{Mixer, Shape};
+
+/// Where the adapters' scale and dropout come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LoraForward {
+    /// The factor on an adapter's output.
+    pub(crate) scale: f32,
+    /// The chance that an input of an adapter is zeroed, and the seed of that draw; `None` outside training.
+    pub(crate) dropout: Option<(f32, u64)>,
+}
+
+/// A layer as the forward pass sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub(crate) shape: &'a Shape,
+    pub(crate) mixer: Mixer,
+    /// Frozen tensors by their path within the layer.
+    pub(crate) frozen: &'a Tensors,
+    /// Paths within the layer of trained tensors, in the order of `trained`.
+    pub(crate) names: &'a [String],
+    pub(crate) trained: &'a [Array],
+    pub(crate) lora: LoraForward,
+}
+
+impl Layer<'_> {
+    fn trained(&self, path: &str) -> Option<&Array> {
+        let at = self.names.iter().position(|name| name == path)?;
+        Some(&self.trained[at])
+    }
+
+    fn get(&self, path: &str) -> &Array {
+        self.trained(path).unwrap_or_else(|| &self.frozen[path])
+    }
+
+    /// x [B, T, H] → [B, T, H].
+    pub(crate) fn forward(&self, x: &Array) -> Result<Array> {
+        let eps = self.shape.rms_eps as f32;
+        let normed = rms_norm(x, Some(self.get("input_layernorm.weight")), eps)?;
+        let mixed = match self.mixer {
+            Mixer::Full => self.attention(&normed)?,
+            Mixer::Linear => self.gated_delta(&normed)?,
+        };
+        let h = x.add(mixed)?;
+        let normed = rms_norm(&h, Some(self.get("post_attention_layernorm.weight")), eps)?;
+        Ok(h.add(self.mlp(&normed)?)?)
+    }
+
+    fn mlp(&self, x: &Array) -> Result<Array> {
+        let gate = silu(&self.linear(x, "mlp.gate_proj")?)?;
+        let up = self.linear(x, "mlp.up_proj")?;
+        self.linear(&gate.multiply(up)?, "mlp.down_proj")
+    }
+
+    fn attention(&self, x: &Array) -> Result<Array> {
+        let a = &self.shape.attention;
+        let (b, t) = (x.dim(0), x.dim(1));
+        let (heads, kv_heads, head_dim) = (a.heads as i32, a.kv_heads as i32, a.head_dim as i32);
+        let eps = self.shape.rms_eps as f32;
+        let both = self.linear(x, "self_attn.q_proj")?.reshape(&[b, t, heads, 2 * head_dim])?;
+        let q = both.try_index((.., .., .., ..head_dim))?;
+        let gate = both.try_index((.., .., .., head_dim..))?.reshape(&[b, t, heads * head_dim])?;
+        let k = self.linear(x, "self_attn.k_proj")?.reshape(&[b, t, kv_heads, head_dim])?;
+        let v = self.linear(x, "self_attn.v_proj")?.reshape(&[b, t, kv_heads, head_dim])?;
+        let rotated = (head_dim as f64 * self.shape.partial_rotary) as i32;
+        let place = |x: &Array, norm: &str| -> Result<Array> {
+            let x = rms_norm(x, Some(self.get(norm)), eps)?.transpose_axes(&[0, 2, 1, 3])?;
+            Ok(rope(x, rotated, false, self.shape.rope_theta as f32, 1.0, 0, None)?)
+        };
+        let q = place(&q, "self_attn.q_norm.weight")?;
+        let k = place(&k, "self_attn.k_norm.weight")?;
+        let v = v.transpose_axes(&[0, 2, 1, 3])?;
+        let scale = (head_dim as f32).powf(-0.5);
+        let y = scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?;
+        let y = y.transpose_axes(&[0, 2, 1, 3])?.reshape(&[b, t, heads * head_dim])?;
+        self.linear(&y.multiply(sigmoid(gate)?)?, "self_attn.o_proj")
+    }
+
+    fn gated_delta(&self, x: &Array) -> Result<Array> {
+        let l = &self.shape.linear;
+        let (b, t) = (x.dim(0), x.dim(1));
+        let [hk, hv, dk, dv] = [l.key_heads, l.value_heads, l.key_dim, l.value_dim].map(|n| n as i32);
+        let f32 = |x: &Array| x.as_dtype(Dtype::Float32);
+        let qkv = silu(&self.convolution(&self.linear(x, "linear_attn.in_proj_qkv")?)?)?;
+        let z = self.linear(x, "linear_attn.in_proj_z")?.reshape(&[b, t, hv, dv])?;
+        let beta = f32(&sigmoid(self.linear(x, "linear_attn.in_proj_b")?)?)?;
+        let a = self.linear(x, "linear_attn.in_proj_a")?;
+        let log_g = gated_delta::log_decay(&a, self.get("linear_attn.A_log"), self.get("linear_attn.dt_bias"))?;
+        let (keys, scale) = (hk * dk, (dk as f32).powf(-0.5));
+        let unit = |range: Array, scale: f32| -> Result<Array> {
+            let x = rms_norm(range.reshape(&[b, t, hk, dk])?, None, 1e-6)?;
+            Ok(f32(&x.multiply(Array::from_f32(scale).as_dtype(x.dtype())?)?)?)
+        };
+        let q = unit(qkv.try_index((.., .., ..keys))?, scale * scale)?;
+        let k = unit(qkv.try_index((.., .., keys..2 * keys))?, scale)?;
+        let v = f32(&qkv.try_index((.., .., 2 * keys..))?.reshape(&[b, t, hv, dv])?)?;
+        let y = gated_delta::chunked(Inputs { q: &q, k: &k, v: &v, log_g: &log_g, beta: &beta })?;
+        let y = rms_norm(y.as_dtype(x.dtype())?, Some(self.get("linear_attn.norm.weight")), self.shape.rms_eps as f32)?;
+        let y = f32(&y)?.multiply(silu(&f32(&z)?)?)?.as_dtype(x.dtype())?;
+        self.linear(&y.reshape(&[b, t, hv * dv])?, "linear_attn.out_proj")
+    }
+
+    /// The causal depthwise convolution, as a sum over its few taps: x [B, T, C] → [B, T, C].
+    fn convolution(&self, x: &Array) -> Result<Array> {
+        let weight = self.get("linear_attn.conv1d.weight");
+        let (taps, t) = (weight.dim(1), x.dim(1));
+        let padded = pad(x, [(0, 0), (taps - 1, 0), (0, 0)].as_slice(), None, None)?;
+        let mut sum: Option<Array> = None;
+        for tap in 0..taps {
+            let shifted = padded.try_index((.., tap..tap + t))?;
+            let term = shifted.multiply(weight.try_index((.., tap, 0))?)?;
+            sum = Some(match sum {
+                None => term,
+                Some(sum) => sum.add(term)?,
+            });
+        }
+        Ok(sum.unwrap_or(padded))
+    }
+
+    /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
+    fn linear(&self, x: &Array, path: &str) -> Result<Array> {
+        let y = frozen_linear(x, path, |suffix| {
+            let name = format!("{path}.{suffix}");
+            self.trained(&name).or_else(|| self.frozen.get(&name))
+        }, self.shape)?;
+        let Some(a) = self.trained(&format!("{path}.lora_a")) else { return Ok(y) };
+        let second = format!("{path}.lora_b");
+        let b = self.trained(&second).ok_or_else(|| crate::EngineError::input(format!("the adapter has no `{second}`")))?;
+        let input = match self.lora.dropout {
+            Some((p, seed)) if p > 0.0 => dropout(x, p, seed, path)?,
+            _ => x.clone(),
+        };
+        let z = input.matmul(a)?.matmul(b)?.multiply(Array::from_f32(self.lora.scale))?;
+        Ok(y.add(z.as_dtype(x.dtype())?)?)
+    }
+}
+
+/// x Wᵀ for the module at `path`, whose tensors `get` finds by suffix. Packed where there are scales.
+pub(crate) fn frozen_linear<'a>(
+    x: &Array,
+    path: &str,
+    get: impl Fn(&str) -> Option<&'a Array>,
+    shape: &Shape,
+) -> Result<Array> {
+    let weight = get("weight").ok_or_else(|| crate::EngineError::input(format!("the base has no `{path}.weight`")))?;
+    match get("scales") {
+        None => Ok(x.matmul(weight.swap_axes(-1, -2)?)?),
+        Some(scales) => {
+            let (group, bits) = packing(shape, weight, scales, path)?;
+            Ok(quantized_matmul(x, weight, scales, get("biases"), true, group, bits)?)
+        }
+    }
+}
+
+/// The group size and bits of a packed module: what its tensors' sizes say, given the config's group size or an override's.
+pub(crate) fn packing(shape: &Shape, weight: &Array, scales: &Array, path: &str) -> Result<(i32, i32)> {
+    let packed = i64::from(weight.dim(-1)) * 32;
+    let groups = i64::from(scales.dim(-1));
+    let candidates = shape.quantization.iter().flat_map(|q| {
+        q.overrides.iter().filter(|(p, _)| p.ends_with(path)).filter_map(|(_, p)| *p).chain([q.default])
+    });
+    for packing in candidates {
+        if packed == groups * (packing.group_size * packing.bits) as i64 {
+            return Ok((packing.group_size as i32, packing.bits as i32));
+        }
+    }
+    Err(crate::EngineError::input(format!("`{path}` is packed otherwise than config.json's `quantization` says")))
+}
+
+/// x·sigmoid(x)
+pub(crate) fn silu(x: &Array) -> Result<Array> {
+    Ok(x.multiply(sigmoid(x)?)?)
+}
+
+/// Zeroes values with chance `p` and scales the others by 1/(1 − p). The draw depends on seed and path alone, so that a layer
+/// computed again draws the same.
+fn dropout(x: &Array, p: f32, seed: u64, path: &str) -> Result<Array> {
+    let salt = path.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let key = random::key(seed ^ salt)?;
+    let chance = Array::from_f32(1.0 - p);
+    let keep = random::bernoulli(&chance, x.shape(), &key)?.as_dtype(x.dtype())?;
+    Ok(x.multiply(keep)?.multiply(Array::from_f32(1.0 / (1.0 - p)).as_dtype(x.dtype())?)?)
+}

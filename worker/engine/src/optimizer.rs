@@ -1,0 +1,111 @@
+//! Adam and AdamW, as MLX computes them, and the global norm that gradients are clipped to.
+
+use crate::error::{EngineError, Result};
+use crate::model::Parameters;
+use mlx_rs::ops::zeros_dtype;
+use mlx_rs::transforms::eval;
+use mlx_rs::{Array, Dtype};
+use vertigo::recipe::Optimizer;
+
+/// Adam's moments, by parameter.
+#[derive(Debug, Clone, Default)]
+pub struct Adam {
+    /// First moments.
+    pub m: Parameters,
+    /// Second moments.
+    pub v: Parameters,
+    /// Steps taken.
+    pub step: u64,
+}
+
+impl Adam {
+    /// Moments of zero for `parameters`.
+    ///
+    /// # Errors
+    /// MLX's.
+    pub fn new(parameters: &Parameters) -> Result<Adam> {
+        let zeros = || -> Result<Parameters> {
+            parameters.iter().map(|(name, x)| Ok((name.clone(), zeros_dtype(x.shape(), x.dtype())?))).collect()
+        };
+        Ok(Adam { m: zeros()?, v: zeros()?, step: 0 })
+    }
+
+    /// One step: `m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; p ← p(1 − lr·decay) − lr·m/(√v + eps)`; with bias correction m is divided
+    /// by 1 − β₁ᵗ and v by 1 − β₂ᵗ.
+    ///
+    /// # Errors
+    /// MLX's; a gradient without its parameter.
+    pub fn update(
+        &mut self,
+        constants: &Optimizer,
+        learning_rate: f64,
+        parameters: &mut Parameters,
+        gradients: &Parameters,
+    ) -> Result<()> {
+        self.step += 1;
+        let (b1, b2) = constants.betas;
+        let correction = |beta: f64| if constants.bias_correction { 1.0 - beta.powf(self.step as f64) } else { 1.0 };
+        let (c1, c2) = (correction(b1), correction(b2));
+        for (name, g) in gradients {
+            let orphan = || EngineError::input(format!("gradient of `{name}`, which is not trained"));
+            let p = parameters.get_mut(name).ok_or_else(orphan)?;
+            let (m, v) = (self.m.get_mut(name).ok_or_else(orphan)?, self.v.get_mut(name).ok_or_else(orphan)?);
+            let dtype = p.dtype();
+            let times = |x: &Array, factor: f64| x.multiply(Array::from_f32(factor as f32).as_dtype(dtype)?);
+            let g = g.as_dtype(dtype)?;
+            *m = times(m, b1)?.add(times(&g, 1.0 - b1)?)?;
+            *v = times(v, b2)?.add(times(&g.square()?, 1.0 - b2)?)?;
+            let root = times(&v.sqrt()?, c2.powf(-0.5))?.add(Array::from_f32(constants.eps as f32).as_dtype(dtype)?)?;
+            let decayed = if constants.weight_decay > 0.0 {
+                times(p, 1.0 - learning_rate * constants.weight_decay)?
+            } else {
+                p.clone()
+            };
+            *p = decayed.subtract(times(m, learning_rate / c1)?.divide(root)?)?;
+            eval([&*p, &*m, &*v])?;
+        }
+        Ok(())
+    }
+}
+
+/// √Σg² over all gradients, in f32.
+///
+/// # Errors
+/// MLX's.
+pub fn global_norm(gradients: &Parameters) -> Result<f64> {
+    let mut sum = 0.0;
+    for g in gradients.values() {
+        sum += f64::from(g.as_dtype(Dtype::Float32)?.square()?.sum(None)?.item_cast::<f32>());
+    }
+    Ok(sum.sqrt())
+}
+
+/// Every array times `factor`, evaluated.
+///
+/// # Errors
+/// MLX's.
+pub fn scaled(arrays: Parameters, factor: f64) -> Result<Parameters> {
+    let scale = |(name, x): (String, Array)| -> Result<(String, Array)> {
+        let y = x.multiply(Array::from_f32(factor as f32).as_dtype(x.dtype())?)?;
+        y.eval()?;
+        Ok((name, y))
+    };
+    arrays.into_iter().map(scale).collect()
+}
+
+/// `sum + terms`, evaluated.
+///
+/// # Errors
+/// MLX's.
+pub fn accumulate(sum: Option<Parameters>, terms: Parameters) -> Result<Parameters> {
+    let Some(mut sum) = sum else { return Ok(terms) };
+    for (name, term) in terms {
+        let total = match sum.get(&name) {
+            Some(x) => x.add(term)?,
+            None => term,
+        };
+        total.eval()?;
+        sum.insert(name, total);
+    }
+    Ok(sum)
+}
