@@ -1,11 +1,11 @@
-# Two commands: `make demo` and `make test`. Each sets up what is missing first.
-.PHONY: setup demo test lint bench
+# `make test` sets up what is missing first.
+.PHONY: setup test lint
 
 setup:
 	@deploy/mlx-linux/setup.sh
 
 test: setup
-	cargo test --workspace --all-features
+	cargo test -p vertigo -p vertigo-engine
 
 lint: setup
 	cargo fmt --all --check

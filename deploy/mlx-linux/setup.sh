@@ -50,7 +50,7 @@ command -v cargo >/dev/null || die "cargo is missing: install Rust from https://
 # 1. Debian's packages: only those that are missing.
 missing=()
 need() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || missing+=("$1"); }
-for package in g++ cmake libfmt-dev libopenblas0-pthread libclang1-14 libclang-common-14-dev unzip; do need "$package"; done
+for package in g++ make cmake libfmt-dev libopenblas0-pthread libclang1-14 libclang-common-14-dev unzip; do need "$package"; done
 python3 -m pip --version >/dev/null 2>&1 || need python3-pip
 if [ ${#missing[@]} -gt 0 ]; then
   as_root=()

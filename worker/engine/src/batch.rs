@@ -20,12 +20,17 @@ pub struct Batch {
     pub width: usize,
     /// For each row, the first and the last column that is learned from.
     ///
-    /// mlx-lm's last column is one past the example: a padding token that its models learn to say after the end. Ours is the
-    /// example's last token.
+    /// mlx-lm's `default_loss` learns the columns `prompt <= column <= length`. Its last one is one past the example: a padding
+    /// token that its models learn to say after the end. Ours is the example's last token.
     pub spans: Vec<(usize, usize)>,
 }
 
 impl Batch {
+    /// Examples in it.
+    pub fn rows(&self) -> usize {
+        self.spans.len()
+    }
+
     /// Tokens learned from.
     pub fn target_tokens(&self) -> u64 {
         self.spans.iter().map(|(first, last)| (last + 1 - first) as u64).sum()
@@ -98,7 +103,7 @@ impl Batches {
         Some(pad(&self.groups[index]))
     }
 
-    /// The first `limit` batches (all for `None`), by length: for validation.
+    /// `limit` batches (all for `None`), from short to long and the same ones each time: for validation.
     pub fn in_order(&self, limit: Option<u64>) -> impl Iterator<Item = Batch> {
         // Spread over all lengths, so that a limited validation is not of short examples alone.
         let n = self.groups.len();
@@ -168,6 +173,28 @@ mod tests {
         }
 
         #[test]
+        fn padding_is_less_than_a_step_beyond_the_longest(examples in examples(), size in 1usize..6, max in 2usize..70) {
+            for batch in Batches::new(examples, size, max, 7).in_order(None) {
+                let longest = batch.spans.iter().map(|(_, last)| last + 1).max().unwrap();
+                prop_assert!(batch.width >= longest && batch.width < longest + PAD_TO);
+                prop_assert_eq!(batch.ids.len(), batch.rows() * batch.width);
+                prop_assert!(batch.rows() <= size);
+            }
+        }
+
+        #[test]
+        fn validation_goes_from_short_to_long_and_is_the_same_each_time(examples in examples(), limit in 0u64..12) {
+            let batches = Batches::new(examples, 3, 64, 7);
+            let all: Vec<_> = batches.in_order(None).collect();
+            prop_assert_eq!(all.iter().map(|batch| batch.rows() as u64).sum::<u64>(), batches.examples());
+            prop_assert!(all.is_sorted_by_key(|batch| batch.width));
+            let some: Vec<_> = batches.in_order(Some(limit)).collect();
+            prop_assert_eq!(some.len(), all.len().min(limit as usize));
+            prop_assert!(some.iter().all(|batch| all.contains(batch)));
+            prop_assert_eq!(some, batches.in_order(Some(limit)).collect::<Vec<_>>());
+        }
+
+        #[test]
         fn an_order_resumed_from_a_cursor_goes_on(examples in examples(), taken in 0usize..30) {
             let mut one = Batches::new(examples, 2, 64, 3);
             prop_assume!(!one.is_empty());
@@ -181,5 +208,31 @@ mod tests {
                 prop_assert_eq!(one.next(&mut cursor), other.next(&mut resumed));
             }
         }
+    }
+
+    #[test]
+    fn what_has_nothing_to_learn_is_skipped_and_counted() {
+        let tokens = |len: usize, prompt: usize| Tokens { ids: vec![1; len], prompt };
+        // Empty; one token; all prompt; all prompt once it is cut to 8; then two that can be learned from.
+        let examples = vec![tokens(0, 0), tokens(1, 0), tokens(5, 5), tokens(20, 8), tokens(20, 7), tokens(2, 0)];
+        let mut batches = Batches::new(examples, 4, 8, 1);
+        assert_eq!((batches.skipped(), batches.examples(), batches.is_empty()), (4, 2, false));
+        let batch = batches.next(&mut Cursor::default()).unwrap();
+        assert_eq!((batch.spans.as_slice(), batch.target_tokens()), ([(1, 1), (7, 7)].as_slice(), 2));
+        let mut none = Batches::new(vec![tokens(1, 0)], 4, 8, 1);
+        assert!(none.is_empty() && none.next(&mut Cursor::default()).is_none() && none.in_order(None).next().is_none());
+    }
+
+    #[test]
+    fn epochs_and_seeds_have_orders_of_their_own() {
+        let examples: Vec<_> = (1..60).map(|n| Tokens { ids: vec![n; n as usize + 1], prompt: 0 }).collect();
+        let order = |seed, epoch| {
+            let mut batches = Batches::new(examples.clone(), 1, 64, seed);
+            let mut cursor = Cursor { epoch, position: 0 };
+            (0..59).filter_map(|_| batches.next(&mut cursor)).map(|batch| batch.ids[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(order(1, 0), order(1, 0));
+        assert_ne!(order(1, 0), order(1, 1));
+        assert_ne!(order(1, 0), order(2, 0));
     }
 }

@@ -5,7 +5,7 @@
 //! Networks", 2024, §3.3) the steps within a chunk are one triangular solve, and only the chunks are sequential.
 
 use crate::error::Result;
-use mlx_rs::ops::{concatenate, exp, maximum, pad, tril, select, zeros_dtype};
+use mlx_rs::ops::{concatenate, exp, logaddexp, pad, tril, select, zeros_dtype};
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::{Array, Dtype};
 
@@ -127,11 +127,10 @@ fn unit_triangle_inverse(a: &Array) -> Result<Array> {
     Ok(p)
 }
 
-/// log g = −exp(A_log)·softplus(a + dt_bias), in f32: [B, T, Hv].
+/// log g = −exp(A_log)·softplus(a + dt_bias): [B, T, Hv], f32. The softplus is rounded as `a` is, as mlx-lm's, since the models
+/// are run by it.
 pub(crate) fn log_decay(a: &Array, a_log: &Array, dt_bias: &Array) -> Result<Array> {
-    let f32 = |x: &Array| x.as_dtype(Dtype::Float32);
-    let x = f32(a)?.add(f32(dt_bias)?)?;
-    // softplus(x) = max(x, 0) + log(1 + e^−|x|)
-    let softplus = maximum(&x, Array::from_f32(0.0))?.add(exp(x.abs()?.negative()?)?.log1p()?)?;
-    Ok(exp(f32(a_log)?)?.negative()?.multiply(softplus)?)
+    let x = a.add(dt_bias)?;
+    let softplus = logaddexp(&x, Array::from_f32(0.0).as_dtype(x.dtype())?)?;
+    Ok(exp(a_log.as_dtype(Dtype::Float32)?)?.negative()?.multiply(softplus.as_dtype(Dtype::Float32)?)?)
 }

@@ -9,6 +9,9 @@ use mlx_rs::ops::{pad, quantized_matmul, sigmoid};
 use mlx_rs::{Array, Dtype, random};
 use vertigo::shape::{Mixer, Shape};
 
+/// Added to the sum of squares of a query or a key when it is scaled to length 1; a mean of squares gets it divided by Dk.
+const NORM_EPS: f32 = 1e-6;
+
 /// Where the adapters' scale and dropout come from.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LoraForward {
@@ -96,7 +99,7 @@ impl Layer<'_> {
         let log_g = gated_delta::log_decay(&a, self.get("linear_attn.A_log"), self.get("linear_attn.dt_bias"))?;
         let (keys, scale) = (hk * dk, (dk as f32).powf(-0.5));
         let unit = |range: Array, scale: f32| -> Result<Array> {
-            let x = rms_norm(range.reshape(&[b, t, hk, dk])?, None, 1e-6)?;
+            let x = rms_norm(range.reshape(&[b, t, hk, dk])?, None, NORM_EPS / dk as f32)?;
             Ok(f32(&x.multiply(Array::from_f32(scale).as_dtype(x.dtype())?)?)?)
         };
         let q = unit(qkv.try_index((.., .., ..keys))?, scale * scale)?;
@@ -108,21 +111,18 @@ impl Layer<'_> {
         self.linear(&y.reshape(&[b, t, hv * dv])?, "linear_attn.out_proj")
     }
 
-    /// The causal depthwise convolution, as a sum over its few taps: x [B, T, C] → [B, T, C].
+    /// The causal depthwise convolution, as a sum over its few taps, in f32 and rounded once, as MLX's own: x [B, T, C] →
+    /// [B, T, C].
     fn convolution(&self, x: &Array) -> Result<Array> {
-        let weight = self.get("linear_attn.conv1d.weight");
+        let weight = self.get("linear_attn.conv1d.weight").as_dtype(Dtype::Float32)?;
         let (taps, t) = (weight.dim(1), x.dim(1));
-        let padded = pad(x, [(0, 0), (taps - 1, 0), (0, 0)].as_slice(), None, None)?;
-        let mut sum: Option<Array> = None;
+        let padded = pad(x, [(0, 0), (taps - 1, 0), (0, 0)].as_slice(), None, None)?.as_dtype(Dtype::Float32)?;
+        let mut sum = Array::from_f32(0.0);
         for tap in 0..taps {
             let shifted = padded.try_index((.., tap..tap + t))?;
-            let term = shifted.multiply(weight.try_index((.., tap, 0))?)?;
-            sum = Some(match sum {
-                None => term,
-                Some(sum) => sum.add(term)?,
-            });
+            sum = sum.add(shifted.multiply(weight.try_index((.., tap, 0))?)?)?;
         }
-        Ok(sum.unwrap_or(padded))
+        Ok(sum.as_dtype(x.dtype())?)
     }
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.

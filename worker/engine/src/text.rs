@@ -1,31 +1,36 @@
 //! From an example to tokens: the model's tokenizer and its chat template, as Hugging Face renders it.
 //!
-//! Promise: the tokens and the masked prompt of an example are those of mlx-lm's datasets.
+//! Promise: the tokens and the masked prompt of an example are those of mlx-lm's datasets. Where mlx-lm stops because the
+//! template refuses tool calls whose arguments are a JSON string, as Qwen3.5's does, the template gets them parsed.
+
+mod clock;
+mod template;
 
 use crate::error::{AtPath, EngineError, Result};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value as Jinja};
-use minijinja::{Environment, ErrorKind, context};
-use serde::Serialize;
-use serde_json::{Value, json};
+use minijinja::Value as Jinja;
+use minijinja::value::Serde;
+use serde_json::{Map, Value, json};
 use std::fs;
-use std::io;
 use std::path::Path;
+use template::ChatTemplate;
 use tokenizers::Tokenizer;
 use vertigo::dataset::Example;
+
+/// The special tokens that templates may name.
+const SPECIALS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// Pairs of tokens by which mlx-lm knows that a model thinks before it answers.
+const THINKING: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("<longcat_think>", "</longcat_think>"), ("<|think:start|>", "<|think:end|>")];
 
 /// A model's tokenizer and chat template.
 pub struct ChatTokenizer {
     tokenizer: Tokenizer,
-    environment: Option<Environment<'static>>,
+    template: Option<ChatTemplate>,
     eos: u32,
-    specials: Specials,
-}
-
-#[derive(Clone)]
-struct Specials {
-    bos: String,
-    eos: String,
+    /// What every rendering gets: the special tokens, and `enable_thinking` as mlx-lm sets it.
+    context: Map<String, Value>,
 }
 
 /// An example as tokens.
@@ -37,36 +42,39 @@ pub struct Tokens {
     pub prompt: usize,
 }
 
-const TEMPLATE: &str = "chat";
-
 impl ChatTokenizer {
-    /// Reads `tokenizer.json`, `tokenizer_config.json` and, where it is a file of its own, `chat_template.jinja`.
+    /// Reads `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`, which goes before the `chat_template` in
+    /// `tokenizer_config.json`.
     ///
     /// # Errors
     /// [`EngineError::Input`] naming the file and what is wrong with it.
     pub fn load(folder: &Path) -> Result<ChatTokenizer> {
         let path = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&path).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
+        let tokenizer =
+            Tokenizer::from_file(&path).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
         let path = folder.join("tokenizer_config.json");
         let text = fs::read_to_string(&path).at(&path)?;
-        let config: Value =
-            serde_json::from_str(&text).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
-        let token = |key: &str| {
-            let value = &config[key];
-            value.as_str().or_else(|| value["content"].as_str()).unwrap_or_default().to_owned()
-        };
-        let specials = Specials { bos: token("bos_token"), eos: token("eos_token") };
-        let eos = tokenizer.token_to_id(&specials.eos).ok_or_else(|| {
-            EngineError::input(format!("{}: eos_token `{}` is not in the vocabulary", path.display(), specials.eos))
-        })?;
+        let wrong = |problem: String| EngineError::input(format!("{}: {problem}", path.display()));
+        let config: Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let mut context = Map::new();
+        for key in SPECIALS {
+            if let Some(token) = config[key].as_str().or_else(|| config[key]["content"].as_str()) {
+                context.insert(key.to_owned(), token.into());
+            }
+        }
+        let known = |token: &str| tokenizer.token_to_id(token);
+        let name =
+            context.get("eos_token").and_then(Value::as_str).ok_or_else(|| wrong("has no eos_token".to_owned()))?;
+        let eos = known(name).ok_or_else(|| wrong(format!("eos_token `{name}` is not in the vocabulary")))?;
+        let thinks = THINKING.iter().any(|(start, end)| known(start).is_some() && known(end).is_some());
+        context.insert("enable_thinking".to_owned(), thinks.into());
         let file = folder.join("chat_template.jinja");
-        let template = match config["chat_template"].as_str() {
-            Some(template) => Some(template.to_owned()),
-            None if file.exists() => Some(fs::read_to_string(&file).at(&file)?),
-            None => None,
+        let template = if file.exists() {
+            Some(ChatTemplate::one(&fs::read_to_string(&file).at(&file)?)?)
+        } else {
+            ChatTemplate::from_config(&config["chat_template"])?
         };
-        let environment = template.map(environment).transpose()?;
-        Ok(ChatTokenizer { tokenizer, environment, eos, specials })
+        Ok(ChatTokenizer { tokenizer, template, eos, context })
     }
 
     /// The token that ends an answer.
@@ -79,7 +87,11 @@ impl ChatTokenizer {
     /// # Errors
     /// The tokenizer's.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode(text, false).map_err(|e| EngineError::input(format!("tokenizer: {e}")))?;
+        self.encode_with(text, false)
+    }
+
+    fn encode_with(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode(text, add_special_tokens).map_err(tokenizer_error)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -88,7 +100,7 @@ impl ChatTokenizer {
     /// # Errors
     /// The tokenizer's.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer.decode(ids, true).map_err(|e| EngineError::input(format!("tokenizer: {e}")))
+        self.tokenizer.decode(ids, true).map_err(tokenizer_error)
     }
 
     /// The chat template's text for `messages`.
@@ -96,36 +108,40 @@ impl ChatTokenizer {
     /// # Errors
     /// [`EngineError::Input`] where the model has no template, or the template refuses the messages.
     pub fn render(&self, messages: &[Value], tools: Option<&Value>, generation_prompt: bool) -> Result<String> {
-        let environment = self.environment.as_ref().ok_or_else(|| {
+        let template = self.template.as_ref().ok_or_else(|| {
             EngineError::input("the base has no chat_template; train it on {\"text\"} lines, or add one")
         })?;
-        let template = environment.get_template(TEMPLATE).map_err(template_error)?;
-        let context = context! {
-            messages => Jinja::from(Serde(messages)),
-            tools => tools.map(|tools| Jinja::from(Serde(tools))),
-            add_generation_prompt => generation_prompt,
-            bos_token => self.specials.bos.as_str(),
-            eos_token => self.specials.eos.as_str(),
+        let messages = normalized(messages);
+        let render = |messages: &[Value]| {
+            let mut context = self.context.clone();
+            context.insert("messages".to_owned(), messages.into());
+            context.insert("tools".to_owned(), tools.cloned().unwrap_or(Value::Null));
+            context.insert("add_generation_prompt".to_owned(), generation_prompt.into());
+            template.render(Jinja::from(Serde(context)), tools.is_some())
         };
-        template.render(context).map_err(template_error)
+        render(&messages).or_else(|error| match with_parsed_arguments(&messages) {
+            Some(messages) => render(&messages),
+            None => Err(error),
+        })
     }
 
-    /// An example as mlx-lm's datasets make it: with `mask_prompt`, all up to the last message is prompt.
+    /// An example as mlx-lm's datasets make it: with `mask_prompt`, all up to the last message is prompt, and so is what the
+    /// template puts before an answer.
     ///
     /// # Errors
     /// As [`render`](Self::render) and [`encode`](Self::encode).
     pub fn tokenize(&self, example: &Example, mask_prompt: bool) -> Result<Tokens> {
         match example {
             Example::Text(text) => {
-                let mut ids = self.encode(text)?;
+                let mut ids = self.encode_with(text, true)?;
                 if ids.last() != Some(&self.eos) {
                     ids.push(self.eos);
                 }
                 Ok(Tokens { ids, prompt: 0 })
             }
             Example::Completion { prompt, completion } => {
-                let messages = [json!({"role": "user", "content": prompt}), json!({"role": "assistant", "content": completion})];
-                self.chat(&messages, None, mask_prompt)
+                let user = json!({"role": "user", "content": prompt});
+                self.chat(&[user, json!({"role": "assistant", "content": completion})], None, mask_prompt)
             }
             Example::Chat { messages, tools } => self.chat(messages, tools.as_ref(), mask_prompt),
         }
@@ -142,77 +158,44 @@ impl ChatTokenizer {
     }
 }
 
-fn template_error(error: minijinja::Error) -> EngineError {
-    EngineError::input(format!("chat_template: {error:#}"))
+fn tokenizer_error(error: tokenizers::Error) -> EngineError {
+    EngineError::input(format!("tokenizer: {error}"))
 }
 
-fn environment(template: String) -> Result<Environment<'static>> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(template_error)?;
-    environment.set_syntax(syntax);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> std::result::Result<String, minijinja::Error> {
-        Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-    });
-    environment.add_filter("tojson", to_json);
-    environment.add_template_owned(TEMPLATE, template).map_err(template_error)?;
-    Ok(environment)
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face's `tojson` is; `indent` as there.
-fn to_json(value: Jinja, arguments: Kwargs) -> std::result::Result<Jinja, minijinja::Error> {
-    let indent: Option<usize> = arguments.get("indent")?;
-    let failed = |e: &dyn std::fmt::Display| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string());
-    let mut out = Vec::new();
-    let written = match indent {
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)),
-        Some(width) => {
-            let spaces = " ".repeat(width);
-            let pretty = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, pretty))
+/// The messages as Hugging Face hands them to templates: without keys that are null, and with a thought under each of the
+/// names that templates know it by.
+fn normalized(messages: &[Value]) -> Vec<Value> {
+    let mut messages = messages.to_vec();
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        message.retain(|_, value| !value.is_null());
+        if let Some(thought) =
+            ["reasoning_content", "thinking", "reasoning"].iter().find_map(|key| message.get(*key)).cloned()
+        {
+            message.entry("thinking").or_insert_with(|| thought.clone());
+            message.insert("reasoning_content".to_owned(), thought);
         }
-    };
-    written.map_err(|e| failed(&e))?;
-    String::from_utf8(out).map(Jinja::from_safe_string).map_err(|e| failed(&e))
+    }
+    messages
 }
 
-/// `", "` and `": "` between items, as Python writes them.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+/// The messages with the arguments of tool calls as objects where they are JSON text of one. `None` where none are.
+fn with_parsed_arguments(messages: &[Value]) -> Option<Vec<Value>> {
+    let mut messages = messages.to_vec();
+    let mut changed = false;
+    for message in &mut messages {
+        let Some(calls) = message.get_mut("tool_calls").and_then(Value::as_array_mut) else { continue };
+        for call in calls {
+            let call = if call.get("function").is_some() { &mut call["function"] } else { call };
+            let Some(arguments) = call.get_mut("arguments") else { continue };
+            let parsed = arguments.as_str().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+            if let Some(parsed) = parsed {
+                *arguments = Value::Object(parsed);
+                changed = true;
+            }
+        }
     }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
+    changed.then_some(messages)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn render(template: &str, messages: Value, tools: Option<Value>) -> String {
-        let environment = environment(template.to_owned()).unwrap();
-        let template = environment.get_template(TEMPLATE).unwrap();
-        template.render(context! { messages => Jinja::from(Serde(&messages)), tools => tools.map(|t| Jinja::from(Serde(t))) }).unwrap()
-    }
-
-    #[test]
-    fn json_in_templates_is_python_json() {
-        let tools = json!([{"name": "a<b", "n": [1, 2.5, null, true], "é": "ü"}]);
-        let out = render("{{ tools[0] | tojson }}", json!([]), Some(tools));
-        assert_eq!(out, r#"{"name": "a<b", "n": [1, 2.5, null, true], "é": "ü"}"#);
-    }
-
-    #[test]
-    fn templates_may_use_python_methods_and_blocks_leave_no_space() {
-        let template = "{% for m in messages %}\n    {% if m.content.startswith('x') %}\n{{ m.content.strip() }}\n{% endif %}\n{% endfor %}";
-        assert_eq!(render(template, json!([{"content": "x y "}, {"content": "z"}]), None), "x y\n");
-    }
-}
+mod tests;
