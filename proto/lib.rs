@@ -2,7 +2,7 @@
 //!
 //! Plain types, without I/O: what a person writes ([`recipe`]), what a model is ([`shape`]), what a run will
 //! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]),
-//! and how all of them are named ([`id`], [`bytes`]). Parsing happens here, once, at the edge: whoever holds one
+//! how all of them are named ([`id`], [`bytes`]), and where the coordinator is ([`endpoint`]). Parsing happens here, once, at the edge: whoever holds one
 //! of these values holds a valid one.
 //!
 //! Behind features, for processes and not for the engine: `rpc` is the generated protocol, `client` moves
@@ -12,11 +12,14 @@
 
 pub mod bytes;
 pub mod dataset;
+pub mod endpoint;
 pub mod estimate;
 pub mod id;
 pub mod manifest;
+pub mod placement;
 pub mod recipe;
 pub mod shape;
+pub mod tensors;
 
 #[cfg(feature = "telemetry")]
 pub mod telemetry;

@@ -1,0 +1,126 @@
+//! How much memory a training run will take, part by part, before it runs; and whether recipe and base fit each other.
+//!
+//! [`estimate`] gives MLX's peak of active memory. Its parts add up to it: what is there all the time (weights, adapters, optimizer,
+//! gradients, kept layer inputs) and what is there at the worst moment. Each part's formula stands with the function that gives it;
+//! dims are the paper's: B examples of T tokens, H hidden, F the MLP's width, V vocabulary.
+//!
+//! Promise: pure functions of shape and recipe. The estimate assumes examples as long as `max_seq_length` allows, because one such
+//! example is enough to reach it.
+
+mod fit;
+mod mlx_lm;
+mod vertigo;
+
+pub use fit::{FitError, fit, notes};
+
+use crate::bytes::Bytes;
+use crate::recipe::{Method, Recipe};
+use crate::shape::{LinearLayer, Shape};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Ours: gated delta in chunks, one layer and one slice of logits at a time.
+    #[default]
+    Vertigo,
+    /// mlx-lm: gated delta token by token, all logits at once.
+    MlxLm,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Engine::Vertigo => "vertigo",
+            Engine::MlxLm => "mlx-lm",
+        })
+    }
+}
+
+/// A name that is no engine's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no engine; write vertigo or mlx-lm")]
+pub struct ParseEngineError(String);
+
+impl FromStr for Engine {
+    type Err = ParseEngineError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "vertigo" => Ok(Engine::Vertigo),
+            "mlx-lm" => Ok(Engine::MlxLm),
+            other => Err(ParseEngineError(other.to_owned())),
+        }
+    }
+}
+
+/// A predicted peak, part by part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    /// What it is made of, in a fixed order; a part of nothing is left out.
+    pub parts: Vec<Part>,
+}
+
+impl Estimate {
+    /// The peak: all parts together.
+    pub fn total(&self) -> Bytes {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
+    fn new(parts: impl IntoIterator<Item = (&'static str, f64)>) -> Estimate {
+        let part = |(name, bytes): (&'static str, f64)| Part { name, bytes: Bytes(bytes.ceil() as u64) };
+        Estimate { parts: parts.into_iter().map(part).filter(|part| part.bytes > Bytes::ZERO).collect() }
+    }
+}
+
+/// A part of an estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What it is, for a table.
+    pub name: &'static str,
+    /// How much.
+    pub bytes: Bytes,
+}
+
+/// The peak of training `recipe` on a base of `shape` with `engine`, in MLX's count of active memory.
+///
+/// It works for mixtures of experts too, which [`fit`] refuses: they are planned for only.
+pub fn estimate(shape: &Shape, recipe: &Recipe, engine: Engine) -> Estimate {
+    match engine {
+        Engine::Vertigo => vertigo::estimate(shape, recipe),
+        Engine::MlxLm => mlx_lm::estimate(shape, recipe),
+    }
+}
+
+/// Values that `recipe` trains on a base of `shape`.
+pub fn trainable_parameters(shape: &Shape, recipe: &Recipe) -> u64 {
+    let of_layer = |index| match &recipe.method {
+        Method::Full => shape.layer_values(shape.mixer(index)).total(),
+        Method::Lora(lora) => {
+            adapted(shape, recipe, index).iter().map(|linear| lora.rank * (linear.inputs + linear.outputs)).sum()
+        }
+    };
+    trained_layers(shape, recipe).map(of_layer).sum()
+}
+
+/// The layers that are trained.
+fn trained_layers(shape: &Shape, recipe: &Recipe) -> std::ops::Range<u64> {
+    shape.layers - recipe.layers.of(shape.layers)..shape.layers
+}
+
+/// The linears of layer `index` that have adapters.
+fn adapted(shape: &Shape, recipe: &Recipe, index: u64) -> Vec<LinearLayer> {
+    let Method::Lora(lora) = &recipe.method else { return Vec::new() };
+    if !trained_layers(shape, recipe).contains(&index) {
+        return Vec::new();
+    }
+    let mut linears = shape.linears(shape.mixer(index));
+    linears.retain(|linear| lora.keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == linear.path)));
+    linears
+}
+
+#[cfg(test)]
+mod tests;
