@@ -1,1 +1,193 @@
-//! (being written)
+//! Logs for a person, traces for a collector.
+//!
+//! Logs go to stderr, filtered by `RUST_LOG`. Where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, spans go there over OTLP/gRPC too, and
+//! one job is one trace: its W3C trace context travels in gRPC metadata, in the header `traceparent` of blob requests and in the
+//! environment variable [`ENVIRONMENT`] of an attempt's process.
+//!
+//! Promise: a collector that is away costs nothing but its spans; no call here fails or waits because of it, but for
+//! [`Telemetry::shutdown`], which gives the last spans [`FLUSH`] to leave.
+
+use opentelemetry::propagation::{Injector, TextMapPropagator};
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::metadata::{MetadataKey, MetadataMap};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// The environment variable that hands a trace context to a child process.
+pub const ENVIRONMENT: &str = "TRACEPARENT";
+
+/// How long the last spans of a process may take to leave.
+pub const FLUSH: Duration = Duration::from_secs(5);
+
+const TRACEPARENT: &str = "traceparent";
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The collector's address.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Exporter(String),
+    /// Called twice in a process.
+    #[error("logging is set up already: {0}")]
+    Twice(String),
+}
+
+/// Keeps telemetry going; call [`shutdown`](Self::shutdown) before the process ends, or the last spans are lost.
+#[derive(Debug)]
+#[must_use = "the last spans are lost without a shutdown"]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+/// Sets up logs, and traces where a collector is named. `service` is the process's name in traces.
+///
+/// Without `RUST_LOG`, warnings and errors are shown, and Vertigo's own information. Call it inside a Tokio runtime: the exporter's
+/// channel needs one.
+///
+/// # Errors
+/// A collector's address that is none; logging that is set up already.
+pub fn init(service: &'static str) -> Result<Telemetry, TelemetryError> {
+    init_with(service, "warn,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info")
+}
+
+/// [`init`] with another filter for where `RUST_LOG` is not set: a command-line tool shows warnings only.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_with(service: &'static str, filter: &str) -> Result<Telemetry, TelemetryError> {
+    let provider = exporter()?.map(|exporter| {
+        let resource = Resource::builder().with_service_name(service).build();
+        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()
+    });
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter);
+    // Spans below information are for a debugger's eyes; a library's spans are not the job's trace.
+    let ours = EnvFilter::new("off,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info");
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(ours));
+    tracing_subscriber::registry()
+        .with(logs)
+        .with(traces)
+        .try_init()
+        .map_err(|e| TelemetryError::Twice(e.to_string()))?;
+    Ok(Telemetry(provider))
+}
+
+fn exporter() -> Result<Option<SpanExporter>, TelemetryError> {
+    if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_none_or(|value| value.is_empty()) {
+        return Ok(None);
+    }
+    let exporter = SpanExporter::builder().with_tonic().build();
+    exporter.map(Some).map_err(|e| TelemetryError::Exporter(e.to_string()))
+}
+
+impl Telemetry {
+    /// Sends what is left. Blocks for at most [`FLUSH`]: from async code call it by `tokio::task::block_in_place` or at the very
+    /// end.
+    pub fn shutdown(self) {
+        if let Some(provider) = self.0
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH)
+        {
+            tracing::debug!(%error, "the last spans did not leave");
+        }
+    }
+}
+
+/// The current span's W3C context, or `None` where there is no trace.
+pub fn traceparent() -> Option<String> {
+    traceparent_of(&tracing::Span::current())
+}
+
+/// A span's W3C context, or `None` where there is no trace.
+pub fn traceparent_of(span: &tracing::Span) -> Option<String> {
+    let context = span.context();
+    if !context.span().span_context().is_valid() {
+        return None;
+    }
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&context, &mut carrier);
+    carrier.remove(TRACEPARENT)
+}
+
+/// Makes `span` a child of a W3C context. One that is broken is passed over: a trace is never worth an error. Call it before the
+/// span is entered.
+pub fn set_parent(span: &tracing::Span, traceparent: &str) {
+    let carrier: HashMap<String, String> = [(TRACEPARENT.to_owned(), traceparent.to_owned())].into();
+    let context = TraceContextPropagator::new().extract(&carrier);
+    if context.span().span_context().is_valid() {
+        // Fails only where no layer exports spans, and then there is nothing to parent.
+        let _ = span.set_parent(context);
+    }
+}
+
+/// Puts the current span's context into a request's metadata.
+pub fn inject(metadata: &mut MetadataMap) {
+    let context = tracing::Span::current().context();
+    TraceContextPropagator::new().inject_context(&context, &mut Metadata(metadata));
+}
+
+/// The context that a request's metadata carries.
+pub fn parent_of(metadata: &MetadataMap) -> Option<String> {
+    metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+struct Metadata<'a>(&'a mut MetadataMap);
+
+impl Injector for Metadata<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(key), Ok(value)) = (MetadataKey::from_bytes(key.as_bytes()), value.parse()) {
+            self.0.insert(key, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::subscriber::with_default;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn traced(work: impl FnOnce()) {
+        let provider = SdkTracerProvider::builder().build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        with_default(tracing_subscriber::registry().with(layer), work);
+    }
+
+    #[test]
+    fn a_trace_goes_on_through_metadata() {
+        traced(|| {
+            let span = tracing::info_span!("child");
+            set_parent(&span, PARENT);
+            let mut metadata = MetadataMap::new();
+            span.in_scope(|| inject(&mut metadata));
+            let carried = parent_of(&metadata).unwrap();
+            assert_eq!(Some(&carried), traceparent_of(&span).as_ref());
+            assert!(carried.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{carried}");
+            assert_ne!(carried, PARENT, "the child has an id of its own");
+        });
+    }
+
+    #[test]
+    fn a_broken_context_begins_a_trace_of_its_own() {
+        traced(|| {
+            let span = tracing::info_span!("child");
+            set_parent(&span, "not a context");
+            assert!(traceparent_of(&span).is_some());
+        });
+    }
+
+    #[test]
+    fn without_a_collector_there_is_no_context() {
+        let mut metadata = MetadataMap::new();
+        tracing::info_span!("alone").in_scope(|| inject(&mut metadata));
+        assert_eq!((parent_of(&metadata), traceparent()), (None, None));
+    }
+}

@@ -1,1 +1,278 @@
-//! (being written)
+//! Artifacts from folders to the coordinator and back.
+//!
+//! Promise: what arrives is what the digests say, or an error; a transfer that was cut off goes on where it was; a pulled folder
+//! is there whole or not at all. Transfers of a coordinator that is away for a moment are tried again.
+
+mod blobs;
+mod meter;
+
+use crate::bytes::Bytes;
+use crate::endpoint::Endpoint;
+use crate::id::Digest;
+use crate::manifest::{FileEntry, Kind, Manifest, ManifestError};
+use crate::v1::artifacts_client::ArtifactsClient;
+use crate::v1::{Artifact, GetArtifactRequest, MissingBlobsRequest, RegisterArtifactRequest};
+use blobs::Blobs;
+use meter::Meter;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+
+/// Told of bytes as they go: of files that need not go, too, so that the sum comes to the artifact's size.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// Why a transfer failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// A file or folder on this machine.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A manifest that is none.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The coordinator's answer over gRPC.
+    #[error("{}", .0.message())]
+    Rpc(Box<tonic::Status>),
+    /// The coordinator could not be reached, or broke off.
+    #[error("{url}: {problem}")]
+    Connection {
+        /// What was asked for.
+        url: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The coordinator refused a blob.
+    #[error("the coordinator answered {status} for blob {digest}: {message}")]
+    Refused {
+        /// The blob.
+        digest: Digest,
+        /// HTTP's status.
+        status: u16,
+        /// Its reason.
+        message: String,
+    },
+    /// The file is another one than its digest says.
+    #[error("{} is not {expected}: it was changed, or damaged on its way", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: Digest,
+    },
+}
+
+impl TransferError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            TransferError::Rpc(status) => {
+                matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled)
+            }
+            TransferError::Connection { .. } => true,
+            TransferError::Refused { status, .. } => *status >= 500 || *status == 409,
+            TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. } => false,
+        }
+    }
+}
+
+impl From<tonic::Status> for TransferError {
+    fn from(status: tonic::Status) -> TransferError {
+        TransferError::Rpc(Box::new(status))
+    }
+}
+
+/// Attaches the path to an I/O error.
+trait AtPath<T> {
+    fn at(self, path: &Path) -> Result<T, TransferError>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T, TransferError> {
+        self.map_err(|error| TransferError::File { path: path.to_owned(), error })
+    }
+}
+
+/// The coordinator's artifacts.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    blobs: Blobs,
+    artifacts: ArtifactsClient<Channel>,
+}
+
+impl Transfer {
+    /// Connects when it is first used.
+    pub fn new(endpoint: &Endpoint) -> Transfer {
+        Transfer { blobs: Blobs::new(endpoint), artifacts: ArtifactsClient::new(endpoint.channel()) }
+    }
+
+    /// Sends the files of `manifest` that the store lacks, from `folder`.
+    ///
+    /// # Errors
+    /// [`TransferError::Damaged`] where a file is not the one that the manifest describes.
+    pub async fn push(&self, folder: &Path, manifest: &Manifest, progress: Progress<'_>) -> Result<(), TransferError> {
+        let digests: BTreeSet<String> = manifest.files().iter().map(|file| file.digest.to_string()).collect();
+        let request = traced(MissingBlobsRequest { digests: digests.into_iter().collect() });
+        let mut missing: BTreeSet<String> =
+            self.artifacts.clone().missing_blobs(request).await?.into_inner().digests.into_iter().collect();
+        for file in manifest.files() {
+            // The same bytes under two paths go once.
+            if missing.remove(&file.digest.to_string()) {
+                let meter = Meter::new(progress, file.bytes.0);
+                self.blobs.put(&folder.join(&file.path), file, &meter).await?;
+            } else {
+                progress(file.bytes.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an artifact of blobs that the store has, and moves `tags` to it.
+    ///
+    /// # Errors
+    /// The coordinator's, such as a tag that is none.
+    pub async fn register(&self, manifest: &Manifest, tags: &[String]) -> Result<Artifact, TransferError> {
+        let request = traced(RegisterArtifactRequest { manifest_json: manifest.to_json(), tags: tags.to_vec() });
+        Ok(self.artifacts.clone().register(request).await?.into_inner())
+    }
+
+    /// The artifact that a tag, a digest, a digest's beginning or a job's id names.
+    ///
+    /// # Errors
+    /// [`TransferError::Rpc`] with `NOT_FOUND`.
+    pub async fn manifest(&self, reference: &str) -> Result<(Digest, Manifest), TransferError> {
+        let request = traced(GetArtifactRequest { reference: reference.to_owned() });
+        let artifact = self.artifacts.clone().get(request).await?.into_inner();
+        let manifest = Manifest::parse(&artifact.manifest_json)?;
+        Ok((manifest.digest(), manifest))
+    }
+
+    /// Fetches the files of `manifest` into `folder`, which must not exist.
+    ///
+    /// What was fetched before a cut lies in `.NAME.partial` beside it, and is not fetched again.
+    ///
+    /// # Errors
+    /// [`TransferError::Damaged`] where the store's bytes are not what the digest says.
+    pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
+        if folder.exists() {
+            let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");
+            return Err(error).at(folder);
+        }
+        let partial = partial(folder);
+        fs::create_dir_all(&partial).at(&partial)?;
+        for file in manifest.files() {
+            let path = partial.join(&file.path);
+            let parent = path.parent().unwrap_or(&partial);
+            fs::create_dir_all(parent).at(parent)?;
+            let meter = Meter::new(progress, file.bytes.0);
+            self.blobs.get(file, &path, &meter).await?;
+        }
+        fs::rename(&partial, folder).at(folder)?;
+        sync_parent(folder)
+    }
+}
+
+/// The manifest of every file below `folder`.
+///
+/// # Errors
+/// A file that cannot be read; a name that is no path of an artifact.
+pub async fn describe(kind: Kind, folder: &Path, facts: BTreeMap<String, Value>) -> Result<Manifest, TransferError> {
+    let mut paths = Vec::new();
+    list(folder, "", &mut paths)?;
+    describe_files(kind, folder, paths, facts, &|_| {}).await
+}
+
+/// The manifest of the files at `paths` below `folder`, `/` between parts. `progress` is told of bytes as they are hashed.
+///
+/// # Errors
+/// As [`describe`].
+pub async fn describe_files(
+    kind: Kind,
+    folder: &Path,
+    paths: Vec<String>,
+    facts: BTreeMap<String, Value>,
+    progress: Progress<'_>,
+) -> Result<Manifest, TransferError> {
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let file = folder.join(&path);
+        let (digest, bytes) = blocking(&file, hash_file).await?;
+        progress(bytes);
+        files.push(FileEntry { path, digest, bytes: Bytes(bytes) });
+    }
+    Ok(Manifest::new(kind, files, facts)?)
+}
+
+/// The digest and the size of a file.
+fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok((Digest::from_hasher(hasher), size));
+        }
+        hasher.update(&buffer[..n]);
+        size += n as u64;
+    }
+}
+
+fn list(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<(), TransferError> {
+    for entry in fs::read_dir(folder).at(folder)? {
+        let entry = entry.at(folder)?;
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        // Links are followed: Hugging Face's cache is made of them.
+        if fs::metadata(&path).at(&path)?.is_dir() {
+            list(&path, &format!("{name}/"), into)?;
+        } else {
+            into.push(name);
+        }
+    }
+    Ok(())
+}
+
+/// Runs file work off the async threads.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, TransferError> {
+    let owned = path.to_owned();
+    let result = tokio::task::spawn_blocking(move || work(&owned)).await;
+    result.unwrap_or_else(|panic| Err(io::Error::other(panic))).at(path)
+}
+
+fn partial(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.partial"))
+}
+
+/// A rename is durable once its folder is.
+fn sync_parent(folder: &Path) -> Result<(), TransferError> {
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent).and_then(|folder| folder.sync_all()).at(parent)
+}
+
+/// A request that carries the current trace.
+fn traced<T>(message: T) -> Request<T> {
+    #[allow(unused_mut)] // without telemetry there is nothing to put in
+    let mut request = Request::new(message);
+    #[cfg(feature = "telemetry")]
+    crate::telemetry::inject(request.metadata_mut());
+    request
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use super::*;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_folder_is_described_by_all_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    fs::write(dir.path().join("a.json"), "{}").unwrap();
+    fs::write(dir.path().join("sub/b"), "").unwrap();
+    let facts: BTreeMap<_, _> = [("examples".to_owned(), json!(3))].into();
+    let manifest = describe(Kind::Dataset, dir.path(), facts.clone()).await.unwrap();
+    let listed: Vec<_> = manifest.files().iter().map(|f| (f.path.as_str(), f.digest, f.bytes.0)).collect();
+    assert_eq!(listed, [("a.json", Digest::of(b"{}"), 2), ("sub/b", Digest::of(b""), 0)]);
+
+    let some = describe_files(Kind::Dataset, dir.path(), vec!["a.json".to_owned()], facts, &|_| {}).await.unwrap();
+    assert_eq!(some.files().len(), 1);
+    assert_ne!(some.digest(), manifest.digest());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("blob"), "weights").unwrap();
+    fs::create_dir(dir.path().join("snapshot")).unwrap();
+    std::os::unix::fs::symlink("../blob", dir.path().join("snapshot/model.safetensors")).unwrap();
+    let manifest = describe(Kind::Base, &dir.path().join("snapshot"), BTreeMap::new()).await.unwrap();
+    assert_eq!(manifest.file("model.safetensors").unwrap().digest, Digest::of(b"weights"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = describe_files(Kind::Base, dir.path(), vec!["none".to_owned()], BTreeMap::new(), &|_| {}).await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("none: "), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[test]
+fn what_may_pass_is_told_from_what_stays() {
+    let refused = |status| TransferError::Refused { digest: Digest::of(b""), status, message: String::new() };
+    assert!(refused(503).is_transient() && refused(409).is_transient());
+    assert!(!refused(404).is_transient());
+    assert!(TransferError::from(tonic::Status::unavailable("")).is_transient());
+    assert!(!TransferError::from(tonic::Status::not_found("")).is_transient());
+}
