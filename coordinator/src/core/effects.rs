@@ -1,0 +1,134 @@
+//! What a change of the state means outside: rows to write, events to journal, messages to send.
+
+use super::{FactorKey, Report, SessionId, State};
+use std::collections::BTreeSet;
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+
+/// What has happened since it was last taken. Rows first, in one transaction; messages after it.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Jobs that changed.
+    pub jobs: BTreeSet<JobId>,
+    /// Attempts that changed.
+    pub attempts: BTreeSet<AttemptId>,
+    /// Workers that changed, or are gone.
+    pub workers: BTreeSet<WorkerId>,
+    /// Artifacts that became visible.
+    pub artifacts: BTreeSet<Digest>,
+    /// Tags that moved.
+    pub tags: BTreeSet<String>,
+    /// Factors that changed.
+    pub factors: BTreeSet<FactorKey>,
+    /// What people see of it, in order.
+    pub journal: Vec<Entry>,
+    /// What workers are told, in order.
+    pub outbox: Vec<(SessionId, Outgoing)>,
+}
+
+impl Effects {
+    /// Whether there is something to write.
+    pub fn is_durable(&self) -> bool {
+        !(self.jobs.is_empty()
+            && self.attempts.is_empty()
+            && self.workers.is_empty()
+            && self.artifacts.is_empty()
+            && self.tags.is_empty()
+            && self.factors.is_empty()
+            && self.journal.is_empty())
+    }
+}
+
+/// An event of a job.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Position in the journal: rises.
+    pub seq: u64,
+    /// When the coordinator took it.
+    pub at: Millis,
+    /// The job.
+    pub job: JobId,
+    /// The job's newest epoch at that time.
+    pub epoch: Epoch,
+    /// What happened.
+    pub body: EntryBody,
+}
+
+/// What happened to a job.
+#[derive(Debug, Clone)]
+pub enum EntryBody {
+    /// It moved to a state, or its reason to wait there changed.
+    State {
+        /// The state.
+        state: State,
+        /// Why.
+        reason: String,
+    },
+    /// It was given to a worker.
+    Placed {
+        /// The worker's name.
+        worker: String,
+        /// Index into the plans.
+        plan: usize,
+        /// Why this worker and plan.
+        reason: String,
+    },
+    /// Its attempt reported.
+    Report(Box<Report>),
+}
+
+/// A message to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outgoing {
+    /// The session is open.
+    Welcome {
+        /// For each attempt that the worker may go on with, the last report that was taken.
+        acks: Vec<(AttemptId, u64)>,
+    },
+    /// An attempt to start.
+    Assignment(Box<Assignment>),
+    /// Reports up to this number are safe.
+    Ack {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The number.
+        number: u64,
+    },
+    /// The attempt's lease is over.
+    Stop {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The session is over: another has taken its place.
+    Close {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What a worker needs to run an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// The job.
+    pub job: JobId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The fencing token of the lease.
+    pub epoch: Epoch,
+    /// Memory that it may use.
+    pub reserved: Bytes,
+    /// The recipe's name.
+    pub recipe: String,
+    /// The recipe's file.
+    pub yaml: String,
+    /// The base.
+    pub base: Digest,
+    /// The dataset.
+    pub data: Digest,
+    /// The checkpoint to go on from.
+    pub checkpoint: Option<Digest>,
+    /// W3C trace context of the job, or empty.
+    pub traceparent: String,
+}

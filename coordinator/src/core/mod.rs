@@ -1,0 +1,388 @@
+//! The coordinator's mind: which jobs there are, who works on them, and what happens next.
+//!
+//! A state machine without I/O, clock, randomness or async. [`Core::apply`] takes a command and the moment it came, and
+//! [`Core::place`] hands queued jobs to workers; both change the state in memory and note in [`Effects`] what has to be
+//! written, journalled and sent. Whoever drives it writes the effects in one transaction and sends only afterwards.
+//!
+//! It promises (property tests in `tests/`):
+//! 1. a job has at most one live lease; 2. a job that has ended never changes; 3. only the live epoch reports or
+//!    finishes; 4. reservations on a worker never exceed its usable memory; 5. a job that has not ended is queued, in
+//!    backoff or leased, so none is lost; 6. an output is visible only with the success that made it; 7. a job that is too
+//!    large for every known worker waits with a reason, holds up nobody, and is not overtaken by smaller jobs of its rank.
+
+mod attempts;
+mod effects;
+mod factors;
+mod index;
+mod job;
+mod lookup;
+mod placing;
+mod report;
+mod retry;
+mod sessions;
+mod worker;
+
+pub use effects::{Assignment, Effects, Entry, EntryBody, Outgoing};
+pub use factors::{FactorKey, Factors};
+pub use index::{Artifact, Index, TagError};
+pub use job::{Attempt, Job, MemoryPart, Outcome, Plan, Resume, State};
+pub use lookup::Ambiguous;
+pub use report::{Failure, FailureKind, Report, ReportBody};
+pub use worker::{Machine, SessionId, Worker};
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+use vertigo::manifest::Manifest;
+
+/// What the operator chose.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// A lease ends this long after the last heartbeat that named it, in milliseconds.
+    pub lease_ms: u64,
+}
+
+/// When a command came, and a random number for whatever needs one.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The time. It never goes back within a process.
+    pub now: Millis,
+    /// Uniform in [0, 1): spreads retries, so that jobs which failed together do not come back together.
+    pub jitter: f64,
+}
+
+/// What people and workers ask of the core.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Queues a job.
+    Submit(Submit),
+    /// Ends a job that has not ended.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// A worker's Hello on a new session.
+    Connect(Connect),
+    /// A session is gone. Its leases live on until they expire.
+    Disconnect {
+        /// The session.
+        session: SessionId,
+    },
+    /// Renews the leases that it names.
+    Heartbeat {
+        /// The session it came on.
+        session: SessionId,
+        /// Memory that is free on the machine now.
+        free: Bytes,
+        /// Attempts that run there.
+        held: Vec<(AttemptId, Epoch)>,
+    },
+    /// The worker takes no more attempts.
+    Drain {
+        /// The session it came on.
+        session: SessionId,
+    },
+    /// What an attempt has to say.
+    Reports {
+        /// The session it came on.
+        session: SessionId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The epoch of its lease.
+        epoch: Epoch,
+        /// In the order of their numbers.
+        reports: Vec<Report>,
+    },
+    /// Makes an artifact of blobs that the store has, and moves tags to it.
+    Register {
+        /// The artifact.
+        manifest: Manifest,
+        /// Tags to move, valid by [`Index::check_tag`].
+        tags: Vec<String>,
+    },
+}
+
+/// A job to queue. Its recipes, bases and data have been checked.
+#[derive(Debug, Clone)]
+pub struct Submit {
+    /// Chosen by the caller.
+    pub id: JobId,
+    /// What a person calls it; also the tag of its output.
+    pub name: Option<String>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The dataset.
+    pub data: Digest,
+    /// The dataset's size.
+    pub data_bytes: Bytes,
+    /// In order of preference.
+    pub plans: Vec<Plan>,
+    /// W3C trace context of the call that queued it, or empty.
+    pub traceparent: String,
+}
+
+/// A worker's Hello.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// The new session.
+    pub session: SessionId,
+    /// The installation.
+    pub worker: WorkerId,
+    /// Its name, which no other connected worker has.
+    pub name: String,
+    /// What it runs on.
+    pub machine: Machine,
+    /// Attempts that run there.
+    pub held: Vec<(AttemptId, Epoch)>,
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such job.
+    #[error("there is no job {0}; `vertigo jobs` lists them")]
+    NoJob(JobId),
+    /// The job has ended.
+    #[error("job {id} has {state} already and cannot be cancelled")]
+    Ended {
+        /// The job.
+        id: JobId,
+        /// How it ended.
+        state: &'static str,
+    },
+    /// Another worker of that name is connected.
+    #[error(
+        "a worker named `{0}` is connected already, from another installation: give this one another name with --name, \
+         or stop the other"
+    )]
+    NameTaken(String),
+    /// No plan fits any worker that is known.
+    #[error("no plan fits any known worker. Plans: {plans}. Workers: {workers}. Make a plan smaller (max_seq_length, \
+             batch_size, num_layers, a 4-bit base) or connect a larger worker")]
+    TooLarge {
+        /// Each plan and its need.
+        plans: String,
+        /// Each worker and its offer.
+        workers: String,
+    },
+    /// The session has been replaced or closed.
+    #[error("this session is over: the worker has connected again, or the coordinator closed it")]
+    NoSession,
+}
+
+/// Everything that outlives the process.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// All jobs.
+    pub jobs: Vec<Job>,
+    /// All attempts.
+    pub attempts: Vec<Attempt>,
+    /// All workers.
+    pub workers: Vec<Worker>,
+    /// All artifacts and tags.
+    pub index: Index,
+    /// What finished attempts have taught.
+    pub factors: Factors,
+    /// The journal's last position.
+    pub last_seq: u64,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    jobs: BTreeMap<JobId, Job>,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    workers: BTreeMap<WorkerId, Worker>,
+    index: Index,
+    factors: Factors,
+    last_seq: u64,
+    /// Who is connected.
+    sessions: BTreeMap<SessionId, WorkerId>,
+    /// Live leases and when they expire. Not written: a restart gives every lease its full length again.
+    leases: BTreeMap<AttemptId, Millis>,
+    /// Jobs in backoff by when it ends.
+    backoffs: BTreeSet<(Millis, JobId)>,
+    /// Queued jobs in the order in which they are placed.
+    queue: BTreeSet<(Reverse<i32>, Millis, JobId)>,
+    /// Whether something has changed that may let a queued job be placed, or changes why it waits.
+    unsettled: bool,
+    effects: Effects,
+}
+
+impl Core {
+    /// Goes on from what was written. Every live lease has its full length from now, since nobody could renew it
+    /// while the coordinator was away.
+    pub fn restore(settings: Settings, snapshot: Snapshot, now: Millis) -> Core {
+        let mut core = Core {
+            settings,
+            jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
+            attempts: BTreeMap::new(),
+            workers: snapshot.workers.into_iter().map(|worker| (worker.id, worker)).collect(),
+            index: snapshot.index,
+            factors: snapshot.factors,
+            last_seq: snapshot.last_seq,
+            sessions: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            backoffs: BTreeSet::new(),
+            queue: BTreeSet::new(),
+            unsettled: true,
+            effects: Effects::default(),
+        };
+        for attempt in snapshot.attempts {
+            if attempt.outcome == Outcome::Running {
+                core.leases.insert(attempt.id, now.plus(settings.lease_ms));
+                if let Some(worker) = core.workers.get_mut(&attempt.worker) {
+                    worker.lease = Some(attempt.id);
+                }
+            }
+            core.attempts.insert(attempt.id, attempt);
+        }
+        for job in core.jobs.values() {
+            match job.state {
+                State::Queued => drop(core.queue.insert(job.rank())),
+                State::Backoff { until } => drop(core.backoffs.insert((until, job.id))),
+                State::Leased { .. } | State::Succeeded { .. } | State::Failed | State::Cancelled => {}
+            }
+        }
+        core
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// Says why not; then nothing has changed.
+    pub fn apply(&mut self, at: Moment, command: Command) -> Result<(), Refusal> {
+        match command {
+            Command::Submit(submit) => self.submit(at.now, submit),
+            Command::Cancel { job } => self.cancel(at.now, job),
+            Command::Connect(connect) => self.connect(at, connect),
+            Command::Disconnect { session } => {
+                self.disconnect(at.now, session);
+                Ok(())
+            }
+            Command::Heartbeat { session, free, held } => self.heartbeat(at.now, session, free, &held),
+            Command::Drain { session } => self.drain(session),
+            Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
+            Command::Register { manifest, tags } => {
+                self.register(at.now, manifest, &tags);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass: leases that nobody renewed are lost, backoffs end.
+    pub fn tick(&mut self, at: Moment) {
+        let expired: Vec<_> = self.leases.iter().filter(|(_, deadline)| **deadline <= at.now).map(|(id, _)| *id).collect();
+        for attempt in expired {
+            self.expire(at, attempt);
+        }
+        while let Some(&(until, job)) = self.backoffs.first().filter(|(until, _)| *until <= at.now) {
+            self.backoffs.remove(&(until, job));
+            self.set_state(at.now, job, State::Queued, String::new());
+        }
+    }
+
+    /// When [`tick`](Self::tick) next has something to do, if ever.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let lease = self.leases.values().min().copied();
+        let backoff = self.backoffs.first().map(|(until, _)| *until);
+        [lease, backoff].into_iter().flatten().min()
+    }
+
+    /// Takes what has to be written and sent since the last call.
+    pub fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    fn submit(&mut self, now: Millis, submit: Submit) -> Result<(), Refusal> {
+        self.check_size(&submit.plans)?;
+        let id = submit.id;
+        let job = Job {
+            id,
+            name: submit.name,
+            state: State::Queued,
+            reason: String::new(),
+            priority: submit.priority,
+            created: now,
+            ended: None,
+            data: submit.data,
+            data_bytes: submit.data_bytes,
+            plans: submit.plans,
+            attempts: Vec::new(),
+            epoch: Epoch::default(),
+            crashes: 0,
+            retries: 0,
+            traceparent: submit.traceparent,
+        };
+        self.jobs.insert(id, job);
+        self.set_state(now, id, State::Queued, String::new());
+        Ok(())
+    }
+
+    /// Refuses plans of which none fits any worker that was ever seen. Without a worker there is nothing to compare with.
+    fn check_size(&self, plans: &[Plan]) -> Result<(), Refusal> {
+        let fits = |plan: &Plan| self.workers.values().any(|worker| plan.need() <= worker.machine.usable);
+        if self.workers.is_empty() || plans.iter().any(fits) {
+            return Ok(());
+        }
+        let list = |items: Vec<String>| items.join(", ");
+        Err(Refusal::TooLarge {
+            plans: list(plans.iter().map(|plan| format!("{} needs {}", plan.recipe, plan.need())).collect()),
+            workers: list(self.workers.values().map(|w| format!("{} offers {}", w.name, w.machine.usable)).collect()),
+        })
+    }
+
+    fn cancel(&mut self, now: Millis, id: JobId) -> Result<(), Refusal> {
+        let job = self.jobs.get(&id).ok_or(Refusal::NoJob(id))?;
+        if job.state.is_terminal() {
+            return Err(Refusal::Ended { id, state: job.state.name() });
+        }
+        if let State::Leased { attempt } = job.state {
+            self.stop(attempt, "the job was cancelled");
+            self.release(now, attempt, Outcome::Cancelled);
+        }
+        self.set_state(now, id, State::Cancelled, "cancelled".to_owned());
+        Ok(())
+    }
+
+    fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String]) {
+        let digest = self.index.insert(manifest, now, None);
+        self.effects.artifacts.insert(digest);
+        for tag in tags {
+            self.index.tag(tag, digest);
+            self.effects.tags.insert(tag.clone());
+        }
+    }
+
+    /// Moves a job to `state` and journals it. The one place where a state changes.
+    fn set_state(&mut self, now: Millis, id: JobId, state: State, reason: String) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        debug_assert!(!job.state.is_terminal(), "a job that has ended never changes");
+        let rank = job.rank();
+        if let State::Backoff { until } = job.state {
+            self.backoffs.remove(&(until, id));
+        }
+        self.queue.remove(&rank);
+        match state {
+            State::Queued => drop(self.queue.insert(rank)),
+            State::Backoff { until } => drop(self.backoffs.insert((until, id))),
+            State::Leased { .. } => {}
+            State::Succeeded { .. } | State::Failed | State::Cancelled => job.ended = Some(now),
+        }
+        (job.state, job.reason) = (state, reason.clone());
+        self.unsettled = true;
+        self.journal(now, id, EntryBody::State { state, reason });
+        self.effects.jobs.insert(id);
+    }
+
+    fn journal(&mut self, at: Millis, job: JobId, body: EntryBody) {
+        let epoch = self.jobs.get(&job).map_or_else(Epoch::default, |job| job.epoch);
+        self.last_seq += 1;
+        self.effects.journal.push(Entry { seq: self.last_seq, at, job, epoch, body });
+    }
+}
+
+#[cfg(test)]
+mod tests;

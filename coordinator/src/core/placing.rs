@@ -1,0 +1,143 @@
+//! Queued jobs meet free workers.
+//!
+//! Jobs go in order of priority, then age. A job that fits no worker that is free waits, and those behind it go on: a job
+//! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
+//! order that fits gets it.
+
+use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, Plan, State, Worker};
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
+use vertigo::placement::{Candidate, Need, Placement, place};
+
+impl Core {
+    /// Hands queued jobs to workers; `ids` gives each attempt its id.
+    pub fn place(&mut self, now: Millis, ids: &mut dyn Iterator<Item = AttemptId>) {
+        if !std::mem::take(&mut self.unsettled) {
+            return;
+        }
+        let jobs: Vec<JobId> = self.queue.iter().map(|(.., job)| *job).collect();
+        let mut waiting = 0;
+        for id in jobs {
+            let job = &self.jobs[&id];
+            let (workers, placement) = self.placement(&job.plans, Some((job.data, job.data_bytes)));
+            match placement {
+                Placement::On { plan, worker, reason } => {
+                    let Some(attempt) = ids.next() else { return };
+                    self.lease(now, id, plan, workers[worker], attempt, reason);
+                }
+                Placement::Wait { reason } => {
+                    self.wait(now, id, reason, waiting == 0);
+                    waiting += 1;
+                }
+            }
+        }
+        // Giving leases is what settles; it leaves nothing for another round to find.
+        self.unsettled = false;
+    }
+
+    /// Where a job of these plans would go now. The first of the pair names the workers that the placement counts.
+    pub fn placement(&self, plans: &[Plan], data: Option<(Digest, Bytes)>) -> (Vec<WorkerId>, Placement) {
+        let needs: Vec<_> = plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect();
+        let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
+        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, plans, data)).collect();
+        let placement = match place(&needs, &candidates) {
+            Placement::Wait { reason } => Placement::Wait { reason: self.absent(&needs, &candidates).unwrap_or(reason) },
+            on => on,
+        };
+        (connected.iter().map(|worker| worker.id).collect(), placement)
+    }
+
+    fn candidate(&self, worker: &Worker, plans: &[Plan], data: Option<(Digest, Bytes)>) -> Candidate {
+        let mut inputs: Vec<_> = plans.iter().map(|plan| (plan.base, plan.base_bytes)).chain(data).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        Candidate {
+            name: worker.name.clone(),
+            usable: worker.machine.usable,
+            reserved: self.reserved(worker),
+            available: worker.is_available(),
+            held: inputs.iter().filter(|(digest, _)| worker.cached.contains(digest)).map(|(_, bytes)| *bytes).sum(),
+        }
+    }
+
+    /// Memory of a worker that is promised.
+    pub fn reserved(&self, worker: &Worker) -> Bytes {
+        worker.lease.and_then(|id| self.attempts.get(&id)).map_or(Bytes::ZERO, |attempt| attempt.reserved)
+    }
+
+    /// The reason to wait where no connected worker is large enough and one that is away would be.
+    fn absent(&self, needs: &[Need], connected: &[Candidate]) -> Option<String> {
+        let smallest = needs.iter().min_by_key(|need| need.peak)?;
+        if connected.iter().any(|worker| smallest.peak <= worker.usable) {
+            return None;
+        }
+        let fits = |worker: &&Worker| worker.session.is_none() && smallest.peak <= worker.machine.usable;
+        let away = self.workers.values().filter(fits).min_by_key(|worker| (worker.machine.usable, &worker.name))?;
+        Some(format!("{} ({}) fits {}, which is not connected", smallest.recipe, smallest.peak, away.name))
+    }
+
+    fn lease(&mut self, now: Millis, id: JobId, plan: usize, worker: WorkerId, attempt: AttemptId, reason: String) {
+        let Some((job, worker)) = self.jobs.get_mut(&id).zip(self.workers.get_mut(&worker)) else { return };
+        job.epoch = job.epoch.next();
+        job.attempts.push(attempt);
+        worker.lease = Some(attempt);
+        let reserved = job.plans[plan].need();
+        self.attempts.insert(
+            attempt,
+            Attempt {
+                id: attempt,
+                job: id,
+                epoch: job.epoch,
+                worker: worker.id,
+                worker_name: worker.name.clone(),
+                plan,
+                reserved,
+                started: now,
+                ended: None,
+                outcome: Outcome::Running,
+                peak: Bytes::ZERO,
+                last_report: 0,
+            },
+        );
+        self.leases.insert(attempt, now.plus(self.settings.lease_ms));
+        self.effects.attempts.insert(attempt);
+        if let Some(session) = worker.session {
+            let assignment = Box::new(assignment(job, plan, attempt, reserved));
+            self.effects.outbox.push((session, Outgoing::Assignment(assignment)));
+        }
+        let placed = EntryBody::Placed { worker: worker.name.clone(), plan, reason };
+        self.set_state(now, id, State::Leased { attempt }, String::new());
+        self.journal(now, id, placed);
+    }
+
+    /// Notes why a job waits. People see every change of the reason of whoever is `first`; for the others the first reason
+    /// is journalled and the newest is on the job, so that a long queue does not write a line each whenever a worker moves.
+    fn wait(&mut self, now: Millis, id: JobId, reason: String, first: bool) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.reason == reason {
+            return;
+        }
+        let visible = first || job.reason.is_empty();
+        job.reason = reason.clone();
+        if visible {
+            self.effects.jobs.insert(id);
+            self.journal(now, id, EntryBody::State { state: State::Queued, reason });
+        }
+    }
+}
+
+fn assignment(job: &Job, plan: usize, attempt: AttemptId, reserved: Bytes) -> Assignment {
+    let plan = &job.plans[plan];
+    Assignment {
+        job: job.id,
+        attempt,
+        epoch: job.epoch,
+        reserved,
+        recipe: plan.recipe.clone(),
+        yaml: plan.yaml.clone(),
+        base: plan.base,
+        data: job.data,
+        checkpoint: plan.resume.map(|resume| resume.checkpoint),
+        traceparent: job.traceparent.clone(),
+    }
+}

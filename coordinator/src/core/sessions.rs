@@ -1,0 +1,155 @@
+//! Workers come, say what they hold, and go.
+
+use super::{Command, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
+use std::collections::BTreeSet;
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
+
+impl Core {
+    pub(super) fn connect(&mut self, at: Moment, hello: Connect) -> Result<(), Refusal> {
+        let Connect { session, worker: id, name, machine, held } = hello;
+        let namesakes: Vec<_> = self.workers.values().filter(|w| w.name == name && w.id != id).collect();
+        if namesakes.iter().any(|worker| worker.session.is_some()) {
+            return Err(Refusal::NameTaken(name));
+        }
+        // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
+        let gone: Vec<WorkerId> = namesakes.iter().filter(|worker| worker.lease.is_none()).map(|worker| worker.id).collect();
+        for former in gone {
+            self.workers.remove(&former);
+            self.effects.workers.insert(former);
+        }
+        let worker = self.workers.entry(id).or_insert_with(|| Worker {
+            id,
+            name: String::new(),
+            machine: Default::default(),
+            last_seen: at.now,
+            cached: BTreeSet::new(),
+            session: None,
+            draining: false,
+            lease: None,
+            stopping: BTreeSet::new(),
+        });
+        (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
+        (worker.draining, worker.stopping) = (false, BTreeSet::new());
+        let (before, lease) = (worker.session.replace(session), worker.lease);
+        self.sessions.insert(session, id);
+        if let Some(before) = before {
+            self.sessions.remove(&before);
+            let reason = "the worker has connected again".to_owned();
+            self.effects.outbox.push((before, Outgoing::Close { reason }));
+        }
+        self.effects.workers.insert(id);
+        self.unsettled = true;
+        self.greet(at, session, id, lease, &held);
+        Ok(())
+    }
+
+    /// Welcomes a worker and settles what it holds against what we believe that it holds.
+    fn greet(
+        &mut self,
+        at: Moment,
+        session: SessionId,
+        worker: WorkerId,
+        lease: Option<AttemptId>,
+        held: &[(AttemptId, Epoch)],
+    ) {
+        let live: Vec<_> = held.iter().filter(|(id, epoch)| self.is_live(worker, *id, *epoch)).map(|(id, _)| *id).collect();
+        let acks = live.iter().map(|id| (*id, self.attempts[id].last_report)).collect();
+        self.effects.outbox.push((session, Outgoing::Welcome { acks }));
+        self.renew(at.now, &live);
+        for (id, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
+            self.stop_on(session, worker, *id);
+        }
+        if let Some(lost) = lease.filter(|id| !live.contains(id)) {
+            self.lose(at, lost, "the worker came back without it");
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, now: Millis, session: SessionId) {
+        let Some(id) = self.sessions.remove(&session) else { return };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            (worker.session, worker.last_seen) = (None, now);
+            worker.stopping.clear();
+            self.effects.workers.insert(id);
+            self.unsettled = true;
+        }
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        free: Bytes,
+        held: &[(AttemptId, Epoch)],
+    ) -> Result<(), Refusal> {
+        let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        let live: Vec<_> = held.iter().filter(|(a, epoch)| self.is_live(id, *a, *epoch)).map(|(a, _)| *a).collect();
+        self.renew(now, &live);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            (worker.last_seen, worker.machine.free) = (now, free);
+            let was = worker.stopping.len();
+            worker.stopping.retain(|attempt| held.iter().any(|(id, _)| id == attempt));
+            self.unsettled |= worker.stopping.len() < was;
+        }
+        for (attempt, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
+            // One that ended by its own report is about to be let go: the worker has not read the acknowledgement yet.
+            if !self.attempts.get(attempt).is_some_and(|a| a.outcome.is_own()) {
+                self.stop_on(session, id, *attempt);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain(&mut self, session: SessionId) -> Result<(), Refusal> {
+        let id = self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.draining = true;
+            self.unsettled = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the attempt holds a lease on this worker under this epoch.
+    pub(super) fn is_live(&self, worker: WorkerId, id: AttemptId, epoch: Epoch) -> bool {
+        let holds = |attempt: &super::Attempt| {
+            attempt.outcome == Outcome::Running && attempt.worker == worker && attempt.epoch == epoch
+        };
+        self.attempts.get(&id).is_some_and(holds)
+    }
+
+    fn renew(&mut self, now: Millis, attempts: &[AttemptId]) {
+        for id in attempts {
+            self.leases.insert(*id, now.plus(self.settings.lease_ms));
+        }
+    }
+
+    /// Tells a worker to stop an attempt that has no lease, and keeps its memory off the market until it is gone.
+    pub(super) fn stop_on(&mut self, session: SessionId, worker: WorkerId, attempt: AttemptId) {
+        let reason = match self.attempts.get(&attempt).map(|a| &a.outcome) {
+            None => "the coordinator does not know this attempt".to_owned(),
+            Some(Outcome::Running) => "its epoch is not the live one".to_owned(),
+            Some(Outcome::Cancelled) => "the job was cancelled".to_owned(),
+            Some(outcome) => format!("its lease is over ({outcome})"),
+        };
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.stopping.insert(attempt);
+        }
+        self.effects.outbox.push((session, Outgoing::Stop { attempt, reason }));
+    }
+}
+
+impl Command {
+    /// The command's name, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Submit(_) => "submit",
+            Command::Cancel { .. } => "cancel",
+            Command::Connect(_) => "connect",
+            Command::Disconnect { .. } => "disconnect",
+            Command::Heartbeat { .. } => "heartbeat",
+            Command::Drain { .. } => "drain",
+            Command::Reports { .. } => "reports",
+            Command::Register { .. } => "register",
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Random commands, and after each the promises of the core.
+
+use super::*;
+use proptest::prelude::*;
+
+const WORKERS: [(&str, u64); 3] = [("a", 50), ("b", 100), ("c", 200)];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Submit { priority: i32, needs: Vec<u64>, named: bool },
+    /// A worker connects, with or without what it last was given.
+    Connect { worker: usize, remembers: bool },
+    /// Another installation of a worker's name.
+    Impostor { worker: usize },
+    Disconnect { worker: usize },
+    Heartbeat { worker: usize, remembers: bool },
+    Drain { worker: usize },
+    /// Any worker speaks of any attempt, under its epoch or another.
+    Report { worker: usize, attempt: usize, epoch_off: u64, skip: u64, body: Body },
+    Cancel { job: usize },
+    Advance { ms: u64 },
+    Restart,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Started,
+    Progress(u64),
+    Checkpoint(u64),
+    Success(u8),
+    Failure(FailureKind),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let worker = 0..WORKERS.len();
+    let kind = prop::sample::select(vec![
+        FailureKind::BadInput,
+        FailureKind::OutOfMemory,
+        FailureKind::Diverged,
+        FailureKind::Crashed,
+        FailureKind::Transient,
+    ]);
+    let body = prop_oneof![
+        1 => Just(Body::Started),
+        2 => (0u64..300).prop_map(Body::Progress),
+        2 => (0u64..20).prop_map(Body::Checkpoint),
+        2 => any::<u8>().prop_map(Body::Success),
+        4 => kind.prop_map(Body::Failure),
+    ];
+    prop_oneof![
+        4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>())
+            .prop_map(|(priority, needs, named)| Step::Submit { priority, needs, named }),
+        4 => (worker.clone(), any::<bool>()).prop_map(|(worker, remembers)| Step::Connect { worker, remembers }),
+        1 => worker.clone().prop_map(|worker| Step::Impostor { worker }),
+        1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
+        4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
+        1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        10 => (worker, 0usize..6, prop::sample::select(vec![0u64, 0, 0, 0, 1]), prop::sample::select(vec![1u64, 1, 1, 0, 2]), body)
+            .prop_map(|(worker, attempt, epoch_off, skip, body)| Step::Report { worker, attempt, epoch_off, skip, body }),
+        2 => (0usize..6).prop_map(|job| Step::Cancel { job }),
+        4 => (1u64..LEASE_MS).prop_map(|ms| Step::Advance { ms }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// The bench and what its workers believe.
+struct World {
+    bench: Bench,
+    ids: [WorkerId; WORKERS.len()],
+}
+
+impl World {
+    fn session(&self, worker: usize) -> SessionId {
+        // A worker that is not connected speaks on a session that does not exist.
+        self.bench.core.workers.get(&self.ids[worker]).and_then(|w| w.session).unwrap_or(SessionId(0))
+    }
+
+    /// The newest attempt that was given to a worker.
+    fn given(&self, worker: usize) -> Vec<AttemptId> {
+        let of = |attempt: &&Attempt| attempt.worker == self.ids[worker];
+        self.bench.core.attempts.values().filter(of).max_by_key(|a| a.id).map(|a| a.id).into_iter().collect()
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step.clone() {
+            Step::Submit { priority, needs, named } => {
+                let plans: Vec<_> = needs.iter().map(|need| ("r", *need)).collect();
+                let before = self.bench.core.jobs.len();
+                let answer = self.bench.submit_as(JobId::new(), named.then_some("tag"), priority, &plans);
+                assert_eq!(self.bench.core.jobs.len(), before + usize::from(answer.is_ok()));
+            }
+            Step::Connect { worker, remembers } => {
+                let held = if remembers { self.given(worker) } else { Vec::new() };
+                let (name, usable) = WORKERS[worker];
+                self.bench.connect(self.ids[worker], name, usable, &held).unwrap();
+            }
+            Step::Impostor { worker } => {
+                let connected = self.session(worker) != SessionId(0);
+                if connected {
+                    let answer = self.bench.connect(WorkerId::new(), WORKERS[worker].0, 10, &[]);
+                    assert!(matches!(answer, Err(Refusal::NameTaken(_))));
+                }
+            }
+            Step::Disconnect { worker } => {
+                let session = self.session(worker);
+                self.bench.apply(Command::Disconnect { session }).unwrap();
+            }
+            Step::Heartbeat { worker, remembers } => {
+                let held = if remembers { self.given(worker) } else { Vec::new() };
+                let session = self.session(worker);
+                let answer = self.bench.heartbeat(session, &held);
+                assert_eq!(answer.is_ok(), session != SessionId(0));
+            }
+            Step::Drain { worker } => {
+                let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
+            }
+            Step::Report { worker, attempt, epoch_off, skip, body } => self.report(worker, attempt, epoch_off, skip, body),
+            Step::Cancel { job } => {
+                if let Some(id) = self.bench.core.jobs.keys().rev().nth(job).copied() {
+                    let ended = self.bench.core.jobs[&id].state.is_terminal();
+                    assert_eq!(self.bench.apply(Command::Cancel { job: id }).is_err(), ended);
+                }
+            }
+            Step::Advance { ms } => self.bench.advance(ms),
+            Step::Restart => self.restart(),
+        }
+    }
+
+    /// Promise 3: only the live epoch, from the worker that holds it, is heard.
+    fn report(&mut self, worker: usize, attempt: usize, epoch_off: u64, skip: u64, body: Body) {
+        let Some(id) = self.bench.core.attempts.keys().rev().nth(attempt).copied() else { return };
+        let (session, told) = (self.session(worker), self.bench.core.attempts[&id].clone());
+        let number = told.last_report + skip;
+        let heard = session != SessionId(0)
+            && told.outcome == Outcome::Running
+            && told.worker == self.ids[worker]
+            && epoch_off == 0
+            && skip == 1;
+        let body = match body {
+            Body::Started => ReportBody::Started,
+            Body::Progress(peak) => ReportBody::Progress { peak: Bytes(peak) },
+            Body::Checkpoint(iter) => {
+                ReportBody::Checkpoint { iter, manifest: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
+            }
+            Body::Success(n) => success(&n.to_string()),
+            Body::Failure(kind) => {
+                let failure = Failure { kind, message: "it failed".to_owned() };
+                ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
+            }
+        };
+        let reports = |journal: &[Entry]| journal.iter().filter(|e| matches!(e.body, EntryBody::Report(_))).count();
+        let before = reports(&self.bench.journal);
+        let epoch = Epoch(told.epoch.0 + epoch_off);
+        let _ = self.bench.apply(Command::Reports { session, attempt: id, epoch, reports: vec![report(number, body)] });
+        assert_eq!(reports(&self.bench.journal), before + usize::from(heard), "{told:?}");
+    }
+
+    /// What effects wrote is all there is.
+    fn restart(&mut self) {
+        let core = &self.bench.core;
+        let (jobs, attempts) = (core.jobs.clone(), core.attempts.clone());
+        let (index, factors) = (core.index.clone(), core.factors.clone());
+        self.bench.restart();
+        let core = &self.bench.core;
+        assert_eq!(core.attempts, attempts);
+        assert_eq!((&core.index, &core.factors), (&index, &factors));
+        // Why a job waits is found out again.
+        let bare = |jobs: &BTreeMap<JobId, Job>| -> Vec<Job> {
+            jobs.values().map(|job| Job { reason: String::new(), ..job.clone() }).collect()
+        };
+        assert_eq!(bare(&core.jobs), bare(&jobs));
+        assert!(core.leases.values().all(|deadline| *deadline == self.bench.now.plus(LEASE_MS)));
+    }
+
+    fn check(&self, ended: &BTreeMap<JobId, Job>) {
+        let core = &self.bench.core;
+        let running = |job: &Job| core.attempts.values().filter(|a| a.job == job.id && a.outcome == Outcome::Running).count();
+        for job in core.jobs.values() {
+            // 1 and 5: leased with the one lease, queued, in backoff, or ended; each in its own list and no other.
+            let lists = (
+                running(job),
+                usize::from(core.queue.contains(&job.rank())),
+                core.backoffs.iter().filter(|(_, id)| *id == job.id).count(),
+            );
+            match job.state {
+                State::Leased { attempt } => {
+                    assert_eq!(lists, (1, 0, 0));
+                    assert!(core.leases.contains_key(&attempt));
+                    assert_eq!(core.attempts[&attempt].epoch, job.epoch);
+                }
+                State::Queued => assert_eq!(lists, (0, 1, 0)),
+                State::Backoff { .. } => assert_eq!(lists, (0, 0, 1)),
+                _ => assert_eq!(lists, (0, 0, 0)),
+            }
+            // 7: who waits knows why.
+            assert!(job.state != State::Queued || !job.reason.is_empty());
+        }
+        // 2
+        for (id, before) in ended {
+            assert_eq!(&core.jobs[id], before);
+        }
+        // 4
+        for worker in core.workers.values() {
+            let of = |a: &&Attempt| a.worker == worker.id && a.outcome == Outcome::Running;
+            let promised: Bytes = core.attempts.values().filter(of).map(|a| a.reserved).sum();
+            assert!(promised <= worker.machine.usable, "{promised} on {worker:?}");
+            assert_eq!(promised, core.reserved(worker));
+        }
+        // 6
+        for (digest, _) in core.index.list(Some(Kind::Adapter)) {
+            assert!(core.jobs.values().any(|job| job.output() == Some(digest)));
+        }
+        for job in core.jobs.values() {
+            assert!(job.output().is_none_or(|digest| core.index.get(&digest).is_some()));
+        }
+        // 7: no free worker is left that a waiting job fits.
+        let free: Vec<_> = core.workers.values().filter(|worker| worker.is_available()).collect();
+        for (.., id) in &core.queue {
+            let fits = |worker: &&&Worker| core.jobs[id].plans.iter().any(|plan| plan.need() <= worker.machine.usable);
+            assert!(!free.iter().any(|worker| fits(&worker)), "{:?} waits", core.jobs[id]);
+        }
+        assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
+    }
+
+    /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could hold.
+    fn check_order(&self, seen: usize) {
+        let core = &self.bench.core;
+        let placed = self.bench.journal[seen..].iter().filter(|entry| matches!(entry.body, EntryBody::Placed { .. }));
+        for job in placed.map(|entry| &core.jobs[&entry.job]) {
+            let State::Leased { attempt } = job.state else { continue };
+            let usable = core.workers[&core.attempts[&attempt].worker].machine.usable;
+            for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
+                let overtaken = core.jobs[id].plans.iter().any(|plan| plan.need() <= usable);
+                assert!(!overtaken, "{job:?} overtook {:?}", core.jobs[id]);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_promises_hold_after_any_commands(steps in prop::collection::vec(step(), 1..120)) {
+        let mut world = World { bench: Bench::new(), ids: std::array::from_fn(|_| WorkerId::new()) };
+        let mut ended = BTreeMap::new();
+        for step in &steps {
+            let seen = world.bench.journal.len();
+            world.take(step);
+            world.check(&ended);
+            world.check_order(seen);
+            ended = world.bench.core.jobs.iter().filter(|(_, j)| j.state.is_terminal()).map(|(id, j)| (*id, j.clone())).collect();
+        }
+        let seqs: Vec<_> = world.bench.journal.iter().map(|entry| entry.seq).collect();
+        prop_assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

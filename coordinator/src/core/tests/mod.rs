@@ -1,0 +1,204 @@
+//! The core driven by hand (`cases`) and by random commands (`invariants`).
+
+mod cases;
+mod invariants;
+
+use super::*;
+use vertigo::manifest::{FileEntry, Kind};
+use vertigo::v1;
+
+const LEASE_MS: u64 = 30_000;
+
+/// A core, its clock, and what it has written so far.
+struct Bench {
+    core: Core,
+    now: Millis,
+    /// What a restart would read back: filled from effects only.
+    disk: Snapshot,
+    journal: Vec<Entry>,
+    sent: Vec<(SessionId, Outgoing)>,
+    sessions: u64,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let settings = Settings { lease_ms: LEASE_MS };
+        let now = Millis(1_000_000);
+        Bench {
+            core: Core::restore(settings, Snapshot::default(), now),
+            now,
+            disk: Snapshot::default(),
+            journal: Vec::new(),
+            sent: Vec::new(),
+            sessions: 0,
+        }
+    }
+
+    /// What the driver does with a batch of one: apply, let time pass, place, write, send.
+    fn apply(&mut self, command: Command) -> Result<(), Refusal> {
+        let answer = self.core.apply(self.moment(), command);
+        self.settle();
+        answer
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, jitter: 0.5 }
+    }
+
+    fn settle(&mut self) {
+        self.core.tick(self.moment());
+        self.core.place(self.now, &mut std::iter::repeat_with(AttemptId::new));
+        let effects = self.core.take_effects();
+        self.write(&effects);
+        self.journal.extend(effects.journal);
+        self.sent.extend(effects.outbox);
+    }
+
+    fn write(&mut self, effects: &Effects) {
+        fn put<T: Clone, K: PartialEq>(rows: &mut Vec<T>, key: impl Fn(&T) -> K, id: K, row: Option<&T>) {
+            rows.retain(|row| key(row) != id);
+            rows.extend(row.cloned());
+        }
+        for id in &effects.jobs {
+            put(&mut self.disk.jobs, |job| job.id, *id, self.core.jobs.get(id));
+        }
+        for id in &effects.attempts {
+            put(&mut self.disk.attempts, |attempt| attempt.id, *id, self.core.attempts.get(id));
+        }
+        for id in &effects.workers {
+            put(&mut self.disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
+        }
+        for digest in &effects.artifacts {
+            let artifact = self.core.index.get(digest).unwrap();
+            self.disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
+        }
+        for tag in &effects.tags {
+            self.disk.index.tag(tag, self.core.index.tagged(tag).unwrap());
+        }
+        if !effects.factors.is_empty() {
+            self.disk.factors = self.core.factors.clone();
+        }
+        if let Some(entry) = effects.journal.last() {
+            self.disk.last_seq = entry.seq;
+        }
+    }
+
+    fn restart(&mut self) {
+        let offline = |worker: &Worker| Worker {
+            session: None,
+            draining: false,
+            lease: None,
+            stopping: Default::default(),
+            ..worker.clone()
+        };
+        let snapshot = Snapshot {
+            jobs: self.disk.jobs.clone(),
+            attempts: self.disk.attempts.clone(),
+            workers: self.disk.workers.iter().map(offline).collect(),
+            index: self.disk.index.clone(),
+            factors: self.disk.factors.clone(),
+            last_seq: self.disk.last_seq,
+        };
+        self.core = Core::restore(self.core.settings, snapshot, self.now);
+        self.settle();
+    }
+
+    fn advance(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.settle();
+    }
+
+    /// Goes on until the job is no longer in backoff.
+    fn wait_out_backoff(&mut self, job: JobId) {
+        if let State::Backoff { until } = self.core.jobs[&job].state {
+            self.advance(until.0.saturating_sub(self.now.0));
+        }
+    }
+
+    fn submit(&mut self, name: Option<&str>, plans: &[(&str, u64)]) -> JobId {
+        let id = JobId::new();
+        self.submit_as(id, name, 0, plans).unwrap();
+        id
+    }
+
+    fn submit_as(&mut self, id: JobId, name: Option<&str>, priority: i32, plans: &[(&str, u64)]) -> Result<(), Refusal> {
+        self.apply(Command::Submit(Submit {
+            id,
+            name: name.map(str::to_owned),
+            priority,
+            data: Digest::of(b"data"),
+            data_bytes: Bytes(10),
+            plans: plans.iter().map(|(recipe, need)| plan(recipe, *need)).collect(),
+            traceparent: String::new(),
+        }))
+    }
+
+    fn connect(&mut self, worker: WorkerId, name: &str, usable: u64, held: &[AttemptId]) -> Result<SessionId, Refusal> {
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        let machine = Machine { usable: Bytes(usable), ..Machine::default() };
+        let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
+        self.apply(Command::Connect(Connect { session, worker, name: name.to_owned(), machine, held })).map(|()| session)
+    }
+
+    fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {
+        let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
+        self.apply(Command::Heartbeat { session, free: Bytes(1), held })
+    }
+
+    fn report(&mut self, session: SessionId, attempt: AttemptId, body: ReportBody) -> Result<(), Refusal> {
+        let number = self.core.attempts[&attempt].last_report + 1;
+        let epoch = self.core.attempts[&attempt].epoch;
+        self.apply(Command::Reports { session, attempt, epoch, reports: vec![report(number, body)] })
+    }
+
+    fn fail(&mut self, session: SessionId, attempt: AttemptId, kind: FailureKind) {
+        let failure = Failure { kind, message: format!("{kind:?}") };
+        self.report(session, attempt, ReportBody::Finished { peak: Bytes(5), outcome: Err(failure) }).unwrap();
+    }
+
+    fn state(&self, job: JobId) -> &'static str {
+        self.core.jobs[&job].state.name()
+    }
+
+    fn live(&self, job: JobId) -> AttemptId {
+        match self.core.jobs[&job].state {
+            State::Leased { attempt } => attempt,
+            state => panic!("{job} is {}", state.name()),
+        }
+    }
+
+    /// What was sent since the last call.
+    fn sent(&mut self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
+    }
+}
+
+fn plan(recipe: &str, need: u64) -> Plan {
+    Plan {
+        recipe: recipe.to_owned(),
+        yaml: "model: m".to_owned(),
+        model: "m".to_owned(),
+        base: Digest::of(b"base"),
+        base_bytes: Bytes(100),
+        method: "full".to_owned(),
+        engine: "1".to_owned(),
+        parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(need) }],
+        factor: 1.0,
+        raised: None,
+        resume: None,
+    }
+}
+
+fn manifest(kind: Kind, content: &str) -> Manifest {
+    let file = FileEntry { path: "f".to_owned(), digest: Digest::of(content.as_bytes()), bytes: Bytes(1) };
+    Manifest::new(kind, vec![file], Default::default()).unwrap()
+}
+
+fn report(number: u64, body: ReportBody) -> Report {
+    Report { number, body, message: v1::Report { number, ..Default::default() } }
+}
+
+fn success(content: &str) -> ReportBody {
+    ReportBody::Finished { peak: Bytes(50), outcome: Ok(manifest(Kind::Adapter, content)) }
+}

@@ -1,0 +1,6 @@
+//! The Vertigo coordinator: queue, leases, placement and artifacts of a fleet.
+//!
+//! [`core`] decides, [`store`] makes its decisions durable, [`artifacts`] keeps files by digest, [`rpc`] speaks with
+//! people and workers, and [`server`] puts them on one port. Only `core` knows the rules; the others are shells around it.
+
+pub mod core;
