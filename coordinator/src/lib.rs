@@ -4,3 +4,4 @@
 //! people and workers, and [`server`] puts them on one port. Only `core` knows the rules; the others are shells around it.
 
 pub mod core;
+pub mod store;

@@ -61,7 +61,7 @@ impl Core {
     }
 
     /// Jobs, newest first.
-    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> {
         self.jobs.values().rev()
     }
 

@@ -1,0 +1,173 @@
+//! What makes the core's decisions durable: SQLite, and one thread that owns both.
+//!
+//! Commands wait in a bounded channel. The writer takes all that wait, lets the core carry them out, writes what changed in
+//! one transaction, and only then answers and sends messages to workers (group commit). State that people read is the
+//! core's, asked between two batches; a job's history is read from the journal by connections of its own.
+//!
+//! It promises: what was answered or sent is on disk (WAL, `synchronous=FULL`); a process that stops anywhere comes back
+//! with exactly what was committed; memory never runs ahead of disk, since a commit that fails ends the writer; and a
+//! state folder has one coordinator.
+
+mod clock;
+mod journal;
+mod rows;
+mod schema;
+mod writer;
+
+pub use journal::Which;
+pub use writer::{Outbox, Writer};
+
+use crate::core::{Command, Core, Refusal, Settings};
+use journal::Readers;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use vertigo::id::JobId;
+use vertigo::v1;
+use writer::Request;
+
+/// Commands that may wait for the writer before their senders do.
+const WAITING: usize = 1024;
+
+/// What is wrong with the store. All of these end the process.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another coordinator has the folder.
+    #[error("{} belongs to a coordinator that runs already; stop it, or choose another folder with --state", .0.display())]
+    Locked(PathBuf),
+    /// A file or folder.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The database was written by a newer version.
+    #[error("{} has schema {found}, and this version knows {known}: run a newer vertigo-coordinator", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that is known.
+        known: i64,
+    },
+    /// A row that does not read back.
+    #[error("table {table}: {problem}; restore the database from a backup")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// SQLite.
+    #[error("the database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The writer could not be started, or ended by a panic.
+    #[error("the writer: {0}")]
+    Writer(String),
+}
+
+/// The coordinator is stopping: ask again when it is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the coordinator is stopping; try again when it is back")]
+pub struct Stopped;
+
+/// Why a command has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The core refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The writer is gone. Whether the command was carried out is not known.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A handle on the writer and the journal. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Store {
+    requests: mpsc::Sender<Request>,
+    committed: watch::Receiver<u64>,
+    readers: Arc<Readers>,
+}
+
+impl Store {
+    /// Opens the state in `folder`, which is made if need be, and starts its writer. `outbox` is called after a commit for each
+    /// message to a worker, in order; it must not block.
+    ///
+    /// # Errors
+    /// The folder belongs to another coordinator, cannot be written, or does not read back.
+    pub fn open(folder: &Path, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
+        fs::create_dir_all(folder).map_err(|error| StoreError::File { path: folder.to_owned(), error })?;
+        let lock = lock(folder)?;
+        let path = folder.join("vertigo.db");
+        let connection = schema::open(&path)?;
+        let snapshot = rows::load(&connection)?;
+        let readers = Arc::new(Readers::new(path));
+        let (requests, waiting) = mpsc::channel(WAITING);
+        let (announce, committed) = watch::channel(snapshot.last_seq);
+        let writer = writer::start(connection, snapshot, settings, waiting, announce, outbox, lock)?;
+        Ok((Store { requests, committed, readers }, writer))
+    }
+
+    /// Has a command carried out. When this returns, what it did is on disk.
+    ///
+    /// # Errors
+    /// The core refused it, or the writer is gone.
+    pub async fn apply(&self, command: Command) -> Result<(), ApplyError> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Apply(Box::new(command), answer)).await.map_err(|_| Stopped)?;
+        Ok(answered.await.map_err(|_| Stopped)??)
+    }
+
+    /// Looks at the committed state. `look` runs on the writer's thread, so it should be quick.
+    ///
+    /// # Errors
+    /// The writer is gone.
+    pub async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Result<T, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        // Nobody waits for the answer any more where sending fails.
+        let look = Box::new(move |core: &Core| drop(answer.send(look(core))));
+        self.requests.send(Request::Read(look)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+
+    /// At most `limit` events of a job after `after`, oldest first.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub async fn events(&self, job: JobId, after: u64, which: Which, limit: usize) -> Result<Vec<v1::JobEvent>, StoreError> {
+        let readers = Arc::clone(&self.readers);
+        let read = tokio::task::spawn_blocking(move || readers.events(job, after, which, limit));
+        read.await.map_err(|error| StoreError::Writer(error.to_string()))?
+    }
+
+    /// The journal's last position; changes after each commit that journalled something.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.clone()
+    }
+
+    /// Has the writer end after the batch that this is in. What waits behind it is not carried out.
+    pub async fn stop(&self) {
+        // Fails where it has ended already.
+        let _ = self.requests.send(Request::Stop).await;
+    }
+}
+
+/// Takes the folder for this process. The lock goes with the file, whatever ends the process.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let failed = |error| StoreError::File { path: path.clone(), error };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

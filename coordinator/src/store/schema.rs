@@ -1,0 +1,101 @@
+//! The database's tables.
+
+use super::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+/// The schema that this version writes, kept in SQLite's `user_version`.
+const VERSION: i64 = 1;
+
+/// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
+const TABLES: &str = "
+CREATE TABLE jobs (
+    id          TEXT PRIMARY KEY,
+    name        TEXT,
+    state       TEXT NOT NULL CHECK (state IN ('queued', 'backoff', 'leased', 'succeeded', 'failed', 'cancelled')),
+    until_ms    INTEGER,                    -- backoff: when it ends
+    attempt     TEXT,                       -- leased: who holds the lease
+    output      TEXT,                       -- succeeded: the artifact
+    reason      TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    created_ms  INTEGER NOT NULL,
+    ended_ms    INTEGER,
+    data        TEXT NOT NULL,
+    data_bytes  INTEGER NOT NULL,
+    plans       TEXT NOT NULL,              -- JSON
+    epoch       INTEGER NOT NULL,
+    crashes     INTEGER NOT NULL,
+    retries     INTEGER NOT NULL,
+    traceparent TEXT NOT NULL
+) STRICT;
+CREATE TABLE attempts (
+    id          TEXT PRIMARY KEY,
+    job         TEXT NOT NULL REFERENCES jobs (id),
+    epoch       INTEGER NOT NULL,
+    worker      TEXT NOT NULL,
+    worker_name TEXT NOT NULL,
+    plan        INTEGER NOT NULL,
+    reserved    INTEGER NOT NULL,
+    started_ms  INTEGER NOT NULL,
+    ended_ms    INTEGER,
+    outcome     TEXT NOT NULL,              -- JSON
+    peak        INTEGER NOT NULL,
+    last_report INTEGER NOT NULL,
+    UNIQUE (job, epoch)
+) STRICT;
+-- A job has at most one live lease, whatever a bug may do.
+CREATE UNIQUE INDEX one_lease ON attempts (job) WHERE outcome = '\"running\"';
+CREATE TABLE workers (
+    id           TEXT PRIMARY KEY,
+    name         TEXT NOT NULL,
+    machine      TEXT NOT NULL,             -- JSON
+    last_seen_ms INTEGER NOT NULL,
+    cached       TEXT NOT NULL              -- JSON: digests
+) STRICT;
+CREATE TABLE artifacts (
+    digest     TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    manifest   TEXT NOT NULL,               -- canonical JSON; its SHA-256 is the digest
+    created_ms INTEGER NOT NULL,
+    job        TEXT REFERENCES jobs (id)
+) STRICT;
+CREATE TABLE tags (
+    tag    TEXT PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES artifacts (digest)
+) STRICT;
+CREATE TABLE factors (
+    method TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    ratios TEXT NOT NULL,                   -- JSON, oldest first
+    PRIMARY KEY (method, engine)
+) STRICT;
+CREATE TABLE journal (
+    seq   INTEGER PRIMARY KEY,
+    job   TEXT NOT NULL REFERENCES jobs (id),
+    kind  TEXT NOT NULL CHECK (kind IN ('state', 'placed', 'report', 'log')),
+    event BLOB NOT NULL                     -- vertigo.v1.JobEvent
+) STRICT;
+CREATE INDEX journal_of_job ON journal (job, seq);
+";
+
+/// Opens the database for the writer, and makes its tables where it is new.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        VERSION => {}
+        0 => {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        found => return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
+    }
+    Ok(connection)
+}

@@ -1,0 +1,257 @@
+//! The store on a real file.
+
+use super::*;
+use crate::core::{
+    Connect, Failure, FailureKind, FactorKey, Job, Machine, MemoryPart, Outgoing, Plan, Report, ReportBody, SessionId, Submit,
+};
+use std::sync::Mutex;
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Digest, Epoch, WorkerId};
+use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::v1::{job_event, report};
+
+const SETTINGS: Settings = Settings { lease_ms: 60_000 };
+
+type Sent = Arc<Mutex<Vec<(SessionId, Outgoing)>>>;
+
+fn open(folder: &Path) -> (Store, Writer, Sent) {
+    let sent = Sent::default();
+    let outbox = Arc::clone(&sent);
+    let outbox: Outbox = Box::new(move |session, message| outbox.lock().unwrap().push((session, message)));
+    let (store, writer) = Store::open(folder, SETTINGS, outbox).unwrap();
+    (store, writer, sent)
+}
+
+fn submit(id: JobId, name: Option<&str>) -> Command {
+    let plan = Plan {
+        recipe: "r".to_owned(),
+        yaml: "model: m".to_owned(),
+        model: "m".to_owned(),
+        base: Digest::of(b"base"),
+        base_bytes: Bytes(1),
+        method: "full".to_owned(),
+        engine: "1".to_owned(),
+        parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(10) }],
+        factor: 1.0,
+        raised: None,
+        resume: None,
+    };
+    Command::Submit(Submit {
+        id,
+        name: name.map(str::to_owned),
+        priority: 1,
+        data: Digest::of(b"data"),
+        data_bytes: Bytes(2),
+        plans: vec![plan],
+        traceparent: "00-1-2-01".to_owned(),
+    })
+}
+
+async fn connect(store: &Store, session: u64, name: &str) -> SessionId {
+    let session = SessionId(session);
+    let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), ..Machine::default() };
+    let hello = Connect { session, worker: WorkerId::new(), name: name.to_owned(), machine, held: Vec::new() };
+    store.apply(Command::Connect(hello)).await.unwrap();
+    session
+}
+
+fn manifest(kind: Kind) -> Manifest {
+    let file = FileEntry { path: "f".to_owned(), digest: Digest::of(b"f"), bytes: Bytes(1) };
+    Manifest::new(kind, vec![file], Default::default()).unwrap()
+}
+
+/// The job's live attempt says something.
+async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody, message: Option<report::Body>) -> AttemptId {
+    let (attempt, epoch, number) = store
+        .read(move |core| {
+            let job = core.job(job).unwrap();
+            let attempt = core.attempt(*job.attempts.last().unwrap()).unwrap();
+            (attempt.id, attempt.epoch, attempt.last_report + 1)
+        })
+        .await
+        .unwrap();
+    let message = v1::Report { number, at_ms: 7, body: message };
+    let reports = vec![Report { number, body, message }];
+    store.apply(Command::Reports { session, attempt, epoch, reports }).await.unwrap();
+    attempt
+}
+
+#[derive(Debug, PartialEq)]
+struct Everything {
+    jobs: Vec<Job>,
+    attempts: Vec<String>,
+    workers: Vec<(WorkerId, String, Machine)>,
+    index: crate::core::Index,
+    factor: f64,
+    last_seq: u64,
+}
+
+async fn everything(store: &Store) -> Everything {
+    store
+        .read(|core| Everything {
+            jobs: core.jobs().cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
+            attempts: core.jobs().flat_map(|job| &job.attempts).map(|id| format!("{:?}", core.attempt(*id))).collect(),
+            workers: core.workers().map(|w| (w.id, w.name.clone(), w.machine.clone())).collect(),
+            index: core.index().clone(),
+            factor: core.factors().factor(&FactorKey { method: "full".to_owned(), engine: "1".to_owned() }),
+            last_seq: core.last_seq(),
+        })
+        .await
+        .unwrap()
+}
+
+/// Jobs in every state, a tag, a checkpoint, a learned factor.
+async fn busy(store: &Store) -> [JobId; 6] {
+    let ids: [JobId; 6] = std::array::from_fn(|_| JobId::new());
+    let session = connect(store, 1, "mac").await;
+    let failure = |kind| ReportBody::Finished {
+        peak: Bytes(3),
+        outcome: Err(Failure { kind, message: "it failed".to_owned() }),
+    };
+    // Succeeded.
+    store.apply(submit(ids[0], Some("mine"))).await.unwrap();
+    say(store, session, ids[0], ReportBody::Started, None).await;
+    let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
+    say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
+    say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;
+    let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(manifest(Kind::Adapter)) };
+    say(store, session, ids[0], success, None).await;
+    // Failed, in backoff, cancelled, leased, queued.
+    store.apply(submit(ids[1], None)).await.unwrap();
+    say(store, session, ids[1], failure(FailureKind::Diverged), None).await;
+    store.apply(submit(ids[2], None)).await.unwrap();
+    say(store, session, ids[2], failure(FailureKind::Crashed), None).await;
+    store.apply(submit(ids[3], None)).await.unwrap();
+    store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
+    store.apply(Command::Heartbeat { session, free: Bytes::ZERO, held: Vec::new() }).await.unwrap();
+    store.apply(submit(ids[4], None)).await.unwrap();
+    store.apply(submit(ids[5], None)).await.unwrap();
+    ids
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    let before = everything(&store).await;
+    let state = |id: JobId| before.jobs.iter().find(|job| job.id == id).unwrap().state.name();
+    // The one in backoff may have gone on by now; any state comes back the same.
+    assert_eq!([0, 1, 3, 4, 5].map(|n| state(ids[n])), ["succeeded", "failed", "cancelled", "leased", "queued"]);
+    assert_eq!(before.factor, 1.2);
+    store.stop().await;
+    writer.ended().await.unwrap();
+    assert_eq!(store.read(|_| ()).await, Err(Stopped));
+    assert_eq!(store.apply(submit(JobId::new(), None)).await, Err(ApplyError::Stopped(Stopped)));
+
+    let (store, writer, _) = open(folder.path());
+    let after = everything(&store).await;
+    // What is queued learns anew why it waits, which is an event; a backoff may have ended.
+    assert!(after.last_seq >= before.last_seq);
+    let settled = |all: Everything| Everything {
+        jobs: all.jobs.into_iter().filter(|job| job.id != ids[2]).collect(),
+        last_seq: 0,
+        ..all
+    };
+    assert_eq!(settled(after), settled(before));
+    store.stop().await;
+    writer.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids: Vec<_> = (0..300).map(|_| JobId::new()).collect();
+    let all = ids.iter().map(|id| store.apply(submit(*id, None)));
+    assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+    drop(store);
+    writer.ended().await.unwrap();
+    let (store, ..) = open(folder.path());
+    let found = store.read(|core| core.jobs().map(|job| job.id).rev().collect::<Vec<_>>()).await.unwrap();
+    let mut expected = ids;
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_job_s_events_are_read_from_any_position_and_logs_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    let ids = busy(&store).await;
+    let all = store.events(ids[0], 0, Which::All, 1000).await.unwrap();
+    assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+    let states: Vec<_> = all
+        .iter()
+        .filter_map(|event| match event.event {
+            Some(job_event::Event::State(state)) => Some(v1::JobState::try_from(state).unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, [v1::JobState::Queued, v1::JobState::Leased, v1::JobState::Succeeded]);
+    assert!(all.iter().any(|event| matches!(&event.event, Some(job_event::Event::Placed(p)) if p.worker == "mac")));
+    let rest = store.events(ids[0], all[2].seq, Which::All, 2).await.unwrap();
+    assert_eq!(rest, all[3..5]);
+    let logs = store.events(ids[0], 0, Which::Logs, 1000).await.unwrap();
+    assert_eq!(logs.len(), 1);
+    assert_eq!(store.events(JobId::new(), 0, Which::All, 1000).await.unwrap(), []);
+    assert!(*store.committed().borrow() >= all.last().unwrap().seq);
+}
+
+#[tokio::test]
+async fn messages_go_after_the_commit_that_caused_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vertigo.db");
+    // Each message looks, as it goes, whether its attempt is on disk.
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let outbox: Outbox = Box::new({
+        let seen = Arc::clone(&seen);
+        move |_, message| {
+            if let Outgoing::Assignment(assignment) = message {
+                let reader = rusqlite::Connection::open(&path).unwrap();
+                let query = "SELECT count(*) FROM attempts WHERE id = ?1";
+                let there: i64 = reader.query_row(query, [assignment.attempt.to_string()], |row| row.get(0)).unwrap();
+                seen.lock().unwrap().push((there, assignment.epoch));
+            }
+        }
+    });
+    let (store, _writer) = Store::open(folder.path(), SETTINGS, outbox).unwrap();
+    connect(&store, 1, "mac").await;
+    store.apply(submit(JobId::new(), None)).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(1, Epoch(1))]);
+}
+
+#[tokio::test]
+async fn a_folder_has_one_coordinator() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let second = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {}));
+    assert!(matches!(second, Err(StoreError::Locked(path)) if path == folder.path()));
+    store.stop().await;
+    writer.ended().await.unwrap();
+    open(folder.path());
+}
+
+#[tokio::test]
+async fn a_newer_database_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let newer = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {}));
+    assert!(matches!(newer, Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    store.apply(submit(JobId::new(), None)).await.unwrap();
+    let other = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
+    other.execute_batch("DROP TABLE journal").unwrap();
+    assert_eq!(store.apply(submit(JobId::new(), None)).await, Err(ApplyError::Stopped(Stopped)));
+    assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
+}

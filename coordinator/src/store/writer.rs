@@ -1,0 +1,144 @@
+//! The one thread that changes things.
+
+use super::clock::Clock;
+use super::{StoreError, rows};
+use crate::core::{Command, Core, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use rusqlite::Connection;
+use std::fs::File;
+use std::thread::{self, JoinHandle};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use vertigo::id::AttemptId;
+
+/// Called for each message to a worker, after the commit, in order. Must not block.
+pub type Outbox = Box<dyn Fn(SessionId, Outgoing) + Send>;
+
+/// Commands in a transaction.
+const BATCH: usize = 256;
+
+/// What waits for the writer.
+pub(super) enum Request {
+    Apply(Box<Command>, oneshot::Sender<Result<(), Refusal>>),
+    Read(Box<dyn FnOnce(&Core) + Send>),
+    Stop,
+}
+
+/// The writer's thread.
+#[derive(Debug)]
+pub struct Writer {
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<Result<(), StoreError>>,
+}
+
+impl Writer {
+    /// Waits until the writer has ended: because it was told to, because nobody can ask it any more, or by an error, after which
+    /// the process must not go on.
+    ///
+    /// # Errors
+    /// A commit failed, or the thread panicked.
+    pub async fn ended(self) -> Result<(), StoreError> {
+        let outcome = self.ended.await.unwrap_or_else(|_| Err(StoreError::Writer("it panicked".to_owned())));
+        // It is past its last statement, so this does not wait; afterwards the folder's lock is free.
+        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        outcome
+    }
+}
+
+pub(super) fn start(
+    connection: Connection,
+    snapshot: Snapshot,
+    settings: Settings,
+    requests: mpsc::Receiver<Request>,
+    announce: watch::Sender<u64>,
+    outbox: Outbox,
+    lock: File,
+) -> Result<Writer, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Writer(error.to_string());
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let (end, ended) = oneshot::channel();
+    let run = move || {
+        let clock = Clock::start();
+        let core = Core::restore(settings, snapshot, clock.now());
+        let state = WriterState { connection, core, clock, announce, outbox };
+        let outcome = runtime.block_on(state.run(requests));
+        drop(lock);
+        // Nobody may be waiting.
+        let _ = end.send(outcome);
+    };
+    let thread = thread::Builder::new().name("writer".to_owned()).spawn(run).map_err(failed)?;
+    Ok(Writer { thread, ended })
+}
+
+struct WriterState {
+    connection: Connection,
+    core: Core,
+    clock: Clock,
+    announce: watch::Sender<u64>,
+    outbox: Outbox,
+}
+
+impl WriterState {
+    async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), StoreError> {
+        let mut batch = Vec::new();
+        // Jobs that were queued when the last process ended learn why they wait.
+        self.batch(&mut batch)?;
+        loop {
+            let receive = requests.recv_many(&mut batch, BATCH);
+            let closed = match self.core.next_deadline() {
+                // Past the deadline there is an empty batch to carry out: time has passed.
+                Some(deadline) => timeout(self.clock.until(deadline), receive).await == Ok(0),
+                None => receive.await == 0,
+            };
+            if closed || self.batch(&mut batch)? == Next::Stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Carries out what waits, commits, and only then answers.
+    fn batch(&mut self, batch: &mut Vec<Request>) -> Result<Next, StoreError> {
+        let moment = Moment { now: self.clock.now(), jitter: rand::random() };
+        let (mut answers, mut reads, mut next) = (Vec::new(), Vec::new(), Next::Continue);
+        for request in batch.drain(..) {
+            match request {
+                Request::Apply(command, answer) => {
+                    let name = command.name();
+                    let outcome = self.core.apply(moment, *command);
+                    if let Err(refusal) = &outcome {
+                        tracing::debug!(command = name, %refusal, "refused");
+                    }
+                    answers.push((answer, outcome));
+                }
+                Request::Read(look) => reads.push(look),
+                Request::Stop => next = Next::Stop,
+            }
+        }
+        self.core.tick(moment);
+        self.core.place(moment.now, &mut std::iter::repeat_with(AttemptId::new));
+        let effects = self.core.take_effects();
+        if effects.is_durable() {
+            rows::commit(&mut self.connection, &self.core, &effects)?;
+        }
+        for (session, message) in effects.outbox {
+            (self.outbox)(session, message);
+        }
+        for (answer, outcome) in answers {
+            // Fails where nobody waits for it any more.
+            let _ = answer.send(outcome);
+        }
+        for look in reads {
+            look(&self.core);
+        }
+        if let Some(last) = effects.journal.last() {
+            self.announce.send_replace(last.seq);
+        }
+        Ok(next)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Stop,
+}
