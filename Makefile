@@ -1,12 +1,18 @@
-# `make test` sets up what is missing first.
-.PHONY: setup test lint
+# Each target sets up what is missing first, and says what it does.
+.PHONY: demo test lint setup
 
-setup:
-	@deploy/mlx-linux/setup.sh
+# The main job end to end. VERTIGO_DATA=DIR trains on another folder of JSONL.
+demo: setup
+	@deploy/demo/run.sh
 
+# The binaries too: the tests that cross processes start them.
 test: setup
-	cargo test -p vertigo -p vertigo-engine
+	cargo build --workspace --bins --tests
+	cargo test --workspace
 
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+setup:
+	@deploy/mlx-linux/setup.sh

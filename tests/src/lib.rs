@@ -1,1 +1,40 @@
+//! Real fleets for tests: a coordinator and workers as processes of this machine, in a folder that goes with the test.
+//!
+//! Promise: every wait has a deadline and says what it waited for; when a test fails, what its processes wrote is printed; none of
+//! them outlives it.
 
+mod fleet;
+mod process;
+pub mod waiting;
+
+pub use fleet::{Fleet, Ran};
+pub use process::Process;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's folder.
+pub fn repository() -> &'static Path {
+    // `CARGO_MANIFEST_DIR` is `tests`.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The repository's own dataset.
+pub fn luau() -> PathBuf {
+    repository().join("tests/data/luau")
+}
+
+/// A binary of the workspace, from the same build as the test.
+///
+/// # Panics
+/// Where it is not built: cargo builds other packages' binaries only when told to.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
+    let path = profile.join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --workspace --bins` first, as `make test` does",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,26 @@
+//! Whole fleets: real processes, gRPC, SQLite, MLX and files.
+//!
+//! The tests run side by side in one process; those that train take turns ([`turn`]), so that each has the machine's cores.
+
+#![allow(missing_docs)] // a test's name says what it shows
+
+mod main_job;
+mod refusals;
+mod survival;
+mod trace;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A turn at the machine's cores.
+async fn turn() -> MutexGuard<'static, ()> {
+    static CORES: Mutex<()> = Mutex::const_new(());
+    CORES.lock().await
+}
+
+/// A recipe on the base `mini` for as long as a test needs.
+fn recipe(iters: u64, more: &str) -> String {
+    format!(
+        "model: mini\nnum_layers: 2\niters: {iters}\nbatch_size: 1\nmax_seq_length: 128\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
+         steps_per_report: 1\nsteps_per_eval: 1000\nval_batches: 2\nsave_every: 5\n{more}"
+    )
+}
