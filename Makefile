@@ -15,4 +15,4 @@ lint: setup
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 setup:
-	@deploy/mlx-linux/setup.sh
+	@deploy/setup.sh

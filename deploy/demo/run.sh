@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# The main job end to end on this machine: a coordinator, two workers, data and bases, and two training jobs, each with three
+# candidate recipes. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
+#
+# The bases are miniatures of the real architecture with random weights: what is real is everything else. The two workers offer
+# memory in the proportion to them in which a 36 GB and a 128 GB Mac stand to the real models, so the same decision is taken.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=${VERTIGO_DATA:-tests/data/luau}
+recipes=(tests/recipes/4b-full.yaml tests/recipes/9b-qlora.yaml tests/recipes/4b-qlora.yaml)
+home=target/demo
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || step() { printf '\n%s\n' "$*"; }
+run() { printf '$ vertigo %s\n' "$*"; vertigo "$@"; }
+die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+[ -d "$data" ] || die "VERTIGO_DATA: there is no folder $data"
+
+step "Building (the first time takes some minutes)"
+cargo build --workspace --bins
+PATH=$PWD/target/debug:$PATH
+
+rm -rf "$home"
+mkdir -p "$home"
+pids=()
+finish() {
+  # Workers first: told to end, they say goodbye to a coordinator that still listens.
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null && wait "${pids[i]}" 2>/dev/null || true; done
+}
+trap finish EXIT
+
+# Starts a process and waits for the line that says it is ready.
+start() {
+  local name=$1; shift
+  "$@" > "$home/$name.out" 2> "$home/$name.log" &
+  pids+=($!)
+  for _ in $(seq 300); do
+    [ -s "$home/$name.out" ] && { cat "$home/$name.out"; return; }
+    kill -0 $! 2>/dev/null || { cat "$home/$name.log" >&2; die "$name ended at once"; }
+    sleep 0.1
+  done
+  die "$name is not ready after 30 s; see $home/$name.log"
+}
+
+step "A coordinator and two workers"
+start coordinator vertigo-coordinator --listen 127.0.0.1:0 --state "$home/coordinator"
+export VERTIGO_COORDINATOR
+VERTIGO_COORDINATOR=$(sed 's/.*listening on //' "$home/coordinator.out")
+start mac-36gb vertigo-worker --name mac-36gb --memory 48MiB --state "$home/mac-36gb"
+start mac-128gb vertigo-worker --name mac-128gb --memory 170MiB --state "$home/mac-128gb"
+run workers
+
+step "Data, and three bases to choose from"
+run data import luau "$data"
+run base new mini-4b --preset mini-4b --data luau
+run base new mini-4b-4bit --preset mini-4b --bits 4 --data luau
+run base new mini-9b-4bit --preset mini-9b --bits 4 --data luau
+
+step "What each recipe needs, and where it would go"
+run plan "${recipes[@]}"
+
+step "Two jobs, each free to run as any of the three"
+run train "${recipes[@]}" --data luau --name first
+run train "${recipes[@]}" --data luau --name second
+
+step "The first one, to its end"
+run watch first
+step "The second one, to its end"
+run watch second
+
+step "What came of it"
+run jobs
+run artifacts --kind adapter
+run get first "$home/adapter"
+ls -l "$home/adapter"
+printf '\nThe adapter is in %s. Logs and state of this run are in %s.\n' "$home/adapter" "$home"
