@@ -1,1 +1,77 @@
-fn main() {}
+//! `vertigo`: queue, watch and fetch fine-tuning jobs.
+//!
+//! A thin shell: commands read files, call the coordinator and print. What they print is made by pure functions in each command's
+//! module; where and how it is printed is [`output`]'s matter. Links neither MLX nor a database.
+
+mod artifacts;
+mod base;
+mod cli;
+mod coordinator;
+mod data;
+mod error;
+mod events;
+mod fleet;
+mod jobs;
+mod json;
+mod output;
+mod plan;
+mod progress;
+mod train;
+mod upload;
+mod watch;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
+use coordinator::Coordinator;
+use error::{CliError, Exit, Result};
+use output::Output;
+use std::process::ExitCode;
+use tracing::Instrument;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json, cli.global.color);
+    let exit = match start(&cli, output) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output.error(&error);
+            error.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn start(cli: &Cli, output: Output) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CliError::refused(format!("cannot start: {e}")))?;
+    runtime.block_on(async {
+        // Results and errors are this program's output; a library's warnings are for whoever asks with RUST_LOG.
+        let telemetry = vertigo::telemetry::init_with("vertigo", "error").map_err(CliError::refused)?;
+        let result = run(cli, output).instrument(cli.command.span()).await;
+        tokio::task::block_in_place(|| telemetry.shutdown());
+        result
+    })
+}
+
+async fn run(cli: &Cli, output: Output) -> Result<()> {
+    let coordinator = &Coordinator::new(&cli.global.coordinator);
+    match &cli.command {
+        Command::Data(command) => data::run(command, coordinator, output).await,
+        Command::Base(command) => base::run(command, coordinator, output).await,
+        Command::Plan(args) => plan::run(args, coordinator, output).await,
+        Command::Train(args) => train::run(args, coordinator, output).await,
+        Command::Jobs(args) => jobs::list(args, coordinator, output).await,
+        Command::Job(args) => jobs::show(args, coordinator, output).await,
+        Command::Watch(args) => watch::run(args, coordinator, output).await,
+        Command::Logs(args) => watch::logs(args, coordinator, output).await,
+        Command::Cancel(args) => jobs::cancel(args, coordinator, output).await,
+        Command::Workers => fleet::workers(coordinator, output).await,
+        Command::Artifacts(args) => artifacts::list(args, coordinator, output).await,
+        Command::Get(args) => artifacts::get(args, coordinator, output).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "vertigo", &mut script);
+            output.line(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The command line: what there is to type, and what `--help` says about it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::estimate::Engine;
+use vertigo::manifest::Kind;
+
+const EXAMPLES: &str = "\
+Examples:
+  vertigo data import luau tests/data/luau
+  vertigo base import mlx-community/Qwen3.5-4B-4bit ~/models/Qwen3.5-4B-4bit
+  vertigo plan recipes/4b.yaml --memory 36GiB --memory 128GiB
+  vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow
+  vertigo get luau-tutor ./adapter
+
+Exit codes:
+  0    done
+  1    the job failed or was cancelled, or what was asked was refused
+  2    the command line is wrong
+  3    the coordinator cannot be reached
+  4    no such job, artifact or tag
+  130  interrupted; jobs go on
+
+A job's id may be cut short wherever no other job begins the same.";
+
+/// Queue, watch and fetch fine-tuning jobs.
+#[derive(Debug, Parser)]
+#[command(name = "vertigo", version, about, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where the coordinator is
+    #[arg(
+        long,
+        global = true,
+        env = "VERTIGO_COORDINATOR",
+        value_name = "URL",
+        default_value_t,
+        hide_env_values = true
+    )]
+    pub(crate) coordinator: Endpoint,
+    /// Print one JSON document on stdout, or JSON lines where there is a stream
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colours: auto leaves them out in a pipe and where NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Datasets: folders of .jsonl in mlx-lm's shapes
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Base models: Hugging Face or MLX folders of Qwen3.5
+    #[command(subcommand)]
+    Base(BaseCommand),
+    /// Predict peak memory and say where recipes would run, without running them
+    Plan(PlanArgs),
+    /// Queue a training job that may run as any of these recipes
+    Train(TrainArgs),
+    /// List jobs, newest first
+    Jobs(JobsArgs),
+    /// Show a job: its plans, its attempts, its result
+    Job(JobArgs),
+    /// Follow a job until it has ended; the exit code is the job's
+    Watch(JobArgs),
+    /// Print what a job's attempts wrote
+    Logs(LogsArgs),
+    /// End a job; its attempt is stopped within seconds
+    Cancel(JobArgs),
+    /// List workers and what runs on them
+    Workers,
+    /// List artifacts: bases, datasets, checkpoints, adapters
+    Artifacts(ArtifactsArgs),
+    /// Fetch an artifact into a folder
+    #[command(after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get sha256:3b1f22 ./base")]
+    Get(GetArgs),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Check a folder of .jsonl and upload it
+    #[command(after_help = "\
+A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates;
+without it one example in 20 is held out. A line that is none of these is named, and nothing is uploaded.
+
+Example:
+  vertigo data import luau tests/data/luau")]
+    Import {
+        /// The tag that the dataset gets
+        name: String,
+        /// The folder
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaseCommand {
+    /// Check a Hugging Face or MLX folder and upload it
+    #[command(after_help = "\
+Every tensor that config.json asks for must be there in its size, and no other; only headers are read for that. Weights are
+taken from safetensors alone. Links are followed, so a snapshot of Hugging Face's cache will do.
+
+Example:
+  vertigo base import mlx-community/Qwen3.5-4B-4bit ~/models/Qwen3.5-4B-4bit")]
+    Import {
+        /// The tag that the base gets: what recipes call `model`
+        name: String,
+        /// The folder
+        dir: PathBuf,
+    },
+    /// Make a smoke base: random weights, and a tokenizer trained on a dataset
+    #[command(after_help = "\
+A smoke base has Qwen3.5's architecture in miniature and runs through everything that a real one runs through. It knows
+nothing: its answers are noise.
+
+Examples:
+  vertigo base new mini-4b --preset mini-4b --data luau
+  vertigo base new mini-9b-4bit --preset mini-9b --bits 4 --data tests/data/luau --out ./mini-9b-4bit")]
+    New(NewBaseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewBaseArgs {
+    /// The tag that the base gets
+    pub(crate) name: String,
+    /// Its size
+    #[arg(long)]
+    pub(crate) preset: Preset,
+    /// Pack weights to this many bits; without it they are floats
+    #[arg(long, value_parser = ["4", "8"])]
+    pub(crate) bits: Option<String>,
+    /// The dtype of what is not packed. On a CPU f32 is the faster one
+    #[arg(long, default_value = "f32")]
+    pub(crate) dtype: FloatType,
+    /// What to train the tokenizer on: a folder, or a dataset's tag
+    #[arg(long, value_name = "DIR|NAME")]
+    pub(crate) data: String,
+    /// Seed of the weights
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write the folder here instead of uploading it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Sizes of smoke bases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// About 3 million parameters, tied embeddings, as the 4B
+    #[value(name = "mini-4b")]
+    Mini4b,
+    /// About 7 million parameters, its own head, as the 9B
+    #[value(name = "mini-9b")]
+    Mini9b,
+}
+
+/// Dtypes of weights that are not packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FloatType {
+    F32,
+    Bf16,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --memory the plan is made here, without a coordinator, for machines of these sizes. Without it, the coordinator says
+what it would do now with the workers that it has.
+
+Examples:
+  vertigo plan recipes/9b.yaml recipes/4b.yaml --memory 36GiB --memory 128GiB
+  vertigo plan recipes/4b.yaml --memory 36GiB --engine mlx-lm
+  vertigo plan recipes/4b.yaml --data luau")]
+pub(crate) struct PlanArgs {
+    /// Recipe files, in order of preference
+    #[arg(required = true, value_name = "RECIPE.yaml")]
+    pub(crate) recipes: Vec<PathBuf>,
+    /// Memory of a machine to plan for; once for each machine
+    #[arg(long, value_name = "36GiB")]
+    pub(crate) memory: Vec<Bytes>,
+    /// Whose peak: vertigo or mlx-lm
+    #[arg(long, requires = "memory", default_value_t, value_name = "vertigo|mlx-lm")]
+    pub(crate) engine: Engine,
+    /// Read the base's config.json in this folder instead of looking up the recipes' `model`
+    #[arg(long, requires = "memory", value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
+    /// The dataset, so that the coordinator can say what workers have it already
+    #[arg(long, value_name = "NAME", conflicts_with = "memory")]
+    pub(crate) data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The job runs once, as the first recipe that fits a worker that is free.
+
+Examples:
+  vertigo train recipes/4b.yaml --data luau
+  vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow")]
+pub(crate) struct TrainArgs {
+    /// Recipe files, in order of preference
+    #[arg(required = true, value_name = "RECIPE.yaml")]
+    pub(crate) recipes: Vec<PathBuf>,
+    /// Tag or digest of the dataset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) data: String,
+    /// What the job and the adapter's tag are called
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// Watch the job until it has ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// At most this many
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// The job's id, or its beginning
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The job's id, or its beginning
+    pub(crate) id: String,
+    /// Go on until the job has ended
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArtifactsArgs {
+    /// One kind only: base, dataset, checkpoint or adapter
+    #[arg(long)]
+    pub(crate) kind: Option<Kind>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// A tag, a digest or its beginning, or the id of the job that made it
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// The folder to make
+    pub(crate) dir: PathBuf,
+}
+
+impl Command {
+    /// The span that all of a command's work is in: the root of its trace.
+    pub(crate) fn span(&self) -> tracing::Span {
+        match self {
+            Command::Data(_) => tracing::info_span!("vertigo data"),
+            Command::Base(_) => tracing::info_span!("vertigo base"),
+            Command::Plan(_) => tracing::info_span!("vertigo plan"),
+            Command::Train(_) => tracing::info_span!("vertigo train"),
+            Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
+            Command::Job(_) => tracing::info_span!("vertigo job"),
+            Command::Watch(_) => tracing::info_span!("vertigo watch"),
+            Command::Logs(_) => tracing::info_span!("vertigo logs"),
+            Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
+            Command::Workers => tracing::info_span!("vertigo workers"),
+            Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
+            Command::Get(_) => tracing::info_span!("vertigo get"),
+            Command::Completions { .. } => tracing::info_span!("vertigo completions"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_the_terminal_and_documents_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        for line in ["Exit codes:", "3    the coordinator cannot be reached", "vertigo train recipes/9b.yaml"] {
+            assert!(help.contains(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_coordinator_or_an_amount_is_refused() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map_err(|e| e.to_string());
+        assert!(parse("vertigo --coordinator http://10.0.0.1:7420 jobs").unwrap_err().contains("not on this machine"));
+        assert!(parse("vertigo plan a.yaml --memory many").unwrap_err().contains("36GiB, 900MiB or 64GB"));
+        assert!(parse("vertigo plan a.yaml --engine mlx-lm").unwrap_err().contains("--memory"));
+        assert!(parse("vertigo artifacts --kind model").unwrap_err().contains("no kind of artifact"));
+        assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
+    }
+}

@@ -1,0 +1,62 @@
+//! The coordinator as commands call it: clients, traced requests, and errors that say where it should have been.
+
+use crate::error::{self, CliError, Result, Subject};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use vertigo::endpoint::Endpoint;
+use vertigo::transfer::{Transfer, TransferError};
+use vertigo::v1::artifacts_client::ArtifactsClient;
+use vertigo::v1::fleet_client::FleetClient;
+use vertigo::v1::jobs_client::JobsClient;
+
+/// Lists may be long: a base's manifest carries its config, and a fleet may have thousands of artifacts.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// A coordinator. Connects when it is first used.
+#[derive(Debug, Clone)]
+pub(crate) struct Coordinator {
+    endpoint: Endpoint,
+    channel: Channel,
+}
+
+impl Coordinator {
+    pub(crate) fn new(endpoint: &Endpoint) -> Coordinator {
+        Coordinator { endpoint: endpoint.clone(), channel: endpoint.channel() }
+    }
+
+    pub(crate) fn jobs(&self) -> JobsClient<Channel> {
+        JobsClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub(crate) fn fleet(&self) -> FleetClient<Channel> {
+        FleetClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
+        ArtifactsClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub(crate) fn transfer(&self) -> Transfer {
+        Transfer::new(&self.endpoint)
+    }
+
+    /// A call's answer, or what its failure means; `subject` is what it was about.
+    pub(crate) fn answer<T>(&self, result: std::result::Result<Response<T>, Status>, subject: Subject) -> Result<T> {
+        result.map(Response::into_inner).map_err(|status| self.error(&status, subject))
+    }
+
+    pub(crate) fn error(&self, status: &Status, subject: Subject) -> CliError {
+        error::from_status(status, &self.endpoint, subject)
+    }
+
+    pub(crate) fn transfer_error(&self, error: &TransferError) -> CliError {
+        error::from_transfer(error, &self.endpoint)
+    }
+}
+
+/// A request that carries the command's trace.
+pub(crate) fn traced<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    vertigo::telemetry::inject(request.metadata_mut());
+    request
+}

@@ -1,0 +1,84 @@
+//! `vertigo data`: datasets.
+
+use crate::cli::DataCommand;
+use crate::coordinator::Coordinator;
+use crate::error::{CliError, Result};
+use crate::output::{Output, bold, pairs, short_id};
+use crate::{json, upload::Upload};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use vertigo::bytes::Bytes;
+use vertigo::dataset::{Dataset, DatasetError, jsonl_files};
+use vertigo::manifest::Kind;
+use vertigo::v1;
+
+pub(crate) async fn run(command: &DataCommand, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let DataCommand::Import { name, dir } = command;
+    // The whole of it is read before a byte goes up: a dataset in the store is one that can be trained on.
+    let dataset = read(dir)?;
+    let files = jsonl_files(dir).map_err(|e| told(&e))?.iter().map(|file| file_name(file)).collect::<Result<_>>()?;
+    let examples = dataset.train.len() + dataset.valid.len();
+    let facts = [("examples".to_owned(), json!(examples))].into();
+    let upload = Upload { kind: Kind::Dataset, folder: dir, files, facts, tag: name };
+    let artifact = upload.run(coordinator, output).await?;
+    output.show(|| json::artifact(&artifact), || render(name, &dataset, &artifact));
+    Ok(())
+}
+
+/// Reads a dataset's folder.
+pub(crate) fn read(dir: &Path) -> Result<Dataset> {
+    Dataset::read(dir).map_err(|e| told(&e))
+}
+
+fn told(error: &DatasetError) -> CliError {
+    let told = CliError::refused(error);
+    match error {
+        DatasetError::Line { .. } => told.hint("nothing was uploaded; mend the line and run the command again"),
+        DatasetError::Read { .. } => told.hint("name the folder that holds the .jsonl files"),
+        DatasetError::Empty(_) => told,
+    }
+}
+
+fn file_name(path: &PathBuf) -> Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.map(str::to_owned).ok_or_else(|| CliError::refused(format!("the name of {} is not UTF-8", path.display())))
+}
+
+fn render(name: &str, dataset: &Dataset, artifact: &v1::Artifact) -> String {
+    let examples = format!("{} to train on, {} held out", dataset.train.len(), dataset.valid.len());
+    let rows = [
+        ("digest", format!("sha256:{}", short_id(&artifact.digest))),
+        ("examples", examples),
+        ("size", Bytes(artifact.bytes).to_string()),
+    ];
+    format!("imported dataset {}\n{}", bold(name), pairs(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::plain;
+    use vertigo::dataset::Example;
+
+    #[test]
+    fn says_what_was_imported() {
+        let example = Example::Text("x".to_owned());
+        let dataset = Dataset { train: vec![example.clone(); 99], valid: vec![example; 6] };
+        let artifact = v1::Artifact { digest: "sha256:0123456789abcdef".into(), bytes: 115_000, ..Default::default() };
+        insta::assert_snapshot!(plain(&render("luau", &dataset, &artifact)), @r"
+        imported dataset luau
+          digest    sha256:0123456789ab
+          examples  99 to train on, 6 held out
+          size      112 KiB
+        ");
+    }
+
+    #[test]
+    fn a_broken_line_is_named_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.jsonl"), "{\"text\":\"x\"}\n{\"text\":\n").unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert!(error.message.contains("a.jsonl:2: not JSON"), "{}", error.message);
+        assert!(error.hint.unwrap().contains("nothing was uploaded"));
+    }
+}

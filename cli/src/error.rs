@@ -1,0 +1,158 @@
+//! What goes wrong, as a person reads it: what it was, and what to do next. And the exit code, for scripts.
+
+use serde_json::{Value, json};
+use std::fmt::Display;
+use tonic::{Code, Status};
+use vertigo::endpoint::Endpoint;
+use vertigo::transfer::TransferError;
+
+/// How a command ended, as the shell sees it. `--help` documents the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// A job failed or was cancelled, or what was asked was refused.
+    Refused = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The coordinator cannot be reached.
+    Unreachable = 3,
+    /// No such job, artifact or tag.
+    NotFound = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hint: Option<String>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> CliError {
+        CliError { exit, message: message.into(), hint: None }
+    }
+
+    /// Input that is wrong, as its own error says.
+    pub(crate) fn refused(error: impl Display) -> CliError {
+        CliError::new(Exit::Refused, error.to_string())
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> CliError {
+        CliError { hint: Some(hint.into()), ..self }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({"error": self.message, "hint": self.hint, "exit_code": self.exit as i32})
+    }
+}
+
+/// What a call was about: where to look when it is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Job,
+    Artifact,
+    /// The bases and the dataset of recipes.
+    Inputs,
+    Nothing,
+}
+
+impl Subject {
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            Subject::Job => Some("`vertigo jobs` lists the jobs"),
+            Subject::Artifact => Some("`vertigo artifacts` lists what there is"),
+            Subject::Inputs => Some(
+                "import what is missing with `vertigo base import NAME DIR` or `vertigo data import NAME DIR`; \
+                 `vertigo artifacts` lists what there is",
+            ),
+            Subject::Nothing => None,
+        }
+    }
+}
+
+/// Whether the connection was lost, and not the call refused: what the coordinator itself answers has no cause on this side.
+pub(crate) fn is_lost(status: &Status) -> bool {
+    status.code() == Code::Unavailable || std::error::Error::source(status).is_some()
+}
+
+/// What a gRPC error means to a person.
+pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject) -> CliError {
+    if is_lost(status) {
+        return unreachable(endpoint);
+    }
+    let message = match status.message() {
+        "" => format!("the coordinator answered {}", status.code().description()),
+        message => message.to_owned(),
+    };
+    match status.code() {
+        Code::NotFound => CliError { exit: Exit::NotFound, message, hint: subject.hint().map(str::to_owned) },
+        Code::Unimplemented => CliError::refused("the coordinator does not know this call")
+            .hint("it is of another version; install `vertigo` and `vertigo-coordinator` from one release"),
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            CliError::refused(message).hint("the coordinator's log (its stderr) says more")
+        }
+        _ => CliError::refused(message),
+    }
+}
+
+/// The coordinator is not there.
+pub(crate) fn unreachable(endpoint: &Endpoint) -> CliError {
+    CliError::new(Exit::Unreachable, format!("cannot reach the coordinator at {endpoint}"))
+        .hint("start it with `vertigo-coordinator`, or say where it is with --coordinator URL or VERTIGO_COORDINATOR")
+}
+
+/// What a transfer's error means to a person.
+pub(crate) fn from_transfer(error: &TransferError, endpoint: &Endpoint) -> CliError {
+    match error {
+        TransferError::Rpc(status) => from_status(status, endpoint, Subject::Artifact),
+        TransferError::Connection { problem, .. } => {
+            let error = unreachable(endpoint);
+            CliError { message: format!("{}: {problem}", error.message), ..error }
+                .hint("run the command again: it goes on where it was cut off")
+        }
+        TransferError::Refused { status, .. } if *status >= 500 => {
+            CliError::refused(error).hint("run the command again: it goes on where it was cut off")
+        }
+        other => CliError::refused(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: Status, subject: Subject) -> CliError {
+        from_status(&status, &Endpoint::default(), subject)
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code_and_its_way_out() {
+        let away = told(Status::unavailable("tcp connect error"), Subject::Job);
+        assert_eq!(away.exit, Exit::Unreachable);
+        assert_eq!(away.message, "cannot reach the coordinator at http://127.0.0.1:7420");
+        assert!(away.hint.unwrap().contains("vertigo-coordinator"));
+
+        let missing = told(Status::not_found("no base `mini-4b`"), Subject::Inputs);
+        assert_eq!((missing.exit, missing.message.as_str()), (Exit::NotFound, "no base `mini-4b`"));
+        assert!(missing.hint.unwrap().contains("vertigo base import"));
+
+        let refused = told(Status::invalid_argument("recipe `x`: …"), Subject::Inputs);
+        assert_eq!((refused.exit, refused.hint), (Exit::Refused, None));
+        assert!(!told(Status::internal(""), Subject::Nothing).message.is_empty());
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_from_an_answer() {
+        let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert!(is_lost(&broken));
+        assert!(!is_lost(&Status::internal("bug")));
+        assert_eq!(told(broken, Subject::Job).exit, Exit::Unreachable);
+    }
+}

@@ -1,0 +1,142 @@
+//! A job's events as they come, over connections that are lost and made again.
+//!
+//! Promise: every event once, in order, whatever happens to the coordinator in between; the journal's numbers say where to go on.
+
+use crate::coordinator::{Coordinator, traced};
+use crate::error::{Result, Subject, is_lost};
+use crate::output::Output;
+use std::time::Duration;
+use tonic::Status;
+use vertigo::v1::{self, JobEvent, job_event::Event};
+
+/// Waits between tries: doubled up to the last, which goes on until Ctrl-C. The job needs nobody to watch it.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Which of a job's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feed {
+    /// All that happens, until the job has ended.
+    Watch,
+    /// What attempts wrote, up to now or until the job has ended.
+    Logs { follow: bool },
+}
+
+/// Gives every event of `feed` to `take`, until the feed has ended. Of a job that the coordinator was just asked about: a coordinator
+/// that cannot be reached is one that went away.
+pub(crate) async fn follow(
+    id: &str,
+    feed: Feed,
+    coordinator: &Coordinator,
+    output: Output,
+    mut take: impl FnMut(&JobEvent),
+) -> Result<()> {
+    let mut after = 0;
+    let mut ended = false;
+    let mut outage = Outage::default();
+    loop {
+        let cut = read(id, feed, after, coordinator, |event| {
+            if let Some(line) = outage.over() {
+                output.note(line);
+            }
+            after = event.seq;
+            ended |= has_ended(event);
+            take(event);
+        })
+        .await;
+        match cut {
+            // A watch that ends before its job was cut off by a coordinator that went down in good order.
+            Ok(()) if feed != Feed::Watch || ended => return Ok(()),
+            Ok(()) => {}
+            Err(status) if is_lost(&status) => {}
+            Err(status) => return Err(coordinator.error(&status, Subject::Job)),
+        }
+        if let Some(line) = outage.begins() {
+            output.note(line);
+        }
+        tokio::time::sleep(outage.wait()).await;
+    }
+}
+
+/// Reads one connection to its end.
+async fn read(
+    id: &str,
+    feed: Feed,
+    after: u64,
+    coordinator: &Coordinator,
+    mut take: impl FnMut(&JobEvent),
+) -> std::result::Result<(), Status> {
+    let (mut jobs, id) = (coordinator.jobs(), id.to_owned());
+    let answer = match feed {
+        Feed::Watch => jobs.watch(traced(v1::WatchJobRequest { id, after })).await?,
+        Feed::Logs { follow } => jobs.logs(traced(v1::LogsRequest { id, after, follow })).await?,
+    };
+    let mut stream = answer.into_inner();
+    while let Some(event) = stream.message().await? {
+        take(&event);
+    }
+    Ok(())
+}
+
+/// Whether this event is a job's last.
+pub(crate) fn has_ended(event: &JobEvent) -> bool {
+    matches!(event.event, Some(Event::State(state)) if is_terminal(v1::JobState::try_from(state).unwrap_or_default()))
+}
+
+/// Whether a job in this state stays in it.
+pub(crate) fn is_terminal(state: v1::JobState) -> bool {
+    use v1::JobState::{Cancelled, Failed, Succeeded};
+    matches!(state, Succeeded | Failed | Cancelled)
+}
+
+/// A time without the coordinator: said once when it begins and once when it is over.
+#[derive(Debug, Default)]
+struct Outage {
+    tries: u32,
+}
+
+impl Outage {
+    fn begins(&self) -> Option<&'static str> {
+        (self.tries == 0).then_some("lost the coordinator; the job goes on, and so does this once it is back")
+    }
+
+    fn over(&mut self) -> Option<&'static str> {
+        let was = std::mem::take(&mut self.tries);
+        (was > 0).then_some("the coordinator is back")
+    }
+
+    /// How long to wait before the next try.
+    fn wait(&mut self) -> Duration {
+        let wait = BACKOFF.0.saturating_mul(1 << self.tries.min(10)).min(BACKOFF.1);
+        self.tries += 1;
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_once_and_waits_grow_to_their_limit() {
+        let mut outage = Outage::default();
+        assert_eq!(outage.over(), None);
+        assert!(outage.begins().is_some());
+        let waits: Vec<u128> = (0..7).map(|_| outage.wait().as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(outage.begins(), None);
+        assert!(outage.over().is_some());
+        assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.0));
+    }
+
+    #[test]
+    fn only_the_last_state_ends_a_job() {
+        let event = |state: v1::JobState| JobEvent { event: Some(Event::State(state.into())), ..Default::default() };
+        for state in [v1::JobState::Succeeded, v1::JobState::Failed, v1::JobState::Cancelled] {
+            assert!(has_ended(&event(state)), "{state:?}");
+        }
+        for state in [v1::JobState::Queued, v1::JobState::Backoff, v1::JobState::Leased, v1::JobState::Unspecified] {
+            assert!(!has_ended(&event(state)), "{state:?}");
+        }
+        assert!(!has_ended(&JobEvent::default()));
+    }
+}

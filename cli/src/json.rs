@@ -1,0 +1,228 @@
+//! The protocol's messages as JSON for scripts. These names are a contract: they may be added to, and never change.
+
+use serde_json::{Map, Value, json};
+use vertigo::v1;
+
+/// The word for a job's state.
+pub(crate) fn state(state: v1::JobState) -> &'static str {
+    match state {
+        v1::JobState::Unspecified => "unknown",
+        v1::JobState::Queued => "queued",
+        v1::JobState::Backoff => "backoff",
+        v1::JobState::Leased => "running",
+        v1::JobState::Succeeded => "succeeded",
+        v1::JobState::Failed => "failed",
+        v1::JobState::Cancelled => "cancelled",
+    }
+}
+
+/// The word for what kind of failure it was.
+pub(crate) fn failure(kind: v1::FailureKind) -> &'static str {
+    match kind {
+        v1::FailureKind::Unspecified => "unknown",
+        v1::FailureKind::BadInput => "bad_input",
+        v1::FailureKind::OutOfMemory => "out_of_memory",
+        v1::FailureKind::Diverged => "diverged",
+        v1::FailureKind::Crashed => "crashed",
+        v1::FailureKind::Transient => "transient",
+        v1::FailureKind::Cancelled => "cancelled",
+    }
+}
+
+/// `null` for an empty string: what the protocol leaves empty is not there.
+fn text(value: &str) -> Value {
+    if value.is_empty() { Value::Null } else { value.into() }
+}
+
+/// `null` for a time that has not come.
+fn time(ms: u64) -> Value {
+    if ms == 0 { Value::Null } else { ms.into() }
+}
+
+pub(crate) fn job(job: &v1::Job) -> Value {
+    json!({
+        "id": job.id,
+        "name": job.name,
+        "state": state(job.state()),
+        "reason": text(&job.reason),
+        "priority": job.priority,
+        "created_ms": job.created_ms,
+        "ended_ms": time(job.ended_ms),
+        "data_digest": text(&job.data_digest),
+        "output_digest": text(&job.output_digest),
+        "plans": job.plans.iter().map(plan).collect::<Vec<_>>(),
+        "attempts": job.attempts.iter().map(attempt).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn plan(plan: &v1::Plan) -> Value {
+    let part = |part: &v1::MemoryPart| json!({"name": part.name, "bytes": part.bytes});
+    json!({
+        "recipe": plan.recipe,
+        "model": plan.model,
+        "method": plan.method,
+        "peak_bytes": plan.peak_bytes,
+        "factor": plan.factor,
+        "parts": plan.parts.iter().map(part).collect::<Vec<_>>(),
+    })
+}
+
+fn attempt(attempt: &v1::Attempt) -> Value {
+    json!({
+        "id": attempt.id,
+        "epoch": attempt.epoch,
+        "worker": attempt.worker,
+        "plan": attempt.plan,
+        "reserved_bytes": attempt.reserved_bytes,
+        "started_ms": attempt.started_ms,
+        "ended_ms": time(attempt.ended_ms),
+        "outcome": attempt.outcome,
+        "peak_bytes": attempt.peak_bytes,
+    })
+}
+
+pub(crate) fn placement(placement: &v1::Placement) -> Value {
+    let waits = placement.worker.is_empty();
+    json!({
+        "worker": text(&placement.worker),
+        "plan": if waits { Value::Null } else { placement.plan.into() },
+        "reason": placement.reason,
+    })
+}
+
+pub(crate) fn worker(worker: &v1::Worker) -> Value {
+    let machine = worker.machine.clone().unwrap_or_default();
+    json!({
+        "id": worker.id,
+        "name": worker.name,
+        "connected": worker.connected,
+        "draining": worker.draining,
+        "last_seen_ms": worker.last_seen_ms,
+        "reserved_bytes": worker.reserved_bytes,
+        "job_id": text(&worker.job_id),
+        "chip": machine.chip,
+        "os": machine.os,
+        "memory_bytes": machine.memory_bytes,
+        "gpu_limit_bytes": machine.gpu_limit_bytes,
+        "usable_bytes": machine.usable_bytes,
+        "free_bytes": machine.free_bytes,
+        "version": machine.version,
+    })
+}
+
+pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
+    // The coordinator has checked it; what is not JSON is shown as it is.
+    let manifest = serde_json::from_str(&artifact.manifest_json).unwrap_or_else(|_| text(&artifact.manifest_json));
+    json!({
+        "digest": artifact.digest,
+        "kind": artifact.kind,
+        "tags": artifact.tags,
+        "bytes": artifact.bytes,
+        "created_ms": artifact.created_ms,
+        "job_id": text(&artifact.job_id),
+        "manifest": manifest,
+    })
+}
+
+/// An event of a job, flat: `event` says what happened.
+pub(crate) fn event(event: &v1::JobEvent) -> Value {
+    let mut line = Map::new();
+    for (key, number) in [("seq", event.seq), ("at_ms", event.at_ms), ("epoch", event.epoch)] {
+        line.insert(key.to_owned(), number.into());
+    }
+    let body = match &event.event {
+        Some(v1::job_event::Event::State(number)) => {
+            let name = v1::JobState::try_from(*number).unwrap_or_default();
+            json!({"event": "state", "state": state(name), "reason": text(&event.reason)})
+        }
+        Some(v1::job_event::Event::Placed(placed)) => with_event("placed", placement(placed)),
+        Some(v1::job_event::Event::Report(sent)) => report(sent),
+        None => json!({"event": "unknown"}),
+    };
+    if let Value::Object(body) = body {
+        line.extend(body);
+    }
+    Value::Object(line)
+}
+
+fn with_event(name: &str, fields: Value) -> Value {
+    let mut all = Map::from_iter([("event".to_owned(), name.into())]);
+    if let Value::Object(fields) = fields {
+        all.extend(fields);
+    }
+    Value::Object(all)
+}
+
+fn report(report: &v1::Report) -> Value {
+    use v1::report::Body;
+    match &report.body {
+        Some(Body::Started(it)) => json!({
+            "event": "started", "trainable_parameters": it.trainable_parameters, "train_examples": it.train_examples,
+            "valid_examples": it.valid_examples, "skipped_examples": it.skipped_examples, "resumed_at": it.resumed_at,
+            "iters": it.iters,
+        }),
+        Some(Body::Step(it)) => json!({
+            "event": "step", "iter": it.iter, "iters": it.iters, "loss": it.loss, "learning_rate": it.learning_rate,
+            "tokens_per_second": it.tokens_per_second, "trained_tokens": it.trained_tokens, "peak_bytes": it.peak_bytes,
+            "grad_norm": it.grad_norm,
+        }),
+        Some(Body::Validation(it)) => {
+            json!({"event": "validation", "iter": it.iter, "loss": it.loss, "tokens": it.tokens})
+        }
+        Some(Body::Checkpoint(it)) => json!({"event": "checkpoint", "iter": it.iter}),
+        Some(Body::Log(it)) => json!({"event": "log", "text": it.text}),
+        Some(Body::Finished(it)) => finished(it),
+        None => json!({"event": "unknown"}),
+    }
+}
+
+fn finished(finished: &v1::Finished) -> Value {
+    let failure = match &finished.outcome {
+        Some(v1::finished::Outcome::Failure(it)) => json!({"kind": failure(it.kind()), "message": it.message}),
+        _ => Value::Null,
+    };
+    json!({"event": "finished", "peak_bytes": finished.peak_bytes, "failure": failure})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let step = v1::Step { iter: 10, iters: 60, loss: 7.5, ..Default::default() };
+        let report = v1::Report { number: 3, at_ms: 1, body: Some(v1::report::Body::Step(step)) };
+        let line = event(&v1::JobEvent {
+            seq: 12,
+            at_ms: 99,
+            epoch: 1,
+            event: Some(v1::job_event::Event::Report(report)),
+            reason: String::new(),
+        });
+        assert_eq!(line["event"], "step");
+        assert_eq!((&line["seq"], &line["iter"], &line["loss"]), (&json!(12), &json!(10), &json!(7.5)));
+    }
+
+    #[test]
+    fn what_is_empty_in_the_protocol_is_null() {
+        let value = job(&v1::Job { id: "x".to_owned(), state: v1::JobState::Leased.into(), ..Default::default() });
+        assert_eq!(value["state"], "running");
+        assert!(value["ended_ms"].is_null() && value["output_digest"].is_null() && value["reason"].is_null());
+        assert!(placement(&v1::Placement::default())["plan"].is_null());
+    }
+
+    #[test]
+    fn every_name_is_snake_case() {
+        fn check(value: &Value) {
+            if let Value::Object(map) = value {
+                for (key, value) in map {
+                    assert!(key.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{key}");
+                    check(value);
+                }
+            }
+        }
+        for value in [job(&v1::Job::default()), worker(&v1::Worker::default()), artifact(&v1::Artifact::default())] {
+            check(&value);
+        }
+    }
+}

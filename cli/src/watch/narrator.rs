@@ -1,0 +1,248 @@
+//! What a job's events say to a person. Pure: events in, lines out, and the only clock is the events' own.
+
+use crate::json;
+use crate::output::{count, duration, loss};
+use vertigo::bytes::Bytes;
+use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
+
+/// Something to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    /// A line that stays.
+    Line(String),
+    /// A line that stays, and what is waited for from now on.
+    Waiting(String),
+    /// How far the run is.
+    Progress { iter: u64, iters: u64, text: String },
+}
+
+/// Tells a job's events as they come.
+#[derive(Debug)]
+pub(super) struct Narrator {
+    /// Recipes by the plans' order.
+    recipes: Vec<String>,
+    /// Iteration and time of the running attempt's start.
+    started: Option<(u64, u64)>,
+    /// The last validation loss.
+    validation: Option<f64>,
+}
+
+impl Narrator {
+    pub(super) fn new(job: &v1::Job) -> Narrator {
+        let recipes = job.plans.iter().map(|plan| plan.recipe.clone()).collect();
+        Narrator { recipes, started: None, validation: None }
+    }
+
+    /// What an event says; `None` where it says nothing worth a line.
+    pub(super) fn tell(&mut self, event: &JobEvent) -> Option<Told> {
+        match event.event.as_ref()? {
+            Event::State(state) => {
+                let state = v1::JobState::try_from(*state).unwrap_or_default();
+                let why = if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
+                Some(match state {
+                    // What it runs as is told when it is placed.
+                    v1::JobState::Leased => return None,
+                    v1::JobState::Queued | v1::JobState::Backoff => {
+                        Told::Waiting(format!("{}{why}", json::state(state)))
+                    }
+                    _ => Told::Line(format!("{}{why}", json::state(state))),
+                })
+            }
+            Event::Placed(placed) => Some(self.placed(placed)),
+            Event::Report(report) => self.report(event.at_ms, report.body.as_ref()?),
+        }
+    }
+
+    fn placed(&self, placed: &v1::Placement) -> Told {
+        if placed.worker.is_empty() {
+            return Told::Waiting(format!("waits: {}", placed.reason));
+        }
+        let recipe = self.recipes.get(placed.plan as usize).map_or("?", String::as_str);
+        Told::Waiting(format!("placed on {} as {recipe}: {}", placed.worker, placed.reason))
+    }
+
+    fn report(&mut self, at_ms: u64, body: &Body) -> Option<Told> {
+        match body {
+            Body::Started(started) => {
+                self.started = Some((started.resumed_at, at_ms));
+                Some(Told::Waiting(render_started(started)))
+            }
+            Body::Step(step) => Some(Told::Progress {
+                iter: step.iter,
+                iters: step.iters,
+                text: render_step(step, self.eta_ms(at_ms, step.iter, step.iters)),
+            }),
+            Body::Validation(validation) => {
+                let before = self.validation.replace(validation.loss);
+                let was = before.map(|before| format!(" (was {})", loss(before))).unwrap_or_default();
+                Some(Told::Line(format!("validation at {}: loss {}{was}", validation.iter, loss(validation.loss))))
+            }
+            Body::Checkpoint(checkpoint) => Some(Told::Line(format!("checkpoint at {}", checkpoint.iter))),
+            Body::Finished(finished) => finished_line(finished).map(Told::Line),
+            // `vertigo logs` has them.
+            Body::Log(_) => None,
+        }
+    }
+
+    /// Milliseconds to the end at the pace since the attempt began, validations and all.
+    fn eta_ms(&self, at_ms: u64, iter: u64, iters: u64) -> Option<u64> {
+        let (from, since) = self.started?;
+        let done = iter.checked_sub(from).filter(|&done| done > 0)?;
+        let spent = u128::from(at_ms.saturating_sub(since));
+        u64::try_from(spent * u128::from(iters.saturating_sub(iter)) / u128::from(done)).ok()
+    }
+}
+
+fn render_started(started: &v1::Started) -> String {
+    let mut text = format!(
+        "training {} parameters on {} examples, {} held out",
+        count(started.trainable_parameters),
+        started.train_examples,
+        started.valid_examples
+    );
+    if started.skipped_examples > 0 {
+        text += &format!(", {} skipped (nothing to learn from)", started.skipped_examples);
+    }
+    if started.resumed_at > 0 {
+        text += &format!("; goes on after iteration {}", started.resumed_at);
+    }
+    text
+}
+
+fn render_step(step: &v1::Step, eta_ms: Option<u64>) -> String {
+    let mut text = format!("loss {}  {:.0} tok/s  {}", loss(step.loss), step.tokens_per_second, Bytes(step.peak_bytes));
+    if let Some(ms) = eta_ms.filter(|_| step.iter < step.iters) {
+        text += &format!("  {} left", duration(ms));
+    }
+    text
+}
+
+/// Success is told by the job's own end.
+fn finished_line(finished: &v1::Finished) -> Option<String> {
+    let Some(v1::finished::Outcome::Failure(failure)) = &finished.outcome else { return None };
+    Some(format!("the attempt failed ({}): {}", json::failure(failure.kind()).replace('_', " "), failure.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs;
+
+    fn report(seq: u64, at_ms: u64, body: Body) -> JobEvent {
+        let report = v1::Report { number: seq, at_ms, body: Some(body) };
+        JobEvent { seq, at_ms, epoch: 1, event: Some(Event::Report(report)), reason: String::new() }
+    }
+
+    fn state(seq: u64, state: v1::JobState, reason: &str) -> JobEvent {
+        JobEvent { seq, event: Some(Event::State(state.into())), reason: reason.to_owned(), ..Default::default() }
+    }
+
+    fn step(iter: u64, loss: f64) -> Body {
+        Body::Step(v1::Step {
+            iter,
+            iters: 60,
+            loss,
+            tokens_per_second: 431.7,
+            peak_bytes: 310 << 20,
+            ..Default::default()
+        })
+    }
+
+    /// All that a pipe would show.
+    fn told(events: &[JobEvent]) -> String {
+        let mut narrator = Narrator::new(&jobs::tests::job());
+        let line = |told| match told {
+            Told::Line(line) | Told::Waiting(line) => line,
+            Told::Progress { iter, iters, text } => format!("iter {iter}/{iters}  {text}"),
+        };
+        events.iter().filter_map(|event| narrator.tell(event)).map(|told| line(told) + "\n").collect()
+    }
+
+    #[test]
+    fn a_job_that_is_lost_and_goes_on_reads_as_what_happened() {
+        let placed = |worker: &str, reason: &str| JobEvent {
+            event: Some(Event::Placed(v1::Placement { worker: worker.to_owned(), plan: 1, reason: reason.to_owned() })),
+            ..Default::default()
+        };
+        let started = |resumed_at, skipped_examples| {
+            Body::Started(v1::Started {
+                trainable_parameters: 2_880_000,
+                train_examples: 97,
+                valid_examples: 8,
+                skipped_examples,
+                resumed_at,
+                iters: 60,
+            })
+        };
+        let failure =
+            v1::Failure { kind: v1::FailureKind::OutOfMemory.into(), message: "MLX asked for 40 GiB".to_owned() };
+        let events = [
+            state(1, v1::JobState::Queued, ""),
+            placed("studio", "4b-full needs 400 MiB and fits studio, which has 1.0 GiB free"),
+            state(3, v1::JobState::Leased, ""),
+            report(4, 10_000, started(0, 3)),
+            report(5, 10_000, Body::Validation(v1::Validation { iter: 0, loss: 7.7012, tokens: 900 })),
+            report(6, 20_000, step(10, 7.1)),
+            report(7, 20_500, Body::Log(v1::LogLine { text: "not shown".to_owned() })),
+            report(8, 31_000, Body::Checkpoint(v1::Checkpoint { iter: 20, ..Default::default() })),
+            state(9, v1::JobState::Queued, "attempt 1 lost: no heartbeat for 30s"),
+            placed("", "4b-full (400 MiB) fits book, but book is busy"),
+            placed("book", "4b-full needs 400 MiB and fits book, which has 600 MiB free"),
+            report(12, 60_000, started(20, 0)),
+            report(13, 70_000, step(40, 5.9)),
+            report(14, 80_000, step(60, 5.5)),
+            report(15, 81_000, Body::Validation(v1::Validation { iter: 60, loss: 5.2, tokens: 900 })),
+            report(
+                16,
+                82_000,
+                Body::Finished(v1::Finished {
+                    outcome: Some(v1::finished::Outcome::Failure(failure)),
+                    ..Default::default()
+                }),
+            ),
+            state(17, v1::JobState::Succeeded, ""),
+        ];
+        insta::assert_snapshot!(told(&events), @r"
+        queued
+        placed on studio as 4b-full: 4b-full needs 400 MiB and fits studio, which has 1.0 GiB free
+        training 2.9 M parameters on 97 examples, 8 held out, 3 skipped (nothing to learn from)
+        validation at 0: loss 7.701
+        iter 10/60  loss 7.100  432 tok/s  310 MiB  50s left
+        checkpoint at 20
+        queued: attempt 1 lost: no heartbeat for 30s
+        waits: 4b-full (400 MiB) fits book, but book is busy
+        placed on book as 4b-full: 4b-full needs 400 MiB and fits book, which has 600 MiB free
+        training 2.9 M parameters on 97 examples, 8 held out; goes on after iteration 20
+        iter 40/60  loss 5.900  432 tok/s  310 MiB  10s left
+        iter 60/60  loss 5.500  432 tok/s  310 MiB
+        validation at 60: loss 5.200 (was 7.701)
+        the attempt failed (out of memory): MLX asked for 40 GiB
+        succeeded
+        ");
+    }
+
+    #[test]
+    fn what_is_left_is_reckoned_from_this_attempts_pace() {
+        let mut narrator = Narrator::new(&v1::Job::default());
+        assert_eq!(narrator.eta_ms(0, 10, 60), None);
+        narrator.started = Some((20, 1_000));
+        assert_eq!(narrator.eta_ms(11_000, 40, 60), Some(10_000));
+        assert_eq!(narrator.eta_ms(11_000, 20, 60), None, "nothing is done yet");
+        assert_eq!(narrator.eta_ms(0, 40, 60), Some(0), "a clock that went back");
+    }
+
+    #[test]
+    fn a_bar_with_its_text_fits_eighty_columns() {
+        let step = v1::Step {
+            iter: 10_000,
+            iters: 99_999,
+            loss: 12.345,
+            tokens_per_second: 12_345.6,
+            peak_bytes: 27_300_000_000,
+            ..Default::default()
+        };
+        let text =
+            format!("{} {}/{} {}", "━".repeat(16), step.iter, step.iters, render_step(&step, Some(86_400_000 * 3)));
+        assert!(text.chars().count() <= 80, "{text}");
+    }
+}
