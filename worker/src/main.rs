@@ -1,1 +1,89 @@
-fn main() {}
+//! `vertigo-worker`: the daemon, and, as `vertigo-worker attempt`, its child.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::telemetry;
+use vertigo_worker::attempt;
+use vertigo_worker::daemon::{self, Settings};
+
+/// Runs training jobs on this machine for a Vertigo coordinator.
+///
+/// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one stops
+/// it; the coordinator then tries it again elsewhere.
+#[derive(Debug, Parser)]
+#[command(name = "vertigo-worker", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One attempt: what the daemon runs as its child.
+    #[command(hide = true)]
+    Attempt {
+        /// What to do.
+        #[arg(long)]
+        spec: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Daemon {
+    /// Where the coordinator is.
+    #[arg(long, env = "VERTIGO_COORDINATOR", default_value_t)]
+    coordinator: Endpoint,
+    /// What people call this worker [default: the machine's host name].
+    #[arg(long)]
+    name: Option<String>,
+    /// What jobs may use at most, such as 36GiB [default: all that the GPU may hold].
+    #[arg(long)]
+    memory: Option<Bytes>,
+    /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker].
+    #[arg(long)]
+    state: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Attempt { spec }) => attempt::run(&spec),
+        None => match serve(cli.daemon) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("vertigo-worker: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn serve(args: Daemon) -> Result<(), Box<dyn std::error::Error>> {
+    let settings = Settings {
+        coordinator: args.coordinator,
+        name: args.name.map_or_else(host_name, Ok)?,
+        memory: args.memory,
+        state: args.state.map_or_else(default_state, Ok)?,
+        executable: std::env::current_exe()?,
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let _inside = runtime.enter();
+    let telemetry = telemetry::init("vertigo-worker")?;
+    let result = runtime.block_on(daemon::run(settings));
+    telemetry.shutdown();
+    Ok(result?)
+}
+
+fn host_name() -> Result<String, &'static str> {
+    sysinfo::System::host_name().map_err(|_| "this machine has no host name; give the worker a name with --name")
+}
+
+fn default_state() -> Result<PathBuf, &'static str> {
+    let home = std::env::home_dir().ok_or("there is no home folder; give the worker a folder with --state")?;
+    Ok(home.join(".vertigo/worker"))
+}

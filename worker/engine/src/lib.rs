@@ -23,6 +23,7 @@ pub mod adapter;
 pub mod backward;
 pub mod batch;
 pub mod checkpoint;
+pub mod device;
 mod error;
 mod events;
 pub mod gated_delta;

@@ -1,0 +1,64 @@
+//! The machine's GPU and MLX's allocator: what there is, and what a run may use of it.
+//!
+//! The engine's one module with foreign calls: mlx-rs does not wrap MLX's device information.
+
+use mlx_rs::memory;
+use vertigo::bytes::Bytes;
+
+/// What the GPU may hold without being paged out: Metal's recommended working-set size. `None` where MLX has no GPU.
+pub fn gpu_working_set() -> Option<Bytes> {
+    gpu_size(c"max_recommended_working_set_size")
+}
+
+/// A size from MLX's information about the first GPU.
+#[allow(unsafe_code)]
+fn gpu_size(key: &std::ffi::CStr) -> Option<Bytes> {
+    // mlx-rs takes over MLX's error handler in its first call; the original one ends the process.
+    memory::memory_limit().ok()?;
+    let (mut available, mut size) = (false, 0usize);
+    // SAFETY: every object is made here and freed here, once; each call gets pointers to live locals of the type that it
+    // writes; `key` ends with a zero. A status other than 0 means that nothing was written, and is checked.
+    let found = unsafe {
+        let device = mlx_sys::mlx_device_new_type(mlx_sys::mlx_device_type__MLX_GPU, 0);
+        let mut info = mlx_sys::mlx_device_info_new();
+        let found = mlx_sys::mlx_device_is_available(&mut available, device) == 0
+            && available
+            && mlx_sys::mlx_device_info_get(&mut info, device) == 0
+            && mlx_sys::mlx_device_info_get_size(&mut size, info, key.as_ptr()) == 0;
+        mlx_sys::mlx_device_info_free(info);
+        mlx_sys::mlx_device_free(device);
+        found
+    };
+    found.then_some(Bytes(size as u64))
+}
+
+/// Tells MLX's allocator what this process may use.
+///
+/// The limit is a guide, not a wall: near it MLX returns cached buffers and waits for running work before it begins more, and only
+/// where the system has no memory left does an allocation fail. Whoever must keep a limit watches
+/// [`Event::Step`](crate::Event::Step)'s `peak_bytes` too.
+///
+/// # Errors
+/// MLX's.
+pub fn limit_memory(limit: Bytes) -> Result<(), crate::EngineError> {
+    memory::set_memory_limit(usize::try_from(limit.0).unwrap_or(usize::MAX))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_is_told_of_where_there_is_one() {
+        assert_eq!(gpu_working_set().is_some(), cfg!(target_os = "macos"));
+        assert_eq!(gpu_size(c"no such key"), None);
+    }
+
+    #[test]
+    fn the_limit_reaches_mlx() {
+        let before = memory::memory_limit().unwrap();
+        limit_memory(Bytes::gib(3)).unwrap();
+        assert_eq!(memory::set_memory_limit(before).unwrap() as u64, Bytes::gib(3).0);
+    }
+}

@@ -1,0 +1,38 @@
+//! How long to wait before trying again.
+//!
+//! Promise: waits grow with each failure up to [`LONGEST`], and spread out, so that a fleet whose coordinator comes back does not
+//! fall on it in one moment.
+
+use std::time::Duration;
+
+/// The longest wait. Well below a lease, so that a coordinator that was away for a moment finds its attempts still held.
+pub const LONGEST: Duration = Duration::from_secs(5);
+
+const FIRST: Duration = Duration::from_millis(200);
+
+/// The wait after `failures` failures in a row (from 1): half of 200 ms · 2ⁿ⁻¹, and a `jitter` in [0, 1) of the other half.
+pub fn delay(failures: u32, jitter: f64) -> Duration {
+    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(LONGEST).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+/// [`delay`] with a jitter drawn now.
+pub fn jittered(failures: u32) -> Duration {
+    delay(failures, rand::random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn waits_grow_to_the_longest_and_are_never_nothing(failures in 1u32..200, jitter in 0.0f64..1.0) {
+            let wait = delay(failures, jitter);
+            prop_assert!(wait >= FIRST / 2 && wait <= LONGEST);
+            prop_assert!(delay(failures + 1, jitter) >= wait);
+            prop_assert!(delay(failures, 1.0) <= delay(failures, 0.0) * 2 + Duration::from_nanos(2));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A child process from its start to its end: its output, its memory, its death.
+//!
+//! Promise: [`run`] returns only when the process is gone, and it is gone within [`GRACE`] of the attempt's stop. It runs in a
+//! process group of its own, so that Ctrl-C in the daemon's terminal reaches the daemon alone.
+//!
+//! Memory. MLX's own limit makes it careful and does not stop it, and what a process holds is not what MLX holds. So the
+//! reservation is enforced on the peak that MLX itself reports with each step: past it the child is ended. That is coarse in
+//! time and exact in amount: by its first report a run has been through a validation and some batches, so the peak that goes
+//! back to the coordinator is near the one that the next attempt will need.
+
+use crate::attempt::{End, Said};
+use crate::held::Attempt;
+use crate::lines::{LONGEST, RateCap, Verdict, next_line};
+use crate::machine::Machine;
+use crate::outcome::{Ending, Exit, LastWord, passed};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use vertigo::bytes::Bytes;
+use vertigo::id::Millis;
+use vertigo::telemetry;
+use vertigo::v1::LogLine;
+use vertigo::v1::report::Body;
+use vertigo_engine::Event;
+
+/// How long a child may take to end once it was asked to.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Between looks at the child's memory.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Bytes of an event's line.
+const LONGEST_EVENT: usize = 1 << 20;
+
+/// Bytes of a child's log.
+const LOG_BYTES: u64 = 64 << 20;
+
+/// Lines of the log that are looked at when it has ended.
+const TAIL: usize = 30;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// This program.
+    pub executable: &'a Path,
+    /// The spec's file.
+    pub spec: PathBuf,
+    /// What the attempt may use.
+    pub reserved: Bytes,
+    /// The trace to be part of.
+    pub traceparent: Option<String>,
+}
+
+enum Line {
+    Out(String),
+    Err(String),
+}
+
+/// Runs the child of `attempt` to its end. Its stderr goes to the attempt's log and, within bounds, into reports; its events go
+/// to `hear`.
+///
+/// # Errors
+/// Where it cannot be started or its reports cannot be written down; it is gone then too.
+pub async fn run(
+    launch: Launch<'_>,
+    attempt: &Attempt,
+    machine: &Machine,
+    hear: impl FnMut(Event) -> io::Result<()>,
+) -> io::Result<Ending> {
+    let log = Log::create(attempt)?;
+    let mut child = spawn(&launch)?;
+    let pid_file = attempt.folder().join("pid");
+    fs::write(&pid_file, child.id().unwrap_or_default().to_string())?;
+    let watch = Watch { reserved: launch.reserved, free: machine.free(), ..Watch::default() };
+    let ending = follow(&mut child, watch, log, machine, hear).await;
+    if ending.is_err() {
+        child.kill().await?;
+    }
+    fs::remove_file(&pid_file)?;
+    ending
+}
+
+/// Follows the child until it has closed its output and ended.
+async fn follow(
+    child: &mut Child,
+    mut watch: Watch,
+    mut log: Log<'_>,
+    machine: &Machine,
+    mut hear: impl FnMut(Event) -> io::Result<()>,
+) -> io::Result<Ending> {
+    let pid = child.id().unwrap_or_default();
+    let mut lines = lines(child);
+    let (mut look, mut deadline) = (interval(LOOK), None);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            line = lines.recv() => match line {
+                None => break,
+                Some(Line::Err(text)) => log.write(&text)?,
+                Some(Line::Out(text)) => match serde_json::from_str(&text) {
+                    Err(_) => log.write(&text)?,
+                    Ok(Said::End(End::Failed(failed))) => watch.last_word = Some(LastWord::Failed(failed)),
+                    Ok(Said::Event(event)) => {
+                        watch.hear(&event);
+                        hear(event)?;
+                    }
+                },
+            },
+            _ = look.tick() => watch.look(machine, pid),
+            _ = log.attempt.stopped(), if deadline.is_none() => deadline = Some(end(child)),
+            () = until(deadline) => {
+                child.start_kill()?;
+                deadline = Some(Instant::now() + GRACE);
+            }
+        }
+        if watch.is_past_reservation() && deadline.is_none() {
+            deadline = Some(end(child));
+        }
+    }
+    let status = wait(child, deadline).await?;
+    log.end()?;
+    Ok(watch.ending(exit(status), log.tail, machine.memory()))
+}
+
+fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
+    let mut command = Command::new(launch.executable);
+    command.arg("attempt").arg("--spec").arg(&launch.spec);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).kill_on_drop(true).env_remove(telemetry::ENVIRONMENT);
+    if let Some(traceparent) = &launch.traceparent {
+        command.env(telemetry::ENVIRONMENT, traceparent);
+    }
+    command.spawn()
+}
+
+/// What the child writes, until it has closed both streams.
+fn lines(child: &mut Child) -> mpsc::Receiver<Line> {
+    let (sender, receiver) = mpsc::channel(256);
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(forward(stdout, LONGEST_EVENT, Line::Out, sender.clone()));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(forward(stderr, LONGEST, Line::Err, sender));
+    }
+    receiver
+}
+
+async fn forward(stream: impl AsyncRead + Unpin, longest: usize, line: fn(String) -> Line, to: mpsc::Sender<Line>) {
+    let mut reader = BufReader::new(stream);
+    while let Ok(Some(text)) = next_line(&mut reader, longest).await {
+        if to.send(line(text)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks the child to end, and says until when it may take.
+fn end(child: &Child) -> Instant {
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        // A child that is gone already is what was wanted.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+    }
+    Instant::now() + GRACE
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a child that has closed its output. One that then does not end is killed.
+async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<ExitStatus> {
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + GRACE);
+    match tokio::time::timeout_at(deadline, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            child.start_kill()?;
+            child.wait().await
+        }
+    }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match status.code() {
+        Some(code) => Exit::Code(code),
+        None => Exit::Signal(status.signal().unwrap_or_default()),
+    }
+}
+
+/// What is seen of the child while it runs.
+#[derive(Debug, Default)]
+struct Watch {
+    last_word: Option<LastWord>,
+    step_peak: Bytes,
+    resident_peak: Bytes,
+    free: Bytes,
+    reserved: Bytes,
+}
+
+impl Watch {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Step { peak_bytes, .. } => self.step_peak = self.step_peak.max(Bytes(*peak_bytes)),
+            Event::Finished(outcome) => self.last_word = Some(LastWord::Finished(outcome.clone())),
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, machine: &Machine, pid: u32) {
+        self.resident_peak = self.resident_peak.max(machine.resident(pid));
+        self.free = machine.free();
+    }
+
+    /// Whether it must not go on. A run that has finished has nothing left to use.
+    fn is_past_reservation(&self) -> bool {
+        passed(self.step_peak, self.reserved) && self.last_word.is_none()
+    }
+
+    fn ending(self, exit: Exit, tail: VecDeque<String>, memory: Bytes) -> Ending {
+        Ending {
+            exit,
+            last_word: self.last_word,
+            tail: Vec::from(tail).join("\n"),
+            step_peak: self.step_peak,
+            resident_peak: self.resident_peak,
+            free: self.free,
+            memory,
+            reserved: self.reserved,
+        }
+    }
+}
+
+/// The child's log: a file of bounded size, and reports at a bounded rate.
+struct Log<'a> {
+    attempt: &'a Attempt,
+    file: File,
+    room: u64,
+    cap: RateCap,
+    tail: VecDeque<String>,
+}
+
+impl Log<'_> {
+    fn create(attempt: &Attempt) -> io::Result<Log<'_>> {
+        let file = File::create(attempt.folder().join("log"))?;
+        Ok(Log { attempt, file, room: LOG_BYTES, cap: RateCap::new(Millis::now()), tail: VecDeque::new() })
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        let size = text.len() as u64 + 1;
+        if size <= self.room {
+            self.room -= size;
+            writeln!(self.file, "{text}")?;
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(text.to_owned());
+        if let Verdict::Forward { left_out } = self.cap.judge(Millis::now()) {
+            self.say_left_out(left_out)?;
+            self.attempt.report(Body::Log(LogLine { text: clip(text).to_owned() }))?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let left_out = self.cap.take_left_out();
+        self.say_left_out(left_out)
+    }
+
+    fn say_left_out(&self, left_out: u64) -> io::Result<()> {
+        if left_out == 0 {
+            return Ok(());
+        }
+        let text = format!("… {left_out} lines left out; the worker's own log of the attempt has them");
+        self.attempt.report(Body::Log(LogLine { text }))
+    }
+}
+
+/// At most [`LONGEST`] bytes of a line, whole characters.
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}

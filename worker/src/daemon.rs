@@ -1,0 +1,130 @@
+//! The daemon: one machine's state, session and supervisor, and its end.
+//!
+//! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
+//! result was taken. A second one ends the child, which is reported as a failure that another try may help, and goes.
+
+use crate::cache::Cache;
+use crate::held::{Attempts, Stop};
+use crate::machine::{Machine, MachineError};
+use crate::session::{NameTaken, Phase, Session};
+use crate::state::{State, StateError};
+use crate::supervisor::Supervisor;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::transfer::Transfer;
+use vertigo::v1::Assignment;
+
+/// What the daemon is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the coordinator is.
+    pub coordinator: Endpoint,
+    /// What people call this worker.
+    pub name: String,
+    /// What plans may use at most.
+    pub memory: Option<Bytes>,
+    /// Its folder.
+    pub state: PathBuf,
+    /// The program whose `attempt` command is the child.
+    pub executable: PathBuf,
+}
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Its folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Its machine.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// Its name.
+    #[error(transparent)]
+    NameTaken(#[from] NameTaken),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// Runs until it is told to go.
+///
+/// # Errors
+/// Where it cannot begin, or its name is taken.
+pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+    let state = State::open(&settings.state)?;
+    let machine = Arc::new(Machine::probe(settings.memory)?);
+    let attempts = Arc::new(Attempts::recover(&state.attempts())?);
+    let transfer = Transfer::new(&settings.coordinator);
+    let supervisor = Arc::new(Supervisor {
+        attempts: attempts.clone(),
+        cache: Cache::new(state.cache(), transfer.clone()),
+        transfer,
+        machine: machine.clone(),
+        executable: settings.executable.clone(),
+        gpu: Semaphore::new(1),
+    });
+    let (phase, phases) = watch::channel(Phase::Serving);
+    let told = phases.clone();
+    let take = move |assignment: Assignment| {
+        let refusal = (*told.borrow() != Phase::Serving).then_some("the worker is draining");
+        supervisor.take(assignment, refusal);
+    };
+    let announced = AtomicBool::new(false);
+    let welcomed = || {
+        if !announced.swap(true, Ordering::Relaxed) {
+            println!("vertigo-worker {} connected to {}", settings.name, settings.coordinator);
+        }
+        tracing::info!("connected to {}", settings.coordinator);
+    };
+    let session = Session {
+        id: state.id(),
+        name: &settings.name,
+        endpoint: &settings.coordinator,
+        machine: &machine,
+        attempts: &attempts,
+        take: &take,
+        welcomed: &welcomed,
+    };
+    let mut signals = Signals::listen().map_err(DaemonError::Signals)?;
+    let told_to_go = async {
+        signals.next().await;
+        tracing::info!("draining: no attempt is taken any more; a second signal ends the running one");
+        phase.send_replace(Phase::Draining);
+        signals.next().await;
+        tracing::info!("leaving at once");
+        for attempt in attempts.all() {
+            attempts.stop(attempt.id(), Stop::WorkerLeaves);
+        }
+        phase.send_replace(Phase::Leaving);
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        ended = session.run(phases) => Ok(ended?),
+        () = told_to_go => unreachable!("it waits for ever once it has told all"),
+    }
+}
+
+/// The signals that tell a daemon to go.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

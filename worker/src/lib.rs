@@ -1,0 +1,27 @@
+//! One machine's daemon, which runs attempts as child processes.
+//!
+//! ```text
+//! session ── assignments ──▶ supervisor ── spec, stdin ──▶ child (attempt → train → engine)
+//!    ▲                           │  ▲                         │
+//!    └──── held: reports ◀───────┘  └──── events, stderr ─────┘
+//! ```
+//!
+//! The session keeps a connection to the coordinator; the supervisor leads each attempt from its assignment to its end; the table of
+//! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`spool`]'s numbering, [`lines`]' bounds,
+//! [`backoff`].
+
+pub mod attempt;
+pub mod backoff;
+pub mod cache;
+pub mod child;
+pub mod daemon;
+pub mod held;
+pub mod job;
+pub mod lines;
+pub mod machine;
+pub mod outcome;
+pub mod session;
+pub mod spool;
+pub mod state;
+pub mod supervisor;
+pub mod train;

@@ -1,0 +1,126 @@
+//! What this machine is, and what plans may use of it.
+
+use std::sync::{Mutex, PoisonError};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+use vertigo::bytes::Bytes;
+use vertigo::v1;
+use vertigo_engine::device;
+
+/// This machine. What does not change was read once; what is free is read when it is asked for.
+#[derive(Debug)]
+pub struct Machine {
+    system: Mutex<System>,
+    chip: String,
+    os: String,
+    memory: Bytes,
+    gpu_limit: Bytes,
+    usable: Bytes,
+}
+
+/// The machine cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read this machine's memory: {0}")]
+pub struct MachineError(String);
+
+/// What plans may use: the least of the GPU's limit, the memory and a person's own cap.
+pub fn usable(gpu_limit: Bytes, memory: Bytes, cap: Option<Bytes>) -> Bytes {
+    gpu_limit.min(memory).min(cap.unwrap_or(memory))
+}
+
+impl Machine {
+    /// Reads the machine. `cap` is what a person wants used at most; more than there is is said, and capped.
+    ///
+    /// The GPU's limit is Metal's recommended working-set size. Where MLX has no GPU it is what is free now.
+    ///
+    /// # Errors
+    /// Where the system does not say how much memory there is.
+    pub fn probe(cap: Option<Bytes>) -> Result<Machine, MachineError> {
+        let what =
+            RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()).with_cpu(CpuRefreshKind::nothing());
+        let system = System::new_with_specifics(what).map_err(|e| MachineError(e.to_string()))?;
+        let chip = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty());
+        let within = system.cgroup_limits().map_or(u64::MAX, |group| group.total_memory);
+        let memory = Bytes(system.total_memory().min(within));
+        if memory == Bytes::ZERO {
+            return Err(MachineError("the system reports none".to_owned()));
+        }
+        let gpu_limit = device::gpu_working_set().unwrap_or_else(|| free(&system));
+        if let Some(cap) = cap.filter(|cap| *cap > gpu_limit.min(memory)) {
+            let most = usable(gpu_limit, memory, None);
+            tracing::warn!("--memory {cap} is more than this machine offers; {most} is used");
+        }
+        Ok(Machine {
+            chip: chip.unwrap_or_else(System::cpu_arch),
+            os: System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_owned()),
+            usable: usable(gpu_limit, memory, cap),
+            system: Mutex::new(system),
+            memory,
+            gpu_limit,
+        })
+    }
+
+    /// All memory.
+    pub fn memory(&self) -> Bytes {
+        self.memory
+    }
+
+    /// What could be allocated now.
+    pub fn free(&self) -> Bytes {
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        system.refresh_memory();
+        free(&system)
+    }
+
+    /// What process `pid` holds in memory; nothing where it is gone.
+    pub fn resident(&self, pid: u32) -> Bytes {
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = Pid::from_u32(pid);
+        let what = ProcessRefreshKind::nothing().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
+        system.process(pid).map_or(Bytes::ZERO, |process| Bytes(process.memory()))
+    }
+
+    /// As the coordinator is told.
+    pub fn describe(&self) -> v1::Machine {
+        v1::Machine {
+            chip: self.chip.clone(),
+            os: self.os.clone(),
+            memory_bytes: self.memory.0,
+            gpu_limit_bytes: self.gpu_limit.0,
+            usable_bytes: self.usable.0,
+            free_bytes: self.free().0,
+            version: vertigo::VERSION.to_owned(),
+        }
+    }
+}
+
+/// What is available, within the limits of the process's group where there are any.
+fn free(system: &System) -> Bytes {
+    let within = system.cgroup_limits().map_or(u64::MAX, |group| group.free_memory);
+    Bytes(system.available_memory().min(within))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_bound_counts() {
+        let gib = Bytes::gib;
+        assert_eq!(usable(gib(27), gib(36), None), gib(27));
+        assert_eq!(usable(gib(27), gib(36), Some(gib(20))), gib(20));
+        assert_eq!(usable(gib(27), gib(36), Some(gib(400))), gib(27));
+        assert_eq!(usable(gib(40), gib(36), None), gib(36));
+    }
+
+    #[test]
+    fn this_machine_answers() {
+        let machine = Machine::probe(Some(Bytes::mib(1))).unwrap();
+        let said = machine.describe();
+        assert_eq!(said.usable_bytes, Bytes::mib(1).0);
+        assert!(!said.chip.is_empty() && !said.os.is_empty());
+        assert!(said.free_bytes > 0 && said.free_bytes <= said.memory_bytes);
+        let own = machine.resident(std::process::id());
+        assert!(own > Bytes::mib(1) && own < machine.memory(), "{own}");
+    }
+}

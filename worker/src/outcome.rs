@@ -1,0 +1,226 @@
+//! What an attempt came to, judged from how its child ended.
+//!
+//! Promise: [`classify`] is a pure function of what was seen. A result that the child announced counts whatever happened
+//! after it; out of memory is told apart from a crash, because it has another cure.
+
+use crate::attempt::{Failed, Reason};
+use vertigo::bytes::Bytes;
+use vertigo::v1::FailureKind;
+use vertigo_engine::Outcome;
+
+/// How the child's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// The child's last word.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LastWord {
+    /// The adapter is complete.
+    Finished(Outcome),
+    /// It said why not.
+    Failed(Failed),
+}
+
+/// All that was seen of a child when it had ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// How.
+    pub exit: Exit,
+    /// What it said last, if it said anything final.
+    pub last_word: Option<LastWord>,
+    /// The end of what it wrote to stderr.
+    pub tail: String,
+    /// MLX's peak, by the last step that it reported.
+    pub step_peak: Bytes,
+    /// The most memory that the process was seen to hold.
+    pub resident_peak: Bytes,
+    /// What was free on the machine when that was last looked at.
+    pub free: Bytes,
+    /// All memory of the machine.
+    pub memory: Bytes,
+    /// What the attempt may use.
+    pub reserved: Bytes,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// An adapter.
+    Succeeded(Outcome),
+    /// Nothing.
+    Failed {
+        /// Whether and how another try may help.
+        kind: FailureKind,
+        /// Why, for a person.
+        message: String,
+        /// Peak memory: MLX's where it is known, the process's where the system or MLX ran out.
+        peak: Bytes,
+    },
+}
+
+/// The system is short of memory below this part of it.
+const SHORT: f64 = 0.03;
+
+/// What MLX, Metal and C++ say before they abort for want of memory.
+const OUT_OF_MEMORY: [&str; 4] =
+    ["Insufficient Memory", "OutOfMemory", "std::bad_alloc", "[malloc] Unable to allocate"];
+
+const SIGKILL: i32 = 9;
+
+/// What the attempt came to.
+///
+/// In this order: a finished result; a peak past the reservation; the child's own words; a SIGKILL that came while the system was
+/// short of memory; words of MLX, Metal or C++ about memory; a crash.
+pub fn classify(ending: Ending) -> Verdict {
+    let widest = ending.step_peak.max(ending.resident_peak);
+    let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
+    let failed = |kind, message, peak| Verdict::Failed { kind, message, peak };
+    match ending.last_word {
+        Some(LastWord::Finished(outcome)) => return Verdict::Succeeded(outcome),
+        _ if passed(ending.step_peak, ending.reserved) => {
+            let message = format!("MLX's peak of {} passed the reservation of {}", ending.step_peak, ending.reserved);
+            return failed(FailureKind::OutOfMemory, message, ending.step_peak);
+        }
+        Some(LastWord::Failed(Failed { kind, message })) => {
+            let peak = if kind == Reason::OutOfMemory { widest } else { known };
+            return failed(kind.into(), message, peak);
+        }
+        None => {}
+    }
+    if ending.exit == Exit::Signal(SIGKILL) && ending.free < ending.memory.scale(SHORT) {
+        let message = format!("the system killed it while {} of {} memory was free", ending.free, ending.memory);
+        return failed(FailureKind::OutOfMemory, message, widest);
+    }
+    let last = ending.tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it wrote nothing");
+    if let Some(words) = ending.tail.lines().find(|line| OUT_OF_MEMORY.iter().any(|sign| line.contains(sign))) {
+        return failed(FailureKind::OutOfMemory, words.trim().to_owned(), widest);
+    }
+    let how = match ending.exit {
+        Exit::Code(code) => format!("ended with code {code}"),
+        Exit::Signal(signal) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("was ended by {name}"),
+            Err(_) => format!("was ended by signal {signal}"),
+        },
+    };
+    failed(FailureKind::Crashed, format!("the attempt's process {how}; last line: {last}"), known)
+}
+
+/// Whether a run uses more than was reserved for it. A reservation of nothing is none.
+pub fn passed(peak: Bytes, reserved: Bytes) -> bool {
+    reserved > Bytes::ZERO && peak > reserved
+}
+
+impl From<Reason> for FailureKind {
+    fn from(reason: Reason) -> FailureKind {
+        match reason {
+            Reason::BadInput => FailureKind::BadInput,
+            Reason::OutOfMemory => FailureKind::OutOfMemory,
+            Reason::Diverged => FailureKind::Diverged,
+            Reason::Crashed => FailureKind::Crashed,
+            Reason::Transient => FailureKind::Transient,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ending(exit: Exit) -> Ending {
+        Ending {
+            exit,
+            last_word: None,
+            tail: String::new(),
+            step_peak: Bytes::ZERO,
+            resident_peak: Bytes::gib(5),
+            free: Bytes::gib(10),
+            memory: Bytes::gib(36),
+            reserved: Bytes::gib(20),
+        }
+    }
+
+    fn outcome() -> Outcome {
+        Outcome {
+            folder: "out/adapter".into(),
+            iter: 3,
+            validation_before: None,
+            validation_after: None,
+            trained_tokens: 9,
+            peak_bytes: 7,
+        }
+    }
+
+    fn failure(ending: Ending) -> (FailureKind, String, Bytes) {
+        match classify(ending) {
+            Verdict::Failed { kind, message, peak } => (kind, message, peak),
+            Verdict::Succeeded(outcome) => panic!("succeeded with {outcome:?}"),
+        }
+    }
+
+    #[test]
+    fn a_signal_or_a_panic_is_a_crash_that_names_the_last_line() {
+        let (kind, message, peak) =
+            failure(Ending { tail: "a\nthread 'main' panicked\n\n".to_owned(), ..ending(Exit::Code(101)) });
+        assert_eq!((kind, peak), (FailureKind::Crashed, Bytes::gib(5)));
+        assert!(message.contains("code 101") && message.contains("thread 'main' panicked"), "{message}");
+        let (kind, message, _) = failure(ending(Exit::Signal(11)));
+        assert_eq!(kind, FailureKind::Crashed);
+        assert!(message.contains("SIGSEGV") && message.contains("wrote nothing"), "{message}");
+        // A person's kill -9 on a machine with memory to spare is no want of memory.
+        assert_eq!(failure(ending(Exit::Signal(9))).0, FailureKind::Crashed);
+        // An exit without a last word is no success, whatever its code.
+        assert_eq!(failure(ending(Exit::Code(0))).0, FailureKind::Crashed);
+    }
+
+    #[test]
+    fn want_of_memory_is_known_by_its_signs() {
+        let short = Ending { free: Bytes::mib(300), step_peak: Bytes::gib(4), ..ending(Exit::Signal(9)) };
+        let (kind, _, peak) = failure(short.clone());
+        assert_eq!((kind, peak), (FailureKind::OutOfMemory, Bytes::gib(5)));
+        assert_eq!(failure(Ending { exit: Exit::Signal(11), ..short }).0, FailureKind::Crashed);
+        let metal = "[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)";
+        let (kind, message, _) = failure(Ending { tail: format!("x\n{metal}\nabort\n"), ..ending(Exit::Signal(6)) });
+        assert_eq!((kind, message.as_str()), (FailureKind::OutOfMemory, metal));
+        let said = Failed { kind: Reason::OutOfMemory, message: "MLX: [malloc]".to_owned() };
+        let (kind, message, _) = failure(Ending { last_word: Some(LastWord::Failed(said)), ..ending(Exit::Code(1)) });
+        assert_eq!((kind, message.as_str()), (FailureKind::OutOfMemory, "MLX: [malloc]"));
+    }
+
+    #[test]
+    fn the_childs_own_words_count_before_guesses() {
+        for (reason, kind) in [
+            (Reason::BadInput, FailureKind::BadInput),
+            (Reason::Diverged, FailureKind::Diverged),
+            (Reason::Transient, FailureKind::Transient),
+        ] {
+            let said = LastWord::Failed(Failed { kind: reason, message: "so".to_owned() });
+            let tail = "std::bad_alloc was handled".to_owned();
+            assert_eq!(failure(Ending { last_word: Some(said), tail, ..ending(Exit::Code(1)) }).0, kind);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_result_counts_whatever_came_after_it(signal in 0i32..32, peak in any::<u64>(), free in any::<u64>()) {
+            let ending = Ending {
+                last_word: Some(LastWord::Finished(outcome())), step_peak: Bytes(peak), free: Bytes(free), ..ending(Exit::Signal(signal))
+            };
+            prop_assert_eq!(classify(ending), Verdict::Succeeded(outcome()));
+        }
+
+        #[test]
+        fn past_the_reservation_is_out_of_memory_and_within_it_is_not(peak in 1u64..1000, reserved in 0u64..1000) {
+            let seen = Ending { step_peak: Bytes(peak), reserved: Bytes(reserved), ..ending(Exit::Signal(15)) };
+            let over = reserved > 0 && peak > reserved;
+            let (kind, _, measured) = failure(seen);
+            prop_assert_eq!(kind == FailureKind::OutOfMemory, over);
+            prop_assert_eq!(measured, Bytes(peak));
+        }
+    }
+}

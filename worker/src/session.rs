@@ -1,0 +1,295 @@
+//! The connection to the coordinator: dialled from here, for ever, through every kind of absence.
+//!
+//! Promise: while an attempt is held, each of its reports reaches the coordinator at least once and in order, and each heartbeat
+//! names it; a lost connection costs nothing but time. Reports go again from the last that `Welcome` acknowledges. An attempt
+//! that `Welcome` does not name may not go on, and is stopped.
+
+use crate::backoff;
+use crate::child::GRACE;
+use crate::held::{Attempts, Stop};
+use crate::machine::Machine;
+use crate::spool::Cursor;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use vertigo::endpoint::Endpoint;
+use vertigo::id::{AttemptId, WorkerId};
+use vertigo::v1::coordinator_message::Message as FromCoordinator;
+use vertigo::v1::fleet_client::FleetClient;
+use vertigo::v1::worker_message::Message as FromWorker;
+use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
+
+/// How long the coordinator may take to say `Welcome`.
+const WELCOME: Duration = Duration::from_secs(10);
+
+/// How long a worker that leaves at once waits for its last reports to be taken.
+const LEAVE: Duration = GRACE.saturating_add(Duration::from_secs(2));
+
+/// What the daemon is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Takes attempts.
+    Serving,
+    /// Takes no more, and goes when nothing is held.
+    Draining,
+    /// Goes at once.
+    Leaving,
+}
+
+/// Another worker of this name is connected.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}. Stop the other worker, or give this one another name with --name (this is `{name}`)")]
+pub struct NameTaken {
+    /// This worker's name.
+    pub name: String,
+    /// The coordinator's words.
+    pub message: String,
+}
+
+/// A worker as the coordinator knows it.
+pub struct Session<'a> {
+    /// The installation.
+    pub id: WorkerId,
+    /// What people call it.
+    pub name: &'a str,
+    /// Where the coordinator is.
+    pub endpoint: &'a Endpoint,
+    /// What this machine offers.
+    pub machine: &'a Machine,
+    /// What is held.
+    pub attempts: &'a Attempts,
+    /// Takes an assignment.
+    pub take: &'a (dyn Fn(Assignment) + Send + Sync),
+    /// Called at each `Welcome`.
+    pub welcomed: &'a (dyn Fn() + Send + Sync),
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error(transparent)]
+    NameTaken(NameTaken),
+    #[error("{}", .0.message())]
+    Status(Box<Status>),
+    #[error("the coordinator {0}")]
+    Protocol(&'static str),
+    #[error("cannot read an attempt's reports: {0}")]
+    Spool(#[from] io::Error),
+}
+
+impl Session<'_> {
+    /// Serves until the daemon is to go and nothing is held, or, where it leaves at once, until its last reports were taken or
+    /// seven seconds have passed.
+    ///
+    /// # Errors
+    /// [`NameTaken`]. Everything else is tried again.
+    pub async fn run(&self, phase: watch::Receiver<Phase>) -> Result<(), NameTaken> {
+        tokio::select! {
+            taken = self.dial_for_ever(phase.clone()) => Err(taken),
+            () = self.may_go(phase) => Ok(()),
+        }
+    }
+
+    async fn dial_for_ever(&self, phase: watch::Receiver<Phase>) -> NameTaken {
+        let mut failures = 0;
+        loop {
+            let lost = match self.connection(phase.clone(), &mut failures).await {
+                Lost::NameTaken(taken) => return taken,
+                lost => lost,
+            };
+            failures += 1;
+            let wait = backoff::jittered(failures);
+            if failures == 1 {
+                tracing::warn!(
+                    "no connection to the coordinator at {}: {lost}; dialling again until there is one",
+                    self.endpoint
+                );
+            } else {
+                tracing::debug!(failures, ?wait, "no connection to the coordinator: {lost}");
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn may_go(&self, mut phase: watch::Receiver<Phase>) {
+        let mut news = self.attempts.news();
+        // The sender lives as long as the daemon; without it there is nothing to wait for.
+        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let late = async {
+            let _ = phase.wait_for(|phase| *phase == Phase::Leaving).await;
+            tokio::time::sleep(LEAVE).await;
+        };
+        let empty = async {
+            while !self.attempts.is_empty() {
+                let _ = news.changed().await;
+            }
+        };
+        tokio::select! {
+            () = late => {}
+            () = empty => {}
+        }
+    }
+
+    /// One connection, to its end. `failures` is set back once it is welcome.
+    async fn connection(&self, phase: watch::Receiver<Phase>, failures: &mut u32) -> Lost {
+        // Few, so that a slow coordinator slows the sending and nothing piles up here.
+        let (sender, receiver) = mpsc::channel(4);
+        let hello = self.hello();
+        let named: Vec<AttemptId> = hello.held.iter().filter_map(|held| held.attempt_id.parse().ok()).collect();
+        let opened = async {
+            let _ = sender.send(message(FromWorker::Hello(hello))).await;
+            let mut client = FleetClient::new(self.endpoint.channel());
+            let mut inbound = client.session(ReceiverStream::new(receiver)).await?.into_inner();
+            let first = inbound.message().await?;
+            Ok::<_, Status>((inbound, first))
+        };
+        let (inbound, welcome) = match tokio::time::timeout(WELCOME, opened).await {
+            Err(_) => return Lost::Protocol("did not answer in time"),
+            Ok(Err(status)) => return self.lost(status),
+            Ok(Ok((inbound, Some(CoordinatorMessage { message: Some(FromCoordinator::Welcome(welcome)) })))) => {
+                (inbound, welcome)
+            }
+            Ok(Ok(_)) => return Lost::Protocol("did not begin with Welcome"),
+        };
+        *failures = 0;
+        (self.welcomed)();
+        let cursors = match self.go_on(&named, &welcome) {
+            Ok(cursors) => cursors,
+            Err(error) => return error.into(),
+        };
+        let mut heartbeat = tokio::time::interval(Duration::from_millis(welcome.heartbeat_ms.max(10)));
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Connection { session: self, sender, inbound, heartbeat, phase, outbox: VecDeque::new(), cursors }.serve().await
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            worker_id: self.id.to_string(),
+            name: self.name.to_owned(),
+            machine: Some(self.machine.describe()),
+            held: self.attempts.named(),
+        }
+    }
+
+    /// Where sending goes on, of the attempts that may go on. The others are stopped.
+    fn go_on(&self, named: &[AttemptId], welcome: &Welcome) -> io::Result<HashMap<AttemptId, Cursor>> {
+        let acks: HashMap<AttemptId, u64> =
+            welcome.acks.iter().filter_map(|ack| Some((ack.attempt_id.parse().ok()?, ack.number))).collect();
+        let mut cursors = HashMap::new();
+        for id in named {
+            match acks.get(id) {
+                None => self.attempts.stop(*id, Stop::LeaseOver("the coordinator has given it up".to_owned())),
+                Some(number) => self.attempts.acknowledged(*id, *number),
+            }
+        }
+        for attempt in self.attempts.all() {
+            if let Some(number) = acks.get(&attempt.id()) {
+                cursors.insert(attempt.id(), attempt.after(*number)?);
+            }
+        }
+        Ok(cursors)
+    }
+
+    fn lost(&self, status: Status) -> Lost {
+        if status.code() == Code::AlreadyExists {
+            return Lost::NameTaken(NameTaken { name: self.name.to_owned(), message: status.message().to_owned() });
+        }
+        Lost::Status(Box::new(status))
+    }
+}
+
+/// A connection that was welcomed.
+struct Connection<'a> {
+    session: &'a Session<'a>,
+    sender: mpsc::Sender<WorkerMessage>,
+    inbound: Streaming<CoordinatorMessage>,
+    heartbeat: Interval,
+    phase: watch::Receiver<Phase>,
+    /// Messages that go before reports.
+    outbox: VecDeque<FromWorker>,
+    /// How far each attempt's reports were sent.
+    cursors: HashMap<AttemptId, Cursor>,
+}
+
+impl Connection<'_> {
+    async fn serve(mut self) -> Lost {
+        let attempts = self.session.attempts;
+        let (mut news, sender) = (attempts.news(), self.sender.clone());
+        let mut unsent = true;
+        if *self.phase.borrow_and_update() != Phase::Serving {
+            self.outbox.push_back(FromWorker::Drain(Drain {}));
+        }
+        loop {
+            // Sending waits in its own branch: a coordinator that reads slowly is still listened to.
+            tokio::select! {
+                received = self.inbound.message() => match received {
+                    Ok(Some(received)) => self.receive(received),
+                    Ok(None) => return Lost::Protocol("closed the connection"),
+                    Err(status) => return self.session.lost(status),
+                },
+                permit = sender.reserve(), if unsent || !self.outbox.is_empty() => {
+                    let Ok(permit) = permit else { return Lost::Protocol("closed the connection") };
+                    match self.next_message() {
+                        Ok(Some(next)) => permit.send(message(next)),
+                        Ok(None) => unsent = false,
+                        Err(error) => return error.into(),
+                    }
+                }
+                _ = news.changed() => unsent = true,
+                _ = self.heartbeat.tick() => {
+                    if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
+                        let free_bytes = self.session.machine.free().0;
+                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat { free_bytes, held: attempts.named() }));
+                    }
+                }
+                Ok(()) = self.phase.changed() => {
+                    if *self.phase.borrow_and_update() == Phase::Draining {
+                        self.outbox.push_back(FromWorker::Drain(Drain {}));
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, received: CoordinatorMessage) {
+        let attempts = self.session.attempts;
+        let (id, act): (String, Box<dyn FnOnce(AttemptId)>) = match received.message {
+            Some(FromCoordinator::Assignment(assignment)) => return (self.session.take)(assignment),
+            Some(FromCoordinator::Ack(ack)) => {
+                (ack.attempt_id, Box::new(move |id| attempts.acknowledged(id, ack.number)))
+            }
+            Some(FromCoordinator::Stop(stop)) => {
+                (stop.attempt_id, Box::new(move |id| attempts.stop(id, Stop::LeaseOver(stop.reason))))
+            }
+            Some(FromCoordinator::Welcome(_)) | None => return,
+        };
+        match id.parse() {
+            Ok(id) => act(id),
+            Err(error) => tracing::warn!(%error, "the coordinator named no attempt"),
+        }
+    }
+
+    /// What to send next: what is in the outbox, then the reports that were not sent on this connection.
+    fn next_message(&mut self) -> io::Result<Option<FromWorker>> {
+        if let Some(next) = self.outbox.pop_front() {
+            return Ok(Some(next));
+        }
+        for attempt in self.session.attempts.all() {
+            let cursor = self.cursors.entry(attempt.id()).or_insert(Cursor::START);
+            let reports = attempt.read(cursor)?;
+            if !reports.is_empty() {
+                let (attempt_id, epoch) = (attempt.id().to_string(), attempt.epoch().0);
+                return Ok(Some(FromWorker::Reports(ReportBatch { attempt_id, epoch, reports })));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn message(message: FromWorker) -> WorkerMessage {
+    WorkerMessage { message: Some(message) }
+}
