@@ -136,6 +136,8 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
     let mut command = Command::new(launch.executable);
     command.arg("attempt").arg("--spec").arg(&launch.spec);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // The log is for files and other terminals.
+    command.env("NO_COLOR", "1");
     command.process_group(0).kill_on_drop(true).env_remove(telemetry::ENVIRONMENT);
     if let Some(traceparent) = &launch.traceparent {
         command.env(telemetry::ENVIRONMENT, traceparent);

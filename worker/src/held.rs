@@ -5,7 +5,7 @@
 //!
 //! Promise: an attempt is held from its assignment until its `Finished` is acknowledged or its lease is over, through lost
 //! connections; one that had finished is held through a restart too, so that its result is not lost. What is held is named in
-//! every heartbeat; what is not held has no child.
+//! every heartbeat until its lease is over; what is not held has no child.
 
 use crate::spool::{Cursor, Spool};
 use crate::state::{AtPath, StateError};
@@ -108,6 +108,11 @@ impl Attempt {
         lock(&self.inner).stop.clone()
     }
 
+    /// Whether its lease is over, so that nothing it says is taken.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stop_reason(), Some(Stop::LeaseOver(_)))
+    }
+
     /// After report `number`.
     ///
     /// # Errors
@@ -174,10 +179,10 @@ impl Attempts {
         lock(&self.held).values().cloned().collect()
     }
 
-    /// The same, as heartbeats name it.
+    /// Those whose lease is not over, as heartbeats name them.
     pub fn named(&self) -> Vec<v1::Held> {
-        let held = lock(&self.held);
-        held.values().map(|attempt| v1::Held { attempt_id: attempt.id.to_string(), epoch: attempt.epoch.0 }).collect()
+        let named = |attempt: Arc<Attempt>| v1::Held { attempt_id: attempt.id.to_string(), epoch: attempt.epoch.0 };
+        self.all().into_iter().filter(|attempt| !attempt.is_over()).map(named).collect()
     }
 
     /// Whether nothing is held.

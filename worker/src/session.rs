@@ -278,7 +278,7 @@ impl Connection<'_> {
         if let Some(next) = self.outbox.pop_front() {
             return Ok(Some(next));
         }
-        for attempt in self.session.attempts.all() {
+        for attempt in self.session.attempts.all().iter().filter(|attempt| !attempt.is_over()) {
             let cursor = self.cursors.entry(attempt.id()).or_insert(Cursor::START);
             let reports = attempt.read(cursor)?;
             if !reports.is_empty() {

@@ -127,7 +127,7 @@ impl Supervisor {
             }
         };
         let said = finished.is_some_and(|finished| attempt.report(Body::Finished(finished)).is_ok());
-        if !said || matches!(attempt.stop_reason(), Some(Stop::LeaseOver(_))) {
+        if !said || attempt.is_over() {
             self.attempts.forget(attempt.id());
         }
     }

@@ -1,0 +1,6 @@
+//! The worker's parts with real processes and connections. Tests of worker and coordinator together are in the workspace's `tests/`.
+
+mod attempt;
+mod session;
+mod supervisor;
+mod support;

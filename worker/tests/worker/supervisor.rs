@@ -1,0 +1,173 @@
+//! Attempts led to their ends with real children, on inputs that are in the cache already, without a coordinator.
+
+use crate::support::{eventually, recipe, write_base, write_data};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::id::{AttemptId, Digest, JobId};
+use vertigo::transfer::Transfer;
+use vertigo::v1::report::Body;
+use vertigo::v1::{Assignment, Failure, FailureKind, RecipeText, Report, finished};
+use vertigo_worker::cache::Cache;
+use vertigo_worker::held::{Attempts, Stop};
+use vertigo_worker::machine::Machine;
+use vertigo_worker::spool::Cursor;
+use vertigo_worker::supervisor::Supervisor;
+
+/// A worker whose coordinator is away.
+fn worker(dir: &TempDir) -> Arc<Supervisor> {
+    let folder = |name: &str| dir.path().join(name);
+    write_base(&folder("cache").join(Digest::of(b"base").hex()));
+    write_data(&folder("cache").join(Digest::of(b"data").hex()));
+    fs::create_dir(folder("attempts")).unwrap();
+    // Port 9 is discard: nobody listens.
+    let away: Endpoint = "http://127.0.0.1:9".parse().unwrap();
+    let transfer = Transfer::new(&away);
+    Arc::new(Supervisor {
+        attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
+        cache: Cache::new(folder("cache"), transfer.clone()),
+        transfer,
+        machine: Arc::new(Machine::probe(None).unwrap()),
+        executable: env!("CARGO_BIN_EXE_vertigo-worker").into(),
+        gpu: Semaphore::new(1),
+    })
+}
+
+fn assignment(yaml: String) -> Assignment {
+    Assignment {
+        job_id: JobId::new().to_string(),
+        attempt_id: AttemptId::new().to_string(),
+        epoch: 1,
+        reserved_bytes: Bytes::gib(1).0,
+        recipe: Some(RecipeText { name: "tiny".to_owned(), yaml }),
+        base_digest: Digest::of(b"base").to_string(),
+        data_digest: Digest::of(b"data").to_string(),
+        ..Assignment::default()
+    }
+}
+
+fn id(assignment: &Assignment) -> AttemptId {
+    assignment.attempt_id.parse().unwrap()
+}
+
+fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
+    let attempt = worker.attempts.all().into_iter().find(|attempt| attempt.id() == id);
+    attempt.map(|attempt| attempt.read(&mut Cursor::START.clone()).unwrap()).unwrap_or_default()
+}
+
+async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64) {
+    let finished = eventually("the attempt's end", || match reports(worker, id).pop()?.body? {
+        Body::Finished(finished) => Some(finished),
+        _ => None,
+    })
+    .await;
+    match finished.outcome {
+        Some(finished::Outcome::Failure(failure)) => (failure, finished.peak_bytes),
+        other => panic!("it ended with {other:?}"),
+    }
+}
+
+/// The child's process id, once it trains.
+async fn training(worker: &Supervisor, id: AttemptId, folder: &Path) -> Pid {
+    eventually("a step", || reports(worker, id).iter().any(|r| matches!(r.body, Some(Body::Step(_)))).then_some(()))
+        .await;
+    let pid = fs::read_to_string(folder.join("attempts").join(id.to_string()).join("pid")).unwrap();
+    Pid::from_raw(pid.parse().unwrap())
+}
+
+fn is_gone(pid: Pid) -> bool {
+    kill(pid, None).is_err()
+}
+
+#[tokio::test]
+async fn a_recipe_that_cannot_be_read_is_bad_input_with_the_childs_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let assignment = assignment("modle: tiny\n".to_owned());
+    worker.take(assignment.clone(), None);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert!(failure.message.contains("modle"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_killed_child_is_a_crash_with_a_measured_peak_and_the_worker_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let assignment = assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000"));
+    worker.take(assignment.clone(), None);
+    let pid = training(&worker, id(&assignment), dir.path()).await;
+    kill(pid, Signal::SIGKILL).unwrap();
+    let (failure, peak) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::Crashed, "{}", failure.message);
+    assert!(failure.message.contains("SIGKILL") && peak > 0, "{} {peak}", failure.message);
+    let numbers: Vec<_> = reports(&worker, id(&assignment)).iter().map(|report| report.number).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn past_its_reservation_a_run_is_ended_as_out_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let reserved_bytes = 1000;
+    let assignment =
+        Assignment { reserved_bytes, ..assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000")) };
+    worker.take(assignment.clone(), None);
+    let (failure, peak) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::OutOfMemory);
+    assert!(peak > reserved_bytes && failure.message.contains("reservation"), "{} {peak}", failure.message);
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_child_and_the_next_one_begins_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let (first, second) = (assignment(recipe(1_000_000)), assignment("modle: tiny\n".to_owned()));
+    worker.take(first.clone(), None);
+    let pid = training(&worker, id(&first), dir.path()).await;
+    worker.take(second.clone(), None);
+    worker.attempts.stop(id(&first), Stop::LeaseOver("cancelled".to_owned()));
+    let (failure, _) = failure(&worker, id(&second)).await;
+    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert!(is_gone(pid), "one child at a time");
+    eventually("the first to be let go", || {
+        let held = worker.attempts.all();
+        (held.len() == 1 && held[0].id() == id(&second)).then_some(())
+    })
+    .await;
+    let folder = dir.path().join("attempts").join(first.attempt_id);
+    assert!(!folder.join("out").exists() && folder.join("log").exists());
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_reports_the_running_attempt_as_transient() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let assignment = assignment(recipe(1_000_000));
+    worker.take(assignment.clone(), None);
+    let pid = training(&worker, id(&assignment), dir.path()).await;
+    worker.attempts.stop(id(&assignment), Stop::WorkerLeaves);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert!(is_gone(pid));
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_handed_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let late = assignment(recipe(2));
+    worker.take(late.clone(), Some("the worker is draining"));
+    let (failed, _) = failure(&worker, id(&late)).await;
+    assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::Transient, "the worker is draining"));
+    let broken = Assignment { base_digest: "latest".to_owned(), ..assignment(recipe(2)) };
+    worker.take(broken.clone(), None);
+    let (failed, _) = failure(&worker, id(&broken)).await;
+    assert!(failed.kind() == FailureKind::BadInput && failed.message.contains("base_digest"), "{}", failed.message);
+}
