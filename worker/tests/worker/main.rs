@@ -1,6 +1,8 @@
 //! The worker's parts with real processes and connections. Tests of worker and coordinator together are in the workspace's `tests/`.
 
 mod attempt;
+mod coordinator;
+mod daemon;
 mod session;
 mod supervisor;
 mod support;

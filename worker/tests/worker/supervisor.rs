@@ -1,5 +1,6 @@
-//! Attempts led to their ends with real children, on inputs that are in the cache already, without a coordinator.
+//! Attempts led to their ends with real children, on inputs that are in the cache already.
 
+use crate::coordinator::Coordinator;
 use crate::support::{eventually, recipe, write_base, write_data};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,9 +12,10 @@ use tokio::sync::Semaphore;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, Digest, JobId};
+use vertigo::manifest::{Kind, Manifest};
 use vertigo::transfer::Transfer;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Assignment, Failure, FailureKind, RecipeText, Report, finished};
+use vertigo::v1::{Assignment, Failure, FailureKind, Finished, RecipeText, Report, Started, finished};
 use vertigo_worker::cache::Cache;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
@@ -22,13 +24,16 @@ use vertigo_worker::supervisor::Supervisor;
 
 /// A worker whose coordinator is away.
 fn worker(dir: &TempDir) -> Arc<Supervisor> {
+    // Port 9 is discard: nobody listens.
+    worker_of(dir, &"http://127.0.0.1:9".parse().unwrap())
+}
+
+fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
     let folder = |name: &str| dir.path().join(name);
     write_base(&folder("cache").join(Digest::of(b"base").hex()));
     write_data(&folder("cache").join(Digest::of(b"data").hex()));
     fs::create_dir(folder("attempts")).unwrap();
-    // Port 9 is discard: nobody listens.
-    let away: Endpoint = "http://127.0.0.1:9".parse().unwrap();
-    let transfer = Transfer::new(&away);
+    let transfer = Transfer::new(coordinator);
     Arc::new(Supervisor {
         attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
         cache: Cache::new(folder("cache"), transfer.clone()),
@@ -61,12 +66,16 @@ fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
     attempt.map(|attempt| attempt.read(&mut Cursor::START.clone()).unwrap()).unwrap_or_default()
 }
 
-async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64) {
-    let finished = eventually("the attempt's end", || match reports(worker, id).pop()?.body? {
+async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
+    eventually("the attempt's end", || match reports(worker, id).pop()?.body? {
         Body::Finished(finished) => Some(finished),
         _ => None,
     })
-    .await;
+    .await
+}
+
+async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64) {
+    let finished = finished(worker, id).await;
     match finished.outcome {
         Some(finished::Outcome::Failure(failure)) => (failure, finished.peak_bytes),
         other => panic!("it ended with {other:?}"),
@@ -83,6 +92,74 @@ async fn training(worker: &Supervisor, id: AttemptId, folder: &Path) -> Pid {
 
 fn is_gone(pid: Pid) -> bool {
     kill(pid, None).is_err()
+}
+
+#[tokio::test]
+async fn a_run_reports_as_it_goes_and_its_adapter_goes_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::new().await;
+    let worker = worker_of(&dir, &coordinator.endpoint);
+    let assignment = assignment(recipe(40));
+    worker.take(assignment.clone(), None);
+    let finished = finished(&worker, id(&assignment)).await;
+    let Some(finished::Outcome::ManifestJson(json)) = finished.outcome else { panic!("{finished:?}") };
+    let adapter = Manifest::parse(&json).unwrap();
+    assert_eq!(adapter.kind(), Kind::Adapter);
+    assert!(adapter.file("adapters.safetensors").is_some() && adapter.file("adapter_config.json").is_some());
+    let fact = |key: &str| adapter.fact(key).unwrap_or_else(|| panic!("no fact {key}")).clone();
+    assert_eq!(fact("recipe"), "tiny");
+    assert_eq!(fact("base"), Digest::of(b"base").to_string());
+    assert_eq!(fact("data"), Digest::of(b"data").to_string());
+    assert_eq!((fact("iters"), fact("engine")), (40.into(), vertigo::VERSION.into()));
+    assert_eq!(fact("peak_bytes"), finished.peak_bytes);
+    assert!(fact("validation_after").as_f64() < fact("validation_before").as_f64());
+
+    let mut bodies = reports(&worker, id(&assignment)).into_iter().filter_map(|report| report.body);
+    let started = bodies.find(|body| !matches!(body, Body::Log(_))).unwrap();
+    assert!(matches!(started, Body::Started(Started { train_examples: 8, iters: 40, .. })), "{started:?}");
+    let steps =
+        bodies.filter_map(|body| if let Body::Step(step) = body { Some((step.iter, step.iters)) } else { None });
+    assert_eq!(steps.collect::<Vec<_>>(), (1..=20).map(|n| (2 * n, 40)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn checkpoints_go_up_while_it_trains_and_older_ones_are_removed_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::new().await;
+    let worker = worker_of(&dir, &coordinator.endpoint);
+    let assignment = assignment(recipe(1_000_000));
+    worker.take(assignment.clone(), None);
+    let checkpoints = eventually("checkpoints", || {
+        let bodies = reports(&worker, id(&assignment)).into_iter().filter_map(|report| report.body);
+        let checkpoints = bodies.filter_map(|body| if let Body::Checkpoint(sent) = body { Some(sent) } else { None });
+        Some(checkpoints.collect::<Vec<_>>()).filter(|checkpoints| checkpoints.len() >= 2)
+    })
+    .await;
+    assert!(checkpoints.is_sorted_by_key(|checkpoint| checkpoint.iter));
+    let newest = checkpoints.last().unwrap();
+    let manifest = Manifest::parse(&newest.manifest_json).unwrap();
+    assert_eq!(manifest.kind(), Kind::Checkpoint);
+    assert_eq!(manifest.fact("iter").unwrap(), newest.iter);
+    assert_eq!((manifest.fact("recipe").unwrap(), manifest.fact("epoch").unwrap()), (&"tiny".into(), &1.into()));
+    assert!(manifest.file("optimizer.safetensors").is_some() && manifest.file("adapters.safetensors").is_some());
+    let here = dir.path().join("attempts").join(&assignment.attempt_id).join("out/checkpoints");
+    let oldest = checkpoints.first().unwrap().iter;
+    eventually("the oldest to go", || (!here.join(format!("{oldest:08}")).exists()).then_some(())).await;
+    worker.attempts.stop(id(&assignment), Stop::LeaseOver("the test is over".to_owned()));
+    eventually("the attempt's end", || worker.attempts.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_input_that_the_coordinator_does_not_know_is_bad_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::new().await;
+    let worker = worker_of(&dir, &coordinator.endpoint);
+    let unknown = Digest::of(b"unknown");
+    let assignment = Assignment { base_digest: unknown.to_string(), ..assignment(recipe(2)) };
+    worker.take(assignment.clone(), None);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert!(failure.message.contains(&unknown.hex()), "{}", failure.message);
 }
 
 #[tokio::test]

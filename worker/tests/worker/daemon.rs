@@ -1,0 +1,132 @@
+//! The daemon as a process: what it says, how it goes, and that its child goes with it.
+
+use crate::coordinator::{Call, Coordinator};
+use crate::support::{eventually, recipe, write_base, write_data};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tonic::Status;
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Digest, JobId};
+use vertigo::v1::coordinator_message::Message as ToWorker;
+use vertigo::v1::report::Body;
+use vertigo::v1::{Ack, Assignment, FailureKind, RecipeText, Report, finished};
+
+fn start(coordinator: &Coordinator, state: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_vertigo-worker"))
+        .args(["--coordinator", coordinator.endpoint.url(), "--name", "studio", "--memory", "2GiB", "--state"])
+        .arg(state)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn signal(daemon: &Child, signal: Signal) {
+    kill(Pid::from_raw(daemon.id().unwrap() as i32), signal).unwrap();
+}
+
+fn is_step(report: &Report) -> bool {
+    matches!(report.body, Some(Body::Step(_)))
+}
+
+/// A state folder with the inputs of a job that never ends.
+fn state(dir: &Path) -> (PathBuf, Assignment) {
+    let state = dir.join("worker");
+    write_base(&state.join("cache").join(Digest::of(b"base").hex()));
+    write_data(&state.join("cache").join(Digest::of(b"data").hex()));
+    let assignment = Assignment {
+        job_id: JobId::new().to_string(),
+        attempt_id: AttemptId::new().to_string(),
+        epoch: 1,
+        reserved_bytes: Bytes::gib(1).0,
+        recipe: Some(RecipeText { name: "tiny".to_owned(), yaml: recipe(1_000_000) }),
+        base_digest: Digest::of(b"base").to_string(),
+        data_digest: Digest::of(b"data").to_string(),
+        ..Assignment::default()
+    };
+    (state, assignment)
+}
+
+/// The process id of the child that trains for `assignment`.
+async fn training(call: &mut Call, state: &Path, assignment: &Assignment) -> Pid {
+    call.say(ToWorker::Assignment(assignment.clone())).await;
+    call.reports(is_step).await;
+    let pid = fs::read_to_string(state.join("attempts").join(&assignment.attempt_id).join("pid")).unwrap();
+    Pid::from_raw(pid.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_killed_takes_its_child_along_and_its_restart_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let mut daemon = start(&coordinator, &state);
+    let (mut call, hello) = coordinator.welcomed(vec![]).await;
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    assert_eq!(line, format!("vertigo-worker studio connected to {}\n", coordinator.endpoint));
+    assert_eq!(hello.machine.unwrap().usable_bytes, Bytes::gib(2).0);
+    let child = training(&mut call, &state, &assignment).await;
+
+    daemon.kill().await.unwrap();
+    eventually("the child's end", || kill(child, None).is_err().then_some(())).await;
+    let _again = start(&coordinator, &state);
+    let (_, again) = coordinator.welcomed(vec![]).await;
+    assert_eq!((again.worker_id, again.held), (hello.worker_id, vec![]));
+}
+
+#[tokio::test]
+async fn the_first_signal_drains_and_the_second_hands_the_attempt_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let mut daemon = start(&coordinator, &state);
+    let (mut call, _) = coordinator.welcomed(vec![]).await;
+    let child = training(&mut call, &state, &assignment).await;
+    signal(&daemon, Signal::SIGTERM);
+    while !matches!(call.next().await, vertigo::v1::worker_message::Message::Drain(_)) {}
+    call.reports(is_step).await;
+    signal(&daemon, Signal::SIGTERM);
+    let reports = call.reports(|report| matches!(report.body, Some(Body::Finished(_)))).await;
+    let last = reports.last().unwrap();
+    let Some(Body::Finished(finished)) = &last.body else { panic!("the last report is {last:?}") };
+    let Some(finished::Outcome::Failure(failure)) = &finished.outcome else { panic!("{finished:?}") };
+    assert_eq!(failure.kind(), FailureKind::Transient);
+    call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id, number: last.number })).await;
+    assert!(daemon.wait().await.unwrap().success());
+    assert!(kill(child, None).is_err());
+}
+
+#[tokio::test]
+async fn a_taken_name_or_a_taken_folder_ends_it_with_a_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut coordinator = Coordinator::new().await;
+    let mut daemon = start(&coordinator, dir.path());
+    let call = coordinator.call().await;
+    let second = start(&coordinator, dir.path()).wait_with_output().await.unwrap();
+    let words = String::from_utf8(second.stderr).unwrap();
+    assert!(second.status.code() == Some(1) && words.contains("--state"), "{words}");
+
+    call.refuse(Status::already_exists("another worker named studio is connected")).await;
+    assert_eq!(daemon.wait().await.unwrap().code(), Some(1));
+    let mut words = String::new();
+    daemon.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();
+    assert!(words.contains("another worker named studio is connected") && words.contains("--name"), "{words}");
+}
+
+#[tokio::test]
+async fn an_address_that_others_could_listen_in_on_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_vertigo-worker"))
+        .args(["--coordinator", "http://10.0.0.1:7420"])
+        .output()
+        .await
+        .unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && words.contains("not on this machine"), "{words}");
+}
