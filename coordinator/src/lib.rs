@@ -3,5 +3,6 @@
 //! [`core`] decides, [`store`] makes its decisions durable, [`artifacts`] keeps files by digest, [`rpc`] speaks with
 //! people and workers, and [`server`] puts them on one port. Only `core` knows the rules; the others are shells around it.
 
+pub mod artifacts;
 pub mod core;
 pub mod store;

@@ -1,0 +1,281 @@
+//! Blobs: files by the digest of their bytes, in whatever store the operator chose.
+//!
+//! Bytes come and go over HTTP ([`http`]). An upload is staged in the state folder, survives a lost connection and a restart, and
+//! goes on where it was; only when the whole of it has the digest that it claims does it go to the store. What artifacts
+//! are made of blobs is the core's index.
+//!
+//! It promises: a blob that can be seen is whole and has its digest; one digest has one upload at a time; nothing outside the
+//! staging folder and the store is touched, since a digest is the only name that reaches a path.
+
+mod backend;
+pub mod http;
+mod staging;
+
+pub use backend::{BackendError, open_backend};
+
+use bytes::Bytes as Chunk;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use object_store::buffered::BufWriter;
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
+use staging::Staging;
+use std::io::{self, SeekFrom};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio_util::io::ReaderStream;
+use vertigo::id::Digest;
+
+/// Bytes that are read or written at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// Look-ups in the store at a time.
+const LOOKUPS: usize = 16;
+
+/// What can go wrong with a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// Another upload of the same blob runs.
+    #[error("another upload of this blob runs, and has {kept} bytes; try again when it is done")]
+    Busy {
+        /// Bytes that it has so far.
+        kept: u64,
+    },
+    /// The upload does not begin where the last one ended.
+    #[error("the upload begins at byte {start}, but {kept} bytes are kept: go on from there")]
+    Offset {
+        /// Where it begins.
+        start: u64,
+        /// Bytes of the last one.
+        kept: u64,
+    },
+    /// More bytes than it said.
+    #[error("more than the {expected} bytes that Content-Range or Content-Length name")]
+    TooLong {
+        /// Bytes that it said.
+        expected: u64,
+    },
+    /// The connection ended. What came is kept.
+    #[error("the upload was cut off after byte {kept}: {problem}")]
+    CutOff {
+        /// Bytes that are kept.
+        kept: u64,
+        /// Why.
+        problem: String,
+    },
+    /// All bytes are there, and they are not the blob's.
+    #[error("the bytes have digest {found}; the upload is dropped")]
+    Mismatch {
+        /// What they are.
+        found: Digest,
+    },
+    /// The staging folder.
+    #[error("staging an upload: {0}")]
+    Staging(#[from] io::Error),
+    /// The object store.
+    #[error("the object store: {0}")]
+    Backend(#[from] object_store::Error),
+}
+
+/// Where an upload's body begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the blob's beginning; bytes of an earlier upload are dropped.
+    Anew,
+    /// At this byte, which is where the earlier upload ended.
+    At(u64),
+    /// Nothing is left to send: what is kept is the whole blob.
+    Nothing,
+}
+
+/// How an upload went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploaded {
+    /// The blob is in the store now.
+    Created,
+    /// It was there already.
+    Existed,
+    /// More is to come.
+    Partly {
+        /// Bytes that are kept.
+        kept: u64,
+    },
+}
+
+/// The blobs of a coordinator. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+    prefix: Key,
+    staging: Arc<Staging>,
+}
+
+impl Blobs {
+    /// Blobs in `store` under `prefix`, with uploads staged in `staging`, which is made if need be.
+    ///
+    /// # Errors
+    /// The staging folder cannot be made.
+    pub fn new(store: Arc<dyn ObjectStore>, prefix: Key, staging: &Path) -> io::Result<Blobs> {
+        Ok(Blobs { store, prefix, staging: Arc::new(Staging::new(staging)?) })
+    }
+
+    fn key(&self, digest: Digest) -> Key {
+        let hex = digest.hex();
+        let parts = ["blobs", "sha256", &hex[..2], &hex];
+        parts.into_iter().fold(self.prefix.clone(), |key, part| key.join(part))
+    }
+
+    /// A blob's size, or `None` where the store lacks it.
+    ///
+    /// # Errors
+    /// [`BlobError::Backend`].
+    pub async fn size(&self, digest: Digest) -> Result<Option<u64>, BlobError> {
+        match self.store.head(&self.key(digest)).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Those of `digests` that the store lacks, in their order.
+    ///
+    /// # Errors
+    /// [`BlobError::Backend`].
+    pub async fn missing(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, BlobError> {
+        let sizes = stream::iter(digests).map(|digest| async move { Ok::<_, BlobError>((digest, self.size(digest).await?)) });
+        let sizes: Vec<_> = sizes.buffered(LOOKUPS).try_collect().await?;
+        Ok(sizes.into_iter().filter(|(_, size)| size.is_none()).map(|(digest, _)| digest).collect())
+    }
+
+    /// Bytes of an unfinished upload that are kept.
+    ///
+    /// # Errors
+    /// [`BlobError::Staging`].
+    pub async fn kept(&self, digest: Digest) -> Result<u64, BlobError> {
+        Ok(self.staging.kept(digest).await?)
+    }
+
+    /// A blob's bytes from `start` (inclusive) to `end` (exclusive), which must lie within it.
+    ///
+    /// # Errors
+    /// [`BlobError::Backend`]; the stream's items likewise.
+    pub async fn read(
+        &self,
+        digest: Digest,
+        start: u64,
+        end: u64,
+    ) -> Result<stream::BoxStream<'static, io::Result<Chunk>>, BlobError> {
+        // Stores refuse an empty range.
+        let range = (start < end).then_some(GetRange::Bounded(start..end));
+        let got = self.store.get_opts(&self.key(digest), GetOptions { range, ..GetOptions::default() }).await?;
+        match got.payload {
+            GetResultPayload::File(file, _) => {
+                let mut file = File::from_std(file);
+                file.seek(SeekFrom::Start(start)).await?;
+                Ok(ReaderStream::with_capacity(file.take(end - start), CHUNK).boxed())
+            }
+            GetResultPayload::Stream(stream) => Ok(stream.map_err(io::Error::other).boxed()),
+        }
+    }
+
+    /// Takes bytes of a blob, `total` in all where that is known. When the last has come, they are verified, and the blob
+    /// becomes visible as a whole.
+    ///
+    /// # Errors
+    /// Of [`BlobError`], [`BlobError::CutOff`], [`BlobError::Staging`] and [`BlobError::Backend`] keep what came;
+    /// [`BlobError::Mismatch`] drops it.
+    pub async fn upload<E: std::fmt::Display>(
+        &self,
+        digest: Digest,
+        start: Start,
+        end: Option<u64>,
+        total: Option<u64>,
+        body: impl Stream<Item = Result<Chunk, E>>,
+    ) -> Result<Uploaded, BlobError> {
+        if self.size(digest).await?.is_some() {
+            return Ok(Uploaded::Existed);
+        }
+        let Some(_turn) = self.staging.begin(digest) else {
+            return Err(BlobError::Busy { kept: self.kept(digest).await? });
+        };
+        let kept = self.kept(digest).await?;
+        let position = match start {
+            Start::Nothing => kept,
+            Start::Anew => 0,
+            Start::At(start) if start == kept => start,
+            Start::At(start) => return Err(BlobError::Offset { start, kept }),
+        };
+        let kept = if start == Start::Nothing { kept } else { self.receive(digest, position, end, body).await? };
+        if total.is_some_and(|total| kept < total) {
+            return Ok(Uploaded::Partly { kept });
+        }
+        let found = self.staging.digest(digest).await?;
+        if found != digest {
+            self.staging.drop_upload(digest).await?;
+            return Err(BlobError::Mismatch { found });
+        }
+        self.publish(digest).await?;
+        self.staging.drop_upload(digest).await?;
+        Ok(Uploaded::Created)
+    }
+
+    /// Appends a body to the staged bytes at `position`; gives how many there are then.
+    async fn receive<E: std::fmt::Display>(
+        &self,
+        digest: Digest,
+        start: u64,
+        end: Option<u64>,
+        body: impl Stream<Item = Result<Chunk, E>>,
+    ) -> Result<u64, BlobError> {
+        let mut file = self.staging.open(digest, start).await?;
+        let (mut position, mut body) = (start, pin!(body));
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    file.flush().await?;
+                    return Err(BlobError::CutOff { kept: position, problem: error.to_string() });
+                }
+            };
+            position += chunk.len() as u64;
+            if let Some(expected) = end.filter(|end| position > *end) {
+                file.flush().await?;
+                file.set_len(start).await?;
+                return Err(BlobError::TooLong { expected: expected - start });
+            }
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        match end.filter(|end| position < *end) {
+            Some(end) => {
+                Err(BlobError::CutOff { kept: position, problem: format!("the body ended {} bytes early", end - position) })
+            }
+            None => Ok(position),
+        }
+    }
+
+    /// Puts verified bytes into the store, which shows them when it has all of them.
+    async fn publish(&self, digest: Digest) -> Result<(), BlobError> {
+        let mut file = self.staging.open_to_read(digest).await?;
+        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(digest));
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let n = file.read(&mut chunk).await?;
+            let written = if n == 0 { writer.shutdown().await } else { writer.write_all(&chunk[..n]).await };
+            match written {
+                Ok(()) if n == 0 => return Ok(()),
+                Ok(()) => {}
+                Err(error) => {
+                    // The parts that went are of no use; where even this fails, the store's own clean-up has to see to them.
+                    let _ = writer.abort().await;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

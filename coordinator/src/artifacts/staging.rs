@@ -1,0 +1,99 @@
+//! Bytes of uploads that are not whole yet: a file each, named by the digest that it is to have.
+
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncSeekExt;
+use vertigo::id::Digest;
+
+/// The folder of staged uploads.
+#[derive(Debug)]
+pub(super) struct Staging {
+    folder: PathBuf,
+    running: Mutex<HashSet<Digest>>,
+}
+
+/// The right to write an upload; goes when it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    staging: &'a Staging,
+    digest: Digest,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.staging.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.digest);
+    }
+}
+
+impl Staging {
+    pub(super) fn new(folder: &Path) -> io::Result<Staging> {
+        fs::create_dir_all(folder)?;
+        Ok(Staging { folder: folder.to_owned(), running: Mutex::default() })
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(digest.hex())
+    }
+
+    /// The right to write this upload, or `None` while somebody else has it.
+    pub(super) fn begin(&self, digest: Digest) -> Option<Turn<'_>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not `then_some`: it would make the turn first, and dropping it would take another's away.
+        running.insert(digest).then(|| Turn { staging: self, digest })
+    }
+
+    /// Bytes that are kept.
+    pub(super) async fn kept(&self, digest: Digest) -> io::Result<u64> {
+        match tokio::fs::metadata(self.path(digest)).await {
+            Ok(meta) => Ok(meta.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The upload's file, cut to `position` and ready to go on from there.
+    pub(super) async fn open(&self, digest: Digest, position: u64) -> io::Result<File> {
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path(digest)).await?;
+        file.set_len(position).await?;
+        file.seek(SeekFrom::Start(position)).await?;
+        Ok(file)
+    }
+
+    pub(super) async fn open_to_read(&self, digest: Digest) -> io::Result<File> {
+        File::open(self.path(digest)).await
+    }
+
+    /// The digest of all that is kept.
+    pub(super) async fn digest(&self, digest: Digest) -> io::Result<Digest> {
+        let path = self.path(digest);
+        tokio::task::spawn_blocking(move || hash(&path)).await.map_err(io::Error::other)?
+    }
+
+    pub(super) async fn drop_upload(&self, digest: Digest) -> io::Result<()> {
+        match tokio::fs::remove_file(self.path(digest)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn hash(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut file = match fs::File::open(path) {
+        // Nothing was ever sent: the bytes of an empty blob.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::File::create(path).and_then(|_| fs::File::open(path))?,
+        opened => opened?,
+    };
+    let mut chunk = vec![0; super::CHUNK];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(Digest::from_hasher(hasher)),
+            n => hasher.update(&chunk[..n]),
+        }
+    }
+}
