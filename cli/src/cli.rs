@@ -105,7 +105,7 @@ pub(crate) enum Command {
 pub(crate) enum DataCommand {
     /// Check a folder of .jsonl and upload it
     #[command(after_help = "\
-A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates;
+A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates; \
 without it one example in 20 is held out. A line that is none of these is named, and nothing is uploaded.
 
 Example:
@@ -122,7 +122,7 @@ Example:
 pub(crate) enum BaseCommand {
     /// Check a Hugging Face or MLX folder and upload it
     #[command(after_help = "\
-Every tensor that config.json asks for must be there in its size, and no other; only headers are read for that. Weights are
+Every tensor that config.json asks for must be there in its size, and no other; only headers are read for that. Weights are \
 taken from safetensors alone. Links are followed, so a snapshot of Hugging Face's cache will do.
 
 Example:
@@ -135,12 +135,12 @@ Example:
     },
     /// Make a smoke base: random weights, and a tokenizer trained on a dataset
     #[command(after_help = "\
-A smoke base has Qwen3.5's architecture in miniature and runs through everything that a real one runs through. It knows
+A smoke base has Qwen3.5's architecture in miniature and runs through everything that a real one runs through. It knows \
 nothing: its answers are noise.
 
 Examples:
   vertigo base new mini-4b --preset mini-4b --data luau
-  vertigo base new mini-9b-4bit --preset mini-9b --bits 4 --data tests/data/luau --out ./mini-9b-4bit")]
+  vertigo base new mini-9b --preset mini-9b --bits 4 --data tests/data/luau --out ./mini-9b")]
     New(NewBaseArgs),
 }
 
@@ -188,7 +188,7 @@ pub(crate) enum FloatType {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --memory the plan is made here, without a coordinator, for machines of these sizes. Without it, the coordinator says
+With --memory the plan is made here, without a coordinator, for machines of these sizes. Without it, the coordinator says \
 what it would do now with the workers that it has.
 
 Examples:

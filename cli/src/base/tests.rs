@@ -153,7 +153,6 @@ fn the_chat_template_is_chatml_with_tools() {
     Count.
     </think>
 
-
     <tool_call>
     {"name": "run", "arguments": {"a": 1}}
     </tool_call>

@@ -6,7 +6,8 @@ use half::{bf16, f16};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype as Stored, TensorView, serialize_to_file};
+use safetensors::tensor::{Dtype as Stored, TensorView, serialize};
+use std::fs;
 use std::path::Path;
 use vertigo::shape::{Dtype, Packing, Shape};
 use vertigo::tensors::{Matrix, matrices, vectors};
@@ -52,7 +53,8 @@ pub(crate) fn write(path: &Path, shape: &Shape, seed: u64) -> Result<(), SafeTen
         blobs.iter().map(|blob| Ok((blob.name.as_str(), blob.view()?))).collect();
     // mlx-lm looks for this mark of MLX's own layout.
     let mark = [("format".to_owned(), "mlx".to_owned())].into();
-    serialize_to_file(views?, Some(mark), path)
+    let bytes = serialize(views?, Some(mark))?;
+    Ok(fs::write(path, bytes)?)
 }
 
 /// The standard deviation of a matrix's values: 1/√inputs, so that what goes in with variance 1 comes out with variance 1. What is

@@ -113,30 +113,4 @@ impl Outage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_is_told_once_and_waits_grow_to_their_limit() {
-        let mut outage = Outage::default();
-        assert_eq!(outage.over(), None);
-        assert!(outage.begins().is_some());
-        let waits: Vec<u128> = (0..7).map(|_| outage.wait().as_millis()).collect();
-        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        assert_eq!(outage.begins(), None);
-        assert!(outage.over().is_some());
-        assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.0));
-    }
-
-    #[test]
-    fn only_the_last_state_ends_a_job() {
-        let event = |state: v1::JobState| JobEvent { event: Some(Event::State(state.into())), ..Default::default() };
-        for state in [v1::JobState::Succeeded, v1::JobState::Failed, v1::JobState::Cancelled] {
-            assert!(has_ended(&event(state)), "{state:?}");
-        }
-        for state in [v1::JobState::Queued, v1::JobState::Backoff, v1::JobState::Leased, v1::JobState::Unspecified] {
-            assert!(!has_ended(&event(state)), "{state:?}");
-        }
-        assert!(!has_ended(&JobEvent::default()));
-    }
-}
+mod tests;

@@ -1,0 +1,119 @@
+use super::*;
+use crate::cli::Color;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response};
+use vertigo::v1::jobs_server::{Jobs, JobsServer};
+
+/// A coordinator whose journal has five events, and whose connections break after two until the last is out.
+#[derive(Clone, Default)]
+struct Breaking {
+    asked_after: Arc<Mutex<Vec<u64>>>,
+}
+
+type Events = std::pin::Pin<Box<dyn futures::Stream<Item = std::result::Result<JobEvent, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Jobs for Breaking {
+    type WatchStream = Events;
+    type LogsStream = Events;
+
+    async fn watch(&self, request: Request<v1::WatchJobRequest>) -> std::result::Result<Response<Events>, Status> {
+        let request = request.into_inner();
+        if request.id != "known" {
+            return Err(Status::not_found("no job `unknown`"));
+        }
+        self.asked_after.lock().unwrap().push(request.after);
+        let state = |seq| if seq == 5 { v1::JobState::Succeeded } else { v1::JobState::Queued };
+        let event = move |seq| JobEvent { seq, event: Some(Event::State(state(seq).into())), ..Default::default() };
+        let events: Vec<_> = (request.after + 1..=5).take(2).map(|seq| Ok(event(seq))).collect();
+        let ended = request.after + 2 >= 5;
+        // Every other time it goes down in good order, every other time it is gone in the middle of the stream.
+        let broken = (!ended && request.after == 0).then(|| Err(Status::unavailable("shutting down")));
+        Ok(Response::new(Box::pin(tokio_stream::iter(events.into_iter().chain(broken)))))
+    }
+
+    async fn logs(&self, _: Request<v1::LogsRequest>) -> std::result::Result<Response<Events>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn submit_train(&self, _: Request<v1::SubmitTrainRequest>) -> std::result::Result<Response<v1::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn plan_train(
+        &self,
+        _: Request<v1::SubmitTrainRequest>,
+    ) -> std::result::Result<Response<v1::PlanTrainResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get(&self, _: Request<v1::GetJobRequest>) -> std::result::Result<Response<v1::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list(
+        &self,
+        _: Request<v1::ListJobsRequest>,
+    ) -> std::result::Result<Response<v1::ListJobsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel(&self, _: Request<v1::CancelJobRequest>) -> std::result::Result<Response<v1::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+async fn coordinator(jobs: Breaking) -> Coordinator {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder().add_service(JobsServer::new(jobs));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    Coordinator::new(&format!("http://{address}").parse().unwrap())
+}
+
+#[tokio::test]
+async fn every_event_comes_once_over_connections_that_break() {
+    let jobs = Breaking::default();
+    let coordinator = coordinator(jobs.clone()).await;
+    let mut seen = Vec::new();
+    let output = Output::new(true, Color::Never);
+    follow("known", Feed::Watch, &coordinator, output, |event| seen.push(event.seq)).await.unwrap();
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    assert_eq!(*jobs.asked_after.lock().unwrap(), [0, 2, 4]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_no_outage() {
+    let coordinator = coordinator(Breaking::default()).await;
+    let output = Output::new(true, Color::Never);
+    let error = follow("unknown", Feed::Watch, &coordinator, output, |_| {}).await.unwrap_err();
+    assert_eq!((error.exit, error.message.as_str()), (crate::error::Exit::NotFound, "no job `unknown`"));
+}
+
+#[test]
+fn an_outage_is_told_once_and_waits_grow_to_their_limit() {
+    let mut outage = Outage::default();
+    assert_eq!(outage.over(), None);
+    assert!(outage.begins().is_some());
+    let waits: Vec<u128> = (0..7).map(|_| outage.wait().as_millis()).collect();
+    assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+    assert_eq!(outage.begins(), None);
+    assert!(outage.over().is_some());
+    assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.0));
+}
+
+#[test]
+fn only_the_last_state_ends_a_job() {
+    let event = |state: v1::JobState| JobEvent { event: Some(Event::State(state.into())), ..Default::default() };
+    for state in [v1::JobState::Succeeded, v1::JobState::Failed, v1::JobState::Cancelled] {
+        assert!(has_ended(&event(state)), "{state:?}");
+    }
+    for state in [v1::JobState::Queued, v1::JobState::Backoff, v1::JobState::Leased, v1::JobState::Unspecified] {
+        assert!(!has_ended(&event(state)), "{state:?}");
+    }
+    assert!(!has_ended(&JobEvent::default()));
+}
