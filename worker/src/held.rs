@@ -5,7 +5,7 @@
 //!
 //! Promise: an attempt is held from its assignment until its `Finished` is acknowledged or its lease is over, through lost
 //! connections; one that had finished is held through a restart too, so that its result is not lost. What is held is named in
-//! every heartbeat until its lease is over; what is not held has no child.
+//! every heartbeat; what is not held has no child.
 
 use crate::spool::{Cursor, Spool};
 use crate::state::{AtPath, StateError};
@@ -179,10 +179,10 @@ impl Attempts {
         lock(&self.held).values().cloned().collect()
     }
 
-    /// Those whose lease is not over, as heartbeats name them.
+    /// The same, as heartbeats name it. One that must stop is among them until its child is gone: its memory is not free before.
     pub fn named(&self) -> Vec<v1::Held> {
         let named = |attempt: Arc<Attempt>| v1::Held { attempt_id: attempt.id.to_string(), epoch: attempt.epoch.0 };
-        self.all().into_iter().filter(|attempt| !attempt.is_over()).map(named).collect()
+        self.all().into_iter().map(named).collect()
     }
 
     /// Whether nothing is held.
@@ -298,7 +298,7 @@ mod tests {
         attempts.stop(id, over.clone());
         attempts.stop(id, Stop::WorkerLeaves);
         assert_eq!(attempt.stop_reason(), Some(over));
-        assert!(!attempts.is_empty(), "its child may still be there");
+        assert_eq!(attempts.named().len(), 1, "its child may still be there");
         attempt.report(finished()).unwrap();
         assert_eq!(attempt.after(9).unwrap(), Cursor::START);
         attempts.forget(id);
