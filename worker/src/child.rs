@@ -13,7 +13,7 @@ use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
 use crate::outcome::{Ending, Exit, LastWord, passed};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -119,7 +119,7 @@ async fn follow(
             _ = look.tick() => watch.look(machine, pid),
             _ = log.attempt.stopped(), if deadline.is_none() => deadline = Some(end(child)),
             () = until(deadline) => {
-                child.start_kill()?;
+                signal(child, Signal::SIGKILL);
                 deadline = Some(Instant::now() + GRACE);
             }
         }
@@ -168,11 +168,16 @@ async fn forward(stream: impl AsyncRead + Unpin, longest: usize, line: fn(String
 
 /// Asks the child to end, and says until when it may take.
 fn end(child: &Child) -> Instant {
+    signal(child, Signal::SIGTERM);
+    Instant::now() + GRACE
+}
+
+/// Sends a signal to the child's whole group: whatever it has started holds its output open too.
+fn signal(child: &Child, signal: Signal) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         // A child that is gone already is what was wanted.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = killpg(Pid::from_raw(pid), signal);
     }
-    Instant::now() + GRACE
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -188,7 +193,7 @@ async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<ExitSt
     match tokio::time::timeout_at(deadline, child.wait()).await {
         Ok(status) => status,
         Err(_) => {
-            child.start_kill()?;
+            signal(child, Signal::SIGKILL);
             child.wait().await
         }
     }

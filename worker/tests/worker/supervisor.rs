@@ -5,7 +5,8 @@ use crate::support::{eventually, recipe, write_base, write_data};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -29,6 +30,20 @@ fn worker(dir: &TempDir) -> Arc<Supervisor> {
 }
 
 fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
+    worker_with(dir, coordinator, env!("CARGO_BIN_EXE_vertigo-worker").into())
+}
+
+/// A worker whose child is a shell script.
+fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
+    let path = dir.path().join("child");
+    // Written by another process: a file that a fork of this one holds open for writing cannot be run.
+    let write = "printf '%s\\n' '#!/bin/sh' \"$2\" > \"$1\" && chmod +x \"$1\"";
+    let status = Command::new("sh").args(["-c", write, "sh"]).arg(&path).arg(script).status().unwrap();
+    assert!(status.success());
+    worker_with(dir, &"http://127.0.0.1:9".parse().unwrap(), path)
+}
+
+fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
     let folder = |name: &str| dir.path().join(name);
     write_base(&folder("cache").join(Digest::of(b"base").hex()));
     write_data(&folder("cache").join(Digest::of(b"data").hex()));
@@ -39,7 +54,7 @@ fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
         cache: Cache::new(folder("cache"), transfer.clone()),
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
-        executable: env!("CARGO_BIN_EXE_vertigo-worker").into(),
+        executable,
         gpu: Semaphore::new(1),
     })
 }
@@ -247,4 +262,46 @@ async fn what_cannot_be_taken_is_handed_back() {
     worker.take(broken.clone(), None);
     let (failed, _) = failure(&worker, id(&broken)).await;
     assert!(failed.kind() == FailureKind::BadInput && failed.message.contains("base_digest"), "{}", failed.message);
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_listen_is_killed_with_all_that_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker_with_script(&dir, "trap '' TERM\necho begun >&2\nsleep 1000");
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    let log = || {
+        reports(&worker, id(&assignment)).into_iter().find_map(|report| match report.body? {
+            Body::Log(line) => Some(line.text),
+            _ => None,
+        })
+    };
+    assert_eq!(eventually("its log", log).await, "begun");
+    worker.attempts.stop(id(&assignment), Stop::WorkerLeaves);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::Transient);
+}
+
+#[tokio::test]
+async fn a_noisy_child_is_heard_in_part_and_what_was_left_out_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = 20_000;
+    let worker = worker_with_script(&dir, &format!("echo no event\nyes noise | head -n {lines} >&2\nexit 3"));
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::Crashed);
+    assert!(failure.message.contains("code 3") && failure.message.contains("noise"), "{}", failure.message);
+    let (mut told, mut left_out) = (0, 0);
+    for report in reports(&worker, id(&assignment)) {
+        let Some(Body::Log(line)) = report.body else { continue };
+        match line.text.strip_prefix("… ").and_then(|rest| rest.split_once(" lines left out")) {
+            Some((count, _)) => left_out += count.parse::<u64>().unwrap(),
+            None => told += 1,
+        }
+    }
+    assert_eq!(told + left_out, lines + 1);
+    assert!(told < lines / 2, "{told} lines were forwarded");
+    let log = fs::read_to_string(dir.path().join("attempts").join(&assignment.attempt_id).join("log")).unwrap();
+    assert_eq!(log.lines().count() as u64, lines + 1);
 }
