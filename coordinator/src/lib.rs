@@ -5,4 +5,6 @@
 
 pub mod artifacts;
 pub mod core;
+pub mod rpc;
+pub mod server;
 pub mod store;

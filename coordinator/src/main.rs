@@ -1,1 +1,75 @@
-fn main() {}
+//! The process `vertigo-coordinator`: options, signals, and the one line that says where it listens.
+
+use clap::Parser;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
+use vertigo_coordinator::server::{Config, Server, ServerError};
+
+/// Queues training jobs, hands them to workers, and keeps artifacts.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Where to listen: gRPC and HTTP, on loopback. Port 0 takes any that is free.
+    #[arg(long, default_value = "127.0.0.1:7420")]
+    listen: SocketAddr,
+    /// Folder of the database and of unfinished uploads [default: ~/.vertigo/coordinator]
+    #[arg(long)]
+    state: Option<PathBuf>,
+    /// Where blobs lie: file:///FOLDER, or s3://BUCKET/PREFIX configured by AWS_* [default: STATE/blobs]
+    #[arg(long, value_name = "URL")]
+    store: Option<Url>,
+    /// A worker's lease ends this long after its last heartbeat.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    lease: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write a number and a unit, such as 30s or 500ms".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let telemetry = match vertigo::telemetry::init("vertigo-coordinator") {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error),
+    };
+    let outcome = run(options).await;
+    tokio::task::block_in_place(|| telemetry.shutdown());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("vertigo-coordinator: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run(options: Options) -> Result<(), ServerError> {
+    let state = options.state.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".vertigo/coordinator"));
+    let config = Config { listen: options.listen, state, store: options.store, lease: options.lease };
+    let server = Server::start(config).await?;
+    // Whoever started us may have closed our stdout; that is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());
+    server.run(stop()).await
+}
+
+/// SIGINT or SIGTERM.
+async fn stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        // Without handlers, the signals' own effect is to end the process, which is safe at any time.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

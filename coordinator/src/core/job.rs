@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+use vertigo::placement::Need;
 
 /// What a person queued.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,20 @@ impl Job {
     /// What tables call it: its name, or the part of its id that tells the time to the millisecond.
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.id.to_string()[..13].to_owned())
+    }
+
+    /// What each plan needs, in order of preference.
+    pub(super) fn needs(&self) -> Vec<Need> {
+        self.plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect()
+    }
+
+    /// What its plans read, and how large that is: each once.
+    pub(super) fn inputs(&self) -> Vec<(Digest, Bytes)> {
+        let bases = self.plans.iter().map(|plan| (plan.base, plan.base_bytes));
+        let mut inputs: Vec<_> = bases.chain([(self.data, self.data_bytes)]).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        inputs
     }
 
     /// Its place among queued jobs: priority, then age.

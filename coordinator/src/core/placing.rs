@@ -4,7 +4,7 @@
 //! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
 //! order that fits gets it.
 
-use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, Plan, State, Worker};
+use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, State, Worker};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place};
@@ -19,7 +19,7 @@ impl Core {
         let mut waiting = 0;
         for id in jobs {
             let job = &self.jobs[&id];
-            let (workers, placement) = self.placement(&job.plans, Some((job.data, job.data_bytes)));
+            let (workers, placement) = self.placement(&job.needs(), &job.inputs());
             match placement {
                 Placement::On { plan, worker, reason } => {
                     let Some(attempt) = ids.next() else { return };
@@ -35,22 +35,18 @@ impl Core {
         self.unsettled = false;
     }
 
-    /// Where a job of these plans would go now. The first of the pair names the workers that the placement counts.
-    pub fn placement(&self, plans: &[Plan], data: Option<(Digest, Bytes)>) -> (Vec<WorkerId>, Placement) {
-        let needs: Vec<_> = plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect();
+    /// Where a job of these needs and inputs would go now. The first of the pair names the workers that the placement counts.
+    pub fn placement(&self, needs: &[Need], inputs: &[(Digest, Bytes)]) -> (Vec<WorkerId>, Placement) {
         let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
-        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, plans, data)).collect();
-        let placement = match place(&needs, &candidates) {
-            Placement::Wait { reason } => Placement::Wait { reason: self.absent(&needs, &candidates).unwrap_or(reason) },
+        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, inputs)).collect();
+        let placement = match place(needs, &candidates) {
+            Placement::Wait { reason } => Placement::Wait { reason: self.absent(needs, &candidates).unwrap_or(reason) },
             on => on,
         };
         (connected.iter().map(|worker| worker.id).collect(), placement)
     }
 
-    fn candidate(&self, worker: &Worker, plans: &[Plan], data: Option<(Digest, Bytes)>) -> Candidate {
-        let mut inputs: Vec<_> = plans.iter().map(|plan| (plan.base, plan.base_bytes)).chain(data).collect();
-        inputs.sort_unstable();
-        inputs.dedup();
+    fn candidate(&self, worker: &Worker, inputs: &[(Digest, Bytes)]) -> Candidate {
         Candidate {
             name: worker.name.clone(),
             usable: worker.machine.usable,

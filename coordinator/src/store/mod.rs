@@ -14,6 +14,7 @@ mod rows;
 mod schema;
 mod writer;
 
+pub(crate) use journal::state;
 pub use journal::Which;
 pub use writer::{Outbox, Writer};
 

@@ -1,0 +1,163 @@
+//! `Fleet`: workers' sessions, and who there is.
+
+use super::sessions::{Opened, Sent};
+use super::{Context, blobs_failed, not_applied, reports, stopped, traced, view};
+use crate::core::{Command, Connect, Machine};
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument, info_span};
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Epoch, WorkerId};
+use vertigo::v1::worker_message::Message;
+use vertigo::v1::{self, report};
+
+/// How long a worker may take to say who it is.
+const HELLO: Duration = Duration::from_secs(10);
+
+pub(super) struct Fleet(pub(super) Context);
+
+#[tonic::async_trait]
+impl v1::fleet_server::Fleet for Fleet {
+    type SessionStream = ReceiverStream<Sent>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (opened, receiver) = self.0.sessions.open();
+        let (context, inbound) = (self.0.clone(), request.into_inner());
+        // The stream is answered at once and refusals go through it: a worker may wait for the answer before it says Hello.
+        tokio::spawn(async move {
+            let (id, sender) = (opened.id, opened.sender.clone());
+            if let Err(status) = run(&context, opened, inbound).await {
+                // Fails where the worker does not read; it learns when the stream ends.
+                let _ = sender.try_send(Err(status));
+            }
+            context.sessions.close(id);
+            // Fails where the coordinator stops; then nobody is connected anyway.
+            let _ = context.store.apply(Command::Disconnect { session: id }).await;
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let span = traced(request.metadata(), info_span!("list workers"));
+        let look = self.0.store.read(|core| {
+            let mut workers: Vec<_> = core.workers().map(|worker| view::worker(core, worker)).collect();
+            workers.sort_by(|a, b| a.name.cmp(&b.name));
+            workers
+        });
+        let workers = look.instrument(span).await.map_err(stopped)?;
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
+    }
+}
+
+/// A session from Hello to its end.
+async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+    let first = timeout(HELLO, inbound.message()).await.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
+    let Some(v1::WorkerMessage { message: Some(Message::Hello(hello)) }) = first else {
+        return Err(Status::invalid_argument("a session begins with Hello"));
+    };
+    let hello = connect(&opened, hello)?;
+    let name = hello.name.clone();
+    context.store.apply(Command::Connect(hello)).await.map_err(not_applied)?;
+    tracing::info!(worker = name, "connected");
+    let ended = talk(context, &opened, inbound).await;
+    match &ended {
+        Ok(()) => tracing::info!(worker = name, "disconnected"),
+        Err(status) => tracing::info!(worker = name, reason = status.message(), "disconnected"),
+    }
+    ended
+}
+
+async fn talk(context: &Context, opened: &Opened, mut inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+    loop {
+        let message = tokio::select! {
+            // Longer than a lease without a word: nobody is there, whatever TCP thinks.
+            message = timeout(context.lease, inbound.message()) => {
+                message.map_err(|_| Status::deadline_exceeded("no heartbeat came for the length of a lease"))?
+            }
+            () = opened.over.cancelled() => return Ok(()),
+            () = opened.sender.closed() => return Ok(()),
+        };
+        // An error is the worker's connection that broke: nobody is left to be told.
+        let Ok(Some(message)) = message else { return Ok(()) };
+        take(context, opened, message).await?;
+    }
+}
+
+async fn take(context: &Context, opened: &Opened, message: v1::WorkerMessage) -> Result<(), Status> {
+    let session = opened.id;
+    let command = match message.message {
+        Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
+        Some(Message::Heartbeat(heartbeat)) => {
+            Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
+        }
+        Some(Message::Reports(batch)) => return take_reports(context, opened, batch).await,
+        Some(Message::Drain(_)) => Command::Drain { session },
+        // A message of a later version.
+        None => return Ok(()),
+    };
+    context.store.apply(command).await.map_err(not_applied)
+}
+
+async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch) -> Result<(), Status> {
+    let attempt: AttemptId = parse(&batch.attempt_id)?;
+    let ends = batch.reports.iter().any(|report| matches!(report.body, Some(report::Body::Finished(_))));
+    let take = async {
+        let mut reports = Vec::with_capacity(batch.reports.len());
+        for report in batch.reports {
+            reports.push(reports::read(report, &context.blobs).await.map_err(blobs_failed)?);
+        }
+        let command = Command::Reports { session: opened.id, attempt, epoch: Epoch(batch.epoch), reports };
+        context.store.apply(command).await.map_err(not_applied)
+    };
+    if !ends {
+        return take.await;
+    }
+    // The end of an attempt, in its job's trace.
+    let job = context.store.read(move |core| core.attempt(attempt).and_then(|a| core.job(a.job)).map(|j| j.traceparent.clone()));
+    let span = info_span!("finish", %attempt, epoch = batch.epoch);
+    if let Some(parent) = job.await.map_err(stopped)? {
+        vertigo::telemetry::set_parent(&span, &parent);
+    }
+    take.instrument(span).await
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Status> {
+    text.parse().map_err(|error: T::Err| Status::invalid_argument(error.to_string()))
+}
+
+fn held(held: Vec<v1::Held>) -> Result<Vec<(AttemptId, Epoch)>, Status> {
+    held.into_iter().map(|held| Ok((parse(&held.attempt_id)?, Epoch(held.epoch)))).collect()
+}
+
+fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
+    let name = hello.name.trim();
+    if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+        return Err(Status::invalid_argument("a worker's name is 1 to 200 bytes without control characters; choose one with --name"));
+    }
+    let machine = hello.machine.unwrap_or_default();
+    Ok(Connect {
+        session: opened.id,
+        worker: parse::<WorkerId>(&hello.worker_id)?,
+        name: name.to_owned(),
+        machine: Machine {
+            chip: machine.chip,
+            os: machine.os,
+            memory: Bytes(machine.memory_bytes),
+            gpu_limit: Bytes(machine.gpu_limit_bytes),
+            usable: Bytes(machine.usable_bytes),
+            free: Bytes(machine.free_bytes),
+            version: machine.version,
+        },
+        held: held(hello.held)?,
+    })
+}

@@ -1,0 +1,90 @@
+//! What people and workers say, as commands to the store and questions to it.
+//!
+//! Each service parses at the edge: an id, a tag or a recipe that is wrong is refused here with what to do about it, and the
+//! core never sees it. Each call runs in a span that is a child of its caller's, so that one job is one trace.
+
+mod artifacts;
+mod fleet;
+mod follow;
+mod jobs;
+mod reports;
+mod sessions;
+mod train;
+mod view;
+
+pub use sessions::Sessions;
+
+use crate::artifacts::{BlobError, Blobs};
+use crate::core::{Ambiguous, Refusal};
+use crate::store::{ApplyError, Stopped, Store, StoreError};
+use std::time::Duration;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+use vertigo::v1::artifacts_server::ArtifactsServer;
+use vertigo::v1::fleet_server::FleetServer;
+use vertigo::v1::jobs_server::JobsServer;
+
+/// The largest message that is read: a manifest of many thousand files.
+const LARGEST: usize = 32 << 20;
+
+/// What the services share.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// State and journal.
+    pub store: Store,
+    /// Files by digest.
+    pub blobs: Blobs,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// A lease ends this long after the last heartbeat that named it.
+    pub lease: Duration,
+}
+
+/// The services as HTTP routes.
+pub fn router(context: Context) -> axum::Router {
+    let jobs = JobsServer::new(jobs::Jobs(context.clone())).max_decoding_message_size(LARGEST);
+    let fleet = FleetServer::new(fleet::Fleet(context.clone())).max_decoding_message_size(LARGEST);
+    let artifacts = ArtifactsServer::new(artifacts::Artifacts(context)).max_decoding_message_size(LARGEST);
+    Routes::new(jobs).add_service(fleet).add_service(artifacts).prepare().into_axum_router()
+}
+
+/// `span` as a child of the caller's.
+fn traced(metadata: &MetadataMap, span: tracing::Span) -> tracing::Span {
+    if let Some(parent) = vertigo::telemetry::parent_of(metadata) {
+        vertigo::telemetry::set_parent(&span, &parent);
+    }
+    span
+}
+
+fn stopped(error: Stopped) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn store_failed(error: StoreError) -> Status {
+    tracing::error!(%error, "store");
+    Status::internal(error.to_string())
+}
+
+fn blobs_failed(error: BlobError) -> Status {
+    tracing::error!(%error, "blobs");
+    Status::unavailable(error.to_string())
+}
+
+fn ambiguous(error: Ambiguous) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn not_applied(error: ApplyError) -> Status {
+    let refusal = match error {
+        ApplyError::Stopped(error) => return stopped(error),
+        ApplyError::Refused(refusal) => refusal,
+    };
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NoJob(_) => Status::not_found(message),
+        Refusal::Ended { .. } | Refusal::TooLarge { .. } => Status::failed_precondition(message),
+        Refusal::NameTaken(_) => Status::already_exists(message),
+        Refusal::NoSession => Status::aborted(message),
+    }
+}

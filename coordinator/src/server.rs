@@ -1,0 +1,146 @@
+//! The coordinator as a whole: state, blobs and services behind one port.
+
+use crate::artifacts::{BackendError, Blobs, http, open_backend};
+use crate::core::Settings;
+use crate::rpc::{self, Context, Sessions};
+use crate::store::{Store, StoreError, Writer};
+use axum::serve::ListenerExt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use url::Url;
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The folder of the database and of unfinished uploads.
+    pub state: PathBuf,
+    /// Where blobs lie; `None` is a folder in `state`.
+    pub store: Option<Url>,
+    /// A lease ends this long after the last heartbeat that named it.
+    pub lease: Duration,
+}
+
+/// Why the coordinator does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address that other machines reach.
+    #[error(
+        "--listen {0}: without certificates the coordinator listens on loopback only (127.0.0.1 or [::1]); reach it from \
+         another machine through a tunnel, such as ssh -L"
+    )]
+    NotLoopback(SocketAddr),
+    /// A lease that no worker could renew in time.
+    #[error("--lease {0:?}: at least 100ms")]
+    Lease(Duration),
+    /// The port.
+    #[error("--listen {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A path of the state folder.
+    #[error("--state {}: {error}", path.display())]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The blobs' store.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Serving ended.
+    #[error("serving: {0}")]
+    Serve(io::Error),
+}
+
+/// A coordinator that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: axum::Router,
+    store: Store,
+    writer: Writer,
+}
+
+impl Server {
+    /// Opens the state and listens. Connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Says which part could not be had, and what to do.
+    pub async fn start(config: Config) -> Result<Server, ServerError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(ServerError::NotLoopback(config.listen));
+        }
+        if config.lease < Duration::from_millis(100) {
+            return Err(ServerError::Lease(config.lease));
+        }
+        let lease_ms = config.lease.as_millis() as u64;
+        let sessions = Sessions::new(lease_ms);
+        let outbox = sessions.clone();
+        let deliver = Box::new(move |session, message| outbox.deliver(session, message));
+        // The lock on the folder comes first: nothing else in it is touched before.
+        let (store, writer) = Store::open(&config.state, Settings { lease_ms }, deliver)?;
+        let blobs = open_blobs(&config.state, config.store)?;
+        let listen = |error| ServerError::Listen { address: config.listen, error };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let context = Context { store: store.clone(), blobs: blobs.clone(), sessions, lease: config.lease };
+        let router = rpc::router(context).merge(http::router(blobs));
+        Ok(Server { listener, address, router, store, writer })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then lets the writer end. Open calls are cut off: whoever made them asks again, and what was
+    /// answered is on disk.
+    ///
+    /// # Errors
+    /// The port failed, or a commit did: then memory is not to be trusted, and the process must end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        // Small messages go at once instead of waiting for more.
+        let listener = self.listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let serve = axum::serve(listener, self.router);
+        let ended = self.writer.ended();
+        tokio::pin!(ended);
+        tokio::select! {
+            served = serve.into_future() => served.map_err(ServerError::Serve)?,
+            ended = &mut ended => return Ok(ended?),
+            () = stop => {}
+        }
+        self.store.stop().await;
+        Ok(ended.await?)
+    }
+}
+
+fn open_blobs(state: &Path, url: Option<Url>) -> Result<Blobs, ServerError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| ServerError::State { path, error }
+    };
+    let url = match url {
+        Some(url) => url,
+        None => {
+            let folder = std::path::absolute(state.join("blobs")).map_err(failed(state))?;
+            Url::from_file_path(&folder).map_err(|()| failed(&folder)(io::ErrorKind::InvalidInput.into()))?
+        }
+    };
+    let (store, prefix) = open_backend(&url, std::env::vars())?;
+    let staging = state.join("uploads");
+    Blobs::new(store, prefix, &staging).map_err(failed(&staging))
+}
