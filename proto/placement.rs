@@ -63,27 +63,24 @@ pub enum Placement {
 /// Places a job whose plans need `needs`, in order of preference, on one of `workers`.
 pub fn place(needs: &[Need], workers: &[Candidate]) -> Placement {
     for (plan, need) in needs.iter().enumerate() {
-        let fits = |worker: &&(usize, &Candidate)| worker.1.available && need.peak <= worker.1.free();
-        let order = |&(_, worker): &(usize, &Candidate)| (worker.free(), Reverse(worker.held), worker.name.clone());
-        let workers: Vec<_> = workers.iter().enumerate().collect();
-        if let Some(&(index, worker)) = workers.iter().filter(fits).min_by_key(|worker| order(worker)) {
-            let others = workers.iter().filter(fits).count() - 1;
-            return Placement::On { plan, worker: index, reason: why_placed(needs, plan, worker, others) };
+        let fitting = || workers.iter().enumerate().filter(|(_, w)| w.available && need.peak <= w.free());
+        if let Some((worker, chosen)) = fitting().min_by_key(|(_, w)| (w.free(), Reverse(w.held), &w.name)) {
+            return Placement::On { plan, worker, reason: why_placed(needs, plan, chosen, fitting().count()) };
         }
     }
     Placement::Wait { reason: why_waiting(needs, workers) }
 }
 
-fn why_placed(needs: &[Need], plan: usize, worker: &Candidate, others: usize) -> String {
-    let need = &needs[plan];
-    let mut reason = format!("{} needs {} and fits {}, which has {} free", need.recipe, need.peak, worker.name, worker.free());
-    if others > 0 {
-        let besides = if others == 1 { "one other fits".to_owned() } else { format!("{others} others fit") };
-        reason += &format!("; the tightest ({besides})");
+fn why_placed(needs: &[Need], plan: usize, worker: &Candidate, fitting: usize) -> String {
+    let Need { recipe, peak } = &needs[plan];
+    let mut reason = format!("{recipe} needs {peak} and fits {}, which has {} free", worker.name, worker.free());
+    if fitting > 1 {
+        reason += &format!("; the tightest fit of {fitting}");
     }
-    if let Some(before) = needs[..plan].iter().min_by_key(|need| need.peak) {
-        let what = if plan == 1 { before.recipe.as_str() } else { "every plan before it" };
-        reason += &format!("; {what} needs {} or more and fits no worker that is free", before.peak);
+    if let Some(preferred) = needs[..plan].iter().min_by_key(|need| need.peak) {
+        let least = if plan > 1 { format!("{} plans, preferred, need at least", plan) } else { format!("{}, preferred, needs", preferred.recipe) };
+        let fit = if plan > 1 { "fit" } else { "fits" };
+        reason += &format!("; {least} {} and {fit} no free worker", preferred.peak);
     }
     reason
 }
@@ -92,8 +89,7 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
     let Some(smallest) = needs.iter().min_by_key(|need| need.peak) else {
         return "the job has no plan".to_owned();
     };
-    let by_size = |worker: &&Candidate| (worker.usable, Reverse(worker.name.clone()));
-    let Some(largest) = workers.iter().max_by_key(by_size) else {
+    let Some(largest) = workers.iter().max_by_key(|w| (w.usable, Reverse(&w.name))) else {
         return "no worker is connected".to_owned();
     };
     if smallest.peak > largest.usable {
@@ -102,11 +98,9 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
             largest.name, largest.usable, smallest.recipe, smallest.peak
         );
     }
-    // The tightest that would hold it, were it free.
-    let would = workers.iter().filter(|worker| smallest.peak <= worker.usable);
-    let Some(worker) = would.min_by_key(|worker| (worker.usable, worker.name.clone())) else {
-        return "no worker is connected".to_owned();
-    };
+    // The tightest that would hold it, were it free; `largest` at the most.
+    let would = workers.iter().filter(|w| smallest.peak <= w.usable);
+    let worker = would.min_by_key(|w| (w.usable, &w.name)).unwrap_or(largest);
     let fits = format!("{} ({}) fits {}", smallest.recipe, smallest.peak, worker.name);
     if worker.available {
         format!("{fits}, but {} of its {} are reserved", worker.reserved, worker.usable)

@@ -28,7 +28,7 @@ const KEYS: &[&str] = &[
 /// recipe stays one file for both, and change nothing here: data comes with `--data`, outputs are artifacts.
 const PLACE_KEYS: &[&str] = &[
     "train", "test", "test_batches", "data", "adapter_path", "config", "report_to", "project_name", "wandb",
-    "clear_cache_threshold",
+    "clear_cache_threshold", "trust_remote_code",
 ];
 
 /// Keys of mlx-lm that would change the run and that we do not honour: an error, never silence.
