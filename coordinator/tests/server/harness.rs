@@ -1,0 +1,272 @@
+//! A coordinator on a folder of its own, and what speaks to it.
+
+use reqwest::{Response, StatusCode};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use vertigo::endpoint::Endpoint;
+use vertigo::id::{Digest, WorkerId};
+use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::v1::artifacts_client::ArtifactsClient;
+use vertigo::v1::coordinator_message::Message;
+use vertigo::v1::fleet_client::FleetClient;
+use vertigo::v1::jobs_client::JobsClient;
+use vertigo::v1::{self, finished, job_event, report, worker_message};
+use vertigo_coordinator::server::{Config, Server, ServerError};
+
+/// No condition takes longer, or the test fails.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits for something that has to happen.
+pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, happens).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+pub(crate) struct Coordinator {
+    folder: TempDir,
+    lease: Duration,
+    pub(crate) url: String,
+    endpoint: Endpoint,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+impl Coordinator {
+    /// With leases that outlast any test.
+    pub(crate) async fn start() -> Coordinator {
+        Coordinator::with_lease(Duration::from_secs(600)).await
+    }
+
+    pub(crate) async fn with_lease(lease: Duration) -> Coordinator {
+        let endpoint = Endpoint::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut coordinator = Coordinator { folder, lease, url: String::new(), endpoint, stop: None, running: None };
+        coordinator.open().await;
+        coordinator
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    async fn open(&mut self) {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = Config { listen, state: self.state(), store: None, lease: self.lease };
+        let server = Server::start(config).await.unwrap();
+        self.url = format!("http://{}", server.address());
+        self.endpoint = self.url.parse().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        self.running = Some(tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        })));
+    }
+
+    /// Ends it and starts it again on the same folder, at another port.
+    pub(crate) async fn restart(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.running.take().unwrap().await.unwrap().unwrap();
+        self.open().await;
+    }
+
+    fn channel(&self) -> Channel {
+        self.endpoint.channel()
+    }
+
+    pub(crate) fn jobs(&self) -> JobsClient<Channel> {
+        JobsClient::new(self.channel())
+    }
+
+    pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
+        ArtifactsClient::new(self.channel())
+    }
+
+    pub(crate) fn fleet(&self) -> FleetClient<Channel> {
+        FleetClient::new(self.channel())
+    }
+
+    pub(crate) fn blob(&self, digest: Digest) -> String {
+        format!("{}/v1/blobs/{digest}", self.url)
+    }
+
+    pub(crate) async fn put(&self, bytes: &[u8]) -> Response {
+        let digest = Digest::of(bytes);
+        reqwest::Client::new().put(self.blob(digest)).body(bytes.to_vec()).send().await.unwrap()
+    }
+
+    /// A manifest of one file, whose blob is uploaded.
+    pub(crate) async fn upload(&self, kind: Kind, content: &str, facts: serde_json::Value) -> Manifest {
+        assert!(self.put(content.as_bytes()).await.status().is_success());
+        manifest(kind, content, facts)
+    }
+
+    pub(crate) async fn register(&self, manifest: &Manifest, tag: &str) -> v1::Artifact {
+        let request = v1::RegisterArtifactRequest { manifest_json: manifest.to_json(), tags: vec![tag.to_owned()] };
+        self.artifacts().register(request).await.unwrap().into_inner()
+    }
+
+    /// The base `mini` and the dataset `luau`.
+    pub(crate) async fn import(&self) {
+        let base = self.upload(Kind::Base, "weights", json!({"config": config()})).await;
+        self.register(&base, "mini").await;
+        let data = self.upload(Kind::Dataset, "{}", json!({"examples": 1})).await;
+        self.register(&data, "luau").await;
+    }
+
+    pub(crate) async fn submit(&self, name: &str) -> v1::Job {
+        self.jobs().submit_train(train(name)).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn job(&self, id: &str) -> v1::Job {
+        self.jobs().get(v1::GetJobRequest { id: id.to_owned() }).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn watch(&self, id: &str, after: u64) -> Streaming<v1::JobEvent> {
+        self.jobs().watch(v1::WatchJobRequest { id: id.to_owned(), after }).await.unwrap().into_inner()
+    }
+
+    /// Waits until the job is, or was, in a state.
+    pub(crate) async fn until(&self, id: &str, state: v1::JobState) {
+        let mut events = self.watch(id, 0).await;
+        let wait = async {
+            while let Some(event) = events.message().await.unwrap() {
+                if event.event == Some(job_event::Event::State(state.into())) {
+                    return;
+                }
+            }
+            panic!("the job ended without being {}", state.as_str_name());
+        };
+        soon(state.as_str_name(), wait).await;
+    }
+
+    pub(crate) async fn worker(&self, name: &str) -> Worker {
+        Worker::connect(self, WorkerId::new(), name, &[]).await.unwrap()
+    }
+
+    pub(crate) async fn workers(&self) -> Vec<v1::Worker> {
+        self.fleet().list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers
+    }
+}
+
+pub(crate) fn manifest(kind: Kind, content: &str, facts: serde_json::Value) -> Manifest {
+    let bytes = vertigo::bytes::Bytes(content.len() as u64);
+    let file = FileEntry { path: "file".to_owned(), digest: Digest::of(content.as_bytes()), bytes };
+    let facts: BTreeMap<_, _> = facts.as_object().unwrap().clone().into_iter().collect();
+    Manifest::new(kind, vec![file], facts).unwrap()
+}
+
+pub(crate) fn config() -> serde_json::Value {
+    json!({
+        "model_type": "qwen3_5_text", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 8,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 768,
+        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
+        "linear_value_head_dim": 32, "tie_word_embeddings": true, "dtype": "float32",
+    })
+}
+
+pub(crate) fn recipe(name: &str, yaml: &str) -> v1::RecipeFile {
+    v1::RecipeFile { name: name.to_owned(), yaml: yaml.to_owned() }
+}
+
+pub(crate) fn train(name: &str) -> v1::SubmitTrainRequest {
+    v1::SubmitTrainRequest {
+        recipes: vec![recipe("small", "model: mini\nmax_seq_length: 256\nbatch_size: 1\n")],
+        data: "luau".to_owned(),
+        name: name.to_owned(),
+        priority: 0,
+    }
+}
+
+/// A worker's end of a session, driven by the test.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) sender: mpsc::Sender<v1::WorkerMessage>,
+    inbound: Streaming<v1::CoordinatorMessage>,
+    pub(crate) welcome: v1::Welcome,
+}
+
+impl Worker {
+    pub(crate) async fn connect(
+        coordinator: &Coordinator,
+        id: WorkerId,
+        name: &str,
+        held: &[v1::Held],
+    ) -> Result<Worker, Status> {
+        let (sender, receiver) = mpsc::channel(8);
+        let machine = v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, ..Default::default() };
+        let hello =
+            v1::Hello { worker_id: id.to_string(), name: name.to_owned(), machine: Some(machine), held: held.to_vec() };
+        sender.send(message(worker_message::Message::Hello(hello))).await.unwrap();
+        let mut inbound = coordinator.fleet().session(ReceiverStream::new(receiver)).await?.into_inner();
+        match soon("a welcome", inbound.message()).await?.and_then(|message| message.message) {
+            Some(Message::Welcome(welcome)) => Ok(Worker { id, sender, inbound, welcome }),
+            other => panic!("a session begins with Welcome, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
+        Ok(soon("a message", self.inbound.message()).await?.and_then(|message| message.message))
+    }
+
+    pub(crate) async fn assignment(&mut self) -> v1::Assignment {
+        match self.next().await {
+            Ok(Some(Message::Assignment(assignment))) => assignment,
+            other => panic!("not an assignment: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn stop(&mut self) -> v1::Stop {
+        match self.next().await {
+            Ok(Some(Message::Stop(stop))) => stop,
+            other => panic!("not a stop: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn ack(&mut self) -> u64 {
+        match self.next().await {
+            Ok(Some(Message::Ack(ack))) => ack.number,
+            other => panic!("not an ack: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn heartbeat(&self, held: &[v1::Held]) {
+        let heartbeat = v1::Heartbeat { free_bytes: 1, held: held.to_vec() };
+        self.sender.send(message(worker_message::Message::Heartbeat(heartbeat))).await.unwrap();
+    }
+
+    pub(crate) async fn report(&self, given: &v1::Assignment, number: u64, body: report::Body) {
+        let reports = vec![v1::Report { number, at_ms: 1, body: Some(body) }];
+        let batch = v1::ReportBatch { attempt_id: given.attempt_id.clone(), epoch: given.epoch, reports };
+        self.sender.send(message(worker_message::Message::Reports(batch))).await.unwrap();
+    }
+}
+
+pub(crate) fn message(message: worker_message::Message) -> v1::WorkerMessage {
+    v1::WorkerMessage { message: Some(message) }
+}
+
+pub(crate) fn holding(given: &v1::Assignment) -> Vec<v1::Held> {
+    vec![v1::Held { attempt_id: given.attempt_id.clone(), epoch: given.epoch }]
+}
+
+pub(crate) fn success(manifest: &Manifest) -> report::Body {
+    let outcome = Some(finished::Outcome::ManifestJson(manifest.to_json()));
+    report::Body::Finished(v1::Finished { peak_bytes: 1 << 20, outcome })
+}
+
+pub(crate) fn log(text: &str) -> report::Body {
+    report::Body::Log(v1::LogLine { text: text.to_owned() })
+}
+
+pub(crate) fn assert_status(response: &Response, status: StatusCode) {
+    assert_eq!(response.status(), status, "{}", response.url());
+}
