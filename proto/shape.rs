@@ -325,20 +325,31 @@ impl Shape {
         layers + self.embedding_values() + self.hidden
     }
 
-    /// Memory of the weights as they are stored: packed where they are quantised.
+    /// Memory of the weights as they are stored: each matrix packed as the quantisation says, all else in the model's dtype.
     pub fn weight_bytes(&self) -> Bytes {
-        let matrices: u64 = (0..self.layers).map(|i| self.layer_values(self.mixer(i)).matrices).sum();
-        let packable = matrices + self.embedding_values();
-        let rest = self.parameters() - packable;
-        Bytes(self.matrix_bytes(packable).0 + rest * self.dtype.size())
+        let embeddings = ["language_model.model.embed_tokens", "language_model.lm_head"];
+        let embeddings = embeddings.iter().take(if self.tied { 1 } else { 2 });
+        let embeddings = embeddings.map(|path| self.matrix_bytes(path, self.vocab * self.hidden)).sum::<Bytes>();
+        let norm = Bytes(self.hidden * self.dtype.size());
+        embeddings + norm + (0..self.layers).map(|index| self.layer_bytes(index)).sum::<Bytes>()
     }
 
-    /// Memory of `values` values of weight matrices: packed, with a scale and a bias a group, where they are quantised.
-    pub fn matrix_bytes(&self, values: u64) -> Bytes {
-        match &self.quantization {
+    fn layer_bytes(&self, index: u64) -> Bytes {
+        let layer = format!("language_model.model.layers.{index}");
+        let linears = self.linears(self.mixer(index));
+        let values = self.layer_values(self.mixer(index));
+        let experts = values.matrices - linears.iter().map(|linear| linear.inputs * linear.outputs).sum::<u64>();
+        let of = |linear: &LinearLayer| self.matrix_bytes(&format!("{layer}.{}", linear.path), linear.inputs * linear.outputs);
+        linears.iter().map(of).sum::<Bytes>()
+            + self.matrix_bytes(&format!("{layer}.mlp.switch_mlp"), experts)
+            + Bytes(values.other * self.dtype.size())
+    }
+
+    /// Memory of the `values` of the matrix at `path`: packed, with a scale and a bias a group, where it is quantised.
+    fn matrix_bytes(&self, path: &str, values: u64) -> Bytes {
+        match self.quantization.as_ref().and_then(|q| q.of(path)) {
             None => Bytes(values * self.dtype.size()),
-            Some(q) => {
-                let Packing { group_size, bits } = q.default;
+            Some(Packing { group_size, bits }) => {
                 Bytes(values * bits / 8 + 2 * values.div_ceil(group_size) * self.dtype.size())
             }
         }
@@ -506,6 +517,17 @@ mod tests {
         assert_eq!(q.of("language_model.model.layers.0.mlp.gate_proj"), Some(Packing { group_size: 32, bits: 8 }));
         assert_eq!(q.of("language_model.model.embed_tokens"), None);
         assert_eq!(q.of("anything.else"), Some(Packing { group_size: 64, bits: 4 }));
+    }
+
+    #[test]
+    fn weights_are_counted_as_each_module_is_packed() {
+        let shape = Shape::from_config(&config()).unwrap();
+        let packed = |values: u64, bits: u64, group: u64| values * bits / 8 + values / group * 8;
+        let (embedding, gate) = (768 * 64, 64 * 160);
+        let matrices: u64 = (0..8).map(|i| shape.layer_values(shape.mixer(i)).matrices).sum();
+        let rest = shape.parameters() - matrices - embedding;
+        let expected = embedding * 4 + packed(gate, 8, 32) + packed(matrices - gate, 4, 64) + rest * 4;
+        assert_eq!(shape.weight_bytes(), Bytes(expected));
     }
 
     #[test]

@@ -1,4 +1,18 @@
 use super::*;
+use crate::shape::{Dtype, Shape};
+use proptest::prelude::*;
+
+fn shape(name: &str) -> Shape {
+    Shape::named(name).unwrap().shape
+}
+
+fn recipe(text: &str) -> Recipe {
+    Recipe::parse("test", &format!("{{model: base, {text}}}")).unwrap()
+}
+
+fn gb(estimate: &Estimate) -> f64 {
+    estimate.total().0 as f64 / 1e9
+}
 
 #[test]
 fn engines_are_read_as_they_are_written() {
@@ -6,4 +20,129 @@ fn engines_are_read_as_they_are_written() {
         assert_eq!(engine.to_string().parse(), Ok(engine));
     }
     assert!("mlx".parse::<Engine>().unwrap_err().to_string().contains("mlx-lm"));
+}
+
+/// The seed's own run: `4b.yaml` (all linears of 8 layers) took 27.3 GB with mlx-lm on a Mac.
+#[test]
+fn mlx_lms_estimate_is_within_a_tenth_of_the_seeds_run() {
+    let four = shape("mlx-community/Qwen3.5-4B-4bit");
+    let seed = recipe("num_layers: 8, batch_size: 1, max_seq_length: 2048, grad_checkpoint: true");
+    let theirs = estimate(&four, &seed, Engine::MlxLm);
+    assert!((27.3 * 0.9..27.3 * 1.1).contains(&gb(&theirs)), "{theirs:?}");
+    let ours = estimate(&four, &seed, Engine::Vertigo);
+    assert!(gb(&ours) < gb(&theirs) / 3.0, "{ours:?}");
+}
+
+#[test]
+fn parts_are_all_there_is_and_none_is_empty() {
+    for engine in [Engine::Vertigo, Engine::MlxLm] {
+        let estimate = estimate(&shape("qwen3.5-9b-4bit"), &recipe("num_layers: 16"), engine);
+        assert!(estimate.parts.iter().all(|part| part.bytes > Bytes::ZERO && !part.name.is_empty()));
+        assert_eq!(estimate.total(), estimate.parts.iter().map(|part| part.bytes).sum());
+        assert_eq!(estimate.parts[0].name, "weights");
+    }
+}
+
+#[test]
+fn adapters_are_counted_as_the_engine_makes_them() {
+    let four = shape("qwen3.5-4b-4bit");
+    // Layers 31 (attention) and 30: rank × (inputs + outputs) of each linear.
+    let mlp = 2 * (2560 + 9216) + (9216 + 2560);
+    let attention = (2560 + 8192) + 2 * (2560 + 1024) + (4096 + 2560);
+    let delta = (2560 + 8192) + (2560 + 4096) + 2 * (2560 + 32) + (4096 + 2560);
+    assert_eq!(trainable_parameters(&four, &recipe("num_layers: 1")), 8 * (mlp + attention));
+    assert_eq!(trainable_parameters(&four, &recipe("num_layers: 2")), 8 * (2 * mlp + attention + delta));
+    let keys = "num_layers: 2, lora_parameters: {rank: 4, keys: [self_attn.q_proj, mlp.up_proj]}";
+    assert_eq!(trainable_parameters(&four, &recipe(keys)), 4 * (2 * (2560 + 9216) + 2560 + 8192));
+    let full = recipe("fine_tune_type: full, num_layers: -1");
+    let layers = four.parameters() - four.embedding_values() - four.hidden;
+    assert_eq!(trainable_parameters(&four, &full), layers);
+}
+
+#[test]
+fn experts_are_planned_for_though_they_are_not_trained() {
+    let moe = shape("mlx-community/Qwen3.5-35B-A3B-4bit");
+    let recipe = recipe("batch_size: 2, max_seq_length: 8192, lora_parameters: {rank: 64, keys: [self_attn.q_proj, mlp.gate_proj]}");
+    let estimate = estimate(&moe, &recipe, Engine::Vertigo);
+    assert!(estimate.parts[0].bytes > Bytes::gib(17) && estimate.total() < Bytes::gib(128), "{estimate:?}");
+    let error = fit(&moe, &recipe).unwrap_err();
+    assert!(error.to_string().contains("plans for but does not train"), "{error}");
+    assert_eq!(notes(&moe, &recipe), ["key `mlp.gate_proj` names no linear of this base and adapts nothing"]);
+}
+
+#[test]
+fn what_does_not_fit_says_what_to_write() {
+    let four = shape("qwen3.5-4b-4bit");
+    let error = |text: &str| fit(&four, &recipe(text)).unwrap_err().to_string();
+    for (text, message) in [
+        ("fine_tune_type: full", "write lora, or name the base that is not quantised"),
+        ("lora_parameters: {keys: [self_attn.qproj]}", "did you mean `self_attn.q_proj`?"),
+        ("lora_parameters: {keys: [q_proj]}", "did you mean `self_attn.q_proj`?"),
+        ("lora_parameters: {keys: [linear_attn.in_proj_qkvz]}", "did you mean `linear_attn.in_proj_qkv`?"),
+        ("lora_parameters: {keys: [zzz]}", "it has linear_attn.in_proj_a, "),
+        ("num_layers: 1, lora_parameters: {keys: [linear_attn.out_proj]}", "none of its keys is in the last 1 layers"),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with("recipe `test`: ") && error.contains(message), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_fits_is_not_kept_from_running_but_noted() {
+    let four = shape("qwen3.5-4b-4bit");
+    assert_eq!(fit(&four, &recipe("num_layers: 8")), Ok(Vec::new()));
+    let notes = fit(&four, &recipe("num_layers: 40")).unwrap();
+    assert_eq!(notes, ["num_layers is 40; the base has 32, and all are trained"]);
+    let notes = fit(&four, &recipe("num_layers: 1, lora_parameters: {keys: [mlp.up_proj, linear_attn.out_proj]}")).unwrap();
+    assert_eq!(notes, ["key `linear_attn.out_proj` is in none of the last 1 layers and adapts nothing"]);
+    assert!(fit(&shape("Qwen/Qwen3.5-9B"), &recipe("fine_tune_type: full")).is_ok());
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let names = ["2b", "4b", "9b", "27b", "35b-a3b", "4b-4bit", "9b-8bit", "35b-a3b-4bit"];
+    (prop::sample::select(names.to_vec()), any::<bool>()).prop_map(|(name, f32)| {
+        let mut shape = shape(&format!("qwen3.5-{name}"));
+        if f32 {
+            shape.dtype = Dtype::F32;
+        }
+        shape
+    })
+}
+
+fn engines() -> impl Strategy<Value = Engine> {
+    prop_oneof![Just(Engine::Vertigo), Just(Engine::MlxLm)]
+}
+
+proptest! {
+    /// Whatever grows in a recipe, its estimate does not shrink: a plan with more in it is never placed where less would not fit.
+    #[test]
+    fn more_never_takes_less(
+        shape in shapes(), engine in engines(), full in any::<bool>(), layers in 1u64..80, batch in 1u64..8, tokens in 2u64..5000, rank in 1u64..128,
+    ) {
+        let of = |layers: u64, batch: u64, tokens: u64, rank: u64, accumulation: u64| {
+            let kind = if full { "full" } else { "lora" };
+            let text = format!(
+                "fine_tune_type: {kind}, num_layers: {layers}, batch_size: {batch}, max_seq_length: {tokens}, \
+                 gradient_accumulation: {accumulation}, lora_parameters: {{rank: {rank}}}"
+            );
+            estimate(&shape, &recipe(&text), engine).total()
+        };
+        let one = of(layers, batch, tokens, rank, 1);
+        prop_assert!(one > shape.weight_bytes());
+        prop_assert!(of(layers + 1, batch, tokens, rank, 1) >= one);
+        prop_assert!(of(layers, batch + 1, tokens, rank, 1) > one);
+        prop_assert!(of(layers, batch, tokens + 32, rank, 1) > one);
+        prop_assert!(of(layers, batch, tokens, rank + 1, 1) >= one);
+        prop_assert!(of(layers, batch, tokens, rank, 2) > one);
+    }
+
+    /// A recipe that fits trains something, and `fit` never panics.
+    #[test]
+    fn what_fits_trains_something(shape in shapes(), layers in 1u64..80, keys in prop::collection::vec("(self_attn|linear_attn|mlp)\\.(q|k|up|out|gate)_proj", 1..4)) {
+        let recipe = recipe(&format!("num_layers: {layers}, lora_parameters: {{keys: [{}]}}", keys.join(", ")));
+        match fit(&shape, &recipe) {
+            Ok(_) => prop_assert!(trainable_parameters(&shape, &recipe) > 0),
+            Err(error) => prop_assert!(error.to_string().contains("recipe `test`")),
+        }
+    }
 }

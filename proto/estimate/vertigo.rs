@@ -1,6 +1,14 @@
 //! Our engine's memory.
+//!
+//! The engine holds one half of a layer (mixer or MLP) or one slice of logits at a time, so its peak is what stays all the time and
+//! the largest of these moments: a half's forward pass, the loss of a slice, a half's backward pass with the gradients made so far.
+//! [`moments`] lists them; the parts of the estimate are those of the largest.
+//!
+//! What a backward pass holds is a sum of arrays that each have a size of the layer for each token: how many of each there are at its
+//! worst, the constants below say. They were counted by shapes that differ in one size at a time, on MLX 0.32, and
+//! `worker/engine/tests/estimate.rs` checks their sum against MLX.
 
-use super::{Estimate, trainable_parameters, trained_layers};
+use super::{Estimate, adapted, trainable_parameters, trained_layers};
 use crate::recipe::{Method, Optimizer, Recipe};
 use crate::shape::{Mixer, Shape};
 
@@ -8,55 +16,187 @@ use crate::shape::{Mixer, Shape};
 const LOSS_SLICE: u64 = 256;
 
 /// Tokens in a chunk of the gated delta rule: `vertigo_engine::gated_delta::CHUNK`.
-const CHUNK: u64 = 64;
+const CHUNK: f64 = 64.0;
 
-/// Batches are padded to a multiple of this: `vertigo_engine::batch`.
+/// Queries whose attention scores are one array: `QUERY_BLOCK` of `vertigo_engine::layer`.
+const QUERY_BLOCK: u64 = 256;
+
+/// Inputs are padded to a multiple of this: `vertigo_engine::batch`.
 const PAD_TO: u64 = 32;
 
+/// Bytes of the f32 that the gated delta rule, adapters and logits are computed in.
+const F32: f64 = 4.0;
+
+/// A mixer's forward pass beside its backward pass: it keeps nothing for later.
+const FORWARD: f64 = 0.5;
+
+/// For the allocator's rounding and the small arrays that nobody counts.
+const HEADROOM: f64 = 0.02;
+
 pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
-    let layers = trained_layers(shape, recipe);
-    let trained = trainable_parameters(shape, recipe) as f64;
-    let value = match recipe.method {
-        Method::Lora(_) => 4.0,
-        Method::Full => shape.dtype.size() as f64,
-    };
-    let s = shape.dtype.size() as f64;
-    let tokens = (recipe.batch_size * PAD_TO * (recipe.max_seq_length - 1).div_ceil(PAD_TO)) as f64;
-    let count = (layers.end - layers.start) as f64;
-    let stream = tokens * shape.hidden as f64 * s;
-    let mixers = layers.map(|index| shape.mixer(index));
-    let layer = mixers.map(|mixer| layer_backward(shape, mixer, tokens)).fold(0.0, f64::max);
-    let slice = (LOSS_SLICE as f64).min(tokens) * shape.vocab as f64 * (3.0 * 4.0 + s);
-    let accumulated = if recipe.grad_accumulation_steps > 1 { 2.0 } else { 1.0 };
+    let trained = trainable_parameters(shape, recipe) as f64 * value_size(shape, recipe);
+    let moment = moments(shape, recipe).into_iter().max_by(|a, b| a.bytes().total_cmp(&b.bytes())).unwrap_or_default();
+    // Micro-batches before this one have left their sum.
+    let accumulated = if recipe.grad_accumulation_steps > 1 { trained } else { 0.0 };
     let parts = [
         ("weights", shape.weight_bytes().0 as f64),
-        ("trained weights", trained * value),
-        ("optimizer", trained * value * Optimizer::STATE_PER_PARAMETER as f64),
-        ("gradients", trained * value * accumulated),
-        ("layer inputs", (count + 1.0) * stream),
-        if layer > slice { ("one layer's backward", layer) } else { ("one slice's logits", slice) },
+        // Of a full run this is a second copy: the base stays as it was loaded.
+        ("trained weights", trained),
+        ("optimizer", trained * Optimizer::STATE_PER_PARAMETER as f64),
+        ("gradients", accumulated + moment.gradients),
+        ("layer inputs", moment.inputs),
+        (moment.name, moment.work),
     ];
     let sum: f64 = parts.iter().map(|part| part.1).sum();
-    Estimate::new(parts.into_iter().chain([("headroom", 0.03 * sum)]))
+    Estimate::new(parts.into_iter().chain([("headroom", HEADROOM * sum)]))
 }
 
-/// What one layer's backward pass keeps.
-fn layer_backward(shape: &Shape, mixer: Mixer, tokens: f64) -> f64 {
-    let s = shape.dtype.size() as f64;
-    let (a, l) = (&shape.attention, &shape.linear);
-    let ffn = shape.experts.as_ref().map_or(shape.ffn, |e| e.active * e.ffn + e.shared_ffn) as f64;
-    let mlp = 5.0 * ffn * s;
-    let mixer = match mixer {
-        Mixer::Full => {
-            let (q, kv) = ((a.heads * a.head_dim) as f64, (a.kv_heads * a.head_dim) as f64);
-            (7.0 * q + 4.0 * kv) * s + 2.0 * (a.heads as f64) * tokens * s
+/// Bytes of a trained value: adapters are f32, weights what the base has.
+fn value_size(shape: &Shape, recipe: &Recipe) -> f64 {
+    match recipe.method {
+        Method::Lora(_) => F32,
+        Method::Full => shape.dtype.size() as f64,
+    }
+}
+
+/// A moment of an iteration, and what memory holds then besides weights and optimizer.
+#[derive(Debug, Default)]
+struct Moment {
+    name: &'static str,
+    /// Gradients of this micro-batch made so far.
+    gradients: f64,
+    /// Inputs of halves, kept for the backward pass, and the residual stream or its gradient.
+    inputs: f64,
+    /// What is made and let go of.
+    work: f64,
+}
+
+impl Moment {
+    fn bytes(&self) -> f64 {
+        self.gradients + self.inputs + self.work
+    }
+}
+
+/// A half of a layer: the mixer and its norm, or the MLP and its norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Mixer(Mixer),
+    Mlp,
+}
+
+fn moments(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
+    let size = Sizes::new(shape, recipe);
+    let halves: Vec<(u64, Half)> =
+        (0..shape.layers).flat_map(|index| [(index, Half::Mixer(shape.mixer(index))), (index, Half::Mlp)]).collect();
+    let trained: Vec<f64> = halves.iter().map(|&(index, half)| trained_of(shape, recipe, index, half)).collect();
+    // From here on inputs are kept; below nobody asks for a gradient.
+    let first = trained.iter().position(|&values| values > 0.0).unwrap_or(halves.len());
+    let kept = |until: usize| (until.saturating_sub(first) + 1) as f64 * size.stream();
+    let mut all = Vec::new();
+    for (n, &(index, half)) in halves.iter().enumerate() {
+        let work = FORWARD * size.backward(half, recipe, index);
+        all.push(Moment { name: "one layer's forward pass", gradients: 0.0, inputs: kept(n), work });
+    }
+    all.push(Moment { name: "one slice's logits", gradients: 0.0, inputs: kept(halves.len()), work: size.loss() });
+    let mut gradients = 0.0;
+    for (n, &(index, half)) in halves.iter().enumerate().skip(first).rev() {
+        gradients += trained[n] * value_size(shape, recipe);
+        let work = size.backward(half, recipe, index);
+        all.push(Moment { name: "one layer's backward pass", gradients, inputs: kept(n + 1), work });
+    }
+    all
+}
+
+/// Values trained in a half.
+fn trained_of(shape: &Shape, recipe: &Recipe, index: u64, half: Half) -> f64 {
+    let in_half = |path: &str| path.starts_with("mlp.") == (half == Half::Mlp);
+    match &recipe.method {
+        Method::Lora(lora) => {
+            let linears = adapted(shape, recipe, index);
+            let values = linears.iter().filter(|linear| in_half(linear.path)).map(|l| lora.rank * (l.inputs + l.outputs));
+            values.sum::<u64>() as f64
         }
-        Mixer::Linear => {
-            let (v, channels) = ((l.value_heads * l.value_dim) as f64, l.conv_channels() as f64);
-            let heads = l.value_heads as f64;
-            let state = (l.key_dim * l.value_dim) as f64 / CHUNK as f64;
-            channels * (3.0 * s + 4.0) + 10.0 * v * 4.0 + heads * (14.0 * CHUNK as f64 + 3.0 * state) * 4.0
+        Method::Full if !trained_layers(shape, recipe).contains(&index) => 0.0,
+        Method::Full => {
+            let linears = shape.linears(shape.mixer(index));
+            let mixer: u64 = linears.iter().filter(|l| !l.path.starts_with("mlp.")).map(|l| l.inputs * l.outputs).sum();
+            let values = shape.layer_values(shape.mixer(index));
+            match half {
+                Half::Mixer(_) => (mixer + values.other - shape.hidden) as f64,
+                Half::Mlp => (values.matrices - mixer + shape.hidden) as f64,
+            }
         }
-    };
-    tokens * (6.0 * shape.hidden as f64 * s + mlp + mixer)
+    }
+}
+
+/// The sizes that activations have.
+struct Sizes<'a> {
+    shape: &'a Shape,
+    /// Tokens of a row: the longest that the recipe keeps, padded.
+    length: u64,
+    /// Tokens of a micro-batch.
+    tokens: f64,
+    /// Bytes of an activation.
+    s: f64,
+}
+
+impl<'a> Sizes<'a> {
+    fn new(shape: &'a Shape, recipe: &Recipe) -> Sizes<'a> {
+        // The last token is only ever a target.
+        let length = PAD_TO * (recipe.max_seq_length - 1).div_ceil(PAD_TO);
+        Sizes { shape, length, tokens: recipe.batch_size as f64 * length as f64, s: shape.dtype.size() as f64 }
+    }
+
+    /// The residual stream: B·T·H.
+    fn stream(&self) -> f64 {
+        self.tokens * self.shape.hidden as f64 * self.s
+    }
+
+    /// A slice's logits and their softmax, n·V in f32 each; and of the whole micro-batch the gathered stream and its gradient.
+    fn loss(&self) -> f64 {
+        let slice = self.tokens.min(LOSS_SLICE as f64);
+        2.0 * slice * self.shape.vocab as f64 * F32 + 2.0 * self.stream()
+    }
+
+    /// What the backward pass of a half holds at its worst.
+    fn backward(&self, half: Half, recipe: &Recipe, index: u64) -> f64 {
+        let of_token = match half {
+            Half::Mixer(Mixer::Full) => self.attention(),
+            Half::Mixer(Mixer::Linear) => self.gated_delta(),
+            Half::Mlp => self.mlp(recipe, index),
+        };
+        self.tokens * of_token
+    }
+
+    /// Bytes for each token of softmax attention with Q query values and K key values: 11 Q + 8 K + 5 H, and of the scores 3 arrays.
+    ///
+    /// Scores are made in blocks of queries, each with the keys up to its end, and all are kept.
+    fn attention(&self) -> f64 {
+        let a = &self.shape.attention;
+        let (q, k) = ((a.heads * a.head_dim) as f64, (a.kv_heads * a.head_dim) as f64);
+        let blocks = (0..self.length).step_by(QUERY_BLOCK as usize);
+        let scores: u64 = blocks.map(|start| QUERY_BLOCK.min(self.length - start) * self.length.min(start + QUERY_BLOCK)).sum();
+        let scores = a.heads as f64 * scores as f64 / self.length as f64;
+        (11.0 * q + 8.0 * k + 5.0 * self.shape.hidden as f64 + 3.1 * scores) * self.s
+    }
+
+    /// Bytes for each token of the gated delta rule with V values, K keys, Hv·C of a row of a chunk's triangle and Hv·Dk·Dv/C of a
+    /// chunk's state: (18 V + 12 K + 16 Hv·C + 3 Hv·Dk·Dv/C) in f32, and (4 V + 8 K) as activations, for the projections around it.
+    fn gated_delta(&self) -> f64 {
+        let l = &self.shape.linear;
+        let (heads, v, k) = (l.value_heads as f64, (l.value_heads * l.value_dim) as f64, (l.key_heads * l.key_dim) as f64);
+        let state = heads * (l.key_dim * l.value_dim) as f64 / CHUNK;
+        (18.0 * v + 12.0 * k + 16.0 * heads * CHUNK + 3.3 * state) * F32 + (4.0 * v + 8.0 * k) * self.s
+    }
+
+    /// Bytes for each token of the MLP with F values: 6 F + 7 H as activations, 2.7 F in f32 for each adapter; where the weights
+    /// themselves are trained, 11.5 F. With experts, F is that of the active ones and H is held for each of them.
+    fn mlp(&self, recipe: &Recipe, index: u64) -> f64 {
+        let experts = self.shape.experts.as_ref();
+        let f = experts.map_or(self.shape.ffn, |e| e.active * e.ffn + e.shared_ffn) as f64;
+        let h = self.shape.hidden as f64 * experts.map_or(1, |e| e.active) as f64;
+        let adapters = adapted(self.shape, recipe, index).iter().filter(|l| l.path.starts_with("mlp.")).count() as f64;
+        let own = if recipe.method == Method::Full { 11.5 } else { 6.0 };
+        (own * f + 7.0 * h) * self.s + 2.7 * adapters * f * F32
+    }
 }

@@ -149,6 +149,8 @@ fn a_value_that_cannot_be_names_its_key_and_what_can() {
         ("", "not a table"),
         ("iters: 5", "`model` is missing"),
         ("model: m\niters: 0", "line 2: `iters` is 0; it must be at least 1"),
+        ("model: m\niters: 4294967296", "`iters` is 4294967296; it must be at most 4294967295"),
+        ("model: m\nlr_schedule: {name: cosine_decay, warmup: 18446744073709551615, arguments: [1, 2]}", "`warmup` is 1844"),
         ("model: m\nmax_seq_length: 1", "`max_seq_length` is 1; it must be at least 2"),
         ("model: m\nnum_layers: 0", "at least 1, or -1 for all"),
         ("model: m\nval_batches: 0", "at least 1, or -1 for all"),

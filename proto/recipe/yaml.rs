@@ -132,11 +132,15 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// A count: `least` or more, and few enough that no product of counts overflows.
     fn at_least(&self, key: &str, value: u64, least: u64) -> Result<u64, RecipeError> {
-        if value >= least {
-            return Ok(value);
+        if value < least {
+            return Err(self.error_at(key, format!("`{key}` is {value}; it must be at least {least}")));
         }
-        Err(self.error_at(key, format!("`{key}` is {value}; it must be at least {least}")))
+        if value > u64::from(u32::MAX) {
+            return Err(self.error_at(key, format!("`{key}` is {value}; it must be at most {}", u32::MAX)));
+        }
+        Ok(value)
     }
 
     fn within(&self, key: &str, value: f64, what: &str, ok: impl Fn(f64) -> bool) -> Result<f64, RecipeError> {
@@ -308,7 +312,8 @@ fn learning_rate(
         return Ok(LearningRate::constant(rate));
     };
     let warmup_init = reader.within("warmup_init", schedule.warmup_init.unwrap_or(0.0), "0 or above", |r| r >= 0.0)?;
-    Ok(LearningRate { warmup: schedule.warmup.unwrap_or(0), warmup_init, decay: decay(reader, &schedule)? })
+    let warmup = reader.at_least("warmup", schedule.warmup.unwrap_or(0), 0)?;
+    Ok(LearningRate { warmup, warmup_init, decay: decay(reader, &schedule)? })
 }
 
 /// The schedule's arguments by position, as `mlx.optimizers.schedulers` takes them.
@@ -323,7 +328,7 @@ fn decay(reader: &Reader<'_>, schedule: &ScheduleFile) -> Result<Decay, RecipeEr
     let steps = |n: f64| {
         reader
             .within("arguments", n, "a whole number of steps, at least 1", |n| n >= 1.0 && n.fract() == 0.0)
-            .map(|n| n as u64)
+            .and_then(|n| reader.at_least("arguments", n as u64, 1))
     };
     match (schedule.name.as_str(), arguments.as_slice()) {
         ("cosine_decay", &[init, n]) => Ok(Decay::Cosine { init, steps: steps(n)?, end: 0.0 }),
