@@ -29,7 +29,8 @@ struct Options {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| "write a number and a unit, such as 30s or 500ms".to_owned())?;
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a number and a unit, such as 30s or 500ms".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
 }
 
@@ -64,7 +65,8 @@ async fn run(options: Options) -> Result<(), ServerError> {
 
 /// SIGINT or SIGTERM.
 async fn stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         // Without handlers, the signals' own effect is to end the process, which is safe at any time.
         return std::future::pending().await;
     };

@@ -4,6 +4,10 @@ use crate::artifacts::{BackendError, Blobs, http, open_backend};
 use crate::core::Settings;
 use crate::rpc::{self, Context, Sessions};
 use crate::store::{Store, StoreError, Writer};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use std::future::Future;
 use std::io;
@@ -71,6 +75,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    sessions: Sessions,
     store: Store,
     writer: Writer,
 }
@@ -97,9 +102,10 @@ impl Server {
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let context = Context { store: store.clone(), blobs: blobs.clone(), sessions, lease: config.lease };
-        let router = rpc::router(context).merge(http::router(blobs));
-        Ok(Server { listener, address, router, store, writer })
+        let context =
+            Context { store: store.clone(), blobs: blobs.clone(), sessions: sessions.clone(), lease: config.lease };
+        let router = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
+        Ok(Server { listener, address, router, sessions, store, writer })
     }
 
     /// Where it listens.
@@ -124,8 +130,18 @@ impl Server {
             () = stop => {}
         }
         self.store.stop().await;
+        self.sessions.close_all();
         Ok(ended.await?)
     }
+}
+
+/// Nothing is there: in gRPC's words for who speaks gRPC, in HTTP's for the others.
+async fn unknown(request: Request) -> Response {
+    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    if kind.starts_with(b"application/grpc") {
+        return tonic::Status::unimplemented("this coordinator has no such method").into_http();
+    }
+    StatusCode::NOT_FOUND.into_response()
 }
 
 fn open_blobs(state: &Path, url: Option<Url>) -> Result<Blobs, ServerError> {

@@ -22,12 +22,14 @@ pub enum BackendError {
         error: io::Error,
     },
     /// The bucket's configuration.
-    #[error("--store {url}: {error}; s3 is configured by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT")]
+    #[error(
+        "--store {url}: {error}; s3 is configured by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT"
+    )]
     Bucket {
         /// As it was given.
         url: Url,
         /// Why.
-        error: object_store::Error,
+        error: Box<object_store::Error>,
     },
 }
 
@@ -51,7 +53,8 @@ pub fn open_backend(
         "s3" => {
             let options = environment.into_iter().filter(|(key, _)| key.starts_with("AWS_"));
             let parsed = object_store::parse_url_opts(url, options);
-            let (store, prefix) = parsed.map_err(|error| BackendError::Bucket { url: url.clone(), error })?;
+            let (store, prefix) =
+                parsed.map_err(|error| BackendError::Bucket { url: url.clone(), error: Box::new(error) })?;
             Ok((Arc::from(store), prefix))
         }
         _ => Err(BackendError::Scheme(url.clone())),
@@ -65,8 +68,13 @@ mod tests {
     #[test]
     fn a_bucket_is_configured_by_the_environment() {
         let url: Url = "s3://weights/team/vertigo".parse().unwrap();
-        let environment = [("AWS_REGION", "eu-central-1"), ("AWS_ENDPOINT", "http://127.0.0.1:9000"), ("AWS_ALLOW_HTTP", "true"), ("HOME", "/x")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let environment = [
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ENDPOINT", "http://127.0.0.1:9000"),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("HOME", "/x"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let (store, prefix) = open_backend(&url, environment).unwrap();
         assert_eq!(prefix.to_string(), "team/vertigo");
         let shown = format!("{store:?}");

@@ -7,7 +7,7 @@
 //!   `Upload-Offset` when more is to come; 409 with `Upload-Offset` where START is not the kept offset or another upload of
 //!   the blob runs; 422 where the bytes have another digest: then the upload is dropped.
 
-use super::{BlobError, Blobs, Start, Uploaded};
+use super::{BlobError, Blobs, Extent, Start, Uploaded};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -28,21 +28,21 @@ pub fn router(blobs: Blobs) -> Router {
 }
 
 /// An answer that is no success.
-struct Refused(Response);
+struct Refused(Box<Response>);
 
 impl Refused {
     fn new(status: StatusCode, message: impl ToString) -> Refused {
-        Refused((status, message.to_string() + "\n").into_response())
+        Refused(Box::new((status, message.to_string() + "\n").into_response()))
     }
 
     fn with_offset(status: StatusCode, offset: u64, message: impl ToString) -> Refused {
-        Refused((status, [(UPLOAD_OFFSET, offset)], message.to_string() + "\n").into_response())
+        Refused(Box::new((status, [(UPLOAD_OFFSET, offset)], message.to_string() + "\n").into_response()))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        self.0
+        *self.0
     }
 }
 
@@ -79,12 +79,18 @@ async fn not_found(blobs: &Blobs, digest: Digest) -> Refused {
 async fn look(State(blobs): State<Blobs>, Path(name): Path<String>) -> Result<Response, Refused> {
     let digest = digest(&name)?;
     match blobs.size(digest).await? {
-        Some(size) => Ok(([(CONTENT_LENGTH, size.to_string()), (ACCEPT_RANGES, "bytes".to_owned())], ()).into_response()),
+        Some(size) => {
+            Ok(([(CONTENT_LENGTH, size.to_string()), (ACCEPT_RANGES, "bytes".to_owned())], ()).into_response())
+        }
         None => Err(not_found(&blobs, digest).await),
     }
 }
 
-async fn download(State(blobs): State<Blobs>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
+async fn download(
+    State(blobs): State<Blobs>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
     let digest = digest(&name)?;
     let span = span(&headers, tracing::info_span!("blob get", blob = %digest));
     async {
@@ -93,7 +99,7 @@ async fn download(State(blobs): State<Blobs>, Path(name): Path<String>, headers:
         let (start, end) = range.unwrap_or((0, size));
         if range.is_some_and(|(start, end)| start >= end) {
             let whole = [(CONTENT_RANGE, format!("bytes */{size}"))];
-            return Err(Refused((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response()));
+            return Err(Refused(Box::new((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response())));
         }
         let body = Body::from_stream(blobs.read(digest, start, end).await?);
         let headers = [
@@ -129,11 +135,11 @@ async fn upload(
     body: Body,
 ) -> Result<Response, Refused> {
     let digest = digest(&name)?;
-    let (start, end, total) = read_extent(&headers)?;
-    let span = span(&headers, tracing::info_span!("blob put", blob = %digest, bytes = end));
+    let extent = read_extent(&headers)?;
+    let span = span(&headers, tracing::info_span!("blob put", blob = %digest, bytes = extent.end));
     // A task of its own: when the client goes away, what is being written is still written to its end, so that the next upload
     // finds a file that nobody else has open; and verified bytes still become a blob.
-    let task = async move { blobs.upload(digest, start, end, total, body.into_data_stream()).await };
+    let task = async move { blobs.upload(digest, extent, body.into_data_stream()).await };
     let uploaded = tokio::spawn(task.instrument(span)).await;
     match uploaded.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?? {
         Uploaded::Created => Ok(StatusCode::CREATED.into_response()),
@@ -142,13 +148,13 @@ async fn upload(
     }
 }
 
-/// Where an upload's body begins, where it ends, and how large the blob is.
-fn read_extent(headers: &HeaderMap) -> Result<(Start, Option<u64>, Option<u64>), Refused> {
+/// Which part of the blob the body is.
+fn read_extent(headers: &HeaderMap) -> Result<Extent, Refused> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if !headers.contains_key(CONTENT_RANGE) {
         let length = text(&CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let start = if length == Some(0) { Start::Nothing } else { Start::Anew };
-        return Ok((start, length, length.filter(|length| *length > 0)));
+        return Ok(Extent { start, end: length, total: length.filter(|length| *length > 0) });
     }
     let range = text(&CONTENT_RANGE).and_then(|range| {
         let (extent, total) = range.strip_prefix("bytes ")?.split_once('/')?;
@@ -156,8 +162,13 @@ fn read_extent(headers: &HeaderMap) -> Result<(Start, Option<u64>, Option<u64>),
         Some((start.parse::<u64>().ok()?, last.parse::<u64>().ok()?, total.parse::<u64>().ok()?))
     });
     match range {
-        Some((start, last, total)) if start <= last && last < total => Ok((Start::At(start), Some(last + 1), Some(total))),
-        _ => Err(Refused::new(StatusCode::BAD_REQUEST, "write Content-Range: bytes START-END/TOTAL, with START ≤ END < TOTAL")),
+        Some((start, last, total)) if start <= last && last < total => {
+            Ok(Extent { start: Start::At(start), end: Some(last + 1), total: Some(total) })
+        }
+        _ => Err(Refused::new(
+            StatusCode::BAD_REQUEST,
+            "write Content-Range: bytes START-END/TOTAL, with START ≤ END < TOTAL",
+        )),
     }
 }
 
@@ -190,9 +201,12 @@ mod tests {
             let headers = HeaderMap::from_iter([(name, text.parse().unwrap())]);
             read_extent(&headers).map_err(|refused| refused.0.status())
         };
-        assert_eq!(read(CONTENT_RANGE, "bytes 3-9/10"), Ok((Start::At(3), Some(10), Some(10))));
-        assert_eq!(read(CONTENT_LENGTH, "7"), Ok((Start::Anew, Some(7), Some(7))));
-        assert_eq!(read(CONTENT_LENGTH, "0"), Ok((Start::Nothing, Some(0), None)));
+        assert_eq!(
+            read(CONTENT_RANGE, "bytes 3-9/10"),
+            Ok(Extent { start: Start::At(3), end: Some(10), total: Some(10) })
+        );
+        assert_eq!(read(CONTENT_LENGTH, "7"), Ok(Extent { start: Start::Anew, end: Some(7), total: Some(7) }));
+        assert_eq!(read(CONTENT_LENGTH, "0"), Ok(Extent { start: Start::Nothing, end: Some(0), total: None }));
         for text in ["bytes 9-3/10", "bytes 0-10/10", "bytes 0-1/*", "bytes */10", "x"] {
             assert_eq!(read(CONTENT_RANGE, text), Err(StatusCode::BAD_REQUEST), "{text}");
         }

@@ -90,6 +90,17 @@ pub enum Start {
     Nothing,
 }
 
+/// Which part of a blob an upload's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it begins.
+    pub start: Start,
+    /// Where it ends (exclusive), where that is known before.
+    pub end: Option<u64>,
+    /// The blob's size, where that is known before; else the body's end is the blob's.
+    pub total: Option<u64>,
+}
+
 /// How an upload went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uploaded {
@@ -144,7 +155,8 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Backend`].
     pub async fn missing(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, BlobError> {
-        let sizes = stream::iter(digests).map(|digest| async move { Ok::<_, BlobError>((digest, self.size(digest).await?)) });
+        let sizes =
+            stream::iter(digests).map(|digest| async move { Ok::<_, BlobError>((digest, self.size(digest).await?)) });
         let sizes: Vec<_> = sizes.buffered(LOOKUPS).try_collect().await?;
         Ok(sizes.into_iter().filter(|(_, size)| size.is_none()).map(|(digest, _)| digest).collect())
     }
@@ -180,7 +192,7 @@ impl Blobs {
         }
     }
 
-    /// Takes bytes of a blob, `total` in all where that is known. When the last has come, they are verified, and the blob
+    /// Takes a part of a blob. When the last has come, all of its bytes are verified, and the blob
     /// becomes visible as a whole.
     ///
     /// # Errors
@@ -189,9 +201,7 @@ impl Blobs {
     pub async fn upload<E: std::fmt::Display>(
         &self,
         digest: Digest,
-        start: Start,
-        end: Option<u64>,
-        total: Option<u64>,
+        extent: Extent,
         body: impl Stream<Item = Result<Chunk, E>>,
     ) -> Result<Uploaded, BlobError> {
         if self.size(digest).await?.is_some() {
@@ -200,6 +210,7 @@ impl Blobs {
         let Some(_turn) = self.staging.begin(digest) else {
             return Err(BlobError::Busy { kept: self.kept(digest).await? });
         };
+        let Extent { start, end, total } = extent;
         let kept = self.kept(digest).await?;
         let position = match start {
             Start::Nothing => kept,
@@ -249,9 +260,10 @@ impl Blobs {
         }
         file.flush().await?;
         match end.filter(|end| position < *end) {
-            Some(end) => {
-                Err(BlobError::CutOff { kept: position, problem: format!("the body ended {} bytes early", end - position) })
-            }
+            Some(end) => Err(BlobError::CutOff {
+                kept: position,
+                problem: format!("the body ended {} bytes early", end - position),
+            }),
             None => Ok(position),
         }
     }

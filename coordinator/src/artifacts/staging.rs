@@ -86,7 +86,9 @@ fn hash(path: &Path) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut file = match fs::File::open(path) {
         // Nothing was ever sent: the bytes of an empty blob.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::File::create(path).and_then(|_| fs::File::open(path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::File::create(path).and_then(|_| fs::File::open(path))?
+        }
         opened => opened?,
     };
     let mut chunk = vec![0; super::CHUNK];

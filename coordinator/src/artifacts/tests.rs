@@ -10,6 +10,10 @@ fn blobs(folder: &Path) -> Blobs {
     Blobs::new(store, prefix, &folder.join("uploads")).unwrap()
 }
 
+fn extent(start: Start, end: Option<u64>, total: Option<u64>) -> Extent {
+    Extent { start, end, total }
+}
+
 fn body(chunks: &[&'static [u8]]) -> impl Stream<Item = Result<Chunk, Infallible>> + use<> {
     stream::iter(chunks.iter().map(|chunk| Ok(Chunk::from_static(chunk))).collect::<Vec<_>>())
 }
@@ -24,22 +28,22 @@ async fn a_blob_goes_in_by_parts_across_a_restart_and_is_seen_whole_or_not_at_al
     let folder = tempfile::tempdir().unwrap();
     let digest = Digest::of(b"hello world");
     let first = blobs(folder.path());
-    let part = first.upload(digest, Start::At(0), Some(6), Some(11), body(&[b"hel", b"lo "])).await.unwrap();
+    let part = first.upload(digest, extent(Start::At(0), Some(6), Some(11)), body(&[b"hel", b"lo "])).await.unwrap();
     assert_eq!(part, Uploaded::Partly { kept: 6 });
     assert_eq!(first.size(digest).await.unwrap(), None);
     assert_eq!(first.missing(vec![digest]).await.unwrap(), [digest]);
 
     let second = blobs(folder.path());
     assert_eq!(second.kept(digest).await.unwrap(), 6);
-    let wrong = second.upload(digest, Start::At(3), Some(11), Some(11), body(&[b"lo world"])).await;
+    let wrong = second.upload(digest, extent(Start::At(3), Some(11), Some(11)), body(&[b"lo world"])).await;
     assert!(matches!(wrong, Err(BlobError::Offset { start: 3, kept: 6 })));
-    let rest = second.upload(digest, Start::At(6), Some(11), Some(11), body(&[b"world"])).await.unwrap();
+    let rest = second.upload(digest, extent(Start::At(6), Some(11), Some(11)), body(&[b"world"])).await.unwrap();
     assert_eq!(rest, Uploaded::Created);
     assert_eq!(second.size(digest).await.unwrap(), Some(11));
     assert_eq!(second.kept(digest).await.unwrap(), 0);
     assert_eq!(content(&second, digest, 0, 11).await, b"hello world");
     assert_eq!(content(&second, digest, 4, 8).await, b"o wo");
-    let again = second.upload(digest, Start::Anew, None, None, body(&[b"whatever"])).await.unwrap();
+    let again = second.upload(digest, extent(Start::Anew, None, None), body(&[b"whatever"])).await.unwrap();
     assert_eq!(again, Uploaded::Existed);
 }
 
@@ -48,7 +52,7 @@ async fn bytes_of_another_digest_are_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = blobs(folder.path());
     let digest = Digest::of(b"right");
-    let wrong = blobs.upload(digest, Start::Anew, Some(5), Some(5), body(&[b"wrong"])).await;
+    let wrong = blobs.upload(digest, extent(Start::Anew, Some(5), Some(5)), body(&[b"wrong"])).await;
     assert!(matches!(wrong, Err(BlobError::Mismatch { found }) if found == Digest::of(b"wrong")));
     assert_eq!((blobs.size(digest).await.unwrap(), blobs.kept(digest).await.unwrap()), (None, 0));
 }
@@ -59,17 +63,17 @@ async fn a_body_that_is_cut_off_is_kept_and_one_that_is_too_long_is_not() {
     let blobs = blobs(folder.path());
     let digest = Digest::of(b"hello world");
     let cut = stream::iter([Ok(Chunk::from_static(b"hello")), Err("the line went dead")]);
-    let error = blobs.upload(digest, Start::Anew, Some(11), Some(11), cut).await.unwrap_err();
+    let error = blobs.upload(digest, extent(Start::Anew, Some(11), Some(11)), cut).await.unwrap_err();
     assert!(matches!(error, BlobError::CutOff { kept: 5, .. }));
-    let short = blobs.upload(digest, Start::At(5), Some(11), Some(11), body(&[b" w"])).await;
+    let short = blobs.upload(digest, extent(Start::At(5), Some(11), Some(11)), body(&[b" w"])).await;
     assert!(matches!(short, Err(BlobError::CutOff { kept: 7, .. })));
-    let long = blobs.upload(digest, Start::At(7), Some(11), Some(11), body(&[b"orldly"])).await;
+    let long = blobs.upload(digest, extent(Start::At(7), Some(11), Some(11)), body(&[b"orldly"])).await;
     assert!(matches!(long, Err(BlobError::TooLong { expected: 4 })));
     assert_eq!(blobs.kept(digest).await.unwrap(), 7);
     // All bytes are there, but the last answer was lost: nothing is left to send.
-    let part = blobs.upload(digest, Start::At(7), Some(11), Some(12), body(&[b"orld"])).await.unwrap();
+    let part = blobs.upload(digest, extent(Start::At(7), Some(11), Some(12)), body(&[b"orld"])).await.unwrap();
     assert_eq!(part, Uploaded::Partly { kept: 11 });
-    let done = blobs.upload(digest, Start::Nothing, Some(0), None, body(&[])).await.unwrap();
+    let done = blobs.upload(digest, extent(Start::Nothing, Some(0), None), body(&[])).await.unwrap();
     assert_eq!(done, Uploaded::Created);
 }
 
@@ -82,12 +86,12 @@ async fn one_upload_of_a_digest_at_a_time() {
     let slow = tokio::spawn({
         let blobs = blobs.clone();
         let body = tokio_stream::wrappers::ReceiverStream::new(receive);
-        async move { blobs.upload(digest, Start::Anew, Some(2), Some(2), body).await }
+        async move { blobs.upload(digest, extent(Start::Anew, Some(2), Some(2)), body).await }
     });
     send.send(Ok(Chunk::from_static(b"a"))).await.unwrap();
     // The second slot is free only when the first byte has been taken, so the slow upload has its turn.
     send.reserve().await.unwrap();
-    let second = blobs.upload(digest, Start::Anew, Some(2), Some(2), body(&[b"ab"])).await;
+    let second = blobs.upload(digest, extent(Start::Anew, Some(2), Some(2)), body(&[b"ab"])).await;
     assert!(matches!(second, Err(BlobError::Busy { .. })));
     send.send(Ok(Chunk::from_static(b"b"))).await.unwrap();
     drop(send);
@@ -99,7 +103,10 @@ async fn the_empty_blob_is_a_blob() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = blobs(folder.path());
     let digest = Digest::of(b"");
-    assert_eq!(blobs.upload(digest, Start::Nothing, Some(0), None, body(&[])).await.unwrap(), Uploaded::Created);
+    assert_eq!(
+        blobs.upload(digest, extent(Start::Nothing, Some(0), None), body(&[])).await.unwrap(),
+        Uploaded::Created
+    );
     assert_eq!(blobs.size(digest).await.unwrap(), Some(0));
     assert_eq!(content(&blobs, digest, 0, 0).await, b"");
 }
@@ -110,8 +117,9 @@ async fn a_blob_larger_than_a_part_comes_back_as_it_went() {
     let blobs = blobs(folder.path());
     let bytes: Vec<u8> = (0..12_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let digest = Digest::of(&bytes);
-    let chunks: Vec<_> = bytes.chunks(1 << 20).map(|chunk| Ok::<_, Infallible>(Chunk::copy_from_slice(chunk))).collect();
-    blobs.upload(digest, Start::Anew, None, None, stream::iter(chunks)).await.unwrap();
+    let chunks: Vec<_> =
+        bytes.chunks(1 << 20).map(|chunk| Ok::<_, Infallible>(Chunk::copy_from_slice(chunk))).collect();
+    blobs.upload(digest, extent(Start::Anew, None, None), stream::iter(chunks)).await.unwrap();
     let half = bytes.len() as u64 / 2;
     assert_eq!(Digest::of(&content(&blobs, digest, 0, bytes.len() as u64).await), digest);
     assert_eq!(content(&blobs, digest, half, half + 10).await, bytes[half as usize..half as usize + 10]);

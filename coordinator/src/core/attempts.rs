@@ -1,8 +1,8 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EntryBody, FactorKey, Failure, FailureKind, Moment, Outcome, Outgoing, Plan, Refusal, Report, ReportBody, Resume,
-    SessionId, State, retry,
+    Core, EntryBody, FactorKey, Failure, FailureKind, Moment, Outcome, Outgoing, Plan, Refusal, Report, ReportBody,
+    Resume, SessionId, State, retry,
 };
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis};
@@ -68,7 +68,9 @@ impl Core {
 
     fn note_cached(&mut self, id: AttemptId) {
         let attempt = &self.attempts[&id];
-        let Some((job, worker)) = self.jobs.get(&attempt.job).zip(self.workers.get_mut(&attempt.worker)) else { return };
+        let Some((job, worker)) = self.jobs.get(&attempt.job).zip(self.workers.get_mut(&attempt.worker)) else {
+            return;
+        };
         worker.cached.extend([job.data, job.plans[attempt.plan].base]);
         self.effects.workers.insert(worker.id);
     }
@@ -176,7 +178,9 @@ impl Core {
 
     /// Tells the attempt's worker to stop it, where it is connected.
     pub(super) fn stop(&mut self, id: AttemptId, reason: &str) {
-        let Some(worker) = self.attempts.get(&id).and_then(|attempt| self.workers.get_mut(&attempt.worker)) else { return };
+        let Some(worker) = self.attempts.get(&id).and_then(|attempt| self.workers.get_mut(&attempt.worker)) else {
+            return;
+        };
         let Some(session) = worker.session else { return };
         worker.stopping.insert(id);
         self.effects.outbox.push((session, Outgoing::Stop { attempt: id, reason: reason.to_owned() }));

@@ -24,7 +24,9 @@ pub struct Index {
 
 /// What is wrong with a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot be a tag: write 1 to 200 of A-Z a-z 0-9 . _ : / -, starting with a letter or a digit, and not a digest")]
+#[error(
+    "`{0}` cannot be a tag: write 1 to 200 of A-Z a-z 0-9 . _ : / -, starting with a letter or a digit, and not a digest"
+)]
 pub struct TagError(String);
 
 /// The shortest prefix of a digest that finds an artifact.
@@ -39,7 +41,11 @@ impl Index {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
         let starts = tag.starts_with(|c: char| c.is_ascii_alphanumeric());
         let digest = tag.starts_with("sha256:") || tag.parse::<Digest>().is_ok();
-        if starts && tag.len() <= 200 && tag.chars().all(allowed) && !digest { Ok(()) } else { Err(TagError(tag.to_owned())) }
+        if starts && tag.len() <= 200 && tag.chars().all(allowed) && !digest {
+            Ok(())
+        } else {
+            Err(TagError(tag.to_owned()))
+        }
     }
 
     /// Makes an artifact visible. One that is visible already stays as it is.

@@ -158,8 +158,10 @@ pub enum Refusal {
     )]
     NameTaken(String),
     /// No plan fits any worker that is known.
-    #[error("no plan fits any known worker. Plans: {plans}. Workers: {workers}. Make a plan smaller (max_seq_length, \
-             batch_size, num_layers, a 4-bit base) or connect a larger worker")]
+    #[error(
+        "no plan fits any known worker. Plans: {plans}. Workers: {workers}. Make a plan smaller (max_seq_length, \
+             batch_size, num_layers, a 4-bit base) or connect a larger worker"
+    )]
     TooLarge {
         /// Each plan and its need.
         plans: String,
@@ -274,7 +276,8 @@ impl Core {
 
     /// Lets time pass: leases that nobody renewed are lost, backoffs end.
     pub fn tick(&mut self, at: Moment) {
-        let expired: Vec<_> = self.leases.iter().filter(|(_, deadline)| **deadline <= at.now).map(|(id, _)| *id).collect();
+        let expired: Vec<_> =
+            self.leases.iter().filter(|(_, deadline)| **deadline <= at.now).map(|(id, _)| *id).collect();
         for attempt in expired {
             self.expire(at, attempt);
         }

@@ -13,7 +13,8 @@ impl Core {
             return Err(Refusal::NameTaken(name));
         }
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
-        let gone: Vec<WorkerId> = namesakes.iter().filter(|worker| worker.lease.is_none()).map(|worker| worker.id).collect();
+        let gone: Vec<WorkerId> =
+            namesakes.iter().filter(|worker| worker.lease.is_none()).map(|worker| worker.id).collect();
         for former in gone {
             self.workers.remove(&former);
             self.effects.workers.insert(former);
@@ -53,7 +54,8 @@ impl Core {
         lease: Option<AttemptId>,
         held: &[(AttemptId, Epoch)],
     ) {
-        let live: Vec<_> = held.iter().filter(|(id, epoch)| self.is_live(worker, *id, *epoch)).map(|(id, _)| *id).collect();
+        let live: Vec<_> =
+            held.iter().filter(|(id, epoch)| self.is_live(worker, *id, *epoch)).map(|(id, _)| *id).collect();
         let acks = live.iter().map(|id| (*id, self.attempts[id].last_report)).collect();
         self.effects.outbox.push((session, Outgoing::Welcome { acks }));
         self.renew(at.now, &live);

@@ -19,7 +19,9 @@ impl Artifacts {
         }
         let files = manifest.files().iter().map(|file| file.digest).collect();
         if let Some(blob) = self.0.blobs.missing(files).await.map_err(blobs_failed)?.first() {
-            return Err(Status::failed_precondition(format!("the store lacks blob {blob}: upload it before registering")));
+            return Err(Status::failed_precondition(format!(
+                "the store lacks blob {blob}: upload it before registering"
+            )));
         }
         let digest = manifest.digest();
         self.0.store.apply(Command::Register { manifest, tags: request.tags }).await.map_err(not_applied)?;
@@ -35,11 +37,19 @@ fn find(core: &Core, reference: &str) -> Result<v1::Artifact, Status> {
         return Ok(view::artifact(core, digest, artifact));
     }
     if let Ok(Some(job)) = core.find_job(reference) {
-        return Err(Status::failed_precondition(format!("job {} is {} and has no output", job.title(), job.state.name())));
+        return Err(Status::failed_precondition(format!(
+            "job {} is {} and has no output",
+            job.title(),
+            job.state.name()
+        )));
     }
     let kinds = [Kind::Adapter, Kind::Base, Kind::Dataset, Kind::Checkpoint];
     let near: Vec<_> = kinds.into_iter().flat_map(|kind| core.index().near_tags(kind, reference)).take(3).collect();
-    let hint = if near.is_empty() { "`vertigo artifacts` lists them".to_owned() } else { format!("did you mean `{}`?", near.join("` or `")) };
+    let hint = if near.is_empty() {
+        "`vertigo artifacts` lists them".to_owned()
+    } else {
+        format!("did you mean `{}`?", near.join("` or `"))
+    };
     Err(Status::not_found(format!("there is no artifact `{reference}`; {hint}")))
 }
 
@@ -78,7 +88,11 @@ impl v1::artifacts_server::Artifacts for Artifacts {
             kind => Some(kind.parse::<Kind>().map_err(|error| Status::invalid_argument(error.to_string()))?),
         };
         let look = move |core: &Core| {
-            core.index().list(kind).into_iter().map(|(digest, artifact)| view::artifact(core, digest, artifact)).collect()
+            core.index()
+                .list(kind)
+                .into_iter()
+                .map(|(digest, artifact)| view::artifact(core, digest, artifact))
+                .collect()
         };
         let artifacts = self.0.store.read(look).instrument(span).await.map_err(stopped)?;
         Ok(Response::new(v1::ListArtifactsResponse { artifacts }))

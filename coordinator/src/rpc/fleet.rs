@@ -123,7 +123,9 @@ async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch
         return take.await;
     }
     // The end of an attempt, in its job's trace.
-    let job = context.store.read(move |core| core.attempt(attempt).and_then(|a| core.job(a.job)).map(|j| j.traceparent.clone()));
+    let job = context
+        .store
+        .read(move |core| core.attempt(attempt).and_then(|a| core.job(a.job)).map(|j| j.traceparent.clone()));
     let span = info_span!("finish", %attempt, epoch = batch.epoch);
     if let Some(parent) = job.await.map_err(stopped)? {
         vertigo::telemetry::set_parent(&span, &parent);
@@ -142,7 +144,9 @@ fn held(held: Vec<v1::Held>) -> Result<Vec<(AttemptId, Epoch)>, Status> {
 fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
     let name = hello.name.trim();
     if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
-        return Err(Status::invalid_argument("a worker's name is 1 to 200 bytes without control characters; choose one with --name"));
+        return Err(Status::invalid_argument(
+            "a worker's name is 1 to 200 bytes without control characters; choose one with --name",
+        ));
     }
     let machine = hello.machine.unwrap_or_default();
     Ok(Connect {

@@ -41,7 +41,8 @@ async fn send(
     loop {
         // Both before reading, so that what comes meanwhile is read now or in the next round.
         committed.borrow_and_update();
-        let ended = store.read(move |core| core.job(job).is_none_or(|job| job.state.is_terminal())).await.map_err(stopped)?;
+        let ended =
+            store.read(move |core| core.job(job).is_none_or(|job| job.state.is_terminal())).await.map_err(stopped)?;
         loop {
             let page = store.events(job, after, which, PAGE).await.map_err(store_failed)?;
             let last = page.len() < PAGE;

@@ -68,7 +68,11 @@ fn find<'a>(core: &'a Core, reference: &str) -> Result<&'a crate::core::Job, Sta
     job.ok_or_else(|| Status::not_found(format!("there is no job `{reference}`; `vertigo jobs` lists them")))
 }
 
-fn plan(core: &Core, recipes: Vec<(vertigo::recipe::Recipe, String)>, data: &str) -> Result<v1::PlanTrainResponse, Status> {
+fn plan(
+    core: &Core,
+    recipes: Vec<(vertigo::recipe::Recipe, String)>,
+    data: &str,
+) -> Result<v1::PlanTrainResponse, Status> {
     let checked = train::check(core, recipes, Bases::OrNamed)?;
     let mut inputs: Vec<_> = checked.iter().filter_map(train::Checked::input).collect();
     if !data.is_empty() {
@@ -123,7 +127,9 @@ impl v1::jobs_server::Jobs for Jobs {
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::Job>, Status> {
         let span = traced(request.metadata(), info_span!("get job"));
         let reference = request.into_inner().id;
-        self.look(move |core| find(core, &reference).map(|job| Response::new(view::job(core, job)))).instrument(span).await
+        self.look(move |core| find(core, &reference).map(|job| Response::new(view::job(core, job))))
+            .instrument(span)
+            .await
     }
 
     async fn list(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {

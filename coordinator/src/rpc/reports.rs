@@ -66,6 +66,8 @@ async fn manifest(json: &str, kind: Kind, blobs: &Blobs) -> Result<Result<Manife
     let missing = blobs.missing(manifest.files().iter().map(|file| file.digest).collect()).await?;
     Ok(match missing.first() {
         None => Ok(manifest),
-        Some(blob) => Err(failure(FailureKind::Transient, format!("the store lacks blob {blob} of the worker's {kind}"))),
+        Some(blob) => {
+            Err(failure(FailureKind::Transient, format!("the store lacks blob {blob} of the worker's {kind}")))
+        }
     })
 }

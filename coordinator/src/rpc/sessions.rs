@@ -64,6 +64,13 @@ impl Sessions {
         }
     }
 
+    /// Ends every session, because the coordinator stops.
+    pub fn close_all(&self) {
+        for (_, line) in self.lines().drain() {
+            line.over.cancel();
+        }
+    }
+
     /// Sends a message, after the commit that it follows from. Does not wait: a worker that does not read is cut off.
     pub fn deliver(&self, id: SessionId, message: Outgoing) {
         let closes = matches!(message, Outgoing::Close { .. });
@@ -83,7 +90,8 @@ impl Sessions {
     fn message(&self, message: Outgoing) -> Sent {
         let message = match message {
             Outgoing::Welcome { acks } => {
-                let acks = acks.into_iter().map(|(id, number)| v1::Ack { attempt_id: id.to_string(), number }).collect();
+                let acks =
+                    acks.into_iter().map(|(id, number)| v1::Ack { attempt_id: id.to_string(), number }).collect();
                 Message::Welcome(v1::Welcome { lease_ms: self.lease_ms, heartbeat_ms: self.heartbeat_ms, acks })
             }
             Outgoing::Assignment(given) => Message::Assignment(assignment(*given)),

@@ -77,7 +77,9 @@ fn base(core: &Core, recipe: &Recipe, bases: Bases) -> Result<Base, Status> {
     };
     if artifact.manifest.kind() != Kind::Base {
         let kind = artifact.manifest.kind();
-        return Err(Status::invalid_argument(format!("recipe `{name}`: `{model}` is no base but an artifact of kind {kind}")));
+        return Err(Status::invalid_argument(format!(
+            "recipe `{name}`: `{model}` is no base but an artifact of kind {kind}"
+        )));
     }
     let config = artifact.manifest.fact("config").unwrap_or(&serde_json::Value::Null);
     let shape = Shape::from_config(config).map_err(|error| {
@@ -108,7 +110,9 @@ pub(super) fn check_name(core: &Core, name: &str) -> Result<(), Status> {
     let tagged = core.index().tagged(name).and_then(|digest| core.index().get(&digest));
     match tagged.map(|artifact| artifact.manifest.kind()) {
         None | Some(Kind::Adapter) => Ok(()),
-        Some(kind) => Err(Status::invalid_argument(format!("`{name}` names an artifact of kind {kind}; choose another --name"))),
+        Some(kind) => {
+            Err(Status::invalid_argument(format!("`{name}` names an artifact of kind {kind}; choose another --name")))
+        }
     }
 }
 
@@ -117,7 +121,9 @@ fn find<'a>(core: &'a Core, reference: &str) -> Result<Option<(Digest, &'a Artif
     match core.index().resolve(reference)[..] {
         [] => Ok(None),
         [digest] => Ok(core.index().get(&digest).map(|artifact| (digest, artifact))),
-        _ => Err(Status::invalid_argument(format!("`{reference}` is the beginning of several digests: write more of it"))),
+        _ => Err(Status::invalid_argument(format!(
+            "`{reference}` is the beginning of several digests: write more of it"
+        ))),
     }
 }
 

@@ -66,7 +66,13 @@ impl Readers {
     }
 
     /// At most `limit` events of a job after `after`, oldest first.
-    pub(super) fn events(&self, job: JobId, after: u64, which: Which, limit: usize) -> Result<Vec<v1::JobEvent>, StoreError> {
+    pub(super) fn events(
+        &self,
+        job: JobId,
+        after: u64,
+        which: Which,
+        limit: usize,
+    ) -> Result<Vec<v1::JobEvent>, StoreError> {
         let connection = self.take()?;
         let events = read(&connection, job, after, which, limit)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

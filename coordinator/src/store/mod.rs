@@ -14,8 +14,8 @@ mod rows;
 mod schema;
 mod writer;
 
-pub(crate) use journal::state;
 pub use journal::Which;
+pub(crate) use journal::state;
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Command, Core, Refusal, Settings};
@@ -140,7 +140,13 @@ impl Store {
     ///
     /// # Errors
     /// SQLite.
-    pub async fn events(&self, job: JobId, after: u64, which: Which, limit: usize) -> Result<Vec<v1::JobEvent>, StoreError> {
+    pub async fn events(
+        &self,
+        job: JobId,
+        after: u64,
+        which: Which,
+        limit: usize,
+    ) -> Result<Vec<v1::JobEvent>, StoreError> {
         let readers = Arc::clone(&self.readers);
         let read = tokio::task::spawn_blocking(move || readers.events(job, after, which, limit));
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?

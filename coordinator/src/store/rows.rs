@@ -27,14 +27,16 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
     for (manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", artifact)? {
         snapshot.index.insert(manifest, created, job);
     }
-    for (tag, digest) in all(connection, "tags", "SELECT * FROM tags", |row| Ok((row.get(0)?, parsed(row, "digest")?)))? {
+    for (tag, digest) in all(connection, "tags", "SELECT * FROM tags", |row| Ok((row.get(0)?, parsed(row, "digest")?)))?
+    {
         let tag: String = tag;
         snapshot.index.tag(&tag, digest);
     }
     for (key, ratios) in all(connection, "factors", "SELECT * FROM factors", factor)? {
         ratios.into_iter().for_each(|ratio| snapshot.factors.push(key.clone(), ratio));
     }
-    let last: Option<Option<i64>> = connection.query_row("SELECT max(seq) FROM journal", [], |row| row.get(0)).optional()?;
+    let last: Option<Option<i64>> =
+        connection.query_row("SELECT max(seq) FROM journal", [], |row| row.get(0)).optional()?;
     snapshot.last_seq = last.flatten().map_or(0, |seq| seq as u64);
     Ok(snapshot)
 }
@@ -163,7 +165,11 @@ pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects
     let transaction = connection.transaction()?;
     // In the order of their references.
     effects.jobs.iter().filter_map(|id| core.job(*id)).try_for_each(|job| put_job(&transaction, job))?;
-    effects.attempts.iter().filter_map(|id| core.attempt(*id)).try_for_each(|attempt| put_attempt(&transaction, attempt))?;
+    effects
+        .attempts
+        .iter()
+        .filter_map(|id| core.attempt(*id))
+        .try_for_each(|attempt| put_attempt(&transaction, attempt))?;
     for id in &effects.workers {
         match core.worker(*id) {
             Some(worker) => put_worker(&transaction, worker)?,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::core::{
-    Connect, Failure, FailureKind, FactorKey, Job, Machine, MemoryPart, Outgoing, Plan, Report, ReportBody, SessionId, Submit,
+    Connect, FactorKey, Failure, FailureKind, Job, Machine, MemoryPart, Outgoing, Plan, Report, ReportBody, SessionId,
+    Submit,
 };
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
@@ -61,7 +62,13 @@ fn manifest(kind: Kind) -> Manifest {
 }
 
 /// The job's live attempt says something.
-async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody, message: Option<report::Body>) -> AttemptId {
+async fn say(
+    store: &Store,
+    session: SessionId,
+    job: JobId,
+    body: ReportBody,
+    message: Option<report::Body>,
+) -> AttemptId {
     let (attempt, epoch, number) = store
         .read(move |core| {
             let job = core.job(job).unwrap();
@@ -104,10 +111,8 @@ async fn everything(store: &Store) -> Everything {
 async fn busy(store: &Store) -> [JobId; 6] {
     let ids: [JobId; 6] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
-    let failure = |kind| ReportBody::Finished {
-        peak: Bytes(3),
-        outcome: Err(Failure { kind, message: "it failed".to_owned() }),
-    };
+    let failure =
+        |kind| ReportBody::Finished { peak: Bytes(3), outcome: Err(Failure { kind, message: "it failed".to_owned() }) };
     // Succeeded.
     store.apply(submit(ids[0], Some("mine"))).await.unwrap();
     say(store, session, ids[0], ReportBody::Started, None).await;

@@ -85,7 +85,8 @@ async fn only_a_digest_reaches_a_path() {
     let url = format!("{}/v1/blobs/sha256:{upper}", coordinator.url);
     assert_status(&client.put(url).body("x").send().await.unwrap(), StatusCode::CREATED);
     assert_status(&coordinator.put(b"x").await, StatusCode::OK);
-    let mut files: Vec<_> = std::fs::read_dir(coordinator.state()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(coordinator.state()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.retain(|name| !name.to_str().unwrap().starts_with("vertigo.db"));
     files.sort();
     assert_eq!(files, ["blobs", "lock", "uploads"]);
@@ -112,7 +113,7 @@ async fn artifacts_are_found_by_tag_and_digest_and_listed_by_kind() {
     let all = coordinator.artifacts().list(list("")).await.unwrap().into_inner().artifacts;
     assert_eq!(all.len(), 2);
     let bases = coordinator.artifacts().list(list("base")).await.unwrap().into_inner().artifacts;
-    assert_eq!(bases, [base.clone()]);
+    assert_eq!(bases, std::slice::from_ref(&base));
     assert_eq!(coordinator.artifacts().list(list("cat")).await.unwrap_err().code(), Code::InvalidArgument);
 
     let (there, not) = (Digest::of(b"weights"), Digest::of(b"nothing"));

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -247,6 +247,38 @@ impl Worker {
         let reports = vec![v1::Report { number, at_ms: 1, body: Some(body) }];
         let batch = v1::ReportBatch { attempt_id: given.attempt_id.clone(), epoch: given.epoch, reports };
         self.sender.send(message(worker_message::Message::Reports(batch))).await.unwrap();
+    }
+}
+
+/// Heartbeats that go on until this is dropped.
+pub(crate) struct Heart {
+    held: watch::Sender<Vec<v1::Held>>,
+    beats: JoinHandle<()>,
+}
+
+impl Heart {
+    pub(crate) fn of(worker: &Worker) -> Heart {
+        let (held, named) = watch::channel(Vec::new());
+        let sender = worker.sender.clone();
+        let beats = tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                pace.tick().await;
+                let heartbeat = v1::Heartbeat { free_bytes: 1, held: named.borrow().clone() };
+                let _ = sender.send(message(worker_message::Message::Heartbeat(heartbeat))).await;
+            }
+        });
+        Heart { held, beats }
+    }
+
+    pub(crate) fn holds(&self, given: &v1::Assignment) {
+        self.held.send_replace(holding(given));
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.beats.abort();
     }
 }
 

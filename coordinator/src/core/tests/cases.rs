@@ -78,7 +78,9 @@ fn a_lost_connection_is_not_a_lost_lease() {
 #[test]
 fn an_expired_lease_goes_to_another_worker_and_the_old_epoch_is_refused() {
     let (mut bench, worker, session, job, old) = leased();
-    bench.report(session, old, ReportBody::Checkpoint { iter: 5, manifest: manifest(Kind::Checkpoint, "five") }).unwrap();
+    bench
+        .report(session, old, ReportBody::Checkpoint { iter: 5, manifest: manifest(Kind::Checkpoint, "five") })
+        .unwrap();
     bench.apply(Command::Disconnect { session }).unwrap();
     let other = bench.connect(WorkerId::new(), "other", 100, &[]).unwrap();
     bench.advance(LEASE_MS);
@@ -236,7 +238,9 @@ fn running_out_of_memory_raises_the_plan_and_goes_to_the_next_or_a_larger_worker
 #[test]
 fn a_checkpoint_of_one_plan_is_not_given_to_another() {
     let (mut bench, _, session, job, attempt) = leased();
-    bench.report(session, attempt, ReportBody::Checkpoint { iter: 9, manifest: manifest(Kind::Checkpoint, "nine") }).unwrap();
+    bench
+        .report(session, attempt, ReportBody::Checkpoint { iter: 9, manifest: manifest(Kind::Checkpoint, "nine") })
+        .unwrap();
     bench.fail(session, attempt, FailureKind::OutOfMemory);
     let again = bench.live(job);
     bench.fail(session, again, FailureKind::OutOfMemory);

@@ -7,18 +7,44 @@ const WORKERS: [(&str, u64); 3] = [("a", 50), ("b", 100), ("c", 200)];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Submit { priority: i32, needs: Vec<u64>, named: bool },
+    Submit {
+        priority: i32,
+        needs: Vec<u64>,
+        named: bool,
+    },
     /// A worker connects, with or without what it last was given.
-    Connect { worker: usize, remembers: bool },
+    Connect {
+        worker: usize,
+        remembers: bool,
+    },
     /// Another installation of a worker's name.
-    Impostor { worker: usize },
-    Disconnect { worker: usize },
-    Heartbeat { worker: usize, remembers: bool },
-    Drain { worker: usize },
+    Impostor {
+        worker: usize,
+    },
+    Disconnect {
+        worker: usize,
+    },
+    Heartbeat {
+        worker: usize,
+        remembers: bool,
+    },
+    Drain {
+        worker: usize,
+    },
     /// Any worker speaks of any attempt, under its epoch or another.
-    Report { worker: usize, attempt: usize, epoch_off: u64, skip: u64, body: Body },
-    Cancel { job: usize },
-    Advance { ms: u64 },
+    Report {
+        worker: usize,
+        attempt: usize,
+        epoch_off: u64,
+        skip: u64,
+        body: Body,
+    },
+    Cancel {
+        job: usize,
+    },
+    Advance {
+        ms: u64,
+    },
     Restart,
 }
 
@@ -114,7 +140,9 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
-            Step::Report { worker, attempt, epoch_off, skip, body } => self.report(worker, attempt, epoch_off, skip, body),
+            Step::Report { worker, attempt, epoch_off, skip, body } => {
+                self.report(worker, attempt, epoch_off, skip, body)
+            }
             Step::Cancel { job } => {
                 if let Some(id) = self.bench.core.jobs.keys().rev().nth(job).copied() {
                     let ended = self.bench.core.jobs[&id].state.is_terminal();
@@ -174,7 +202,8 @@ impl World {
 
     fn check(&self, ended: &BTreeMap<JobId, Job>) {
         let core = &self.bench.core;
-        let running = |job: &Job| core.attempts.values().filter(|a| a.job == job.id && a.outcome == Outcome::Running).count();
+        let running =
+            |job: &Job| core.attempts.values().filter(|a| a.job == job.id && a.outcome == Outcome::Running).count();
         for job in core.jobs.values() {
             // 1 and 5: leased with the one lease, queued, in backoff, or ended; each in its own list and no other.
             let lists = (

@@ -121,7 +121,13 @@ impl Bench {
         id
     }
 
-    fn submit_as(&mut self, id: JobId, name: Option<&str>, priority: i32, plans: &[(&str, u64)]) -> Result<(), Refusal> {
+    fn submit_as(
+        &mut self,
+        id: JobId,
+        name: Option<&str>,
+        priority: i32,
+        plans: &[(&str, u64)],
+    ) -> Result<(), Refusal> {
         self.apply(Command::Submit(Submit {
             id,
             name: name.map(str::to_owned),
@@ -138,7 +144,8 @@ impl Bench {
         let session = SessionId(self.sessions);
         let machine = Machine { usable: Bytes(usable), ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Connect(Connect { session, worker, name: name.to_owned(), machine, held })).map(|()| session)
+        self.apply(Command::Connect(Connect { session, worker, name: name.to_owned(), machine, held }))
+            .map(|()| session)
     }
 
     fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {
