@@ -14,6 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::time::Duration;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -66,7 +67,12 @@ pub fn init_with(service: &'static str, filter: &str) -> Result<Telemetry, Telem
         SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()
     });
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter);
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .with_target(false)
+        .with_filter(filter);
     // Spans below information are for a debugger's eyes; a library's spans are not the job's trace.
     let ours = EnvFilter::new("off,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info");
     let traces = provider

@@ -19,9 +19,10 @@ async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
     assert_eq!(job.attempts.len(), 1);
 
-    // What was measured is about what was reserved: never more.
+    // What was measured is what was predicted, within a tenth.
     let attempt = &job.attempts[0];
-    assert!(attempt.peak_bytes > 0 && attempt.peak_bytes <= attempt.reserved_bytes, "{attempt:?}");
+    let ratio = attempt.peak_bytes as f64 / attempt.reserved_bytes as f64;
+    assert!((0.9..1.1).contains(&ratio), "{ratio}: {attempt:?}");
 
     // The tag is the adapter's, and what comes back is what its manifest says.
     let folder = fleet.folder("fetched");

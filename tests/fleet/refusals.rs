@@ -74,14 +74,16 @@ async fn a_base_with_a_missing_tensor_is_named_and_nothing_is_stored() {
     fleet.cli(&new).await.ok();
     // Another name of the same length: the file stays a safetensors file, and lacks a tensor.
     let file = folder.join("model.safetensors");
-    let mut bytes = fs::read(&file).unwrap();
+    let whole = fs::read(&file).unwrap();
+    let mut holed = whole.clone();
     let name = b"layers.3.self_attn.q_norm.weight";
-    let at = bytes.windows(name.len()).position(|window| window == name).expect("layer 3 is full attention");
-    bytes[at..at + name.len()].copy_from_slice(b"layers.3.self_attn.q_none.weight");
-    fs::write(&file, bytes).unwrap();
+    let at = whole.windows(name.len()).position(|window| window == name).expect("layer 3 is full attention");
+    holed[at..at + name.len()].copy_from_slice(b"layers.3.self_attn.q_none.weight");
+    fs::write(&file, holed).unwrap();
     refused(&fleet.cli(&["base", "import", "holed", &path]).await, &["layers.3.self_attn.q_norm.weight", "missing"]);
 
-    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    fs::write(&file, whole).unwrap();
+    fs::rename(folder.join("tokenizer.json"), folder.join("tokenizer.bak")).unwrap();
     refused(&fleet.cli(&["base", "import", "holed", &path]).await, &["tokenizer.json"]);
     assert_eq!(known(&fleet).await, (0, 0));
 }
@@ -91,7 +93,7 @@ async fn a_second_worker_of_the_same_name_is_refused() {
     let mut fleet = Fleet::start("30s");
     fleet.start_worker("mac", "4GiB");
     // On a state folder of its own, and on the first one's.
-    for (state, words) in [("other", ["mac", "--name"]), ("mac", ["mac", "lock"])] {
+    for (state, words) in [("other", ["named `mac`", "--name"]), ("mac", ["another vertigo-worker", "--state"])] {
         let mut command = Command::new(binary("vertigo-worker"));
         command.args(["--name", "mac", "--coordinator", fleet.endpoint().url(), "--state"]).arg(fleet.folder(state));
         let mut second = Process::spawn("second", command.stdout(Stdio::null()), &fleet.folder(""));

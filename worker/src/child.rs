@@ -4,15 +4,17 @@
 //! process group of its own, so that Ctrl-C in the daemon's terminal reaches the daemon alone.
 //!
 //! Memory. MLX's own limit makes it careful and does not stop it, and what a process holds is not what MLX holds. So the
-//! reservation is enforced on the peak that MLX itself reports with each step: past it the child is ended. That is coarse in
-//! time and exact in amount: by its first report a run has been through a validation and some batches, so the peak that goes
-//! back to the coordinator is near the one that the next attempt will need.
+//! peak that MLX itself reports with each step is compared with what the machine offers: past it the child is ended, before the
+//! system does it. That is coarse in time and exact in amount: by its first report a run has been through a validation and some
+//! batches, so the peak that goes back to the coordinator is near the one that the next attempt will need.
+//! A run that passes its reservation alone goes on. The reservation is a prediction, the machine is this attempt's while it
+//! runs, and the coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low.
 
 use crate::attempt::{End, Said};
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
-use crate::outcome::{Ending, Exit, LastWord, passed};
+use crate::outcome::{Ending, Exit, LastWord};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -55,8 +57,6 @@ pub struct Launch<'a> {
     pub executable: &'a Path,
     /// The spec's file.
     pub spec: PathBuf,
-    /// What the attempt may use.
-    pub reserved: Bytes,
     /// The trace to be part of.
     pub traceparent: Option<String>,
 }
@@ -81,7 +81,7 @@ pub async fn run(
     let mut child = spawn(&launch)?;
     let pid_file = attempt.folder().join("pid");
     fs::write(&pid_file, child.id().unwrap_or_default().to_string())?;
-    let watch = Watch { reserved: launch.reserved, free: machine.free(), ..Watch::default() };
+    let watch = Watch { usable: machine.usable(), free: machine.free(), ..Watch::default() };
     let ending = follow(&mut child, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
@@ -123,7 +123,7 @@ async fn follow(
                 deadline = Some(Instant::now() + GRACE);
             }
         }
-        if watch.is_past_reservation() && deadline.is_none() {
+        if watch.is_too_large() && deadline.is_none() {
             deadline = Some(end(child));
         }
     }
@@ -213,7 +213,7 @@ struct Watch {
     step_peak: Bytes,
     resident_peak: Bytes,
     free: Bytes,
-    reserved: Bytes,
+    usable: Bytes,
 }
 
 impl Watch {
@@ -231,8 +231,8 @@ impl Watch {
     }
 
     /// Whether it must not go on. A run that has finished has nothing left to use.
-    fn is_past_reservation(&self) -> bool {
-        passed(self.step_peak, self.reserved) && self.last_word.is_none()
+    fn is_too_large(&self) -> bool {
+        self.step_peak > self.usable && self.last_word.is_none()
     }
 
     fn ending(self, exit: Exit, tail: VecDeque<String>, memory: Bytes) -> Ending {
@@ -244,7 +244,7 @@ impl Watch {
             resident_peak: self.resident_peak,
             free: self.free,
             memory,
-            reserved: self.reserved,
+            usable: self.usable,
         }
     }
 }

@@ -64,6 +64,11 @@ impl Machine {
         self.memory
     }
 
+    /// What plans may use.
+    pub fn usable(&self) -> Bytes {
+        self.usable
+    }
+
     /// What could be allocated now.
     pub fn free(&self) -> Bytes {
         let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,8 +43,8 @@ pub struct Ending {
     pub free: Bytes,
     /// All memory of the machine.
     pub memory: Bytes,
-    /// What the attempt may use.
-    pub reserved: Bytes,
+    /// What plans may use of this machine.
+    pub usable: Bytes,
 }
 
 /// What an attempt came to.
@@ -74,7 +74,7 @@ const SIGKILL: i32 = 9;
 
 /// What the attempt came to.
 ///
-/// In this order: a finished result; a peak past the reservation; the child's own words; a SIGKILL that came while the system was
+/// In this order: a finished result; a peak past what the machine offers; the child's own words; a SIGKILL that came while the system was
 /// short of memory; words of MLX, Metal or C++ about memory; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
@@ -82,8 +82,11 @@ pub fn classify(ending: Ending) -> Verdict {
     let failed = |kind, message, peak| Verdict::Failed { kind, message, peak };
     match ending.last_word {
         Some(LastWord::Finished(outcome)) => return Verdict::Succeeded(outcome),
-        _ if passed(ending.step_peak, ending.reserved) => {
-            let message = format!("MLX's peak of {} passed the reservation of {}", ending.step_peak, ending.reserved);
+        _ if ending.step_peak > ending.usable => {
+            let message = format!(
+                "MLX's peak of {} is more than the {} that this worker offers",
+                ending.step_peak, ending.usable
+            );
             return failed(FailureKind::OutOfMemory, message, ending.step_peak);
         }
         Some(LastWord::Failed(Failed { kind, message })) => {
@@ -108,11 +111,6 @@ pub fn classify(ending: Ending) -> Verdict {
         },
     };
     failed(FailureKind::Crashed, format!("the attempt's process {how}; last line: {last}"), known)
-}
-
-/// Whether a run uses more than was reserved for it. A reservation of nothing is none.
-pub fn passed(peak: Bytes, reserved: Bytes) -> bool {
-    reserved > Bytes::ZERO && peak > reserved
 }
 
 impl From<Reason> for FailureKind {
@@ -141,7 +139,7 @@ mod tests {
             resident_peak: Bytes::gib(5),
             free: Bytes::gib(10),
             memory: Bytes::gib(36),
-            reserved: Bytes::gib(20),
+            usable: Bytes::gib(20),
         }
     }
 
@@ -215,9 +213,9 @@ mod tests {
         }
 
         #[test]
-        fn past_the_reservation_is_out_of_memory_and_within_it_is_not(peak in 1u64..1000, reserved in 0u64..1000) {
-            let seen = Ending { step_peak: Bytes(peak), reserved: Bytes(reserved), ..ending(Exit::Signal(15)) };
-            let over = reserved > 0 && peak > reserved;
+        fn past_what_the_machine_offers_is_out_of_memory_and_within_it_is_not(peak in 1u64..1000, usable in 0u64..1000) {
+            let seen = Ending { step_peak: Bytes(peak), usable: Bytes(usable), ..ending(Exit::Signal(15)) };
+            let over = peak > usable;
             let (kind, _, measured) = failure(seen);
             prop_assert_eq!(kind == FailureKind::OutOfMemory, over);
             prop_assert_eq!(measured, Bytes(peak));

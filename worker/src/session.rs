@@ -42,13 +42,11 @@ pub enum Phase {
 
 /// Another worker of this name is connected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}. Stop the other worker, or give this one another name with --name (this is `{name}`)")]
-pub struct NameTaken {
-    /// This worker's name.
-    pub name: String,
-    /// The coordinator's words.
-    pub message: String,
-}
+#[error("{0}")]
+pub struct NameTaken(
+    /// The coordinator's words: which name, and what to do.
+    pub String,
+);
 
 /// A worker as the coordinator knows it.
 pub struct Session<'a> {
@@ -196,7 +194,7 @@ impl Session<'_> {
 
     fn lost(&self, status: Status) -> Lost {
         if status.code() == Code::AlreadyExists {
-            return Lost::NameTaken(NameTaken { name: self.name.to_owned(), message: status.message().to_owned() });
+            return Lost::NameTaken(NameTaken(status.message().to_owned()));
         }
         Lost::Status(Box::new(status))
     }

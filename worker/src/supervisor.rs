@@ -196,7 +196,7 @@ impl Supervisor {
         spec.save(&path)?;
         let span = info_span!("child", recipe = job.recipe, reserved = %job.reserved);
         let traceparent = telemetry::traceparent_of(&span);
-        let launch = Launch { executable: &self.executable, spec: path, reserved: job.reserved, traceparent };
+        let launch = Launch { executable: &self.executable, spec: path, traceparent };
         let mut reports = train::Reports::default();
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder } = &event {

@@ -204,16 +204,29 @@ async fn a_killed_child_is_a_crash_with_a_measured_peak_and_the_worker_lives() {
 }
 
 #[tokio::test]
-async fn past_its_reservation_a_run_is_ended_as_out_of_memory() {
+async fn past_what_the_machine_offers_a_run_is_ended_as_out_of_memory() {
     let dir = tempfile::tempdir().unwrap();
-    let worker = worker(&dir);
-    let reserved_bytes = 1000;
-    let assignment =
-        Assignment { reserved_bytes, ..assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000")) };
+    let offered = Bytes(1000);
+    let mut worker = worker(&dir);
+    Arc::get_mut(&mut worker).unwrap().machine = Arc::new(Machine::probe(Some(offered)).unwrap());
+    let assignment = assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000"));
     worker.take(assignment.clone(), None);
     let (failure, peak) = failure(&worker, id(&assignment)).await;
     assert_eq!(failure.kind(), FailureKind::OutOfMemory);
-    assert!(peak > reserved_bytes && failure.message.contains("reservation"), "{} {peak}", failure.message);
+    assert!(peak > offered.0 && failure.message.contains("offers"), "{} {peak}", failure.message);
+}
+
+#[tokio::test]
+async fn past_its_reservation_alone_a_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::new().await;
+    let worker = worker_of(&dir, &coordinator.endpoint);
+    let reserved_bytes = 1000;
+    let assignment = Assignment { reserved_bytes, ..assignment(recipe(4)) };
+    worker.take(assignment.clone(), None);
+    let finished = finished(&worker, id(&assignment)).await;
+    assert!(finished.peak_bytes > reserved_bytes, "{finished:?}");
+    assert!(matches!(finished.outcome, Some(finished::Outcome::ManifestJson(_))), "{finished:?}");
 }
 
 #[tokio::test]
