@@ -1,11 +1,13 @@
 //! What is trained, and the files it is kept in: mlx-lm's `adapters.safetensors` and `adapter_config.json`.
 
 use crate::error::{AtPath, EngineError, Result};
+use crate::folder::whole;
 use crate::model::{Model, Parameters, layer_prefix};
 use mlx_rs::{Array, random};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use vertigo::estimate::fit;
 use vertigo::recipe::{Layers, LoraParameters, Method, Recipe};
 
 /// The factor on adapters' outputs under a recipe.
@@ -20,25 +22,17 @@ pub fn lora_scale(recipe: &Recipe) -> f64 {
 /// recipe's seed and each adapter's name.
 ///
 /// # Errors
-/// [`EngineError::Input`] where a key names no linear of the model, or a full run meets packed weights.
+/// [`EngineError::Input`] where the recipe does not [`fit`] the model.
 pub fn initial(model: &Model, recipe: &Recipe) -> Result<Parameters> {
+    fit(model.shape(), recipe).map_err(|e| EngineError::input(e.to_string()))?;
     let layers = model.shape().layers;
     let first = (layers - recipe.layers.of(layers)) as usize;
     let mut parameters = Parameters::new();
-    if let Method::Lora(LoraParameters { keys: Some(keys), .. }) = &recipe.method {
-        let known = model.shape().linear_paths();
-        if let Some(key) = keys.iter().find(|key| !known.contains(&key.as_str())) {
-            return Err(EngineError::input(format!("`{key}` is no linear of this model; it has {}", known.join(", "))));
-        }
-    }
     for index in first..layers as usize {
         match &recipe.method {
             Method::Lora(lora) => add_adapters(model, index, lora, recipe.seed, &mut parameters)?,
             Method::Full => add_weights(model, index, &mut parameters)?,
         }
-    }
-    if parameters.is_empty() {
-        return Err(EngineError::input("the recipe's keys name no linear of the layers that it trains"));
     }
     Ok(parameters)
 }
@@ -65,24 +59,22 @@ fn add_adapters(model: &Model, index: usize, lora: &LoraParameters, seed: u64, i
 
 fn add_weights(model: &Model, index: usize, into: &mut Parameters) -> Result<()> {
     for path in model.layer_paths(index) {
-        if path.ends_with(".scales") {
-            return Err(EngineError::input(
-                "this base is quantised; fine_tune_type full needs a base that is not. Train it with lora, or import the \
-                 unquantised base",
-            ));
-        }
         let weight = model.layer_tensor(index, path).unwrap_or_else(|| unreachable!("the path is the layer's own"));
         into.insert(format!("{}{path}", layer_prefix(index)), weight.clone());
     }
     Ok(())
 }
 
-/// Writes both files into `folder`.
+/// Writes an adapter's folder, whole or not at all.
 ///
 /// # Errors
 /// [`EngineError::File`] where the folder cannot be written.
 pub fn save(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> Result<()> {
-    fs::create_dir_all(folder).at(folder)?;
+    whole(folder, |folder| write(folder, parameters, recipe))
+}
+
+/// Writes both files into `folder`, which is there.
+pub(crate) fn write(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> Result<()> {
     save_arrays(&folder.join("adapters.safetensors"), parameters)?;
     let layers: i64 = match recipe.layers {
         Layers::All => -1,

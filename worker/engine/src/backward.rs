@@ -1,15 +1,30 @@
-//! Loss and gradients with one layer in memory at a time.
+//! Loss and gradients with half a layer in memory at a time.
 //!
-//! The forward pass keeps only the input of each trained layer. The backward pass computes a layer again from its input, takes its
-//! vector-Jacobian product, evaluates it and lets go of it before the layer below. The head and the cross-entropy go through the
-//! same in slices of [`LOSS_SLICE`] tokens, and a token that is not learned from never reaches the head. Values and gradients are
-//! those of the whole graph; the peak is one layer's and one slice's.
+//! The forward pass evaluates one half of a layer (mixer, MLP) after the other and keeps only the input of each half from the first
+//! trained one on. The backward pass computes a half again from its input, takes its vector-Jacobian product, evaluates it and lets
+//! go of it before the half below. The head and the cross-entropy go by slices of [`LOSS_SLICE`] tokens, and a token that is not
+//! learned from never reaches the head. Values and gradients are those of the whole graph. It is always done so: a recipe's
+//! `grad_checkpoint: false` changes nothing.
+//!
+//! Alive at the peak, for a batch of B·T tokens and a residual stream of width H:
+//! - the weights as they are stored, the trained parameters and the optimizer's two moments;
+//! - the saved inputs: B·T·H in the activations' dtype, two for each layer from the first trained one on, fewer the further down
+//!   the backward pass is; and the residual stream's gradient, as large as one;
+//! - the gradients made so far, and with accumulation the sum of those before;
+//! - the insides of one half (its forward pass, kept for its own backward pass, and the gradients in flight), or of one slice of
+//!   the loss, whichever is more. Of a slice that is two to three arrays [LOSS_SLICE, V] in f32. Of an MLP some ten arrays
+//!   [B·T, FFN]; of full attention the scores of 256 queries three times and the
+//!   probabilities of all blocks once (each on the keys up to its end, so just over half of heads·T²); of gated delta, all in
+//!   f32, some fifteen arrays [B·T, conv channels] and ten [B, heads, T, C] (chunks of C tokens).
+//!
+//! MLX allocates up to ten operations ahead of the one that runs, so its measured peak holds some arrays that this list does not.
+//! With a memory limit set ([`device::limit_memory`](crate::device::limit_memory)) it stops running ahead at the limit.
 
 use crate::error::Result;
-use crate::layer::LoraForward;
+use crate::layer::{Half, LoraForward};
 use crate::model::{Model, Parameters, layer_prefix};
-use mlx_rs::ops::concatenate;
 use mlx_rs::ops::indexing::TryIndexOp;
+use mlx_rs::ops::{concatenate, exp};
 use mlx_rs::transforms::{eval, fallible_vjp};
 use mlx_rs::{Array, Dtype};
 
@@ -68,37 +83,33 @@ pub fn loss_and_gradients(
     targets: &Targets,
 ) -> Result<(f64, Parameters)> {
     let lora = LoraForward { scale: lora_scale as f32, dropout: dropout.map(|(p, seed)| (p as f32, seed)) };
-    let first = first_trained(model, parameters);
+    let trained = |place: &(usize, Half)| !model.trained_of(*place, parameters).0.is_empty();
+    let first = model.halves().position(|place| trained(&place)).unwrap_or(usize::MAX);
     let mut saved = Vec::new();
     let h = run_layers(model, parameters, lora, &targets.inputs, first, |input| saved.push(input.clone()))?;
     let (loss, cotangent) = sliced_loss(model, &h, targets, true)?;
     drop(h);
     let mut cotangent = cotangent.unwrap_or_else(|| unreachable!("asked for"));
     let mut gradients = Parameters::new();
-    for index in (first..first + saved.len()).rev() {
-        let (names, values) = model.trained_of(index, parameters);
-        let input = saved.pop().unwrap_or_else(|| unreachable!("one input for each trained layer"));
-        let lora = salted(lora, index);
+    for place in model.halves().rev() {
+        let Some(input) = saved.pop() else { break };
+        let (names, values) = model.trained_of(place, parameters);
+        let lora = salted(lora, place.0);
         let mut primals = vec![input];
         primals.extend(values);
-        let layer = |x: &[Array]| as_mlx(model.layer(index, &x[0], &names, &x[1..], lora));
-        let (_, mut products) = fallible_vjp(layer, &primals, &[cotangent])?;
+        let half = |x: &[Array]| as_mlx(model.half(place, &x[0], &names, &x[1..], lora).map(|y| vec![y]));
+        let (_, mut products) = fallible_vjp(half, &primals, &[cotangent])?;
         cotangent = products.remove(0);
-        // Below the first trained layer nobody asks for a gradient.
-        let wanted = products.iter().chain((index > first).then_some(&cotangent));
+        // Below the first trained half nobody asks for a gradient.
+        let wanted = products.iter().chain((!saved.is_empty()).then_some(&cotangent));
         eval(wanted)?;
-        let prefix = layer_prefix(index);
+        let prefix = layer_prefix(place.0);
         gradients.extend(names.iter().map(|name| format!("{prefix}{name}")).zip(products));
     }
     Ok((loss, gradients))
 }
 
-fn first_trained(model: &Model, parameters: &Parameters) -> usize {
-    let layers = model.shape().layers as usize;
-    (0..layers).find(|&index| !model.trained_of(index, parameters).0.is_empty()).unwrap_or(layers)
-}
-
-/// The residual stream after the last layer. `keep` sees the input of each layer from `first` on.
+/// The residual stream after the last layer. `keep` sees the input of each half of a layer from the `first` on.
 fn run_layers(
     model: &Model,
     parameters: &Parameters,
@@ -108,13 +119,13 @@ fn run_layers(
     mut keep: impl FnMut(&Array),
 ) -> Result<Array> {
     let mut h = model.embed(inputs)?;
-    for index in 0..model.shape().layers as usize {
-        if index >= first {
+    for (n, place) in model.halves().enumerate() {
+        if n >= first {
             keep(&h);
         }
-        let (names, values) = model.trained_of(index, parameters);
-        h = model.layer(index, &h, &names, &values, salted(lora, index))?;
-        // Evaluated layer by layer, so that a layer's insides are gone before the next one's are made.
+        let (names, values) = model.trained_of(place, parameters);
+        h = model.half(place, &h, &names, &values, salted(lora, place.0))?;
+        // Evaluated half by half, so that the insides of one are gone before the next one's are made.
         h.eval()?;
     }
     Ok(h)
@@ -141,17 +152,14 @@ fn sliced_loss(model: &Model, h: &Array, targets: &Targets, gradient: bool) -> R
         let end = (start + LOSS_SLICE).min(count);
         let slice = learned.try_index(start..end)?;
         let wanted = tokens.try_index(start..end)?;
-        let entropy = |x: &[Array]| as_mlx(cross_entropy(model, &x[0], &wanted).map(|loss| vec![loss]));
-        let loss = if gradient {
-            let (mut loss, mut products) = fallible_vjp(entropy, &[slice], &[Array::from_f32(1.0)])?;
-            let product = products.remove(0);
-            eval([&loss[0], &product])?;
+        if gradient {
+            let (loss, product) = entropy_and_gradient(model, &slice, &wanted)?;
+            eval([&loss, &product])?;
             slices.push(product);
-            loss.remove(0)
+            total += f64::from(loss.item_cast::<f32>());
         } else {
-            cross_entropy(model, &slice, &wanted)?
-        };
-        total += f64::from(loss.item_cast::<f32>());
+            total += f64::from(entropy(model, &slice, &wanted)?.item_cast::<f32>());
+        }
     }
     if !gradient {
         return Ok((total, None));
@@ -163,34 +171,34 @@ fn sliced_loss(model: &Model, h: &Array, targets: &Targets, gradient: bool) -> R
     Ok((total, Some(product)))
 }
 
-/// Σ (log Σ exp(logits) − logits[token]), in f32.
-fn cross_entropy(model: &Model, x: &Array, tokens: &Array) -> Result<Array> {
-    let logits = model.head(x)?.as_dtype(Dtype::Float32)?;
+/// Σ (log Σ exp(logits) − logits[token]), in f32, of the residual stream x [n, H].
+fn entropy(model: &Model, x: &Array, tokens: &Array) -> Result<Array> {
+    let logits = model.unembed(&model.final_norm(x)?)?.as_dtype(Dtype::Float32)?;
     let chosen = logits.take_along_axis(tokens, -1)?;
     Ok(logits.logsumexp_axis(-1, true)?.subtract(chosen)?.sum(None)?)
 }
 
+/// [`entropy`] and its gradient for x. The gradient for the logits is softmax(logits) − onehot(token), written out here because a
+/// derived one keeps four arrays of the logits' size where this keeps two.
+fn entropy_and_gradient(model: &Model, x: &Array, tokens: &Array) -> Result<(Array, Array)> {
+    let normed = model.final_norm(x)?;
+    let logits = model.unembed(&normed)?.as_dtype(Dtype::Float32)?;
+    let chosen = logits.take_along_axis(tokens, -1)?;
+    let total = logits.logsumexp_axis(-1, true)?;
+    let loss = total.subtract(&chosen)?.sum(None)?;
+    let softmax = exp(logits.subtract(&total)?)?;
+    let wanted = exp(chosen.subtract(&total)?)?.subtract(Array::from_f32(1.0))?;
+    let gradient = softmax.put_along_axis(tokens, wanted, -1)?;
+    let cotangent = model.unembed_gradient(&gradient)?.as_dtype(normed.dtype())?;
+    let norm = |x: &[Array]| as_mlx(model.final_norm(&x[0]).map(|y| vec![y]));
+    let (_, mut products) = fallible_vjp(norm, std::slice::from_ref(x), &[cotangent])?;
+    Ok((loss, products.remove(0)))
+}
+
 /// MLX's closures carry MLX's errors; ours among them keep their message.
-fn as_mlx<T: IntoArrays>(result: Result<T>) -> mlx_rs::error::Result<Vec<Array>> {
-    match result {
-        Ok(value) => Ok(value.into_arrays()),
-        Err(crate::EngineError::Mlx(exception)) => Err(exception),
-        Err(other) => Err(mlx_rs::error::Exception::custom(other.to_string())),
-    }
-}
-
-trait IntoArrays {
-    fn into_arrays(self) -> Vec<Array>;
-}
-
-impl IntoArrays for Array {
-    fn into_arrays(self) -> Vec<Array> {
-        vec![self]
-    }
-}
-
-impl IntoArrays for Vec<Array> {
-    fn into_arrays(self) -> Vec<Array> {
-        self
-    }
+fn as_mlx(result: Result<Vec<Array>>) -> mlx_rs::error::Result<Vec<Array>> {
+    result.map_err(|error| match error {
+        crate::EngineError::Mlx(exception) => exception,
+        other => mlx_rs::error::Exception::custom(other.to_string()),
+    })
 }

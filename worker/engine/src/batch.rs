@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// Widths are one more than a multiple of this, as in mlx-lm, so that few different shapes occur.
 const PAD_TO: usize = 32;
@@ -109,6 +110,19 @@ impl Batches {
         let n = self.groups.len();
         let count = limit.map_or(n, |limit| (limit as usize).min(n));
         (0..count).map(move |i| pad(&self.groups[i * n / count]))
+    }
+
+    /// Feeds every group into a digest.
+    pub(crate) fn hash(&self, hasher: &mut Sha256) {
+        hasher.update((self.groups.len() as u64).to_le_bytes());
+        for group in &self.groups {
+            hasher.update((group.len() as u64).to_le_bytes());
+            for tokens in group {
+                hasher.update((tokens.ids.len() as u64).to_le_bytes());
+                hasher.update((tokens.prompt as u64).to_le_bytes());
+                tokens.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+            }
+        }
     }
 
     fn order(&mut self, epoch: u64) -> &[usize] {

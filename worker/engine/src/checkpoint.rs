@@ -2,21 +2,54 @@
 //!
 //! Random draws need no state: shuffling, dropout and first values come from the seed and the iteration.
 //!
-//! Promise: a checkpoint's folder is complete or not there; it is written beside its place and renamed.
+//! Promise: a checkpoint's folder is complete and on the disk, or not there. It says which run it is of, and no other run goes on
+//! from it.
 
 use crate::adapter;
 use crate::batch::Cursor;
 use crate::error::{AtPath, EngineError, Result};
+use crate::folder::whole;
 use crate::model::Parameters;
 use crate::optimizer::Adam;
+use crate::trainer::TrainingData;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use vertigo::id::Digest;
 use vertigo::recipe::Recipe;
+use vertigo::shape::Shape;
+
+/// What makes two runs the same run, as digests. Of the base only the shape goes in: its weights are gigabytes, and whoever hands out
+/// bases by digest knows them already.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// Of the base's shape.
+    pub base: String,
+    /// Of the recipe, but for its name.
+    pub recipe: String,
+    /// Of the tokens.
+    pub data: String,
+}
+
+impl Identity {
+    /// Of a run of `recipe` on `data`.
+    pub fn new(base: &Shape, recipe: &Recipe, data: &TrainingData) -> Identity {
+        let recipe = Recipe { name: String::new(), ..recipe.clone() };
+        // Plain data: it serializes.
+        let digest = |json: serde_json::Result<String>| Digest::of(json.unwrap_or_default().as_bytes()).to_string();
+        Identity {
+            base: digest(serde_json::to_string(base)),
+            recipe: digest(serde_json::to_string(&recipe)),
+            data: data.digest().to_string(),
+        }
+    }
+}
 
 /// The counters of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
+    /// Which run this is.
+    pub identity: Identity,
     /// Iterations done.
     pub iter: u64,
     /// Where in the data.
@@ -54,30 +87,55 @@ const PROGRESS: &str = "progress.json";
 const STATE: &str = "optimizer.safetensors";
 
 impl Checkpoint {
-    /// Writes the checkpoint to `folder`, which must not be there yet.
+    /// Writes the checkpoint's folder; one that is there already is replaced.
     ///
     /// # Errors
     /// [`EngineError::File`] where it cannot be written.
     pub fn save(&self, folder: &Path, recipe: &Recipe) -> Result<()> {
-        let partial = partial(folder);
-        if partial.exists() {
-            fs::remove_dir_all(&partial).at(&partial)?;
-        }
-        adapter::save(&partial, &self.parameters, recipe)?;
         let mut state = Parameters::new();
-        let groups = [("m.", Some(&self.adam.m)), ("v.", Some(&self.adam.v)), ("g.", self.accumulated.as_ref()), ("best.", self.best.as_ref())];
+        let groups = [
+            ("m.", Some(&self.adam.m)),
+            ("v.", Some(&self.adam.v)),
+            ("g.", self.accumulated.as_ref()),
+            ("best.", self.best.as_ref()),
+        ];
         for (prefix, arrays) in groups {
             let named = arrays.into_iter().flatten().map(|(name, x)| (format!("{prefix}{name}"), x.clone()));
             state.extend(named);
         }
-        adapter::save_arrays(&partial.join(STATE), &state)?;
         let text = serde_json::to_string_pretty(&self.progress).map_err(|e| EngineError::input(e.to_string()))?;
-        let path = partial.join(PROGRESS);
-        fs::write(&path, text).at(&path)?;
-        if folder.exists() {
-            fs::remove_dir_all(folder).at(folder)?;
+        whole(folder, |folder| {
+            adapter::write(folder, &self.parameters, recipe)?;
+            adapter::save_arrays(&folder.join(STATE), &state)?;
+            let path = folder.join(PROGRESS);
+            fs::write(&path, &text).at(&path)
+        })
+    }
+
+    /// That this is a checkpoint of the run `identity`, which trains the parameters `initial`; says what differs.
+    pub(crate) fn check(&self, identity: &Identity, initial: &Parameters) -> std::result::Result<(), String> {
+        let ours = &self.progress.identity;
+        let parts = [
+            ("base", &ours.base, &identity.base),
+            ("recipe", &ours.recipe, &identity.recipe),
+            ("dataset", &ours.data, &identity.data),
+        ];
+        for (what, of_checkpoint, of_run) in parts {
+            if of_checkpoint != of_run {
+                return Err(format!("it is of another {what}; start afresh, or resume with the {what} that made it"));
+            }
         }
-        fs::rename(&partial, folder).at(folder)
+        for (name, x) in initial {
+            for (group, arrays) in [("", &self.parameters), ("m.", &self.adam.m), ("v.", &self.adam.v)] {
+                if arrays.get(name).is_none_or(|y| y.shape() != x.shape() || y.dtype() != x.dtype()) {
+                    return Err(format!("tensor `{group}{name}` is missing or not {:?} {:?}", x.dtype(), x.shape()));
+                }
+            }
+        }
+        match self.parameters.keys().find(|name| !initial.contains_key(*name)) {
+            Some(name) => Err(format!("tensor `{name}` is not trained by this recipe")),
+            None => Ok(()),
+        }
     }
 
     /// Reads a checkpoint.
@@ -103,9 +161,4 @@ impl Checkpoint {
             progress,
         })
     }
-}
-
-fn partial(folder: &Path) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.partial"))
 }

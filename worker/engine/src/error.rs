@@ -8,13 +8,18 @@ pub enum EngineError {
     /// The base, the data or the recipe cannot be trained with: another try gives the same.
     #[error("{0}")]
     Input(String),
-    /// The loss became NaN or infinite.
-    #[error("the loss became {loss} at iteration {iter}; the last good checkpoint is kept. Lower learning_rate, set grad_clip, or look at the examples of that batch")]
+    /// The loss or its gradient became NaN or infinite.
+    #[error(
+        "the {what} became {value} at iteration {iter}; the last good checkpoint is kept. Lower learning_rate, set grad_clip, or \
+         look at the examples of that batch"
+    )]
     Diverged {
         /// The iteration, from 1.
         iter: u64,
-        /// The loss.
-        loss: f64,
+        /// What became so: the `loss`, or the `gradient's norm` where the loss was still finite.
+        what: &'static str,
+        /// What it became.
+        value: f64,
     },
     /// A file could not be read or written.
     #[error("{}: {error}", path.display())]

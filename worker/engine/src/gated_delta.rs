@@ -5,9 +5,9 @@
 //! Networks", 2024, §3.3) the steps within a chunk are one triangular solve, and only the chunks are sequential.
 
 use crate::error::Result;
-use mlx_rs::ops::{concatenate, exp, logaddexp, pad, tril, select, zeros_dtype};
 use mlx_rs::ops::indexing::TryIndexOp;
-use mlx_rs::{Array, Dtype};
+use mlx_rs::ops::{concatenate, exp, logaddexp, pad, select, tril, zeros_dtype};
+use mlx_rs::{Array, Dtype, stop_gradient};
 
 /// Tokens in a chunk.
 pub const CHUNK: i32 = 64;
@@ -82,8 +82,7 @@ impl Chunks {
         let strict = tril(Array::ones::<f32>(&[CHUNK, CHUNK])?, -1)?;
         // Above the diagonal c_i − c_j is positive and may overflow: masked before exp, so that no gradient is inf · 0.
         let difference = c.subtract(c.swap_axes(-1, -2)?)?;
-        let masked = select(lower.as_dtype(Dtype::Bool)?, difference, Array::from_f32(0.0))?;
-        let d = exp(masked)?.multiply(&lower)?;
+        let d = exp(select(lower.as_dtype(Dtype::Bool)?, difference, Array::from_f32(f32::NEG_INFINITY))?)?;
         let k_t = k.swap_axes(-1, -2)?;
         let a = k.matmul(&k_t)?.multiply(&d)?.multiply(beta)?.multiply(&strict)?;
         let p = unit_triangle_inverse(&a)?;
@@ -101,30 +100,39 @@ impl Chunks {
 
     /// Runs the state through the chunks; y [B, Hk, R, N, C, Dv].
     fn scan(&self, state: &[i32; 5], n: i32) -> Result<Array> {
-        let mut s = zeros_dtype(state, Dtype::Float32)?;
+        // Split once rather than indexed: the gradient of an index is as large as what it was taken from, that of a split its part.
+        let split = |x: &Array| x.split_equal(n, 3);
+        let (u, w, q) = (split(&self.u)?, split(&self.w)?, split(&self.q_decayed)?);
+        let (attention, k_to_end, decay) = (split(&self.attention)?, split(&self.k_to_end)?, split(&self.decay)?);
+        // The state goes along as [B, Hk, R, 1, Dk, Dv], beside the axis of chunks.
+        let &[b, hk, r, dk, dv] = state;
+        let mut s = zeros_dtype(&[b, hk, r, 1, dk, dv], Dtype::Float32)?;
         let mut outputs = Vec::with_capacity(n as usize);
-        for i in 0..n {
-            let at = |x: &Array| x.try_index((.., .., .., i));
-            let v_new = at(&self.u)?.subtract(at(&self.w)?.matmul(&s)?)?;
-            let y = at(&self.q_decayed)?.matmul(&s)?.add(at(&self.attention)?.matmul(&v_new)?)?;
-            outputs.push(y.expand_dims(3)?);
-            if i + 1 < n {
-                s = at(&self.decay)?.multiply(&s)?.add(at(&self.k_to_end)?.matmul(&v_new)?)?;
+        for i in 0..n as usize {
+            let v_new = u[i].subtract(w[i].matmul(&s)?)?;
+            outputs.push(q[i].matmul(&s)?.add(attention[i].matmul(&v_new)?)?);
+            if i + 1 < n as usize {
+                s = decay[i].multiply(&s)?.add(k_to_end[i].matmul(&v_new)?)?;
             }
         }
         Ok(concatenate(&outputs, 3)?)
     }
 }
 
-/// (I + A)⁻¹ of a strictly lower triangular A [… , C, C], by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)).
+/// P = (I + A)⁻¹ of a strictly lower triangular A [… , C, C], by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)).
+///
+/// Its gradient is dP = −P dA P, which needs P alone. Adding P (sg(A) − A) P, which is zero, to a P without gradient gives just that,
+/// and keeps none of the doubling's factors for the backward pass.
 fn unit_triangle_inverse(a: &Array) -> Result<Array> {
-    let mut x = a.negative()?;
+    let constant = stop_gradient(a)?;
+    let mut x = constant.negative()?;
     let mut p = x.add(Array::eye::<f32>(CHUNK, None, None)?)?;
     for _ in 0..DOUBLINGS {
         x = x.matmul(&x)?;
         p = p.add(p.matmul(&x)?)?;
     }
-    Ok(p)
+    let zero = constant.subtract(a)?;
+    Ok(p.add(p.matmul(zero)?.matmul(&p)?)?)
 }
 
 /// log g = −exp(A_log)·softplus(a + dt_bias): [B, T, Hv], f32. The softplus is rounded as `a` is, as mlx-lm's, since the models

@@ -5,12 +5,15 @@ use crate::gated_delta::{self, Inputs};
 use crate::weights::Tensors;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, rms_norm, rope, scaled_dot_product_attention};
 use mlx_rs::ops::indexing::TryIndexOp;
-use mlx_rs::ops::{pad, quantized_matmul, sigmoid};
+use mlx_rs::ops::{concatenate, pad, quantized_matmul, sigmoid};
 use mlx_rs::{Array, Dtype, random};
 use vertigo::shape::{Mixer, Shape};
 
 /// Added to the sum of squares of a query or a key when it is scaled to length 1; a mean of squares gets it divided by Dk.
 const NORM_EPS: f32 = 1e-6;
+
+/// Queries whose attention scores exist at the same time.
+const QUERY_BLOCK: i32 = 256;
 
 /// Where the adapters' scale and dropout come from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,6 +22,28 @@ pub(crate) struct LoraForward {
     pub(crate) scale: f32,
     /// The chance that an input of an adapter is zeroed, and the seed of that draw; `None` outside training.
     pub(crate) dropout: Option<(f32, u64)>,
+}
+
+/// The halves of a layer, each of which adds to the residual stream: h = x + mixer(norm(x)), then h + mlp(norm(h)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    Mixer,
+    Mlp,
+}
+
+impl Half {
+    fn norm(self) -> &'static str {
+        match self {
+            Half::Mixer => "input_layernorm.weight",
+            Half::Mlp => "post_attention_layernorm.weight",
+        }
+    }
+
+    /// Whether the tensor at `path` within the layer belongs to this half.
+    pub(crate) fn holds(self, path: &str) -> bool {
+        let mlp = path.starts_with("mlp.") || path == Half::Mlp.norm();
+        mlp == (self == Half::Mlp)
+    }
 }
 
 /// A layer as the forward pass sees it.
@@ -44,17 +69,15 @@ impl Layer<'_> {
         self.trained(path).unwrap_or_else(|| &self.frozen[path])
     }
 
-    /// x [B, T, H] → [B, T, H].
-    pub(crate) fn forward(&self, x: &Array) -> Result<Array> {
-        let eps = self.shape.rms_eps as f32;
-        let normed = rms_norm(x, Some(self.get("input_layernorm.weight")), eps)?;
-        let mixed = match self.mixer {
-            Mixer::Full => self.attention(&normed)?,
-            Mixer::Linear => self.gated_delta(&normed)?,
+    /// One half of the layer: x [B, T, H] → [B, T, H].
+    pub(crate) fn forward(&self, half: Half, x: &Array) -> Result<Array> {
+        let normed = rms_norm(x, Some(self.get(half.norm())), self.shape.rms_eps as f32)?;
+        let change = match (half, self.mixer) {
+            (Half::Mixer, Mixer::Full) => self.attention(&normed)?,
+            (Half::Mixer, Mixer::Linear) => self.gated_delta(&normed)?,
+            (Half::Mlp, _) => self.mlp(&normed)?,
         };
-        let h = x.add(mixed)?;
-        let normed = rms_norm(&h, Some(self.get("post_attention_layernorm.weight")), eps)?;
-        Ok(h.add(self.mlp(&normed)?)?)
+        Ok(x.add(change)?)
     }
 
     fn mlp(&self, x: &Array) -> Result<Array> {
@@ -81,8 +104,7 @@ impl Layer<'_> {
         let q = place(&q, "self_attn.q_norm.weight")?;
         let k = place(&k, "self_attn.k_norm.weight")?;
         let v = v.transpose_axes(&[0, 2, 1, 3])?;
-        let scale = (head_dim as f32).powf(-0.5);
-        let y = scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?;
+        let y = causal_attention(&q, &k, &v)?;
         let y = y.transpose_axes(&[0, 2, 1, 3])?.reshape(&[b, t, heads * head_dim])?;
         self.linear(&y.multiply(sigmoid(gate)?)?, "self_attn.o_proj")
     }
@@ -127,20 +149,42 @@ impl Layer<'_> {
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
     fn linear(&self, x: &Array, path: &str) -> Result<Array> {
-        let y = frozen_linear(x, path, |suffix| {
-            let name = format!("{path}.{suffix}");
-            self.trained(&name).or_else(|| self.frozen.get(&name))
-        }, self.shape)?;
+        let y = frozen_linear(
+            x,
+            path,
+            |suffix| {
+                let name = format!("{path}.{suffix}");
+                self.trained(&name).or_else(|| self.frozen.get(&name))
+            },
+            self.shape,
+        )?;
         let Some(a) = self.trained(&format!("{path}.lora_a")) else { return Ok(y) };
         let second = format!("{path}.lora_b");
-        let b = self.trained(&second).ok_or_else(|| crate::EngineError::input(format!("the adapter has no `{second}`")))?;
+        let b =
+            self.trained(&second).ok_or_else(|| crate::EngineError::input(format!("the adapter has no `{second}`")))?;
         let input = match self.lora.dropout {
             Some((p, seed)) if p > 0.0 => dropout(x, p, seed, path)?,
             _ => x.clone(),
         };
-        let z = input.matmul(a)?.matmul(b)?.multiply(Array::from_f32(self.lora.scale))?;
+        // The scale goes on the rank's few columns: mlx-lm's product in another order.
+        let z = input.matmul(a)?.multiply(Array::from_f32(self.lora.scale))?.matmul(b)?;
         Ok(y.add(z.as_dtype(x.dtype())?)?)
     }
+}
+
+/// Causal attention of q [B, heads, T, D] on k and v [B, KV heads, T, D], by blocks of queries. Each block sees only the keys up to its
+/// end, and what it leaves for the backward pass is as much smaller.
+fn causal_attention(q: &Array, k: &Array, v: &Array) -> Result<Array> {
+    let (t, scale) = (q.dim(2), (q.dim(3) as f32).powf(-0.5));
+    let mut blocks = Vec::new();
+    for start in (0..t).step_by(QUERY_BLOCK as usize) {
+        let end = (start + QUERY_BLOCK).min(t);
+        let q = q.try_index((.., .., start..end))?;
+        let (k, v) = (k.try_index((.., .., ..end))?, v.try_index((.., .., ..end))?);
+        // MLX's causal mask lets the last query see the last key.
+        blocks.push(scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?);
+    }
+    Ok(concatenate(&blocks, 2)?)
 }
 
 /// x Wᵀ for the module at `path`, whose tensors `get` finds by suffix. Packed where there are scales.
@@ -164,9 +208,10 @@ pub(crate) fn frozen_linear<'a>(
 pub(crate) fn packing(shape: &Shape, weight: &Array, scales: &Array, path: &str) -> Result<(i32, i32)> {
     let packed = i64::from(weight.dim(-1)) * 32;
     let groups = i64::from(scales.dim(-1));
-    let candidates = shape.quantization.iter().flat_map(|q| {
-        q.overrides.iter().filter(|(p, _)| p.ends_with(path)).filter_map(|(_, p)| *p).chain([q.default])
-    });
+    let candidates = shape
+        .quantization
+        .iter()
+        .flat_map(|q| q.overrides.iter().filter(|(p, _)| p.ends_with(path)).filter_map(|(_, p)| *p).chain([q.default]));
     for packing in candidates {
         if packed == groups * (packing.group_size * packing.bits) as i64 {
             return Ok((packing.group_size as i32, packing.bits as i32));

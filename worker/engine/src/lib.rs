@@ -14,7 +14,7 @@
 //! ```
 //!
 //! What it does that mlx-lm does not: the gated delta rule runs in chunks instead of token by token ([`gated_delta`]); the
-//! backward pass holds one layer at a time, and the logits of a few tokens at a time ([`backward`]); a run resumes from its
+//! backward pass holds half a layer at a time, and the logits of a few tokens at a time ([`backward`]); a run resumes from its
 //! checkpoint with the same bits ([`checkpoint`]).
 //!
 //! Promise: same folder, data, recipe and engine version give the same bits on the same machine, interrupted or not.
@@ -26,6 +26,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 mod events;
+mod folder;
 pub mod gated_delta;
 mod layer;
 mod model;

@@ -1,18 +1,17 @@
 //! A loaded model: its tensors, checked against its config, and its forward pass.
 
 use crate::error::{AtPath, EngineError, Result};
-use crate::layer::{Layer, LoraForward, frozen_linear, packing};
+use crate::layer::{Half, Layer, LoraForward, frozen_linear, packing};
 use crate::weights::{self, Tensors};
 use mlx_rs::fast::rms_norm;
-use mlx_rs::ops::dequantize;
+use mlx_rs::ops::{dequantize, quantized_matmul};
+use mlx_rs::transforms::eval;
 use mlx_rs::{Array, Dtype};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use vertigo::shape::{Mixer, Shape};
-
-/// Where a layer's tensors are in MLX's names.
-const LAYERS: &str = "language_model.model.layers.";
+use vertigo::shape::Shape;
+use vertigo::tensors::{LAYERS, check, split_name};
 
 /// Trained tensors by MLX's full names: adapters (`….lora_a`, `….lora_b`) or weights themselves.
 pub type Parameters = BTreeMap<String, Array>;
@@ -41,7 +40,12 @@ impl Model {
             return Err(EngineError::input("mixtures of experts are planned for only; the engine trains dense models"));
         }
         let tensors = weights::read(folder, shape.tied)?;
-        check(&shape, &tensors).map_err(|problem| EngineError::input(format!("{}: {problem}", folder.display())))?;
+        let sizes =
+            tensors.iter().map(|(name, x)| (name.clone(), x.shape().iter().map(|&n| n as u64).collect())).collect();
+        check(&shape, &sizes).map_err(|problem| EngineError::input(format!("{}: {problem}", folder.display())))?;
+        // MLX reads lazily: a file that was cut short shows only here.
+        let unreadable = |e| EngineError::input(format!("{}: a tensor cannot be read: {e}", folder.display()));
+        eval(tensors.values()).map_err(unreadable)?;
         let mut layers = vec![Tensors::new(); shape.layers as usize];
         let mut outer = Tensors::new();
         for (name, array) in tensors {
@@ -80,25 +84,47 @@ impl Model {
         Ok(dequantize(rows(weight)?, rows(scales)?, biases.as_ref(), group, bits)?)
     }
 
-    /// Layer `index` on x [B, T, H], with its trained tensors by path within the layer.
-    pub(crate) fn layer(
+    /// A half of layer `index` on x [B, T, H], with its trained tensors by path within the layer.
+    pub(crate) fn half(
         &self,
-        index: usize,
+        (index, half): (usize, Half),
         x: &Array,
         names: &[String],
         trained: &[Array],
         lora: LoraForward,
     ) -> Result<Array> {
         let mixer = self.shape.mixer(index as u64);
-        Layer { shape: &self.shape, mixer, frozen: &self.layers[index], names, trained, lora }.forward(x)
+        Layer { shape: &self.shape, mixer, frozen: &self.layers[index], names, trained, lora }.forward(half, x)
     }
 
-    /// The head: x [n, H] → logits [n, V].
-    pub(crate) fn head(&self, x: &Array) -> Result<Array> {
-        let norm = &self.outer["language_model.model.norm.weight"];
-        let x = rms_norm(x, Some(norm), self.shape.rms_eps as f32)?;
-        let path = if self.shape.tied { "language_model.model.embed_tokens" } else { "language_model.lm_head" };
-        frozen_linear(&x, path, |suffix| self.outer.get(&format!("{path}.{suffix}")), &self.shape)
+    /// The halves of all layers in the order of the forward pass.
+    pub(crate) fn halves(&self) -> impl DoubleEndedIterator<Item = (usize, Half)> + use<> {
+        (0..self.layers.len()).flat_map(|index| [(index, Half::Mixer), (index, Half::Mlp)])
+    }
+
+    /// The norm before the head.
+    pub(crate) fn final_norm(&self, x: &Array) -> Result<Array> {
+        Ok(rms_norm(x, Some(&self.outer["language_model.model.norm.weight"]), self.shape.rms_eps as f32)?)
+    }
+
+    /// Normed x [n, H] → logits [n, V].
+    pub(crate) fn unembed(&self, x: &Array) -> Result<Array> {
+        let path = self.head_path();
+        frozen_linear(x, path, |suffix| self.outer.get(&format!("{path}.{suffix}")), &self.shape)
+    }
+
+    /// The gradient for normed x [n, H] from that for its logits [n, V].
+    pub(crate) fn unembed_gradient(&self, d: &Array) -> Result<Array> {
+        let path = self.head_path();
+        let get = |suffix: &str| self.outer.get(&format!("{path}.{suffix}"));
+        let weight = &self.outer[&format!("{path}.weight")];
+        let Some(scales) = get("scales") else { return Ok(d.as_dtype(weight.dtype())?.matmul(weight)?) };
+        let (group, bits) = packing(&self.shape, weight, scales, path)?;
+        Ok(quantized_matmul(d.as_dtype(scales.dtype())?, weight, scales, get("biases"), false, group, bits)?)
+    }
+
+    fn head_path(&self) -> &'static str {
+        if self.shape.tied { "language_model.model.embed_tokens" } else { "language_model.lm_head" }
     }
 
     /// Logits of every position, f32: tokens [B, T] → [B, T, V]. For generation and tests; training never makes them all.
@@ -108,119 +134,27 @@ impl Model {
     pub fn logits(&self, tokens: &Array, parameters: &Parameters, lora_scale: f64) -> Result<Array> {
         let lora = LoraForward { scale: lora_scale as f32, dropout: None };
         let mut h = self.embed(tokens)?;
-        for index in 0..self.layers.len() {
-            let (names, values) = self.trained_of(index, parameters);
-            h = self.layer(index, &h, &names, &values, lora)?;
+        for place in self.halves() {
+            let (names, values) = self.trained_of(place, parameters);
+            h = self.half(place, &h, &names, &values, lora)?;
         }
-        Ok(self.head(&h)?.as_dtype(Dtype::Float32)?)
+        Ok(self.unembed(&self.final_norm(&h)?)?.as_dtype(Dtype::Float32)?)
     }
 
-    /// The trained tensors of layer `index`: paths within the layer, and values.
-    pub(crate) fn trained_of(&self, index: usize, parameters: &Parameters) -> (Vec<String>, Vec<Array>) {
+    /// The trained tensors of a half of layer `index`: paths within the layer, and values.
+    pub(crate) fn trained_of(
+        &self,
+        (index, half): (usize, Half),
+        parameters: &Parameters,
+    ) -> (Vec<String>, Vec<Array>) {
         let prefix = layer_prefix(index);
         let of_layer = parameters.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-        of_layer.map(|(name, value)| (name[prefix.len()..].to_owned(), value.clone())).unzip()
+        let of_half = of_layer.filter(|(name, _)| half.holds(&name[prefix.len()..]));
+        of_half.map(|(name, value)| (name[prefix.len()..].to_owned(), value.clone())).unzip()
     }
 }
 
 /// MLX's prefix of layer `index`'s tensors.
 pub(crate) fn layer_prefix(index: usize) -> String {
     format!("{LAYERS}{index}.")
-}
-
-fn split_name(name: &str) -> Option<(usize, &str)> {
-    let (index, path) = name.strip_prefix(LAYERS)?.split_once('.')?;
-    Some((index.parse().ok()?, path))
-}
-
-/// That every tensor is there in its shape, and none besides.
-fn check(shape: &Shape, tensors: &Tensors) -> std::result::Result<(), String> {
-    let mut expected = Expected { tensors, seen: 0 };
-    let h = shape.hidden as i32;
-    expected.matrix("language_model.model.embed_tokens", shape.vocab as i32, h)?;
-    if !shape.tied {
-        expected.matrix("language_model.lm_head", shape.vocab as i32, h)?;
-    }
-    expected.tensor("language_model.model.norm.weight", &[h])?;
-    for index in 0..shape.layers as usize {
-        expected.layer(shape, index)?;
-    }
-    if expected.seen == tensors.len() {
-        return Ok(());
-    }
-    let beyond = |name: &&String| split_name(name).is_some_and(|(index, _)| index >= shape.layers as usize);
-    let extra = tensors.keys().find(beyond).or_else(|| tensors.keys().find(|name| !known(shape, name)));
-    Err(format!("tensor `{}` is none of this architecture's", extra.map_or("?", String::as_str)))
-}
-
-fn known(shape: &Shape, name: &str) -> bool {
-    let Some((index, path)) = split_name(name) else {
-        return name.contains(".embed_tokens.") || name.contains(".lm_head.") || name.ends_with("model.norm.weight");
-    };
-    let module = path.rsplit_once('.').map_or(path, |(module, _)| module);
-    shape.linears(shape.mixer(index as u64)).iter().any(|linear| linear.path == module)
-        || other_tensors(shape, shape.mixer(index as u64)).iter().any(|(other, _)| *other == path)
-}
-
-/// A layer's tensors that are not linears.
-fn other_tensors(shape: &Shape, mixer: Mixer) -> Vec<(&'static str, Vec<i32>)> {
-    let (h, l) = (shape.hidden as i32, &shape.linear);
-    let mut all = vec![("input_layernorm.weight", vec![h]), ("post_attention_layernorm.weight", vec![h])];
-    match mixer {
-        Mixer::Full => all.extend([
-            ("self_attn.q_norm.weight", vec![shape.attention.head_dim as i32]),
-            ("self_attn.k_norm.weight", vec![shape.attention.head_dim as i32]),
-        ]),
-        Mixer::Linear => all.extend([
-            ("linear_attn.conv1d.weight", vec![l.conv_channels() as i32, l.conv_kernel as i32, 1]),
-            ("linear_attn.A_log", vec![l.value_heads as i32]),
-            ("linear_attn.dt_bias", vec![l.value_heads as i32]),
-            ("linear_attn.norm.weight", vec![l.value_dim as i32]),
-        ]),
-    }
-    all
-}
-
-struct Expected<'a> {
-    tensors: &'a Tensors,
-    seen: usize,
-}
-
-impl Expected<'_> {
-    fn layer(&mut self, shape: &Shape, index: usize) -> std::result::Result<(), String> {
-        let (mixer, prefix) = (shape.mixer(index as u64), layer_prefix(index));
-        for linear in shape.linears(mixer) {
-            self.matrix(&format!("{prefix}{}", linear.path), linear.outputs as i32, linear.inputs as i32)?;
-        }
-        for (path, size) in other_tensors(shape, mixer) {
-            self.tensor(&format!("{prefix}{path}"), &size)?;
-        }
-        Ok(())
-    }
-
-    fn tensor(&mut self, name: &str, size: &[i32]) -> std::result::Result<(), String> {
-        let array = self.tensors.get(name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
-        if array.shape() != size {
-            return Err(format!("tensor `{name}` is {:?}; it must be {size:?}", array.shape()));
-        }
-        self.seen += 1;
-        Ok(())
-    }
-
-    /// A matrix, packed where it has scales. How it is packed is checked where it is used.
-    fn matrix(&mut self, module: &str, outputs: i32, inputs: i32) -> std::result::Result<(), String> {
-        let name = format!("{module}.weight");
-        if !self.tensors.contains_key(&format!("{module}.scales")) {
-            return self.tensor(&name, &[outputs, inputs]);
-        }
-        for suffix in ["weight", "scales", "biases"] {
-            let name = format!("{module}.{suffix}");
-            let array = self.tensors.get(&name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
-            if array.ndim() != 2 || array.dim(0) != outputs {
-                return Err(format!("tensor `{name}` is {:?}; it must have {outputs} rows", array.shape()));
-            }
-            self.seen += 1;
-        }
-        Ok(())
-    }
 }

@@ -46,6 +46,7 @@ impl Adam {
         let (b1, b2) = constants.betas;
         let correction = |beta: f64| if constants.bias_correction { 1.0 - beta.powf(self.step as f64) } else { 1.0 };
         let (c1, c2) = (correction(b1), correction(b2));
+        let (mut waiting, mut bytes) = (Vec::new(), 0);
         for (name, g) in gradients {
             let orphan = || EngineError::input(format!("gradient of `{name}`, which is not trained"));
             let p = parameters.get_mut(name).ok_or_else(orphan)?;
@@ -62,22 +63,32 @@ impl Adam {
                 p.clone()
             };
             *p = decayed.subtract(times(m, learning_rate / c1)?.divide(root)?)?;
-            eval([&*p, &*m, &*v])?;
+            waiting.extend([p.clone(), m.clone(), v.clone()]);
+            bytes += p.nbytes();
+            // Few large parameters at a time, for memory; many small ones, since each evaluation waits for the machine.
+            if bytes >= EVALUATED_BYTES {
+                eval(&waiting)?;
+                waiting.clear();
+                bytes = 0;
+            }
         }
-        Ok(())
+        Ok(eval(&waiting)?)
     }
 }
+
+/// Bytes of parameters after which an update is evaluated.
+const EVALUATED_BYTES: usize = 16 << 20;
 
 /// √Σg² over all gradients, in f32.
 ///
 /// # Errors
 /// MLX's.
 pub fn global_norm(gradients: &Parameters) -> Result<f64> {
-    let mut sum = 0.0;
+    let mut sum = Array::from_f32(0.0);
     for g in gradients.values() {
-        sum += f64::from(g.as_dtype(Dtype::Float32)?.square()?.sum(None)?.item_cast::<f32>());
+        sum = sum.add(g.as_dtype(Dtype::Float32)?.square()?.sum(None)?)?;
     }
-    Ok(sum.sqrt())
+    Ok(f64::from(sum.sqrt()?.item_cast::<f32>()))
 }
 
 /// Every array times `factor`, evaluated.
@@ -87,10 +98,12 @@ pub fn global_norm(gradients: &Parameters) -> Result<f64> {
 pub fn scaled(arrays: Parameters, factor: f64) -> Result<Parameters> {
     let scale = |(name, x): (String, Array)| -> Result<(String, Array)> {
         let y = x.multiply(Array::from_f32(factor as f32).as_dtype(x.dtype())?)?;
-        y.eval()?;
         Ok((name, y))
     };
-    arrays.into_iter().map(scale).collect()
+    // MLX works in place where nothing else holds an array, and here nothing does.
+    let scaled: Parameters = arrays.into_iter().map(scale).collect::<Result<_>>()?;
+    eval(scaled.values())?;
+    Ok(scaled)
 }
 
 /// `sum + terms`, evaluated.
@@ -100,12 +113,12 @@ pub fn scaled(arrays: Parameters, factor: f64) -> Result<Parameters> {
 pub fn accumulate(sum: Option<Parameters>, terms: Parameters) -> Result<Parameters> {
     let Some(mut sum) = sum else { return Ok(terms) };
     for (name, term) in terms {
-        let total = match sum.get(&name) {
+        let total = match sum.remove(&name) {
             Some(x) => x.add(term)?,
             None => term,
         };
-        total.eval()?;
         sum.insert(name, total);
     }
+    eval(sum.values())?;
     Ok(sum)
 }

@@ -3,16 +3,18 @@
 use crate::adapter::{self, lora_scale};
 use crate::backward::{self, Targets};
 use crate::batch::{Batch, Batches, Cursor};
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{Checkpoint, Identity, Progress};
 use crate::error::{EngineError, Result};
 use crate::events::{Event, Outcome};
 use crate::model::{Model, Parameters};
 use crate::optimizer::{self, Adam};
 use crate::text::ChatTokenizer;
+use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vertigo::dataset::{Dataset, Example};
+use vertigo::id::Digest;
 use vertigo::recipe::{LossAverage, Method, Recipe};
 
 /// Where a run writes, and what it goes on from.
@@ -41,6 +43,16 @@ pub struct TrainingData {
     pub train: Batches,
     /// To validate with.
     pub valid: Batches,
+}
+
+impl TrainingData {
+    /// The digest of all tokens, of what is masked among them, and of their order.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Sha256::new();
+        self.train.hash(&mut hasher);
+        self.valid.hash(&mut hasher);
+        Digest::from_hasher(hasher)
+    }
 }
 
 /// Reads and tokenizes the dataset folder `data` for `recipe` with the tokenizer in `model`.
@@ -94,20 +106,20 @@ impl Trainer {
     /// [`EngineError::Input`] where recipe and base do not fit each other or the checkpoint is of another run.
     pub fn new(model: Model, data: TrainingData, recipe: Recipe, session: Session) -> Result<Trainer> {
         let initial = adapter::initial(&model, &recipe)?;
+        let identity = Identity::new(model.shape(), &recipe, &data);
         let state = match &session.resume {
             None => Checkpoint {
                 adam: Adam::new(&initial)?,
                 parameters: initial,
-                progress: Progress::default(),
+                progress: Progress { identity, ..Progress::default() },
                 accumulated: None,
                 best: None,
             },
             Some(folder) => {
                 let checkpoint = Checkpoint::load(folder)?;
-                if !checkpoint.parameters.keys().eq(initial.keys()) {
-                    let message = format!("the checkpoint in {} is of another recipe or base", folder.display());
-                    return Err(EngineError::input(message));
-                }
+                checkpoint.check(&identity, &initial).map_err(|problem| {
+                    EngineError::input(format!("cannot resume from the checkpoint in {}: {problem}", folder.display()))
+                })?;
                 checkpoint
             }
         };
@@ -164,11 +176,12 @@ impl Trainer {
         let started = Instant::now();
         let iter = self.state.progress.iter + 1;
         let mut cursor = self.state.progress.cursor;
-        let batch = self.data.train.next(&mut cursor).ok_or_else(|| EngineError::input("there is nothing to learn from"))?;
+        let batch =
+            self.data.train.next(&mut cursor).ok_or_else(|| EngineError::input("there is nothing to learn from"))?;
         let tokens = batch.target_tokens();
         let (loss, gradients) = self.gradients(&batch, iter)?;
         if !loss.is_finite() {
-            return Err(EngineError::Diverged { iter, loss });
+            return Err(EngineError::Diverged { iter, what: "loss", value: loss });
         }
         self.accumulate(gradients, tokens)?;
         if iter.is_multiple_of(self.recipe.grad_accumulation_steps) {
@@ -240,7 +253,7 @@ impl Trainer {
         let mut gradients = optimizer::scaled(sum, 1.0 / count as f64)?;
         self.grad_norm = optimizer::global_norm(&gradients)?;
         if !self.grad_norm.is_finite() {
-            return Err(EngineError::Diverged { iter, loss: self.grad_norm });
+            return Err(EngineError::Diverged { iter, what: "gradient's norm", value: self.grad_norm });
         }
         if let Some(clip) = self.recipe.grad_clip.filter(|clip| self.grad_norm > *clip) {
             gradients = optimizer::scaled(gradients, clip / (self.grad_norm + 1e-6))?;
@@ -305,7 +318,9 @@ impl Trainer {
     fn finish(&mut self) -> Result<()> {
         self.phase = Phase::Done;
         // With early stopping, the adapter that is kept is the best one, not the last one.
-        if let Some(best) = self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0)) {
+        if let Some(best) =
+            self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0))
+        {
             self.state.parameters = best;
         }
         let validation_after = match (self.state.progress.best, self.pending.back()) {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vertigo::tensors::canonical_name;
 
 /// All tensors of a text model by MLX's names (`language_model.model.layers.0.…`).
 pub(crate) type Tensors = BTreeMap<String, Array>;
@@ -42,27 +43,19 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// MLX's name of a tensor, or `None` for one that is not the text model's.
-fn canonical_name(name: &str, tied: bool) -> Option<String> {
-    let foreign = ["vision_tower", "model.visual", "visual", "mtp.", "model.mtp"];
-    if foreign.iter().any(|prefix| name.starts_with(prefix)) {
-        return None;
-    }
-    let name = match name.strip_prefix("model.language_model.") {
-        Some(rest) => format!("language_model.model.{rest}"),
-        None if name.starts_with("language_model.") => name.to_owned(),
-        None => format!("language_model.{name}"),
-    };
-    (!(tied && name == "language_model.lm_head.weight")).then_some(name)
-}
-
 /// Hugging Face keeps the convolution as [channels, 1, kernel], MLX as [channels, kernel, 1].
 fn is_hugging_face(tensors: &Tensors) -> bool {
     tensors.iter().any(|(name, array)| name.ends_with("conv1d.weight") && array.shape().last() != Some(&1))
 }
 
 fn convert_from_hugging_face(tensors: &mut Tensors) -> Result<()> {
-    let shifted = ["input_layernorm.weight", "post_attention_layernorm.weight", "model.norm.weight", "q_norm.weight", "k_norm.weight"];
+    let shifted = [
+        "input_layernorm.weight",
+        "post_attention_layernorm.weight",
+        "model.norm.weight",
+        "q_norm.weight",
+        "k_norm.weight",
+    ];
     for (name, array) in tensors.iter_mut() {
         if name.ends_with("conv1d.weight") {
             *array = array.transpose_axes(&[0, 2, 1])?;
@@ -72,21 +65,4 @@ fn convert_from_hugging_face(tensors: &mut Tensors) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_mlx_names_whoever_wrote_them() {
-        let name = |text| canonical_name(text, true);
-        assert_eq!(name("model.language_model.norm.weight").unwrap(), "language_model.model.norm.weight");
-        assert_eq!(name("model.norm.weight").unwrap(), "language_model.model.norm.weight");
-        assert_eq!(name("language_model.model.norm.weight").unwrap(), "language_model.model.norm.weight");
-        for foreign in ["vision_tower.x", "model.visual.blocks.0", "mtp.layers.0.weight", "lm_head.weight"] {
-            assert_eq!(name(foreign), None, "{foreign}");
-        }
-        assert_eq!(canonical_name("lm_head.weight", false).unwrap(), "language_model.lm_head.weight");
-    }
 }
