@@ -92,7 +92,11 @@ pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject
         message => message.to_owned(),
     };
     match status.code() {
-        Code::NotFound => CliError { exit: Exit::NotFound, message, hint: subject.hint().map(str::to_owned) },
+        Code::NotFound => {
+            // Where the coordinator names a command itself, it knows better.
+            let hint = subject.hint().filter(|_| !message.contains("`vertigo ")).map(str::to_owned);
+            CliError { exit: Exit::NotFound, message, hint }
+        }
         Code::Unimplemented => CliError::refused("the coordinator does not know this call")
             .hint("it is of another version; install `vertigo` and `vertigo-coordinator` from one release"),
         Code::Internal | Code::Unknown | Code::DataLoss => {
@@ -142,6 +146,9 @@ mod tests {
         let missing = told(Status::not_found("no base `mini-4b`"), Subject::Inputs);
         assert_eq!((missing.exit, missing.message.as_str()), (Exit::NotFound, "no base `mini-4b`"));
         assert!(missing.hint.unwrap().contains("vertigo base import"));
+
+        let told_already = told(Status::not_found("import it with `vertigo data import luau DIR`"), Subject::Inputs);
+        assert_eq!((told_already.exit, told_already.hint), (Exit::NotFound, None));
 
         let refused = told(Status::invalid_argument("recipe `x`: …"), Subject::Inputs);
         assert_eq!((refused.exit, refused.hint), (Exit::Refused, None));

@@ -2,6 +2,7 @@ use super::*;
 use crate::output::plain;
 use clap::Parser;
 use std::path::PathBuf;
+use vertigo::estimate::{Estimate, Part};
 
 const QLORA: &str = "model: mlx-community/Qwen3.5-4B-4bit\nnum_layers: 8\nbatch_size: 1\nmax_seq_length: 2048\n";
 const FULL: &str = "model: Qwen/Qwen3.5-4B\nfine_tune_type: full\nnum_layers: -1\nbatch_size: 1\n";
@@ -21,44 +22,47 @@ fn planned(name: &str, yaml: &str, args: &PlanArgs) -> Result<Planned> {
 /// A plan of a known peak, so that the text does not change with the estimate.
 fn of_size(recipe: &str, gib: u64) -> Planned {
     let known = planned(recipe, QLORA, &args("--memory 36GiB")).unwrap();
-    let mut estimate = known.estimate.clone();
-    estimate.parts.truncate(2);
-    estimate.parts[0].bytes = Bytes::gib(gib - 1);
-    estimate.parts[1].bytes = Bytes::gib(1);
+    let part = |name, gib| Part { name, bytes: Bytes::gib(gib) };
+    let estimate = Estimate { parts: vec![part("weights", gib - 1), part("optimizer", 1)] };
     Planned { estimate, other: (Engine::MlxLm, Bytes::gib(gib * 5)), ..known }
 }
 
 #[test]
 fn a_plan_reads_as_a_report() {
     let plans = [of_size("9b-full", 60), of_size("4b-qlora", 6)];
-    let fleet = decide(&plans, &[Bytes::gib(36), Bytes::gib(128)]);
+    let mut fleet = decide(&plans, &[Bytes::gib(36), Bytes::gib(128)]);
+    // How placement puts its reasons is its own matter.
+    let decisions = fleet.machines.iter_mut().map(|machine| &mut machine.decision).chain(fleet.together.as_mut());
+    decisions.for_each(|decision| decision.reason = format!("because {}", "it fits ".repeat(12)));
     let text = plain(&report::render(&plans, &fleet));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     insta::assert_snapshot!(text, @r"
     9b-full
       QLoRA r8 of mlx-community/Qwen3.5-4B-4bit, the last 8 of 32 layers, batches of
       1 × 2048 tokens, with vertigo
-        weights           59.0 GiB
-        trained weights    1.0 GiB
-        peak              60.0 GiB
+        weights     59.0 GiB
+        optimizer    1.0 GiB
+        peak        60.0 GiB
         mlx-lm's loop over tokens: 300 GiB, 5.0 times as much
 
     4b-qlora
       QLoRA r8 of mlx-community/Qwen3.5-4B-4bit, the last 8 of 32 layers, batches of
       1 × 2048 tokens, with vertigo
-        weights            5.0 GiB
-        trained weights    1.0 GiB
-        peak               6.0 GiB
+        weights      5.0 GiB
+        optimizer    1.0 GiB
+        peak         6.0 GiB
         mlx-lm's loop over tokens: 30.0 GiB, 5.0 times as much
 
     Where it would go: the first of these that fits
       36.0 GiB Mac, 24.0 GiB usable: 4b-qlora
-        4b-qlora needs 6.0 GiB and fits the 36.0 GiB Mac, which has 24.0 GiB free;
-        9b-full needs 60.0 GiB or more and fits no worker that is free
+        because it fits it fits it fits it fits it fits it fits it fits it fits it
+        fits it fits it fits it fits
       128 GiB Mac, 96.0 GiB usable: 9b-full
-        9b-full needs 60.0 GiB and fits the 128 GiB Mac, which has 96.0 GiB free
+        because it fits it fits it fits it fits it fits it fits it fits it fits it
+        fits it fits it fits it fits
       all of these together: 9b-full
-        9b-full needs 60.0 GiB and fits the 128 GiB Mac, which has 96.0 GiB free
+        because it fits it fits it fits it fits it fits it fits it fits it fits it
+        fits it fits it fits it fits
       Usable is what Metal recommends for a GPU's working set: taken to be 2/3 of a
       Mac's memory up to 36 GiB, and 3/4 of more. A worker reports what Metal says.
     ");

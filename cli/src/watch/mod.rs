@@ -85,12 +85,11 @@ async fn report_outcome(id: &str, coordinator: &Coordinator, output: Output) -> 
 }
 
 fn ended_badly(job: &v1::Job, state: &str) -> CliError {
-    let why = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
-    let error = CliError::refused(format!("{} {state}{why}", jobs::title(job)));
-    if job.attempts.is_empty() {
-        error
-    } else {
+    let error = CliError::refused(format!("{} {}", jobs::title(job), narrator::with_reason(state, &job.reason)));
+    if job.state() == v1::JobState::Failed && !job.attempts.is_empty() {
         error.hint(format!("`vertigo logs {}` shows what it wrote", short_id(&job.id)))
+    } else {
+        error
     }
 }
 
@@ -191,12 +190,18 @@ mod tests {
 
     #[test]
     fn a_failed_job_is_a_failed_command_that_points_to_its_log() {
-        let job = v1::Job { reason: "loss became NaN at iteration 12".to_owned(), ..jobs::tests::job() };
+        let job = v1::Job {
+            state: v1::JobState::Failed.into(),
+            reason: "loss became NaN at iteration 12".to_owned(),
+            ..jobs::tests::job()
+        };
         let error = ended_badly(&job, "failed");
         assert_eq!(error.exit, Exit::Refused);
         assert_eq!(error.message, "luau-tutor 0190163d-8694 failed: loss became NaN at iteration 12");
         assert_eq!(error.hint.unwrap(), "`vertigo logs 0190163d-8694` shows what it wrote");
-        assert_eq!(ended_badly(&v1::Job { attempts: Vec::new(), ..job }, "cancelled").hint, None);
+        let cancelled = v1::Job { state: v1::JobState::Cancelled.into(), reason: "cancelled".to_owned(), ..job };
+        let error = ended_badly(&cancelled, "cancelled");
+        assert_eq!((error.message.as_str(), error.hint), ("luau-tutor 0190163d-8694 cancelled", None));
     }
 
     #[test]

@@ -38,14 +38,12 @@ impl Narrator {
         match event.event.as_ref()? {
             Event::State(state) => {
                 let state = v1::JobState::try_from(*state).unwrap_or_default();
-                let why = if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
+                let line = with_reason(json::state(state), &event.reason);
                 Some(match state {
                     // What it runs as is told when it is placed.
                     v1::JobState::Leased => return None,
-                    v1::JobState::Queued | v1::JobState::Backoff => {
-                        Told::Waiting(format!("{}{why}", json::state(state)))
-                    }
-                    _ => Told::Line(format!("{}{why}", json::state(state))),
+                    v1::JobState::Queued | v1::JobState::Backoff => Told::Waiting(line),
+                    _ => Told::Line(line),
                 })
             }
             Event::Placed(placed) => Some(self.placed(placed)),
@@ -93,6 +91,11 @@ impl Narrator {
     }
 }
 
+/// A state and why, where the reason says more than the state.
+pub(super) fn with_reason(state: &str, reason: &str) -> String {
+    if reason.is_empty() || reason == state { state.to_owned() } else { format!("{state}: {reason}") }
+}
+
 fn render_started(started: &v1::Started) -> String {
     let mut text = format!(
         "training {} parameters on {} examples, {} held out",
@@ -101,7 +104,7 @@ fn render_started(started: &v1::Started) -> String {
         started.valid_examples
     );
     if started.skipped_examples > 0 {
-        text += &format!(", {} skipped (nothing to learn from)", started.skipped_examples);
+        text += &format!(", {} skipped", started.skipped_examples);
     }
     if started.resumed_at > 0 {
         text += &format!("; goes on after iteration {}", started.resumed_at);
@@ -205,7 +208,7 @@ mod tests {
         insta::assert_snapshot!(told(&events), @r"
         queued
         placed on studio as 4b-full: 4b-full needs 400 MiB and fits studio, which has 1.0 GiB free
-        training 2.9 M parameters on 97 examples, 8 held out, 3 skipped (nothing to learn from)
+        training 2.9 M parameters on 97 examples, 8 held out, 3 skipped
         validation at 0: loss 7.701
         iter 10/60  loss 7.100  432 tok/s  310 MiB  50s left
         checkpoint at 20
