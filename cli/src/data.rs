@@ -6,7 +6,7 @@ use crate::error::{CliError, Result};
 use crate::output::{Output, bold, pairs, short_id};
 use crate::{json, upload::Upload};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::dataset::{Dataset, DatasetError, jsonl_files};
 use vertigo::manifest::Kind;
@@ -39,7 +39,7 @@ fn told(error: &DatasetError) -> CliError {
     }
 }
 
-fn file_name(path: &PathBuf) -> Result<String> {
+fn file_name(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.map(str::to_owned).ok_or_else(|| CliError::refused(format!("the name of {} is not UTF-8", path.display())))
 }

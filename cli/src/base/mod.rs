@@ -13,7 +13,7 @@ use crate::{artifacts, data, json, progress, upload::Upload};
 use folder::BaseFolder;
 use serde_json::json;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Dataset;
 use vertigo::manifest::Kind;
@@ -114,7 +114,7 @@ fn render_imported(name: &str, shape: &Shape, artifact: &v1::Artifact) -> String
     format!("imported base {}\n{}", bold(name), pairs(rows))
 }
 
-fn render_written(name: &str, out: &PathBuf, shape: &Shape) -> String {
+fn render_written(name: &str, out: &Path, shape: &Shape) -> String {
     let rows = [("model", about(shape)), ("import it", format!("vertigo base import {name} {}", out.display()))];
     format!("wrote {}\n{}{SMOKE}\n", bold(&out.display().to_string()), pairs(rows))
 }

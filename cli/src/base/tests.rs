@@ -1,3 +1,5 @@
+//! Smoke bases against what they promise, and folders with something wrong.
+
 use super::*;
 use crate::cli::{FloatType, Preset};
 use crate::output::plain;
@@ -270,7 +272,7 @@ fn a_hugging_face_snapshot_passes_and_only_what_matters_goes_up() {
 #[test]
 fn a_smoke_base_is_called_one() {
     let (dir, base) = made(Preset::Mini9b, Some("4"));
-    let text = plain(&render_written("mini-9b-4bit", &dir.path().to_path_buf(), &base.shape));
+    let text = plain(&render_written("mini-9b-4bit", dir.path(), &base.shape));
     assert!(text.contains("its answers are noise") && text.contains("vertigo base import mini-9b-4bit"), "{text}");
     assert!(text.contains("12 layers, 4-bit"), "{text}");
 }

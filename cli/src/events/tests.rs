@@ -1,3 +1,5 @@
+//! Connections that break, against a real gRPC server.
+
 use super::*;
 use crate::cli::Color;
 use std::net::SocketAddr;

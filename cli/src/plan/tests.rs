@@ -1,3 +1,5 @@
+//! Plans as reports, and the decisions in them.
+
 use super::*;
 use crate::output::plain;
 use clap::Parser;
