@@ -181,7 +181,7 @@ fn read_file(file: &Path) -> Result<Vec<(String, Example)>, DatasetError> {
 fn is_held_out(line: &str) -> bool {
     let hex = Digest::of(line.as_bytes()).hex();
     let first = u8::from_str_radix(&hex[..2], 16).expect("a digest's hex is hexadecimal");
-    first % HOLD_OUT == 0
+    first.is_multiple_of(HOLD_OUT)
 }
 
 #[cfg(test)]

@@ -78,7 +78,11 @@ fn why_placed(needs: &[Need], plan: usize, worker: &Candidate, fitting: usize) -
         reason += &format!("; the tightest fit of {fitting}");
     }
     if let Some(preferred) = needs[..plan].iter().min_by_key(|need| need.peak) {
-        let least = if plan > 1 { format!("{} plans, preferred, need at least", plan) } else { format!("{}, preferred, needs", preferred.recipe) };
+        let least = if plan > 1 {
+            format!("{} plans, preferred, need at least", plan)
+        } else {
+            format!("{}, preferred, needs", preferred.recipe)
+        };
         let fit = if plan > 1 { "fit" } else { "fits" };
         reason += &format!("; {least} {} and {fit} no free worker", preferred.peak);
     }

@@ -103,7 +103,9 @@ pub fn notes(shape: &Shape, recipe: &Recipe) -> Vec<String> {
         notes.push(format!("num_layers is {n}; the base has {}, and all are trained", shape.layers));
     }
     if let Method::Lora(lora) = &recipe.method {
-        notes.extend(foreign_keys(shape, lora).map(|key| format!("key `{key}` names no linear of this base and adapts nothing")));
+        notes.extend(
+            foreign_keys(shape, lora).map(|key| format!("key `{key}` names no linear of this base and adapts nothing")),
+        );
         notes.extend(unreached_keys(shape, recipe, lora));
     }
     notes
@@ -116,7 +118,11 @@ fn foreign_keys<'a>(shape: &Shape, lora: &'a LoraParameters) -> impl Iterator<It
 }
 
 /// Keys that name a linear, but of no layer that is trained.
-fn unreached_keys<'a>(shape: &Shape, recipe: &Recipe, lora: &'a LoraParameters) -> impl Iterator<Item = String> + use<'a> {
+fn unreached_keys<'a>(
+    shape: &Shape,
+    recipe: &Recipe,
+    lora: &'a LoraParameters,
+) -> impl Iterator<Item = String> + use<'a> {
     let layers = trained_layers(shape, recipe);
     let count = layers.end - layers.start;
     let paths = |mixers: &[Mixer]| -> Vec<&'static str> {

@@ -1,11 +1,12 @@
 //! mlx-lm's memory, for comparison.
 //!
 //! mlx-lm computes the gated delta rule token by token in operations that are differentiated one by one, so the backward pass of one
-//! layer holds several states S [Hv, Dv, Dk] in f32 for each token. `S₁ = gS; S₂ = S₁ + k δᵀ` are kept by the forward pass; the
-//! gradients G₁, G₂ of both are kept by the backward pass, because the gradients of k, g and β that need them are evaluated only
-//! after the chain has run down to the first token; and so is one product of the size of S for each token beside the chain.
-//! That makes [`STATES_PER_TOKEN`] = 5. mlx-lm 0.32.2 on MLX 0.32.2 (CPU, 3 gated delta layers and 1 of attention, checkpointed,
-//! compiled) measured 5.0 S beside [`LOOP_VALUES`] values for Dk = Dv = 128 and 256, 4 to 32 heads, 32 to 128 tokens.
+//! layer holds several states S [Hv, Dv, Dk] in f32 for each token. `S₁ = gS; S₂ = S₁ + k δᵀ` are kept by the forward pass. The
+//! gradients of both are kept by the backward pass, because the gradients of k, g and β, which need them, are evaluated only after
+//! the chain has run down to the first token: four. Where one checkpointed layer follows another, a fifth is measured. Counted with
+//! mlx-lm 0.32.2 on MLX 0.32.2 (CPU, compiled as its trainer does, Dk = Dv = 128 and 256, 4 to 32 heads, 32 to 128 tokens):
+//! the loop alone 4.0 S; the model without checkpointing 4.2 S and 2.0 S for each further gated delta layer; checkpointed with two or
+//! more, 8 of 8 layers or 4 of 4, 5.2 to 5.6 S, of which the part beyond 5 grows with the convolution's channels and not with S.
 //!
 //! Two runs on a Mac are known, of `mlx-community/Qwen3.5-4B-4bit`. Rank 8, 8 layers, 2048 tokens took 27.3 GB; the estimate is
 //! within 10 %. Rank 4 at 1024 tokens is said to have taken 11.8 GB, and the estimate is a fifth above: by the first run's own slope
@@ -16,9 +17,12 @@ use crate::recipe::{Method, Optimizer, Recipe};
 use crate::shape::{Mixer, Shape};
 
 /// States that a layer's backward pass holds for each token.
-const STATES_PER_TOKEN: f64 = 5.0;
+const STATES_PER_TOKEN: f64 = 4.0;
 
-/// Of these the forward pass alone keeps two: what every layer holds without checkpointing.
+/// One more where a layer is computed again after another.
+const CHECKPOINT_STATES_PER_TOKEN: f64 = 1.0;
+
+/// Those that the forward pass keeps: what every further layer holds without checkpointing.
 const KEPT_STATES_PER_TOKEN: f64 = 2.0;
 
 /// Values for each channel of the convolution and each token that a layer's backward pass holds besides, most of them f32: the
@@ -45,10 +49,16 @@ pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
     let l = &shape.linear;
     let state = (l.value_heads * l.value_dim * l.key_dim) as f64 * F32;
     let linear = layers.clone().filter(|&index| shape.mixer(index) == Mixer::Linear).count() as f64;
-    let others = if recipe.grad_checkpoint { 0.0 } else { (linear - 1.0).max(0.0) * KEPT_STATES_PER_TOKEN };
+    let further = (linear - 1.0).max(0.0);
+    let states = STATES_PER_TOKEN
+        + if recipe.grad_checkpoint {
+            further.min(1.0) * CHECKPOINT_STATES_PER_TOKEN
+        } else {
+            further * KEPT_STATES_PER_TOKEN
+        };
     let channels = l.conv_channels() as f64 * LOOP_VALUES;
     let around = channels * (LOOP_ACTIVATIONS * s + (1.0 - LOOP_ACTIVATIONS) * F32);
-    let of_token = if linear > 0.0 { around + (STATES_PER_TOKEN + others) * state } else { 0.0 };
+    let of_token = if linear > 0.0 { around + states * state } else { 0.0 };
     let logits = LOGITS * tokens * shape.vocab as f64 * s;
     // The loss is done before the first layer's backward pass begins.
     let work = if logits > tokens * of_token {

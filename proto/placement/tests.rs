@@ -35,7 +35,11 @@ fn the_miniature_of_the_real_decision() {
     let small = place(&needs, &busy);
     assert_eq!(
         on(&small),
-        (1, 1, "4b needs 7.0 GiB and fits m5, which has 36.0 GiB free; 9b, preferred, needs 60.0 GiB and fits no free worker")
+        (
+            1,
+            1,
+            "4b needs 7.0 GiB and fits m5, which has 36.0 GiB free; 9b, preferred, needs 60.0 GiB and fits no free worker"
+        )
     );
     let alone = place(&needs[1..], &fleet);
     assert_eq!(on(&alone), (0, 1, "4b needs 7.0 GiB and fits m5, which has 36.0 GiB free; the tightest fit of 2"));

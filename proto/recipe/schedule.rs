@@ -86,11 +86,7 @@ impl Decay {
 impl LearningRate {
     /// The same rate at every step.
     pub fn constant(rate: f64) -> LearningRate {
-        LearningRate {
-            warmup: 0,
-            warmup_init: 0.0,
-            decay: Decay::Constant { init: rate },
-        }
+        LearningRate { warmup: 0, warmup_init: 0.0, decay: Decay::Constant { init: rate } }
     }
 
     /// The rate that optimizer step `step` (from 0) uses.
@@ -101,11 +97,7 @@ impl LearningRate {
         // mlx-lm joins the two at warmup + 1, so the decay starts one step after the warmup has reached its end.
         let boundary = self.warmup + 1;
         if step < boundary {
-            let warmup = Decay::Linear {
-                init: self.warmup_init,
-                end: self.decay.init(),
-                steps: self.warmup,
-            };
+            let warmup = Decay::Linear { init: self.warmup_init, end: self.decay.init(), steps: self.warmup };
             warmup.at(step)
         } else {
             self.decay.at(step - boundary)

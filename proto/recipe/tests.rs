@@ -45,7 +45,11 @@ fn the_pipelines_configs_are_read_as_they_are() {
         let recipe = Recipe::parse(name, &text).unwrap();
         assert_eq!((recipe.name.as_str(), recipe.model.as_str()), (name, model));
         assert_eq!((lora(&recipe).rank, recipe.layers), (rank, Layers::Last(layers)), "{name}");
-        assert_eq!((recipe.iters, recipe.batch_size, recipe.grad_accumulation_steps), (iters, batch, accumulation), "{name}");
+        assert_eq!(
+            (recipe.iters, recipe.batch_size, recipe.grad_accumulation_steps),
+            (iters, batch, accumulation),
+            "{name}"
+        );
         assert_eq!((recipe.max_seq_length, recipe.early_stopping_patience), (tokens, patience), "{name}");
         assert!(recipe.mask_prompt && recipe.grad_checkpoint, "{name}");
     }
@@ -132,7 +136,10 @@ fn an_unknown_key_names_its_line_and_the_nearest_key() {
     for (yaml, message) in [
         ("model: m\nbatchsize: 2", "line 2: unknown key `batchsize`; did you mean `batch_size`?"),
         ("model: m\ngrad_acumulation: 2", "unknown key `grad_acumulation`; did you mean `grad"),
-        ("model: m\nlora_parameters:\n  rnak: 2", "line 3: unknown key `rnak` in `lora_parameters`; did you mean `rank`?"),
+        (
+            "model: m\nlora_parameters:\n  rnak: 2",
+            "line 3: unknown key `rnak` in `lora_parameters`; did you mean `rank`?",
+        ),
         ("model: m\nlora_parameters:\n  alpha: 16", "unknown key `alpha` in `lora_parameters`"),
         ("model: m\nlr_schedule: {name: cosine_decay, warm_up: 2, arguments: [1, 2]}", "did you mean `warmup`?"),
         ("model: m\noptimizer_config: {adam: {beta: [0.9, 0.99]}}", "did you mean `betas`?"),
@@ -150,7 +157,10 @@ fn a_value_that_cannot_be_names_its_key_and_what_can() {
         ("iters: 5", "`model` is missing"),
         ("model: m\niters: 0", "line 2: `iters` is 0; it must be at least 1"),
         ("model: m\niters: 4294967296", "`iters` is 4294967296; it must be at most 4294967295"),
-        ("model: m\nlr_schedule: {name: cosine_decay, warmup: 18446744073709551615, arguments: [1, 2]}", "`warmup` is 1844"),
+        (
+            "model: m\nlr_schedule: {name: cosine_decay, warmup: 18446744073709551615, arguments: [1, 2]}",
+            "`warmup` is 1844",
+        ),
         ("model: m\nmax_seq_length: 1", "`max_seq_length` is 1; it must be at least 2"),
         ("model: m\nnum_layers: 0", "at least 1, or -1 for all"),
         ("model: m\nval_batches: 0", "at least 1, or -1 for all"),
@@ -177,7 +187,17 @@ fn schedules_are_mlx_lms() {
     let cases: [(&str, &[(u64, f64)]); 5] = [
         (
             "{name: cosine_decay, warmup: 50, warmup_init: 1e-8, arguments: [5e-6, 400, 1e-8]}",
-            &[(0, 1e-8), (1, 1.098e-7), (25, 2.505e-6), (50, 5e-6), (51, 5e-6), (52, 4.999923e-6), (251, 2.505e-6), (451, 1e-8), (600, 1e-8)],
+            &[
+                (0, 1e-8),
+                (1, 1.098e-7),
+                (25, 2.505e-6),
+                (50, 5e-6),
+                (51, 5e-6),
+                (52, 4.999923e-6),
+                (251, 2.505e-6),
+                (451, 1e-8),
+                (600, 1e-8),
+            ],
         ),
         (
             "{name: cosine_decay, arguments: [1e-3, 100]}",
@@ -201,7 +221,10 @@ fn schedules_are_mlx_lms() {
         for &(step, expected) in steps {
             let rate = recipe.learning_rate.at(step);
             // MLX computes in f32: seven figures, of the first rate where the difference of two rates is small.
-            assert!((rate - expected).abs() <= 2e-5 * expected + 1e-10, "{schedule} at {step}: {rate}, mlx-lm {expected}");
+            assert!(
+                (rate - expected).abs() <= 2e-5 * expected + 1e-10,
+                "{schedule} at {step}: {rate}, mlx-lm {expected}"
+            );
         }
     }
 }
@@ -232,10 +255,36 @@ fn yaml_value() -> impl Strategy<Value = String> {
 /// Mostly keys that mean something, so that values get past the first check.
 fn key() -> impl Strategy<Value = String> {
     let known = [
-        "model", "fine_tune_type", "optimizer", "optimizer_config", "learning_rate", "lr_schedule", "lora_parameters", "num_layers",
-        "iters", "batch_size", "grad_accumulation_steps", "gradient_accumulation", "loss_average", "weight_decay", "grad_clip",
-        "max_seq_length", "mask_prompt", "seed", "val_batches", "early_stopping_patience", "rank", "scale", "dropout", "keys",
-        "name", "warmup", "arguments", "adam", "betas", "eps",
+        "model",
+        "fine_tune_type",
+        "optimizer",
+        "optimizer_config",
+        "learning_rate",
+        "lr_schedule",
+        "lora_parameters",
+        "num_layers",
+        "iters",
+        "batch_size",
+        "grad_accumulation_steps",
+        "gradient_accumulation",
+        "loss_average",
+        "weight_decay",
+        "grad_clip",
+        "max_seq_length",
+        "mask_prompt",
+        "seed",
+        "val_batches",
+        "early_stopping_patience",
+        "rank",
+        "scale",
+        "dropout",
+        "keys",
+        "name",
+        "warmup",
+        "arguments",
+        "adam",
+        "betas",
+        "eps",
     ];
     prop_oneof![9 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => "[a-z_]{1,8}"]
 }

@@ -18,17 +18,46 @@ pub struct RecipeError {
 
 /// Keys of the file that are read.
 const KEYS: &[&str] = &[
-    "model", "fine_tune_type", "optimizer", "optimizer_config", "learning_rate", "lr_schedule", "lora_parameters",
-    "num_layers", "iters", "batch_size", "grad_accumulation_steps", "gradient_accumulation", "loss_average",
-    "weight_decay", "grad_clip", "max_seq_length", "mask_prompt", "grad_checkpoint", "seed", "steps_per_report",
-    "steps_per_eval", "val_batches", "save_every", "early_stopping_patience",
+    "model",
+    "fine_tune_type",
+    "optimizer",
+    "optimizer_config",
+    "learning_rate",
+    "lr_schedule",
+    "lora_parameters",
+    "num_layers",
+    "iters",
+    "batch_size",
+    "grad_accumulation_steps",
+    "gradient_accumulation",
+    "loss_average",
+    "weight_decay",
+    "grad_clip",
+    "max_seq_length",
+    "mask_prompt",
+    "grad_checkpoint",
+    "seed",
+    "steps_per_report",
+    "steps_per_eval",
+    "val_batches",
+    "save_every",
+    "early_stopping_patience",
 ];
 
 /// Keys of mlx-lm that say where things lie on one machine or what its own command does. They are accepted, so that a
 /// recipe stays one file for both, and change nothing here: data comes with `--data`, outputs are artifacts.
 const PLACE_KEYS: &[&str] = &[
-    "train", "test", "test_batches", "data", "adapter_path", "config", "report_to", "project_name", "wandb",
-    "clear_cache_threshold", "trust_remote_code",
+    "train",
+    "test",
+    "test_batches",
+    "data",
+    "adapter_path",
+    "config",
+    "report_to",
+    "project_name",
+    "wandb",
+    "clear_cache_threshold",
+    "trust_remote_code",
 ];
 
 /// Keys of mlx-lm that would change the run and that we do not honour: an error, never silence.
@@ -107,9 +136,8 @@ impl Reader<'_> {
 
     /// An error about `key`, at the first line that starts with it.
     fn error_at(&self, key: &str, message: impl Into<String>) -> RecipeError {
-        let starts = |line: &str| {
-            line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'))
-        };
+        let starts =
+            |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
         let line = self.text.lines().position(starts).map(|n| n + 1);
         RecipeError { line, ..self.error(message) }
     }
@@ -188,14 +216,9 @@ fn build(reader: &Reader<'_>, file: File) -> Result<Recipe, RecipeError> {
         }
         (a, b) => a.or(b).unwrap_or(1),
     };
-    let grad_clip = file
-        .grad_clip
-        .map(|clip| reader.within("grad_clip", clip, "above 0", |c| c > 0.0))
-        .transpose()?;
-    let patience = file
-        .early_stopping_patience
-        .map(|n| reader.at_least("early_stopping_patience", n, 1))
-        .transpose()?;
+    let grad_clip = file.grad_clip.map(|clip| reader.within("grad_clip", clip, "above 0", |c| c > 0.0)).transpose()?;
+    let patience =
+        file.early_stopping_patience.map(|n| reader.at_least("early_stopping_patience", n, 1)).transpose()?;
     let iters = reader.at_least("iters", file.iters.unwrap_or(1000), 1)?;
     let accumulation = reader.at_least("gradient_accumulation", accumulation, 1)?;
     if accumulation > iters {
@@ -302,11 +325,7 @@ fn optimizer(
     })
 }
 
-fn learning_rate(
-    reader: &Reader<'_>,
-    rate: f64,
-    schedule: Option<ScheduleFile>,
-) -> Result<LearningRate, RecipeError> {
+fn learning_rate(reader: &Reader<'_>, rate: f64, schedule: Option<ScheduleFile>) -> Result<LearningRate, RecipeError> {
     reader.within("learning_rate", rate, "above 0", |r| r > 0.0)?;
     let Some(schedule) = schedule else {
         return Ok(LearningRate::constant(rate));
@@ -323,7 +342,10 @@ fn decay(reader: &Reader<'_>, schedule: &ScheduleFile) -> Result<Decay, RecipeEr
         reader.within("arguments", argument, "0 or above", |a| a >= 0.0)?;
     }
     let wrong = |form: &str| {
-        reader.error_at("arguments", format!("`arguments` of {} are {form}; there are {}", schedule.name, arguments.len()))
+        reader.error_at(
+            "arguments",
+            format!("`arguments` of {} are {form}; there are {}", schedule.name, arguments.len()),
+        )
     };
     let steps = |n: f64| {
         reader

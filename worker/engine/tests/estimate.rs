@@ -1,0 +1,248 @@
+//! The memory estimate beside what MLX counts when the engine trains.
+//!
+//! One test, because MLX's peak is the process's. Each case builds a random Qwen3.5 folder, trains a few iterations on examples as
+//! long as the recipe allows, and compares.
+
+use mlx_rs::ops::{ones, quantize};
+use mlx_rs::{Array, memory, random};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+use vertigo::estimate::{Engine, estimate};
+use vertigo::recipe::Recipe;
+use vertigo::shape::{Mixer, Shape};
+use vertigo_engine::batch::Batches;
+use vertigo_engine::text::Tokens;
+use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
+
+/// How far the estimate may be from MLX's peak.
+const TOLERANCE: f64 = 0.10;
+
+/// A base and how to train it.
+struct Case {
+    name: &'static str,
+    hidden: u64,
+    ffn: u64,
+    layers: u64,
+    vocab: u64,
+    /// Query heads and key-value heads of full attention; a head has 64 dimensions.
+    heads: [u64; 2],
+    /// Key heads and value heads of the gated delta rule.
+    linear_heads: [u64; 2],
+    /// Dimensions of those heads.
+    linear_dim: u64,
+    bits: Option<u64>,
+    recipe: &'static str,
+}
+
+const BASE: Case = Case {
+    name: "",
+    hidden: 256,
+    ffn: 704,
+    layers: 4,
+    vocab: 2048,
+    heads: [4, 2],
+    linear_heads: [2, 4],
+    linear_dim: 64,
+    bits: None,
+    recipe: "",
+};
+
+fn cases() -> Vec<Case> {
+    vec![
+        Case { name: "LoRA, 256 tokens", recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 257}", ..BASE },
+        Case { name: "LoRA, 1024 tokens", recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 1025}", ..BASE },
+        Case {
+            name: "LoRA, rows, accumulation",
+            recipe: "{batch_size: 2, max_seq_length: 300, gradient_accumulation: 2, num_layers: 3}",
+            ..BASE
+        },
+        Case {
+            name: "LoRA, dropout",
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513, lora_parameters: {dropout: 0.1, rank: 32}}",
+            ..BASE
+        },
+        Case {
+            name: "LoRA, full attention alone",
+            heads: [8, 4],
+            recipe: "{batch_size: 1, num_layers: 1, max_seq_length: 1025, lora_parameters: {keys: [self_attn.q_proj, self_attn.o_proj]}}",
+            ..BASE
+        },
+        Case {
+            name: "LoRA, few keys",
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513, lora_parameters: {keys: [mlp.up_proj]}}",
+            ..BASE
+        },
+        Case {
+            name: "QLoRA, wide MLP",
+            bits: Some(4),
+            ffn: 3072,
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            ..BASE
+        },
+        Case {
+            name: "QLoRA, a large vocabulary",
+            bits: Some(4),
+            vocab: 32768,
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            ..BASE
+        },
+        Case {
+            name: "LoRA, 2048 tokens",
+            linear_heads: [2, 2],
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 2049}",
+            ..BASE
+        },
+        Case {
+            name: "LoRA, heads as Qwen's",
+            linear_heads: [4, 8],
+            linear_dim: 128,
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 1025}",
+            ..BASE
+        },
+        Case {
+            name: "QLoRA, many value heads",
+            bits: Some(4),
+            linear_heads: [2, 8],
+            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            ..BASE
+        },
+        Case {
+            name: "full, 256 tokens",
+            hidden: 512,
+            ffn: 1408,
+            recipe: "{batch_size: 1, fine_tune_type: full, num_layers: -1, max_seq_length: 257}",
+            ..BASE
+        },
+        Case {
+            name: "full, 512 tokens",
+            recipe: "{batch_size: 1, fine_tune_type: full, num_layers: 2, max_seq_length: 513, optimizer: adamw, gradient_accumulation: 2}",
+            ..BASE
+        },
+    ]
+}
+
+#[test]
+fn the_estimate_is_close_to_mlx_peak() {
+    let mut table = String::new();
+    let mut worst: f64 = 0.0;
+    for case in cases() {
+        let (predicted, parts, measured) = run(&case);
+        let off = predicted / measured - 1.0;
+        worst = worst.max(off.abs());
+        table += &format!(
+            "{:32} {:7.1} MB estimated, {:7.1} MB measured, {:+5.1} %   {parts}\n",
+            case.name,
+            predicted / 1e6,
+            measured / 1e6,
+            100.0 * off
+        );
+    }
+    println!("{table}");
+    assert!(worst <= TOLERANCE, "the estimate is off by {:.1} %:\n{table}", 100.0 * worst);
+}
+
+/// Estimated and measured peak, in bytes.
+fn run(case: &Case) -> (f64, String, f64) {
+    let folder = tempfile::tempdir().unwrap();
+    write_base(case, folder.path());
+    memory::clear_cache().unwrap();
+    let model = Model::load(folder.path()).unwrap();
+    // The optimizer's moments are only there once it has run.
+    let text = format!("{{model: base, iters: 4, steps_per_report: 1, {}", case.recipe.trim_start_matches('{'));
+    let recipe = Recipe::parse(case.name, &text).unwrap();
+    let estimate = estimate(model.shape(), &recipe, Engine::Vertigo);
+    memory::reset_peak_memory().unwrap();
+    let trainer = Trainer::new(model, data(case, &recipe), recipe, Session::fresh(folder.path().join("run"))).unwrap();
+    let peak = trainer.map(Result::unwrap).filter_map(|event| match event {
+        Event::Step { peak_bytes, .. } => Some(peak_bytes),
+        _ => None,
+    });
+    let peak = peak.max().unwrap();
+    let parts: Vec<_> = estimate.parts.iter().map(|p| format!("{} {:.1}", p.name, p.bytes.0 as f64 / 1e6)).collect();
+    (estimate.total().0 as f64, parts.join(", "), peak as f64)
+}
+
+/// Examples of exactly the longest length.
+fn data(case: &Case, recipe: &Recipe) -> TrainingData {
+    let example = |seed: u64| {
+        let ids = (0..recipe.max_seq_length).map(|n| ((n * 2_654_435_761 + seed * 97) % case.vocab) as u32).collect();
+        Tokens { ids, prompt: recipe.max_seq_length as usize / 4 }
+    };
+    let batches =
+        |examples: Vec<Tokens>| Batches::new(examples, recipe.batch_size as usize, recipe.max_seq_length as usize, 0);
+    TrainingData { train: batches((0..3 * recipe.batch_size).map(example).collect()), valid: batches(Vec::new()) }
+}
+
+/// A random base in MLX's layout.
+fn write_base(case: &Case, folder: &Path) {
+    let mut config = json!({"model_type": "qwen3_5", "text_config": {
+        "model_type": "qwen3_5_text", "hidden_size": case.hidden, "intermediate_size": case.ffn,
+        "num_hidden_layers": case.layers, "num_attention_heads": case.heads[0], "num_key_value_heads": case.heads[1],
+        "head_dim": 64, "rms_norm_eps": 1e-6, "vocab_size": case.vocab, "linear_num_key_heads": case.linear_heads[0],
+        "linear_num_value_heads": case.linear_heads[1], "linear_key_head_dim": case.linear_dim, "linear_value_head_dim": case.linear_dim,
+        "linear_conv_kernel_dim": 4, "tie_word_embeddings": true, "full_attention_interval": 4, "dtype": "float32",
+        "rope_parameters": {"rope_theta": 10_000_000, "partial_rotary_factor": 0.25}}});
+    if let Some(bits) = case.bits {
+        config["quantization"] = json!({"group_size": 64, "bits": bits, "mode": "affine"});
+    }
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let shape = Shape::from_config(&config).unwrap();
+    let mut tensors = Base { bits: case.bits, tensors: BTreeMap::new() };
+    tensors.matrix("language_model.model.embed_tokens", shape.vocab, shape.hidden);
+    tensors.norm("language_model.model.norm", shape.hidden);
+    for index in 0..shape.layers {
+        tensors.layer(&shape, index);
+    }
+    let named = tensors.tensors.iter().map(|(name, x)| (name.as_str(), x));
+    Array::save_safetensors(named, None, folder.join("model.safetensors")).unwrap();
+}
+
+struct Base {
+    bits: Option<u64>,
+    tensors: BTreeMap<String, Array>,
+}
+
+impl Base {
+    fn put(&mut self, name: String, x: Array) {
+        self.tensors.insert(name, x);
+    }
+
+    fn norm(&mut self, module: &str, size: u64) {
+        self.put(format!("{module}.weight"), ones::<f32>(&[size as i32]).unwrap());
+    }
+
+    fn matrix(&mut self, module: &str, outputs: u64, inputs: u64) {
+        let w = random::normal::<f32>(&[outputs as i32, inputs as i32], None, Some(0.02), None).unwrap();
+        let Some(bits) = self.bits else { return self.put(format!("{module}.weight"), w) };
+        let (packed, scales, biases) = quantize(&w, 64, bits as i32).unwrap();
+        self.put(format!("{module}.weight"), packed);
+        self.put(format!("{module}.scales"), scales);
+        self.put(format!("{module}.biases"), biases);
+    }
+
+    fn layer(&mut self, shape: &Shape, index: u64) {
+        let (mixer, layer) = (shape.mixer(index), format!("language_model.model.layers.{index}"));
+        for linear in shape.linears(mixer) {
+            self.matrix(&format!("{layer}.{}", linear.path), linear.outputs, linear.inputs);
+        }
+        self.norm(&format!("{layer}.input_layernorm"), shape.hidden);
+        self.norm(&format!("{layer}.post_attention_layernorm"), shape.hidden);
+        match mixer {
+            Mixer::Full => {
+                self.norm(&format!("{layer}.self_attn.q_norm"), shape.attention.head_dim);
+                self.norm(&format!("{layer}.self_attn.k_norm"), shape.attention.head_dim);
+            }
+            Mixer::Linear => {
+                let l = &shape.linear;
+                self.norm(&format!("{layer}.linear_attn.norm"), l.value_dim);
+                let heads = [l.value_heads as i32];
+                self.put(format!("{layer}.linear_attn.A_log"), ones::<f32>(&heads).unwrap());
+                self.put(format!("{layer}.linear_attn.dt_bias"), ones::<f32>(&heads).unwrap());
+                let taps = [l.conv_channels() as i32, l.conv_kernel as i32, 1];
+                let taps = random::normal::<f32>(&taps, None, Some(0.5), None).unwrap();
+                self.put(format!("{layer}.linear_attn.conv1d.weight"), taps);
+            }
+        }
+    }
+}
