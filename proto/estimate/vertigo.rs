@@ -187,17 +187,19 @@ impl<'a> Sizes<'a> {
         self.tokens * of_token
     }
 
-    /// Bytes for each token of softmax attention with Q query values and K key values: 11 Q + 8 K + 5 H, and of the scores 3 arrays.
+    /// Bytes for each token of softmax attention with Q query values and K key values: 11 Q + 8 K + 5 H, and of the scores.
     ///
-    /// Scores are made in blocks of queries, each with the keys up to its end, and all are kept.
+    /// Scores are made in blocks of queries, each with the keys up to its end. Two arrays of every block are kept, and the block that
+    /// is worked on, at its worst the last one with all T keys, has 2.7 more.
     fn attention(&self) -> f64 {
         let a = &self.shape.attention;
         let (q, k) = ((a.heads * a.head_dim) as f64, (a.kv_heads * a.head_dim) as f64);
         let blocks = (0..self.length).step_by(QUERY_BLOCK as usize);
         let scores: u64 =
             blocks.map(|start| QUERY_BLOCK.min(self.length - start) * self.length.min(start + QUERY_BLOCK)).sum();
-        let scores = a.heads as f64 * scores as f64 / self.length as f64;
-        (11.0 * q + 8.0 * k + 5.0 * self.shape.hidden as f64 + 3.1 * scores) * self.s
+        let last = QUERY_BLOCK.min(self.length) as f64;
+        let scores = a.heads as f64 * (2.0 * scores as f64 / self.length as f64 + 2.7 * last);
+        (11.0 * q + 8.0 * k + 5.0 * self.shape.hidden as f64 + scores) * self.s
     }
 
     /// Bytes for each token of the gated delta rule with V values, K keys, and C of a row of a chunk's triangle for each of Hv heads:
