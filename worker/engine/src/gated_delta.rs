@@ -12,9 +12,6 @@ use mlx_rs::{Array, Dtype, stop_gradient};
 /// Tokens in a chunk.
 pub const CHUNK: i32 = 64;
 
-/// Doublings after which the inverse of a [`CHUNK`]-sized unit triangle is exact: 2⁶ = 64.
-const DOUBLINGS: usize = 5;
-
 /// What goes into the rule: `B` rows of `T` tokens, `Hk` key heads, each serving `R` value heads.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
@@ -119,20 +116,36 @@ impl Chunks {
     }
 }
 
-/// P = (I + A)⁻¹ of a strictly lower triangular A [… , C, C], by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)).
+/// P = (I + A)⁻¹ of a strictly lower triangular A [… , C, C], by blocks: once the diagonal blocks of size s are inverted in P, those
+/// of size 2s follow by `P ← P − P (A∘M) P`, where M keeps the lower left quarter of each.
 ///
-/// Its gradient is dP = −P dA P, which needs P alone. Adding P (sg(A) − A) P, which is zero, to a P without gradient gives just that,
-/// and keeps none of the doubling's factors for the backward pass.
+/// Not by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)), which takes the same products: its powers grow like binomials where keys are alike
+/// (C(63, 31) ≈ 10¹⁸ for equal ones) and cancel to an inverse that is below 1, of which f32 then keeps nothing.
+///
+/// The gradient is dP = −P dA P, which needs P alone. Adding P (sg(A) − A) P, which is zero, to a P without gradient gives just that,
+/// and keeps none of the steps for the backward pass.
 fn unit_triangle_inverse(a: &Array) -> Result<Array> {
     let constant = stop_gradient(a)?;
-    let mut x = constant.negative()?;
-    let mut p = x.add(Array::eye::<f32>(CHUNK, None, None)?)?;
-    for _ in 0..DOUBLINGS {
-        x = x.matmul(&x)?;
-        p = p.add(p.matmul(&x)?)?;
+    let quarters = |size: i32| -> Result<Array> { Ok(constant.multiply(lower_left_quarters(size))?) };
+    // Blocks of size 1 are their own inverses: the first step needs no products.
+    let mut p = Array::eye::<f32>(CHUNK, None, None)?.subtract(quarters(1)?)?;
+    let mut size = 2;
+    while size < CHUNK {
+        p = p.subtract(p.matmul(quarters(size)?)?.matmul(&p)?)?;
+        size *= 2;
     }
     let zero = constant.subtract(a)?;
     Ok(p.add(p.matmul(zero)?.matmul(&p)?)?)
+}
+
+/// [C, C]: 1 in the lower left quarter of each diagonal block of 2·`size`, 0 elsewhere.
+fn lower_left_quarters(size: i32) -> Array {
+    let in_quarter = |row: i32, column: i32| {
+        row / (2 * size) == column / (2 * size) && (row / size) % 2 == 1 && (column / size) % 2 == 0
+    };
+    let values: Vec<f32> =
+        (0..CHUNK * CHUNK).map(|at| f32::from(u8::from(in_quarter(at / CHUNK, at % CHUNK)))).collect();
+    Array::from_slice(&values, &[CHUNK, CHUNK])
 }
 
 /// log g = −exp(A_log)·softplus(a + dt_bias): [B, T, Hv], f32. The softplus is rounded as `a` is, as mlx-lm's, since the models
@@ -141,4 +154,135 @@ pub(crate) fn log_decay(a: &Array, a_log: &Array, dt_bias: &Array) -> Result<Arr
     let x = a.add(dt_bias)?;
     let softplus = logaddexp(&x, Array::from_f32(0.0).as_dtype(x.dtype())?)?;
     Ok(exp(a_log.as_dtype(Dtype::Float32)?)?.negative()?.multiply(softplus.as_dtype(Dtype::Float32)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlx_rs::ops::stack;
+    use mlx_rs::random;
+    use mlx_rs::transforms::fallible_vjp;
+
+    const HK: i32 = 2;
+    const R: i32 = 2;
+    const DK: i32 = 8;
+    const DV: i32 = 6;
+
+    /// q, k, v, log g and β of `b` rows of `t` tokens. `decay` is the largest −log g.
+    fn inputs(b: i32, t: i32, decay: f32, seed: u64) -> Vec<Array> {
+        let key = |n: u64| random::key(seed * 31 + n).unwrap();
+        let normal = |size: &[i32], n| random::normal::<f32>(size, None, None, &key(n)).unwrap();
+        let unit = |x: Array, scale: f32| {
+            let length = x.square().unwrap().sum_axis(-1, true).unwrap().sqrt().unwrap();
+            x.divide(length).unwrap().multiply(Array::from_f32(scale)).unwrap()
+        };
+        let uniform = |size: &[i32], n| random::uniform::<_, f32>(0.0, 1.0, size, &key(n)).unwrap();
+        vec![
+            unit(normal(&[b, t, HK, DK], 1), (DK as f32).powf(-0.5)),
+            unit(normal(&[b, t, HK, DK], 2), 1.0),
+            normal(&[b, t, HK * R, DV], 3),
+            uniform(&[b, t, HK * R], 4).multiply(Array::from_f32(-decay)).unwrap(),
+            uniform(&[b, t, HK * R], 5),
+        ]
+    }
+
+    /// The same with all keys of a row nearly alike, as they are in a run of like tokens.
+    fn alike(mut x: Vec<Array>) -> Vec<Array> {
+        let first = x[1].try_index((.., ..1)).unwrap();
+        x[1] = first.add(x[1].multiply(Array::from_f32(1e-3)).unwrap()).unwrap();
+        x[4] = Array::ones::<f32>(x[4].shape()).unwrap();
+        x
+    }
+
+    fn by_chunks(x: &[Array]) -> Array {
+        chunked(Inputs { q: &x[0], k: &x[1], v: &x[2], log_g: &x[3], beta: &x[4] }).unwrap()
+    }
+
+    /// The rule as the module's documentation has it, token by token.
+    fn by_tokens(x: &[Array]) -> Array {
+        let (b, t) = (x[0].dim(0), x[0].dim(1));
+        let at = |x: &Array, i: i32| x.try_index((.., i)).unwrap();
+        // [B, Hk, D] → [B, Hk·R, D, 1]: a key head serves R value heads.
+        let key = |x: &Array, i: i32| {
+            let all = stack(&vec![at(x, i); R as usize], 2).unwrap();
+            all.reshape(&[b, HK * R, DK, 1]).unwrap()
+        };
+        let mut s = Array::zeros::<f32>(&[b, HK * R, DK, DV]).unwrap();
+        let mut outputs = Vec::new();
+        for i in 0..t {
+            let (q, k) = (key(&x[0], i), key(&x[1], i));
+            let v = at(&x[2], i).expand_dims(2).unwrap();
+            let scalar = |x: &Array| at(x, i).reshape(&[b, HK * R, 1, 1]).unwrap();
+            s = s.multiply(exp(scalar(&x[3])).unwrap()).unwrap();
+            let recalled = k.multiply(&s).unwrap().sum_axis(2, true).unwrap();
+            let delta = v.subtract(recalled).unwrap().multiply(scalar(&x[4])).unwrap();
+            s = s.add(k.multiply(delta).unwrap()).unwrap();
+            outputs.push(q.multiply(&s).unwrap().sum_axis(2, false).unwrap());
+        }
+        stack(&outputs, 1).unwrap()
+    }
+
+    fn largest(x: &Array) -> f32 {
+        x.abs().unwrap().max(None).unwrap().item_cast::<f32>()
+    }
+
+    /// The difference, relative to the largest value. NaN would be no difference to `max`, so it is looked for.
+    fn difference(x: &Array, y: &Array) -> f32 {
+        assert_eq!(x.shape(), y.shape());
+        let sum = x.sum(None).unwrap().item_cast::<f32>();
+        assert!(sum.is_finite(), "{sum}");
+        largest(&x.subtract(y).unwrap()) / largest(y).max(1e-6)
+    }
+
+    /// Shorter than a chunk, a chunk, one token more, several; no decay, some, and decays that leave nothing of a state.
+    fn cases() -> impl Iterator<Item = (i32, i32, f32)> {
+        let sizes = [(1, 1), (2, 5), (1, 64), (2, 65), (1, 200)];
+        sizes.into_iter().flat_map(|(b, t)| [0.0, 0.1, 3.0, 80.0, 2000.0].map(|decay| (b, t, decay)))
+    }
+
+    #[test]
+    fn keys_that_are_alike_cost_no_precision() {
+        for decay in [0.0, 1e-3] {
+            let x = alike(inputs(1, 130, decay, 5));
+            let off = difference(&by_chunks(&x), &by_tokens(&x));
+            assert!(off < 1e-4, "decay {decay}: {off}");
+            let gradients = |rule: fn(&[Array]) -> Array| {
+                let sum = |x: &[Array]| -> mlx_rs::error::Result<Vec<Array>> { Ok(vec![rule(x).square()?.sum(None)?]) };
+                fallible_vjp(sum, &x, &[Array::from_f32(1.0)]).unwrap().1
+            };
+            for (ours, theirs) in gradients(by_chunks).iter().zip(&gradients(by_tokens)) {
+                let off = difference(ours, theirs);
+                assert!(off < 1e-3, "decay {decay}: a gradient is off by {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_the_token_by_token_rule() {
+        for (n, (b, t, decay)) in cases().enumerate() {
+            let x = inputs(b, t, decay, n as u64);
+            let off = difference(&by_chunks(&x), &by_tokens(&x));
+            assert!(off < 2e-5, "{b} × {t} tokens, decay {decay}: {off}");
+        }
+    }
+
+    #[test]
+    fn gradients_of_chunks_are_those_of_the_token_by_token_rule() {
+        for (n, (b, t, decay)) in cases().enumerate() {
+            let x = inputs(b, t, decay, 100 + n as u64);
+            let cotangent =
+                random::normal::<f32>(&[b, t, HK * R, DV], None, None, &random::key(n as u64).unwrap()).unwrap();
+            let gradients = |rule: fn(&[Array]) -> Array| {
+                let one = |x: &[Array]| -> mlx_rs::error::Result<Vec<Array>> { Ok(vec![rule(x)]) };
+                fallible_vjp(one, &x, std::slice::from_ref(&cotangent)).unwrap().1
+            };
+            let names = ["q", "k", "v", "log g", "β"];
+            for (name, (ours, theirs)) in names.iter().zip(gradients(by_chunks).iter().zip(&gradients(by_tokens))) {
+                let off = difference(ours, theirs);
+                // Σ log g is rounded to its own size, so a difference of two sums is less exact where decays are huge.
+                let tolerance = if decay > 1000.0 { 1e-2 } else { 1e-4 };
+                assert!(off < tolerance, "{b} × {t} tokens, decay {decay}: gradient of {name} is off by {off}");
+            }
+        }
+    }
 }

@@ -149,15 +149,10 @@ impl Layer<'_> {
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
     fn linear(&self, x: &Array, path: &str) -> Result<Array> {
-        let y = frozen_linear(
-            x,
-            path,
-            |suffix| {
-                let name = format!("{path}.{suffix}");
-                self.trained(&name).or_else(|| self.frozen.get(&name))
-            },
-            self.shape,
-        )?;
+        let y = frozen_linear(x, path, |suffix| {
+            let name = format!("{path}.{suffix}");
+            self.trained(&name).or_else(|| self.frozen.get(&name))
+        })?;
         let Some(a) = self.trained(&format!("{path}.lora_a")) else { return Ok(y) };
         let second = format!("{path}.lora_b");
         let b =
@@ -188,36 +183,22 @@ fn causal_attention(q: &Array, k: &Array, v: &Array) -> Result<Array> {
 }
 
 /// x Wᵀ for the module at `path`, whose tensors `get` finds by suffix. Packed where there are scales.
-pub(crate) fn frozen_linear<'a>(
-    x: &Array,
-    path: &str,
-    get: impl Fn(&str) -> Option<&'a Array>,
-    shape: &Shape,
-) -> Result<Array> {
+pub(crate) fn frozen_linear<'a>(x: &Array, path: &str, get: impl Fn(&str) -> Option<&'a Array>) -> Result<Array> {
     let weight = get("weight").ok_or_else(|| crate::EngineError::input(format!("the base has no `{path}.weight`")))?;
     match get("scales") {
         None => Ok(x.matmul(weight.swap_axes(-1, -2)?)?),
         Some(scales) => {
-            let (group, bits) = packing(shape, weight, scales, path)?;
+            let (group, bits) = packing(weight, scales, x.dim(-1));
             Ok(quantized_matmul(x, weight, scales, get("biases"), true, group, bits)?)
         }
     }
 }
 
-/// The group size and bits of a packed module: what its tensors' sizes say, given the config's group size or an override's.
-pub(crate) fn packing(shape: &Shape, weight: &Array, scales: &Array, path: &str) -> Result<(i32, i32)> {
-    let packed = i64::from(weight.dim(-1)) * 32;
-    let groups = i64::from(scales.dim(-1));
-    let candidates = shape
-        .quantization
-        .iter()
-        .flat_map(|q| q.overrides.iter().filter(|(p, _)| p.ends_with(path)).filter_map(|(_, p)| *p).chain([q.default]));
-    for packing in candidates {
-        if packed == groups * (packing.group_size * packing.bits) as i64 {
-            return Ok((packing.group_size as i32, packing.bits as i32));
-        }
-    }
-    Err(crate::EngineError::input(format!("`{path}` is packed otherwise than config.json's `quantization` says")))
+/// The group size and bits of a packed module of `inputs` columns, from its tensors' sizes: 32-bit words hold 32 / bits values, and a
+/// group has one scale. That they are what config.json says of this module is checked when it is loaded; by the sizes' product alone
+/// 4 bits in groups of 64 would look like 8 bits in groups of 32.
+pub(crate) fn packing(weight: &Array, scales: &Array, inputs: i32) -> (i32, i32) {
+    (inputs / scales.dim(-1), weight.dim(-1) * 32 / inputs)
 }
 
 /// x·sigmoid(x)

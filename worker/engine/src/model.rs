@@ -79,7 +79,7 @@ impl Model {
         let rows = |x: &Array| x.take_axis(tokens, 0);
         let weight = &self.outer[&format!("{path}.weight")];
         let Some(scales) = get("scales") else { return Ok(rows(weight)?) };
-        let (group, bits) = packing(&self.shape, weight, scales, path)?;
+        let (group, bits) = packing(weight, scales, self.shape.hidden as i32);
         let biases = get("biases").map(&rows).transpose()?;
         Ok(dequantize(rows(weight)?, rows(scales)?, biases.as_ref(), group, bits)?)
     }
@@ -110,7 +110,7 @@ impl Model {
     /// Normed x [n, H] → logits [n, V].
     pub(crate) fn unembed(&self, x: &Array) -> Result<Array> {
         let path = self.head_path();
-        frozen_linear(x, path, |suffix| self.outer.get(&format!("{path}.{suffix}")), &self.shape)
+        frozen_linear(x, path, |suffix| self.outer.get(&format!("{path}.{suffix}")))
     }
 
     /// The gradient for normed x [n, H] from that for its logits [n, V].
@@ -119,7 +119,7 @@ impl Model {
         let get = |suffix: &str| self.outer.get(&format!("{path}.{suffix}"));
         let weight = &self.outer[&format!("{path}.weight")];
         let Some(scales) = get("scales") else { return Ok(d.as_dtype(weight.dtype())?.matmul(weight)?) };
-        let (group, bits) = packing(&self.shape, weight, scales, path)?;
+        let (group, bits) = packing(weight, scales, self.shape.hidden as i32);
         Ok(quantized_matmul(d.as_dtype(scales.dtype())?, weight, scales, get("biases"), false, group, bits)?)
     }
 

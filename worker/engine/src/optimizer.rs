@@ -122,3 +122,65 @@ pub fn accumulate(sum: Option<Parameters>, terms: Parameters) -> Result<Paramete
     eval(sum.values())?;
     Ok(sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MLX's Adam and AdamW (mlx/optimizers/optimizers.py), one value in f64.
+    fn reference(o: &Optimizer, rate: f64, mut p: f64, gradients: &[f64]) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for (step, g) in (1..).zip(gradients) {
+            p *= 1.0 - rate * o.weight_decay;
+            m = o.betas.0 * m + (1.0 - o.betas.0) * g;
+            v = o.betas.1 * v + (1.0 - o.betas.1) * g * g;
+            p -= if o.bias_correction {
+                let c1 = rate / (1.0 - o.betas.0.powi(step));
+                c1 * m / (v.sqrt() / (1.0 - o.betas.1.powi(step)).sqrt() + o.eps)
+            } else {
+                rate * m / (v.sqrt() + o.eps)
+            };
+        }
+        p
+    }
+
+    #[test]
+    fn updates_are_mlx_adam_and_adamw() {
+        let gradients = [[0.5, -2.0, 1e-9], [0.1, 0.3, 0.0], [-4.0, 1.0, 1e-3]];
+        let start = [1.0, -0.2, 0.0];
+        for (bias_correction, weight_decay) in [(false, 0.0), (true, 0.0), (false, 0.1), (true, 0.1)] {
+            let constants = Optimizer { betas: (0.8, 0.95), eps: 1e-6, bias_correction, weight_decay };
+            let array = |x: &[f64; 3]| Array::from_slice(&x.map(|x| x as f32), &[3]);
+            let mut parameters = Parameters::from([("p".to_owned(), array(&start))]);
+            let mut adam = Adam::new(&parameters).unwrap();
+            for g in &gradients {
+                adam.update(&constants, 0.01, &mut parameters, &Parameters::from([("p".to_owned(), array(g))]))
+                    .unwrap();
+            }
+            let values = parameters["p"].as_slice::<f32>();
+            for (i, &value) in values.iter().enumerate() {
+                let expected = reference(&constants, 0.01, start[i], &gradients.map(|g| g[i]));
+                assert!((f64::from(value) - expected).abs() < 1e-6, "{constants:?}, value {i}: {value} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gradient_without_its_parameter_is_an_error() {
+        let stray = Parameters::from([("x".to_owned(), Array::from_f32(1.0))]);
+        let constants = Optimizer { betas: (0.9, 0.999), eps: 1e-8, bias_correction: false, weight_decay: 0.0 };
+        let error = Adam::default().update(&constants, 0.1, &mut Parameters::new(), &stray).unwrap_err();
+        assert!(error.to_string().contains("`x`"), "{error}");
+    }
+
+    #[test]
+    fn norms_sums_and_factors_go_over_all_arrays() {
+        let two = |a: f32, b: f32| {
+            Parameters::from([("a".to_owned(), Array::from_f32(a)), ("b".to_owned(), Array::from_f32(b))])
+        };
+        assert_eq!(global_norm(&two(3.0, -4.0)).unwrap(), 5.0);
+        let sum = accumulate(accumulate(None, two(1.0, 2.0)).unwrap().into(), two(10.0, 20.0)).unwrap();
+        let sum = scaled(sum, 0.5).unwrap();
+        assert_eq!((sum["a"].item_cast::<f32>(), sum["b"].item_cast::<f32>()), (5.5, 11.0));
+    }
+}

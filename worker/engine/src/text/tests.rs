@@ -163,7 +163,7 @@ fn says_which_file_is_wrong() {
 
 /// A folder beside the repository that holds what is too large or not ours to keep in it.
 fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new("/work/shared").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
     if path.exists() {
         return Some(path);
     }
@@ -188,4 +188,26 @@ fn the_shared_data_tokenizes() {
             }
         }
     }
+}
+
+#[test]
+fn the_repositorys_own_data_tokenizes() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/luau");
+    let (chatml, qwen) = (load(CHATML, &PLAIN), load(QWEN, &THINKS));
+    let mut examples = 0;
+    for file in jsonl_files(&data).unwrap() {
+        for (n, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let example = Example::parse(line).unwrap_or_else(|e| panic!("{}:{}: {e}", file.display(), n + 1));
+            for tokenizer in [&chatml, &qwen] {
+                let tokens = tokenizer.tokenize(&example, true).unwrap();
+                let place = format!("{}:{}", file.display(), n + 1);
+                assert!(tokens.prompt > 0 && tokens.prompt < tokens.ids.len(), "{place}");
+                let prompt = shown(tokenizer, &tokens.ids[..tokens.prompt]);
+                assert!(prompt.contains("<|im_start|>assistant\n"), "{place}: {prompt}");
+                assert!(shown(tokenizer, &tokens.ids).ends_with("<|im_end|>\n"), "{place}");
+            }
+            examples += 1;
+        }
+    }
+    assert!(examples >= 50, "only {examples} examples");
 }

@@ -1,0 +1,281 @@
+//! The trainer's promises, on a small random base: the same bits interrupted or not, a stop at NaN, the best adapter kept, schedules
+//! by optimizer step, validation that no batching changes.
+
+mod support;
+
+use std::path::Path;
+use support::{data, examples, recipe, relative_difference, write_base};
+use vertigo::recipe::Recipe;
+use vertigo_engine::backward::{Targets, loss};
+use vertigo_engine::batch::Batches;
+use vertigo_engine::text::Tokens;
+use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, TrainingData, adapter};
+
+fn trainer(base: &Path, recipe: &Recipe, session: Session) -> Trainer {
+    Trainer::new(Model::load(base).unwrap(), data(recipe), recipe.clone(), session).unwrap()
+}
+
+fn events(base: &Path, recipe: &Recipe, session: Session) -> Vec<Event> {
+    trainer(base, recipe, session).map(Result::unwrap).collect()
+}
+
+fn outcome(events: &[Event]) -> &Outcome {
+    match events.last() {
+        Some(Event::Finished(outcome)) => outcome,
+        other => panic!("the last event is {other:?}"),
+    }
+}
+
+/// What a run says of its learning, without what it says of its speed.
+fn learned(events: &[Event]) -> Vec<String> {
+    let one = |event: &Event| match event {
+        Event::Step { iter, loss, learning_rate, trained_tokens, grad_norm, .. } => {
+            Some(format!("{iter}: {loss} {learning_rate} {trained_tokens} {grad_norm}"))
+        }
+        Event::Validation { iter, loss, tokens } => Some(format!("{iter}: validation {loss} {tokens}")),
+        _ => None,
+    };
+    events.iter().filter_map(one).collect()
+}
+
+/// A run of 12 iterations, and one that is dropped at the checkpoint of iteration 6 and resumed, come to the same bytes.
+fn resumes_with_the_same_bits(text: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let recipe = recipe(text);
+    let straight = events(&base, &recipe, Session::fresh(dir.path().join("straight")));
+
+    let mut first = trainer(&base, &recipe, Session::fresh(dir.path().join("first")));
+    let checkpoint = first.find_map(|event| match event.unwrap() {
+        Event::Checkpoint { iter: 6, folder } => Some(folder),
+        _ => None,
+    });
+    drop(first);
+    let resumed = events(&base, &recipe, Session::resumed(dir.path().join("second"), checkpoint.unwrap()));
+    let Some(Event::Started { resumed_at: 6, .. }) = resumed.first() else { panic!("{resumed:?}") };
+
+    let after_six = |line: &String| line.split(':').next().unwrap().parse::<u64>().unwrap() > 6;
+    let expected: Vec<_> = learned(&straight).into_iter().filter(after_six).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(learned(&resumed), expected);
+    for file in ["adapters.safetensors", "adapter_config.json"] {
+        let read = |run: &[Event]| std::fs::read(outcome(run).folder.join(file)).unwrap();
+        assert!(read(&straight) == read(&resumed), "{file} differs");
+    }
+    let (one, other) = (outcome(&straight), outcome(&resumed));
+    assert_eq!(
+        (one.iter, one.validation_before, one.validation_after),
+        (other.iter, other.validation_before, other.validation_after)
+    );
+    assert_eq!(one.trained_tokens, other.trained_tokens);
+}
+
+#[test]
+fn lora_resumes_with_the_same_bits() {
+    // Dropout; a checkpoint between the micro-batches of one optimizer step, in the second epoch; the best adapter kept so far.
+    resumes_with_the_same_bits(
+        "iters: 12, batch_size: 6, grad_accumulation_steps: 4, save_every: 6, steps_per_report: 4, steps_per_eval: 3, \
+         num_layers: 2, lora_parameters: {rank: 4, scale: 20, dropout: 0.2}, optimizer: adamw, grad_clip: 0.5, learning_rate: 0.001, \
+         early_stopping_patience: 9, lr_schedule: {name: cosine_decay, warmup: 1, arguments: [0.001, 3]}",
+    );
+}
+
+#[test]
+fn full_resumes_with_the_same_bits() {
+    resumes_with_the_same_bits(
+        "iters: 12, batch_size: 2, save_every: 3, steps_per_report: 5, steps_per_eval: 4, num_layers: 2, fine_tune_type: full, \
+         learning_rate: 0.0003, optimizer_config: {adam: {bias_correction: true}}",
+    );
+}
+
+#[test]
+fn a_checkpoint_refuses_another_recipe_dataset_or_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let same = recipe("iters: 4, batch_size: 4, save_every: 2, num_layers: 1");
+    let run = events(&base, &same, Session::fresh(dir.path().join("run")));
+    let Some(checkpoint) =
+        run.iter().find_map(|e| if let Event::Checkpoint { folder, .. } = e { Some(folder) } else { None })
+    else {
+        panic!("no checkpoint in {run:?}");
+    };
+    let resume = |recipe: &Recipe, data: TrainingData| {
+        let session = Session::resumed(dir.path().join("again"), checkpoint);
+        Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), session).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert_eq!(resume(&Recipe { name: "renamed".to_owned(), ..same.clone() }, data(&same)), Ok(()));
+    let error = resume(&Recipe { seed: 1, ..same.clone() }, data(&same)).unwrap_err();
+    assert!(error.contains("another recipe"), "{error}");
+    let other = TrainingData { valid: Batches::new(examples(3), 4, 64, 0), ..data(&same) };
+    let error = resume(&same, other).unwrap_err();
+    assert!(error.contains("another dataset"), "{error}");
+    // Files of another run under this run's progress: named by tensor.
+    std::fs::copy(run_adapter_of(&base, dir.path()), checkpoint.join("adapters.safetensors")).unwrap();
+    let error = resume(&same, data(&same)).unwrap_err();
+    assert!(error.contains("lora_a` is missing"), "{error}");
+}
+
+/// The adapter file of a run on another linear.
+fn run_adapter_of(base: &Path, dir: &Path) -> std::path::PathBuf {
+    let other = recipe("iters: 1, batch_size: 4, num_layers: 1, lora_parameters: {keys: [mlp.up_proj]}");
+    let run = events(base, &other, Session::fresh(dir.join("other")));
+    outcome(&run).folder.join("adapters.safetensors")
+}
+
+#[test]
+fn nan_stops_with_the_iteration_and_keeps_the_last_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let wild = recipe("iters: 9, batch_size: 4, save_every: 1, num_layers: 2, learning_rate: 1.0e+30");
+    let mut checkpoints = Vec::new();
+    let mut stopped = None;
+    for event in trainer(&base, &wild, Session::fresh(dir.path().join("run"))) {
+        match event {
+            Ok(Event::Checkpoint { folder, .. }) => checkpoints.push(folder),
+            Ok(_) => assert!(stopped.is_none()),
+            Err(error) => stopped = Some(error),
+        }
+    }
+    let Some(EngineError::Diverged { iter, value, .. }) = &stopped else { panic!("{stopped:?}") };
+    assert!(!value.is_finite() && *iter as usize == checkpoints.len() + 1, "{iter} {value} {checkpoints:?}");
+    assert!(stopped.as_ref().unwrap().to_string().contains(&format!("at iteration {iter}")));
+    assert!(!checkpoints.is_empty() && checkpoints.iter().all(|folder| folder.join("progress.json").exists()));
+    assert!(!dir.path().join("run/adapter").exists());
+}
+
+#[test]
+fn early_stopping_keeps_the_best_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let recipe = recipe(
+        "iters: 60, batch_size: 4, steps_per_eval: 1, val_batches: -1, save_every: 100, num_layers: 2, learning_rate: 0.01, \
+         early_stopping_patience: 3",
+    );
+    // Tokens that the training examples do not have: the better those are learned, the less likely these become.
+    let strange = (0..6).map(|n| Tokens { ids: (0..20).map(|t| 200 + (n * 7 + t * t) % 100).collect(), prompt: 0 });
+    let data = TrainingData { valid: Batches::new(strange.collect(), 4, 64, 0), ..data(&recipe) };
+    let session = Session::fresh(dir.path().join("run"));
+    let trainer = Trainer::new(Model::load(&base).unwrap(), data.clone(), recipe.clone(), session).unwrap();
+    let run: Vec<Event> = trainer.map(Result::unwrap).collect();
+    let validation_of = |e: &Event| if let Event::Validation { loss, iter: 1.., .. } = e { Some(*loss) } else { None };
+    let validations: Vec<f64> = run.iter().filter_map(validation_of).collect();
+    let best = validations.iter().copied().fold(f64::INFINITY, f64::min);
+    let end = outcome(&run);
+    assert!(end.iter < 60, "never stopped: {validations:?}");
+    assert_eq!(end.iter as usize, validations.len());
+    assert!(validations[validations.len() - 3..].iter().all(|loss| *loss > best), "{validations:?}");
+    assert_eq!(end.validation_after, Some(best));
+    let kept = adapter::load(&end.folder).unwrap();
+    let again = validation(&Model::load(&base).unwrap(), &kept, adapter::lora_scale(&recipe), data.valid);
+    assert!((again - best).abs() < 1e-6 * best, "{again} {best}");
+}
+
+fn validation(model: &Model, parameters: &vertigo_engine::Parameters, scale: f64, valid: Batches) -> f64 {
+    let (mut sum, mut tokens) = (0.0, 0);
+    for batch in valid.in_order(None) {
+        sum += loss(model, parameters, scale, &Targets::new(&batch.ids, batch.width, &batch.spans)).unwrap();
+        tokens += batch.target_tokens();
+    }
+    sum / tokens as f64
+}
+
+#[test]
+fn validation_is_the_same_however_it_is_batched() {
+    let dir = tempfile::tempdir().unwrap();
+    write_base(dir.path());
+    let model = Model::load(dir.path()).unwrap();
+    let of = |batch_size| validation(&model, &Default::default(), 1.0, Batches::new(examples(11), batch_size, 64, 0));
+    let one = of(1);
+    for batch_size in [2, 5, 11] {
+        assert!((of(batch_size) - one).abs() < 1e-5 * one, "batches of {batch_size}: {} and {one}", of(batch_size));
+    }
+}
+
+#[test]
+fn schedules_go_by_optimizer_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let recipe = recipe(
+        "iters: 8, batch_size: 4, grad_accumulation_steps: 2, steps_per_report: 2, num_layers: 1, save_every: 100, \
+         lr_schedule: {name: linear_schedule, warmup: 1, warmup_init: 0.00001, arguments: [0.001, 0.0001, 3]}",
+    );
+    let rates: Vec<f64> = events(&base, &recipe, Session::fresh(dir.path().join("run")))
+        .iter()
+        .filter_map(|e| if let Event::Step { learning_rate, .. } = e { Some(*learning_rate) } else { None })
+        .collect();
+    let expected: Vec<f64> = (0..4).map(|step| recipe.learning_rate.at(step)).collect();
+    assert_eq!(rates, expected);
+    assert!(rates[0] < rates[1] && rates[3] < rates[2], "{rates:?}");
+}
+
+/// A larger batch and as many accumulated micro-batches give the same gradient, weighted by tokens.
+#[test]
+fn accumulation_is_a_larger_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let run = |name: &str, text: &str, batch: usize| {
+        let recipe = recipe(&format!("{text}, num_layers: 2, save_every: 100, learning_rate: 0.001"));
+        let batches = |tokens| Batches::new(tokens, batch, 64, 0);
+        let data = TrainingData { train: batches(examples(8)), valid: batches(Vec::new()) };
+        let session = Session::fresh(dir.path().join(name));
+        let trainer = Trainer::new(Model::load(&base).unwrap(), data, recipe, session).unwrap();
+        let events: Vec<Event> = trainer.map(Result::unwrap).collect();
+        let norms =
+            events.iter().filter_map(|e| if let Event::Step { grad_norm, .. } = e { Some(*grad_norm) } else { None });
+        norms.last().unwrap()
+    };
+    let whole = run("whole", "iters: 1, batch_size: 8", 8);
+    let parts = run("parts", "iters: 4, batch_size: 2, grad_accumulation_steps: 4", 2);
+    assert!((whole - parts).abs() < 1e-4 * whole, "{whole} {parts}");
+}
+
+#[test]
+fn gradients_are_clipped_to_the_norm() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    // Without a second moment's root the step is linear in the gradient: the first moment after one step is (1 − β₁) g.
+    let moment = |name: &str, clip: &str| {
+        let recipe = recipe(&format!("iters: 2, batch_size: 24, num_layers: 1, save_every: 1, seed: 3{clip}"));
+        let run = events(&base, &recipe, Session::fresh(dir.path().join(name)));
+        let norm = run.iter().find_map(|e| if let Event::Step { grad_norm, .. } = e { Some(*grad_norm) } else { None });
+        let file = dir.path().join(name).join("checkpoints/00000001/optimizer.safetensors");
+        let state = mlx_rs::Array::load_safetensors(file).unwrap();
+        let m = state.iter().filter(|(name, _)| name.starts_with("m."));
+        let sum: f32 = m.map(|(_, x)| x.square().unwrap().sum(None).unwrap().item_cast::<f32>()).sum();
+        (norm.unwrap(), f64::from(sum.sqrt()) / 0.1)
+    };
+    let (_, free) = moment("free", "");
+    let (_, clipped) = moment("clipped", ", grad_clip: 0.01");
+    assert!(free > 0.02, "{free}");
+    assert!((clipped - 0.01).abs() < 1e-4, "{clipped}");
+}
+
+#[test]
+fn what_has_nothing_to_learn_is_counted_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let recipe = recipe("iters: 3, batch_size: 2, num_layers: 1, save_every: 100, steps_per_report: 1");
+    let run = |name: &str, extra: Vec<Tokens>| {
+        let batches = |tokens| Batches::new(tokens, 2, 64, 0);
+        let train = batches(examples(6).into_iter().chain(extra).collect());
+        let data = TrainingData { train, valid: batches(Vec::new()) };
+        let trainer =
+            Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), Session::fresh(dir.path().join(name)));
+        trainer.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let masked = Tokens { ids: vec![5; 12], prompt: 12 };
+    let (plain, with) = (run("plain", Vec::new()), run("with", vec![masked, Tokens { ids: Vec::new(), prompt: 0 }]));
+    let Some(Event::Started { skipped_examples: 2, train_examples: 6, .. }) = with.first() else { panic!("{with:?}") };
+    assert_eq!(learned(&plain), learned(&with));
+    let (one, other) =
+        (adapter::load(&outcome(&plain).folder).unwrap(), adapter::load(&outcome(&with).folder).unwrap());
+    assert!(one.iter().all(|(name, x)| relative_difference(x, &other[name]) == 0.0));
+}
