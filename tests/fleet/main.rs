@@ -4,6 +4,7 @@
 
 #![allow(missing_docs)] // a test's name says what it shows
 
+mod bucket;
 mod main_job;
 mod refusals;
 mod survival;

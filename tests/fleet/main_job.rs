@@ -72,8 +72,9 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     let needs: serde_json::Value = serde_json::from_str(&needs).unwrap();
     let need = |plan: usize| needs["plans"][plan]["peak_bytes"].as_u64().unwrap_or_else(|| panic!("{needs}"));
     assert!(need(0) > need(1), "{needs}");
-    fleet.start_worker("m5-max", &need(1).to_string());
-    fleet.start_worker("ultra", &need(0).to_string());
+    // One between the two needs, one above both.
+    fleet.start_worker("m5-max", &need(0).midpoint(need(1)).to_string());
+    fleet.start_worker("ultra", &(need(0) * 2).to_string());
 
     // The first choice goes to the only worker that holds it; while it runs there, the next job takes its second choice.
     let both = [small.to_string_lossy().into_owned()];

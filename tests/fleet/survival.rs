@@ -165,7 +165,7 @@ async fn a_child_killed_is_an_outcome_and_the_job_goes_on() {
     let mut fleet = Fleet::start("30s");
     fleet.start_worker("mac", "4GiB");
     fleet.import("mini", &["--preset", "mini-4b"]).await;
-    let file = fleet.write("run.yaml", &recipe(20, ""));
+    let file = fleet.write("run.yaml", &recipe(120, ""));
     let id = fleet.train(&file, &[]).await;
     fleet.events(&id, |event| checkpoint(event).is_some()).await;
     let child = children(&fleet.folder("mac").join("attempts"));

@@ -67,7 +67,7 @@ async fn one_job_is_one_trace() {
     let _turn = turn().await;
     let (receiver, url) = receiver().await;
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "200")];
-    let mut fleet = Fleet::start_with("30s", &environment);
+    let mut fleet = Fleet::start_with("30s", None, &environment);
     fleet.start_worker("mac", "4GiB");
     fleet.import("mini", &["--preset", "mini-4b"]).await;
     let file = fleet.write("short.yaml", &recipe(6, ""));

@@ -20,6 +20,7 @@ pub struct Fleet {
     coordinator: Option<Process>,
     workers: BTreeMap<String, Process>,
     environment: Vec<(String, String)>,
+    store: Option<String>,
     lease: String,
     address: String,
     dir: TempDir,
@@ -57,16 +58,17 @@ impl Ran {
 impl Fleet {
     /// Starts a coordinator whose leases last for `lease` (`5s`).
     pub fn start(lease: &str) -> Fleet {
-        Fleet::start_with(lease, &[])
+        Fleet::start_with(lease, None, &[])
     }
 
-    /// The same, with `environment` for every process.
-    pub fn start_with(lease: &str, environment: &[(&str, &str)]) -> Fleet {
+    /// The same, with blobs in `store` and `environment` for every process.
+    pub fn start_with(lease: &str, store: Option<&str>, environment: &[(&str, &str)]) -> Fleet {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let mut fleet = Fleet {
             coordinator: None,
             workers: BTreeMap::new(),
             environment: environment.iter().map(owned).collect(),
+            store: store.map(str::to_owned),
             lease: lease.to_owned(),
             address: "127.0.0.1:0".to_owned(),
             dir: tempfile::tempdir().expect("a temporary folder"),
@@ -79,6 +81,7 @@ impl Fleet {
     pub fn start_coordinator(&mut self) {
         let mut command = self.command("vertigo-coordinator");
         command.args(["--listen", &self.address, "--lease", &self.lease, "--state"]).arg(self.folder("coordinator"));
+        command.args(self.store.iter().flat_map(|url| ["--store", url]));
         let (process, line) = Process::start("coordinator", &mut command, self.dir.path());
         let address = line.rsplit_once("http://").map(|(_, address)| address.to_owned());
         self.address = address.unwrap_or_else(|| panic!("the coordinator says where it listens, not `{line}`"));
