@@ -4,7 +4,7 @@ use crate::cli::{JobArgs, JobsArgs};
 use crate::coordinator::{Coordinator, traced};
 use crate::error::{Result, Subject};
 use crate::json;
-use crate::output::{Output, age, bold, duration, pairs, short_id, table};
+use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1;
@@ -89,6 +89,12 @@ fn render_job(job: &v1::Job, now: u64) -> String {
             "\n{}",
             table(["EPOCH", "WORKER", "RECIPE", "TIME", "PEAK", "RESERVED", "OUTCOME"], &[0, 4, 5], rows)
         );
+        // Below the table and not in it: a reason needs more room than a column has.
+        for attempt in &job.attempts {
+            if let (_, Some(why)) = outcome(attempt) {
+                text += &wrap(&format!("epoch {}: {why}", attempt.epoch), 0);
+            }
+        }
     }
     text + &next_command(job)
 }
@@ -103,8 +109,16 @@ fn attempt_row(job: &v1::Job, attempt: &v1::Attempt, now: u64) -> [String; 7] {
         duration(until.saturating_sub(attempt.started_ms)),
         peak,
         Bytes(attempt.reserved_bytes).to_string(),
-        attempt.outcome.clone(),
+        outcome(attempt).0.to_owned(),
     ]
+}
+
+/// What an attempt came to in a word, and why.
+fn outcome(attempt: &v1::Attempt) -> (&str, Option<&str>) {
+    match attempt.outcome.split_once(": ") {
+        Some((word, why)) => (word, Some(why)),
+        None => (&attempt.outcome, None),
+    }
 }
 
 /// `sha256:` and 12 digits.
@@ -208,8 +222,9 @@ pub(crate) mod tests {
         4b-full   mini-4b       full       400 MiB
 
         EPOCH  WORKER  RECIPE   TIME       PEAK  RESERVED  OUTCOME
-            1  studio  4b-full  38s               400 MiB  lost: no heartbeat for 30s
+            1  studio  4b-full  38s               400 MiB  lost
             2  book    4b-full  1m 20s  310 MiB   400 MiB  succeeded
+        epoch 1: no heartbeat for 30s
 
         fetch it: vertigo get sha256:ab12cd34ef56 DIR
         ");

@@ -171,7 +171,7 @@ async fn a_child_killed_is_an_outcome_and_the_job_goes_on() {
     let child = children(&fleet.folder("mac").join("attempts"));
     assert_eq!(child.len(), 1);
     let pid = nix::unistd::Pid::from_raw(child[0].trim().parse().unwrap());
-    nix::sys::signal::kill(pid, Signal::SIGSEGV).unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGABRT).unwrap();
     let job = fleet.ended(&id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
     assert_eq!(job.attempts.len(), 2, "{:?}", job.attempts);

@@ -99,7 +99,6 @@ pub fn classify(ending: Ending) -> Verdict {
         let message = format!("the system killed it while {} of {} memory was free", ending.free, ending.memory);
         return failed(FailureKind::OutOfMemory, message, widest);
     }
-    let last = ending.tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it wrote nothing");
     if let Some(words) = ending.tail.lines().find(|line| OUT_OF_MEMORY.iter().any(|sign| line.contains(sign))) {
         return failed(FailureKind::OutOfMemory, words.trim().to_owned(), widest);
     }
@@ -110,7 +109,10 @@ pub fn classify(ending: Ending) -> Verdict {
             Err(_) => format!("was ended by signal {signal}"),
         },
     };
-    failed(FailureKind::Crashed, format!("the attempt's process {how}; last line: {last}"), known)
+    // What it logged while all was well says nothing about its end.
+    let telling = |line: &&str| !line.trim().is_empty() && !line.contains(" INFO ");
+    let last = ending.tail.lines().rev().find(telling).map(|line| format!("; its last words: {}", line.trim()));
+    failed(FailureKind::Crashed, format!("the attempt's process {how}{}", last.unwrap_or_default()), known)
 }
 
 impl From<Reason> for FailureKind {
@@ -162,14 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_or_a_panic_is_a_crash_that_names_the_last_line() {
+    fn a_signal_or_a_panic_is_a_crash_with_its_last_words() {
         let (kind, message, peak) =
             failure(Ending { tail: "a\nthread 'main' panicked\n\n".to_owned(), ..ending(Exit::Code(101)) });
         assert_eq!((kind, peak), (FailureKind::Crashed, Bytes::gib(5)));
         assert!(message.contains("code 101") && message.contains("thread 'main' panicked"), "{message}");
-        let (kind, message, _) = failure(ending(Exit::Signal(11)));
-        assert_eq!(kind, FailureKind::Crashed);
-        assert!(message.contains("SIGSEGV") && message.contains("wrote nothing"), "{message}");
+        // What it logged while all was well is no word on its end.
+        let calm = Ending { tail: "2026-11-24T22:22:36Z  INFO load: loaded\n".to_owned(), ..ending(Exit::Signal(11)) };
+        let (kind, message, _) = failure(calm);
+        assert_eq!((kind, message.as_str()), (FailureKind::Crashed, "the attempt's process was ended by SIGSEGV"));
         // A person's kill -9 on a machine with memory to spare is no want of memory.
         assert_eq!(failure(ending(Exit::Signal(9))).0, FailureKind::Crashed);
         // An exit without a last word is no success, whatever its code.
