@@ -27,7 +27,7 @@ A job's id may be cut short wherever no other job begins the same.";
 
 /// Queue, watch and fetch fine-tuning jobs.
 #[derive(Debug, Parser)]
-#[command(name = "vertigo", version, about, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "vertigo", version, about, after_help = EXAMPLES, max_term_width = 80, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -8,9 +8,15 @@ use crate::{jobs, json, watch};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::{Code, Response, Status};
 use vertigo::bytes::Bytes;
+use vertigo::id::JobId;
 use vertigo::recipe::Recipe;
 use vertigo::v1;
+
+/// Until a call that broke off is made again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let recipes = read_recipes(&args.recipes)?;
@@ -19,8 +25,9 @@ pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Out
         data: args.data.clone(),
         name: args.name.clone().unwrap_or_default(),
         priority: args.priority,
+        id: JobId::new().to_string(),
     };
-    let job = coordinator.answer(coordinator.jobs().submit_train(traced(request)).await, Subject::Inputs)?;
+    let job = coordinator.answer(submit(coordinator, request).await, Subject::Inputs)?;
     if !args.follow {
         output.show(|| json::job(&job), || render_queued(&job));
         return Ok(());
@@ -31,6 +38,21 @@ pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Out
         output.line(&render_plans(&job));
     }
     watch::watch(&job, coordinator, output).await
+}
+
+/// Queues the job. A call that broke off is made again under the same id, so that it is never queued twice.
+async fn submit(
+    coordinator: &Coordinator,
+    request: v1::SubmitTrainRequest,
+) -> std::result::Result<Response<v1::Job>, Status> {
+    let first = coordinator.jobs().submit_train(traced(request.clone())).await;
+    match first {
+        Err(status) if status.code() == Code::Unavailable => {
+            tokio::time::sleep(AGAIN).await;
+            coordinator.jobs().submit_train(traced(request)).await
+        }
+        answered => answered,
+    }
 }
 
 /// A recipe's file and what it says.

@@ -106,7 +106,7 @@ pub enum Command {
 /// A job to queue. Its recipes, bases and data have been checked.
 #[derive(Debug, Clone)]
 pub struct Submit {
-    /// Chosen by the caller.
+    /// Chosen by the caller. A job of this id that is there already stays as it is.
     pub id: JobId,
     /// What a person calls it; also the tag of its output.
     pub name: Option<String>,
@@ -300,8 +300,12 @@ impl Core {
     }
 
     fn submit(&mut self, now: Millis, submit: Submit) -> Result<(), Refusal> {
-        self.check_size(&submit.plans)?;
         let id = submit.id;
+        if self.jobs.contains_key(&id) {
+            // The call came again because its answer was lost.
+            return Ok(());
+        }
+        self.check_size(&submit.plans)?;
         let job = Job {
             id,
             name: submit.name,

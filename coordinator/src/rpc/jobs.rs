@@ -7,7 +7,7 @@ use crate::core::{Command, Core, Submit};
 use crate::store::Which;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
-use vertigo::id::JobId;
+use vertigo::id::{JobId, ParseIdError};
 use vertigo::placement::Need;
 use vertigo::v1;
 
@@ -34,6 +34,13 @@ impl Jobs {
     }
 
     async fn submit(&self, request: v1::SubmitTrainRequest, traceparent: String) -> Result<Response<v1::Job>, Status> {
+        let id = match request.id.as_str() {
+            "" => JobId::new(),
+            id => id.parse().map_err(|error: ParseIdError| Status::invalid_argument(error.to_string()))?,
+        };
+        if self.look(move |core| Ok(core.job(id).is_some())).await? {
+            return self.view(id).await;
+        }
         let recipes = train::read(&request.recipes)?;
         let name = Some(request.name).filter(|name| !name.is_empty());
         let (data, plans, name) = self
@@ -47,7 +54,6 @@ impl Jobs {
                 Ok((data, plans, name))
             })
             .await?;
-        let id = JobId::new();
         tracing::Span::current().record("job", id.to_string());
         let submit = Submit {
             id,

@@ -182,7 +182,7 @@ pub(crate) fn train(name: &str) -> v1::SubmitTrainRequest {
         recipes: vec![recipe("small", "model: mini\nmax_seq_length: 256\nbatch_size: 1\n")],
         data: "luau".to_owned(),
         name: name.to_owned(),
-        priority: 0,
+        ..Default::default()
     }
 }
 

@@ -17,6 +17,22 @@ fn states(events: &[v1::JobEvent]) -> Vec<JobState> {
 }
 
 #[tokio::test]
+async fn a_submission_that_comes_again_makes_one_job() {
+    let coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    let id = vertigo::id::JobId::new().to_string();
+    let request = v1::SubmitTrainRequest { id: id.clone(), ..train("tutor") };
+    let mut jobs = coordinator.jobs();
+    let first = jobs.submit_train(request.clone()).await.unwrap().into_inner();
+    let again = jobs.submit_train(request.clone()).await.unwrap().into_inner();
+    assert_eq!((&first.id, &first), (&id, &again));
+    let listed = jobs.list(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs;
+    assert_eq!(listed.len(), 1);
+    let broken = v1::SubmitTrainRequest { id: "tutor".to_owned(), ..request };
+    assert_eq!(jobs.submit_train(broken).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn a_job_goes_from_submission_to_its_artifact() {
     let coordinator = Coordinator::start().await;
     coordinator.import().await;
