@@ -13,9 +13,9 @@
 //! - the gradients made so far, and with accumulation the sum of those before;
 //! - the insides of one half (its forward pass, kept for its own backward pass, and the gradients in flight), or of one slice of
 //!   the loss, whichever is more. Of a slice that is two to three arrays [LOSS_SLICE, V] in f32. Of an MLP some ten arrays
-//!   [B·T, FFN]; of full attention the scores of 256 queries three times and the
-//!   probabilities of all blocks once (each on the keys up to its end, so just over half of heads·T²); of gated delta, all in
-//!   f32, some fifteen arrays [B·T, conv channels] and ten [B, heads, T, C] (chunks of C tokens).
+//!   [B·T, FFN]; of full attention the scores of a block of 256 queries three times
+//!   and the probabilities of all blocks once (each on the keys up to its end, so just over half of heads·T²); of gated delta, all
+//!   in f32, some fifteen arrays [B·T, conv channels] and ten [B, heads, T, C] (chunks of C tokens).
 //!
 //! MLX allocates up to ten operations ahead of the one that runs, so its measured peak holds some arrays that this list does not.
 //! With a memory limit set ([`device::limit_memory`](crate::device::limit_memory)) it stops running ahead at the limit.
@@ -49,10 +49,9 @@ impl Targets {
         let (mut positions, mut tokens) = (Vec::new(), Vec::new());
         for (row, (ids, &(first, last))) in ids.chunks(width).zip(spans).enumerate() {
             inputs.extend_from_slice(&ids[..width - 1]);
-            for column in first.max(1)..=last.min(width - 1) {
-                positions.push((row * (width - 1) + column - 1) as i32);
-                tokens.push(ids[column]);
-            }
+            let columns = first.max(1)..=last.min(width - 1);
+            positions.extend(columns.clone().map(|column| (row * (width - 1) + column - 1) as i32));
+            tokens.extend_from_slice(ids.get(columns).unwrap_or_default());
         }
         Targets { inputs: Array::from_slice(&inputs, &[spans.len() as i32, width as i32 - 1]), positions, tokens }
     }

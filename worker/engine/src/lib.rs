@@ -2,7 +2,7 @@
 //!
 //! A library that can be used alone: it knows nothing of jobs or gRPC.
 //!
-//! ```no_run
+//! ```no_run,standalone_crate
 //! use vertigo_engine::{Model, Session, Trainer};
 //! # fn run(recipe: vertigo::recipe::Recipe) -> Result<(), vertigo_engine::EngineError> {
 //! let model = Model::load("models/qwen3.5-4b-4bit".as_ref())?;

@@ -226,9 +226,9 @@ fn accumulation_is_a_larger_batch() {
         let session = Session::fresh(dir.path().join(name));
         let trainer = Trainer::new(Model::load(&base).unwrap(), data, recipe, session).unwrap();
         let events: Vec<Event> = trainer.map(Result::unwrap).collect();
-        let norms =
+        let mut norms =
             events.iter().filter_map(|e| if let Event::Step { grad_norm, .. } = e { Some(*grad_norm) } else { None });
-        norms.last().unwrap()
+        norms.next_back().unwrap()
     };
     let whole = run("whole", "iters: 1, batch_size: 8", 8);
     let parts = run("parts", "iters: 4, batch_size: 2, grad_accumulation_steps: 4", 2);
