@@ -8,11 +8,7 @@ fn main() {
 
 #[cfg(feature = "rpc")]
 fn compile_protocol() {
-    let files = [
-        "proto/vertigo/v1/jobs.proto",
-        "proto/vertigo/v1/fleet.proto",
-        "proto/vertigo/v1/artifacts.proto",
-    ];
+    let files = ["proto/vertigo/v1/jobs.proto", "proto/vertigo/v1/fleet.proto", "proto/vertigo/v1/artifacts.proto"];
     let descriptors = protox::compile(files, ["proto"]).unwrap_or_else(|error| panic!("{error:?}"));
     tonic_prost_build::configure()
         .compile_fds(descriptors)

@@ -72,9 +72,7 @@ uuid_id!(
 
 /// The fencing token of a lease. Each lease of a job has a higher epoch than the one before; what comes under an old one
 /// is refused.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
@@ -92,9 +90,7 @@ impl fmt::Display for Epoch {
 }
 
 /// A moment, in milliseconds since the Unix epoch. Pure code gets it as an argument and never reads a clock.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
@@ -156,10 +152,7 @@ impl FromStr for Digest {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.strip_prefix("sha256:").unwrap_or(text), &mut bytes)
             .map(|()| Digest(bytes))
-            .map_err(|_| ParseIdError {
-                what: "a digest (sha256: and 64 hexadecimal digits)",
-                text: text.to_owned(),
-            })
+            .map_err(|_| ParseIdError { what: "a digest (sha256: and 64 hexadecimal digits)", text: text.to_owned() })
     }
 }
 

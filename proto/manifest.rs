@@ -98,7 +98,11 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError::Path`] where a path would leave the folder, [`ManifestError::Twice`], [`ManifestError::Empty`].
-    pub fn new(kind: Kind, mut files: Vec<FileEntry>, facts: BTreeMap<String, Value>) -> Result<Manifest, ManifestError> {
+    pub fn new(
+        kind: Kind,
+        mut files: Vec<FileEntry>,
+        facts: BTreeMap<String, Value>,
+    ) -> Result<Manifest, ManifestError> {
         if files.is_empty() {
             return Err(ManifestError::Empty);
         }
