@@ -11,6 +11,7 @@ mod survival;
 mod trace;
 
 use tokio::sync::{Mutex, MutexGuard};
+use vertigo_tests::Fleet;
 
 /// A turn at the machine's cores.
 async fn turn() -> MutexGuard<'static, ()> {
@@ -24,4 +25,12 @@ fn recipe(iters: u64, more: &str) -> String {
         "model: mini\nnum_layers: 2\niters: {iters}\nbatch_size: 1\nmax_seq_length: 128\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
          steps_per_report: 1\nsteps_per_eval: 1000\nval_batches: 2\nsave_every: 5\n{more}"
     )
+}
+
+/// A fleet of one worker, `mac`, with the repository's dataset and the base `mini`.
+async fn small_fleet(lease: &str) -> Fleet {
+    let mut fleet = Fleet::start(lease);
+    fleet.start_worker("mac", "4GiB");
+    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    fleet
 }

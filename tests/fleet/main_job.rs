@@ -1,18 +1,15 @@
 //! The main job: data and a base go in, an adapter comes out.
 
-use crate::{recipe, turn};
+use crate::{recipe, small_fleet, turn};
 use vertigo::manifest::Manifest;
-use vertigo::v1::job_event::Event;
 use vertigo::v1::report::Body;
 use vertigo::v1::{GetArtifactRequest, JobState, artifacts_client::ArtifactsClient};
-use vertigo_tests::{Fleet, Process};
+use vertigo_tests::{Fleet, Process, said, trains};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("30s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let fleet = small_fleet("30s").await;
     let file = fleet.write("short.yaml", &recipe(6, ""));
     let id = fleet.train(&file, &["--name", "first"]).await;
     let job = fleet.ended(&id).await;
@@ -44,9 +41,7 @@ async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_recipe_and_data_give_the_same_adapter() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("30s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let fleet = small_fleet("30s").await;
     let file = fleet.write("short.yaml", &recipe(4, "lora_parameters: {rank: 4, scale: 10.0, dropout: 0.1}\n"));
     let mut blobs = Vec::new();
     for _ in 0..2 {
@@ -82,9 +77,7 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     let placed = |job: &vertigo::v1::Job| {
         (job.attempts[0].worker.clone(), job.plans[job.attempts[0].plan as usize].recipe.clone())
     };
-    fleet
-        .events(&first, |event| matches!(&event.event, Some(Event::Report(r)) if matches!(r.body, Some(Body::Step(_)))))
-        .await;
+    fleet.events(&first, trains).await;
     let second = fleet.train(&large, &both.each_ref().map(String::as_str)).await;
     let second = fleet.ended(&second).await;
     assert_eq!(second.state(), JobState::Succeeded, "{}", second.reason);
@@ -96,23 +89,17 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     assert_eq!(fleet.ended(&first).await.state(), JobState::Cancelled);
     fleet.worker_is("free", "ultra", |worker| worker.job_id.is_empty() && worker.reserved_bytes == 0).await;
     let id = fleet.train(&large, &[]).await;
-    fleet
-        .events(&id, |event| matches!(&event.event, Some(Event::Report(r)) if matches!(r.body, Some(Body::Started(_)))))
-        .await;
+    fleet.events(&id, |event| matches!(said(event), Some(Body::Started(_)))).await;
     fleet.cli(&["cancel", &id]).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_told_to_end_finishes_its_job_first() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("30s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let mut fleet = small_fleet("30s").await;
     let file = fleet.write("short.yaml", &recipe(12, ""));
     let id = fleet.train(&file, &[]).await;
-    fleet
-        .events(&id, |event| matches!(&event.event, Some(Event::Report(r)) if matches!(r.body, Some(Body::Step(_)))))
-        .await;
+    fleet.events(&id, trains).await;
     let waits = fleet.write("waits.yaml", &recipe(3, ""));
     let waiting = fleet.train(&waits, &[]).await;
     let status = fleet.worker("mac").terminate();
@@ -125,9 +112,7 @@ async fn a_worker_told_to_end_finishes_its_job_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn watch_follows_to_the_end_and_its_code_is_the_jobs() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("30s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let fleet = small_fleet("30s").await;
     let file = fleet.write("short.yaml", &recipe(4, ""));
     let path = file.to_string_lossy().into_owned();
     let watch: Process =

@@ -1,44 +1,25 @@
 //! What a crash costs: time, never a job.
 
-use crate::{recipe, turn};
+use crate::{recipe, small_fleet, turn};
 use nix::sys::signal::Signal;
-use vertigo::v1::job_event::Event;
 use vertigo::v1::report::Body;
 use vertigo::v1::{JobEvent, JobState};
-use vertigo_tests::Fleet;
 use vertigo_tests::waiting::until;
+use vertigo_tests::{Fleet, said};
 
 /// The iteration that a step report is of.
 fn step(event: &JobEvent) -> Option<u64> {
-    match &event.event {
-        Some(Event::Report(report)) => match &report.body {
-            Some(Body::Step(step)) => Some(step.iter),
-            _ => None,
-        },
-        _ => None,
-    }
+    if let Some(Body::Step(step)) = said(event) { Some(step.iter) } else { None }
 }
 
 /// The iteration of a checkpoint that is in the store.
 fn checkpoint(event: &JobEvent) -> Option<u64> {
-    match &event.event {
-        Some(Event::Report(report)) => match &report.body {
-            Some(Body::Checkpoint(checkpoint)) => Some(checkpoint.iter),
-            _ => None,
-        },
-        _ => None,
-    }
+    if let Some(Body::Checkpoint(checkpoint)) = said(event) { Some(checkpoint.iter) } else { None }
 }
 
 /// The iteration that an attempt went on from.
 fn resumed(event: &JobEvent) -> Option<u64> {
-    match &event.event {
-        Some(Event::Report(report)) => match &report.body {
-            Some(Body::Started(started)) => Some(started.resumed_at),
-            _ => None,
-        },
-        _ => None,
-    }
+    if let Some(Body::Started(started)) = said(event) { Some(started.resumed_at) } else { None }
 }
 
 /// The digest of the adapter that `recipe` gives where nothing is killed.
@@ -61,9 +42,7 @@ async fn adapter(fleet: &Fleet, id: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_killed_while_a_job_trains_costs_nothing() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("60s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let mut fleet = small_fleet("60s").await;
     let iters = 40;
     let file = fleet.write("run.yaml", &recipe(iters, ""));
     let id = fleet.train(&file, &["--name", "survivor"]).await;
@@ -162,9 +141,7 @@ fn is_alive(pid: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_killed_is_an_outcome_and_the_job_goes_on() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("30s");
-    fleet.start_worker("mac", "4GiB");
-    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let fleet = small_fleet("30s").await;
     let file = fleet.write("run.yaml", &recipe(120, ""));
     let id = fleet.train(&file, &[]).await;
     fleet.events(&id, |event| checkpoint(event).is_some()).await;

@@ -11,6 +11,22 @@ pub use fleet::{Fleet, Ran};
 pub use process::Process;
 
 use std::path::{Path, PathBuf};
+use vertigo::v1::JobEvent;
+use vertigo::v1::job_event::Event;
+use vertigo::v1::report::Body;
+
+/// What an attempt said, where the event is a report.
+pub fn said(event: &JobEvent) -> Option<&Body> {
+    match &event.event {
+        Some(Event::Report(report)) => report.body.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether an attempt has come to its first steps.
+pub fn trains(event: &JobEvent) -> bool {
+    matches!(said(event), Some(Body::Step(_)))
+}
 
 /// The repository's folder.
 pub fn repository() -> &'static Path {
