@@ -89,6 +89,8 @@ pub struct Trainer {
     /// Time in iterations since the last report; validation and saving do not count.
     busy: Duration,
     pending: VecDeque<Event>,
+    /// Why the run is over, until it has been said.
+    failed: Option<EngineError>,
     phase: Phase,
 }
 
@@ -133,6 +135,7 @@ impl Trainer {
             grad_norm: 0.0,
             busy: Duration::ZERO,
             pending: VecDeque::new(),
+            failed: None,
             phase: Phase::Begin,
         })
     }
@@ -294,6 +297,9 @@ impl Trainer {
             return Ok(None);
         }
         let (iter, loss) = (self.state.progress.iter, sum / tokens as f64);
+        if !loss.is_finite() {
+            return Err(EngineError::Diverged { iter, what: "validation loss", value: loss });
+        }
         self.pending.push_back(Event::Validation { iter, loss, tokens });
         Ok(Some(loss))
     }
@@ -302,7 +308,7 @@ impl Trainer {
     fn judge(&mut self, loss: Option<f64>) -> bool {
         let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return false };
         let since = match self.state.progress.best {
-            Some((best, since)) if loss >= best || loss.is_nan() => {
+            Some((best, since)) if loss >= best => {
                 self.state.progress.best = Some((best, since + 1));
                 since + 1
             }
@@ -354,9 +360,10 @@ impl Iterator for Trainer {
         while self.pending.is_empty() && self.phase != Phase::Done {
             if let Err(error) = self.advance() {
                 self.phase = Phase::Done;
-                return Some(Err(error));
+                self.failed = Some(error);
             }
         }
-        self.pending.pop_front().map(Ok)
+        // What went before a failure is said before it.
+        self.pending.pop_front().map(Ok).or_else(|| self.failed.take().map(Err))
     }
 }

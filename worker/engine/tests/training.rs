@@ -147,6 +147,22 @@ fn nan_stops_with_the_iteration_and_keeps_the_last_checkpoint() {
 }
 
 #[test]
+fn a_validation_that_is_not_finite_ends_the_run_after_what_went_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let wild = recipe(
+        "iters: 9, batch_size: 4, save_every: 9, num_layers: 2, learning_rate: 1.0e+30, steps_per_report: 1, steps_per_eval: 1",
+    );
+    let mut events = trainer(&base, &wild, Session::fresh(dir.path().join("run"))).collect::<Vec<_>>();
+    let Some(Err(EngineError::Diverged { iter: 1, what: "validation loss", value })) = events.pop() else {
+        panic!("{events:?}")
+    };
+    assert!(!value.is_finite());
+    assert!(matches!(events.last(), Some(Ok(Event::Step { iter: 1, .. }))), "{events:?}");
+}
+
+#[test]
 fn early_stopping_keeps_the_best_adapter() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().join("base");
