@@ -31,6 +31,8 @@ pub struct Settings {
     pub memory: Option<Bytes>,
     /// Its folder.
     pub state: PathBuf,
+    /// Disk that inputs may take.
+    pub cache: Bytes,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
 }
@@ -63,7 +65,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let transfer = Transfer::new(&settings.coordinator);
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
-        cache: Cache::new(state.cache(), transfer.clone()),
+        cache: Cache::new(state.cache(), settings.cache, transfer.clone()),
         transfer,
         machine: machine.clone(),
         executable: settings.executable.clone(),

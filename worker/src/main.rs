@@ -47,6 +47,9 @@ struct Daemon {
     /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker].
     #[arg(long)]
     state: Option<PathBuf>,
+    /// Disk that bases and other inputs may take. Those of running jobs stay; the others go, the longest unused first.
+    #[arg(long, default_value_t = Bytes::gib(100), value_name = "SIZE")]
+    cache: Bytes,
 }
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn serve(args: Daemon) -> Result<(), Box<dyn std::error::Error>> {
         name: args.name.map_or_else(host_name, Ok)?,
         memory: args.memory,
         state: args.state.map_or_else(default_state, Ok)?,
+        cache: args.cache,
         executable: std::env::current_exe()?,
     };
     let runtime = tokio::runtime::Runtime::new()?;

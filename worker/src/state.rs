@@ -3,7 +3,7 @@
 //! ```text
 //! lock          held while a daemon runs
 //! worker-id     made once
-//! cache/        inputs, by digest
+//! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/
 //! ```
 //!

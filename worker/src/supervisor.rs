@@ -6,7 +6,7 @@
 
 use crate::attempt::Spec;
 use crate::backoff;
-use crate::cache::{Cache, CacheError};
+use crate::cache::{Cache, CacheError, Entry};
 use crate::child::{self, Launch};
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::Job;
@@ -133,7 +133,8 @@ impl Supervisor {
     }
 
     async fn work(self: &Arc<Self>, job: &Arc<Job>, attempt: &Arc<Attempt>) -> Result<Finished, Halt> {
-        let spec = unless_stopped(attempt, self.fetch(job, attempt)).await??;
+        // The inputs stay in the cache until this ends.
+        let (spec, _inputs) = unless_stopped(attempt, self.fetch(job, attempt)).await??;
         let _turn = unless_stopped(attempt, self.gpu.acquire()).await?;
         let (latest, checkpoints) = watch::channel(None);
         let uploads = self.clone().send_checkpoints(job.clone(), attempt.clone(), checkpoints);
@@ -158,7 +159,7 @@ impl Supervisor {
     }
 
     /// All inputs, and what the child is to do with them.
-    async fn fetch(&self, job: &Job, attempt: &Attempt) -> Result<Spec, Halt> {
+    async fn fetch(&self, job: &Job, attempt: &Attempt) -> Result<(Spec, Vec<Entry>), Halt> {
         let get = |kind: Kind, digest| {
             let fetch = persist(move || self.cache.get(kind, digest), CacheError::is_transient);
             async move { fetch.await.map_err(|e| e.halt()) }.instrument(info_span!("fetch", %kind, digest = %digest))
@@ -171,18 +172,20 @@ impl Supervisor {
         };
         let (base, data, checkpoint) =
             tokio::try_join!(get(Kind::Base, job.base), get(Kind::Dataset, job.data), checkpoint)?;
-        Ok(Spec {
+        let path = |entry: &Entry| entry.folder().to_owned();
+        let spec = Spec {
             job: job.id,
             attempt: attempt.id(),
             epoch: attempt.epoch(),
             reserved: job.reserved,
             recipe: job.recipe.clone(),
             yaml: job.yaml.clone(),
-            base,
-            data,
-            checkpoint,
+            base: path(&base),
+            data: path(&data),
+            checkpoint: checkpoint.as_ref().map(path),
             out: attempt.folder().join("out"),
-        })
+        };
+        Ok((spec, [base, data].into_iter().chain(checkpoint).collect()))
     }
 
     async fn run_child(

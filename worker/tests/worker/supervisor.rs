@@ -51,7 +51,7 @@ fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Ar
     let transfer = Transfer::new(coordinator);
     Arc::new(Supervisor {
         attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
-        cache: Cache::new(folder("cache"), transfer.clone()),
+        cache: Cache::new(folder("cache"), Bytes::gib(1), transfer.clone()),
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
         executable,
