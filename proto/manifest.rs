@@ -229,6 +229,16 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// A measured loss has all the digits that a double has. One that reads back as its neighbour is another artifact.
+        #[test]
+        fn a_measured_fact_keeps_the_name(loss in prop::num::f64::NORMAL, small in 0.0..20.0f64) {
+            let facts: BTreeMap<_, _> = [("loss".to_owned(), json!(loss)), ("small".to_owned(), json!(small))].into();
+            let made = Manifest::new(Kind::Adapter, vec![file("a")], facts).unwrap();
+            prop_assert_eq!(Manifest::parse(&made.to_json()).unwrap().digest(), made.digest());
+        }
+    }
+
     trait RevSorted {
         fn rev_sorted(self) -> Vec<FileEntry>;
     }
