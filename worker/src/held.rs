@@ -148,12 +148,10 @@ impl Attempts {
                 None => ended.push(path),
             }
         }
-        // Ids sort by time.
-        ended.sort();
-        let old = ended.len().saturating_sub(KEPT_LOGS);
-        for (n, path) in ended.iter().enumerate() {
-            if n < old { fs::remove_dir_all(path).at(path)? } else { clean(path).at(path)? }
+        for path in &ended {
+            clean(path).at(path)?;
         }
+        remove_old_logs(ended).at(folder)?;
         Ok(Attempts { folder: folder.to_owned(), held: Mutex::new(held), news })
     }
 
@@ -230,8 +228,31 @@ impl Attempts {
         if let Err(error) = clean(&attempt.folder) {
             tracing::warn!(%error, folder = %attempt.folder.display(), "cannot remove an ended attempt's files");
         }
+        if let Err(error) = self.remove_old_logs() {
+            tracing::warn!(%error, folder = %self.folder.display(), "cannot remove the logs of old attempts");
+        }
         self.news.send_replace(());
     }
+
+    fn remove_old_logs(&self) -> io::Result<()> {
+        let held = lock(&self.held);
+        let mut ended = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let id = path.file_name().and_then(|name| name.to_str()?.parse::<AttemptId>().ok());
+            if id.is_some_and(|id| !held.contains_key(&id)) {
+                ended.push(path);
+            }
+        }
+        remove_old_logs(ended)
+    }
+}
+
+/// Removes the folders of ended attempts but for the newest [`KEPT_LOGS`]. Ids sort by time.
+fn remove_old_logs(mut ended: Vec<PathBuf>) -> io::Result<()> {
+    ended.sort();
+    let old = ended.len().saturating_sub(KEPT_LOGS);
+    ended[..old].iter().try_for_each(fs::remove_dir_all)
 }
 
 /// The attempt in `folder`, where it had finished.
@@ -340,5 +361,14 @@ mod tests {
         Attempts::recover(dir.path()).unwrap();
         let kept: Vec<_> = ids.iter().filter(|id| dir.path().join(id).exists()).collect();
         assert_eq!(kept, ids[3..].iter().collect::<Vec<_>>());
+        // Nor do those of a daemon that is never started again.
+        let attempts = Attempts::recover(dir.path()).unwrap();
+        for _ in 0..3 {
+            let id = AttemptId::new();
+            attempts.begin(id, Epoch(1)).unwrap();
+            assert!(dir.path().join(id.to_string()).exists());
+            attempts.forget(id);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), KEPT_LOGS);
     }
 }
