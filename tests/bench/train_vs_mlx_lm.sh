@@ -11,32 +11,15 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 peer=${VERTIGO_PEER:-$repo/../shared/bench/peer_mlx_lm.py}
 iters=${ITERS:-3}
 cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}
-openblas=/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3
-version=0.32.2
-venv=$cache/mlx-lm-$version-openblas
 [ $# -gt 0 ] || set -- 256 1024
 [ -f "$peer" ] || { echo "no peer at $peer: set VERTIGO_PEER" >&2; exit 1; }
 
-mkdir -p "$cache"
-exec 9> "$cache/.mlx-lm-$version-openblas.lock"
-flock 9
-if [ ! -f "$venv/ready" ]; then
-  echo "installing mlx-lm $version in $venv" >&2
-  python3 -m venv --clear "$venv"
-  "$venv/bin/pip" install -q --disable-pip-version-check "mlx[cpu]==$version" "mlx-lm==$version" "transformers==5.24.0"
-  # The wheel's BLAS is the unoptimised reference; ours has OpenBLAS, so the peer gets it too (deploy/mlx-linux/setup.sh).
-  blas=$(find "$venv" -path '*mlx_cpu.libs/libblas*.so*' | head -n 1)
-  [ -n "$blas" ] || { echo "the wheel has no libblas: has its layout changed?" >&2; exit 1; }
-  ln -sf "$openblas" "$blas"
-  touch "$venv/ready"
-fi
-flock -u 9
-
+python=$("$repo/tests/peer/mlx_lm.sh")
 model=$cache/bench-model-60m
-[ -f "$model/config.json" ] || "$venv/bin/python" "$peer" make "$model"
+[ -f "$model/config.json" ] || "$python" "$peer" make "$model"
 cd "$repo"
 ours() { cargo bench -q -p vertigo-engine --bench train -- "$model" --seq "$1" --iters "$iters"; }
-theirs() { "$venv/bin/python" "$peer" train "$model" --seq "$1" --iters "$iters"; }
+theirs() { "$python" "$peer" train "$model" --seq "$1" --iters "$iters"; }
 for seq in "$@"; do
   a=$(ours "$seq" | grep '^{')
   b=$(theirs "$seq" | grep '^{')

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod main_job;
+mod peer;
 mod refusals;
 mod survival;
 mod trace;

@@ -1,13 +1,11 @@
 //! Beside mlx-lm itself, installed from PyPI: it loads what we write, and we compute what it computes.
 //!
-//! The first run makes a virtual environment in the cache (`$VERTIGO_MLX_CACHE`, else `~/.cache/vertigo`). Where that cannot be done
-//! (no python3, no network) the tests say SKIPPED and why.
+//! `tests/peer/mlx_lm.sh` installs it the first time. Where that cannot be done (no python3, no network) the tests say SKIPPED and why.
 
 mod support;
 
 use mlx_rs::Array;
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -16,56 +14,35 @@ use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
 
-const MLX_LM: &str = "0.32.2";
-const MLX: &str = "0.32.2";
-const TRANSFORMERS: &str = "5.24.0";
-
 /// The Python that has mlx-lm; `None`, said aloud, where it cannot be had.
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match PYTHON.get_or_init(install) {
         Ok(python) => Some(python),
         Err(why) => {
-            eprintln!("SKIPPED: mlx-lm {MLX_LM} cannot be installed: {why}");
+            eprintln!("SKIPPED: mlx-lm cannot be installed: {why}");
             None
         }
     }
 }
 
 fn install() -> Result<PathBuf, String> {
-    let cache = std::env::var_os("VERTIGO_MLX_CACHE").map(PathBuf::from).or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-        Some(cache.join("vertigo"))
-    });
-    let cache = cache.ok_or("neither VERTIGO_MLX_CACHE nor HOME is set")?;
-    fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-    let folder = cache.join(format!("mlx-lm-{MLX_LM}"));
-    let python = folder.join("bin/python");
-    let ready = folder.join("ready");
-    let lock = File::create(cache.join(format!(".mlx-lm-{MLX_LM}.lock"))).map_err(|e| e.to_string())?;
-    lock.lock().map_err(|e| e.to_string())?;
-    if ready.exists() {
-        return Ok(python);
-    }
-    eprintln!("installing mlx-lm {MLX_LM} in {}", folder.display());
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let mlx = if cfg!(target_os = "macos") { format!("mlx=={MLX}") } else { format!("mlx[cpu]=={MLX}") };
-    let packages = [mlx, format!("mlx-lm=={MLX_LM}"), format!("transformers=={TRANSFORMERS}")];
-    run(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check"]).args(packages))?;
-    File::create(&ready).map_err(|e| e.to_string())?;
-    Ok(python)
+    let output = run(&mut Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/peer/mlx_lm.sh")))?;
+    Ok(PathBuf::from(output.trim()))
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command; what it wrote on stdout.
+fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", errors.trim_end())) }
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
 }
 
 /// Runs peer.py, which writes `out`; its arrays.
 fn peer(python: &Path, what: &str, arguments: &[&str], out: &Path) -> HashMap<String, Array> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peer/peer.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/peer/peer.py");
     let [base, second, tokens, rest @ ..] = arguments else { panic!("base, second and tokens") };
     let mut command = Command::new(python);
     command.args([script, what, base, second, tokens]).arg(out).args(rest);

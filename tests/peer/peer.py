@@ -1,4 +1,4 @@
-"""What mlx-lm makes of a base, an adapter and tokens. Called by tests/mlx_lm.rs; every path is a file or folder of its own.
+"""What mlx-lm makes of a base, an adapter and tokens. Called by worker/engine/tests/mlx_lm.rs; every path is a file or folder of its own.
 
     peer.py logits BASE ADAPTER TOKENS OUT             logits of TOKENS["tokens"] with the adapter as load_adapters loads it
     peer.py train BASE ADAPTER TOKENS OUT OPTIMIZER    the adapter after 20 steps on the one batch, from ADAPTER

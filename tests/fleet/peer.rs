@@ -1,0 +1,39 @@
+//! mlx-lm loads what a fleet made.
+
+use crate::{recipe, small_fleet, turn};
+use std::process::Command;
+use vertigo_tests::repository;
+
+/// The Python that has mlx-lm, or why there is none.
+fn python() -> Result<String, String> {
+    let output = Command::new(repository().join("tests/peer/mlx_lm.sh")).output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mlx_lm_loads_a_fetched_base_and_its_adapter() {
+    let python = match python() {
+        Ok(python) => python,
+        Err(why) => return eprintln!("SKIPPED: mlx-lm cannot be installed: {why}"),
+    };
+    let _turn = turn().await;
+    let fleet = small_fleet("30s").await;
+    let file = fleet.write("short.yaml", &recipe(20, ""));
+    let id = fleet.train(&file, &["--name", "answers"]).await;
+    fleet.ended(&id).await;
+    let (base, adapter) = (fleet.folder("base"), fleet.folder("adapter"));
+    fleet.cli(&["get", "mini", &base.to_string_lossy()]).await.ok();
+    fleet.cli(&["get", "answers", &adapter.to_string_lossy()]).await.ok();
+
+    let script = repository().join("tests/peer/load.py");
+    let output = Command::new(python).arg(script).arg(&base).arg(&adapter).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let line = stdout.lines().last().unwrap_or_default();
+    let answer: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {stdout}{stderr}"));
+    let loss = |key: &str| answer[key].as_f64().unwrap_or_else(|| panic!("{answer}"));
+    assert!(loss("loss") < loss("without") - 0.05, "the adapter has learned Luau for mlx-lm too: {answer}");
+}
