@@ -70,23 +70,27 @@ enum Line {
 /// to `hear`.
 ///
 /// # Errors
-/// Where it cannot be started or its reports cannot be written down; it is gone then too.
+/// Where it cannot be started or waited for; it is gone then too.
 pub async fn run(
     launch: Launch<'_>,
     attempt: &Attempt,
     machine: &Machine,
-    hear: impl FnMut(Event) -> io::Result<()>,
+    hear: impl FnMut(Event),
 ) -> io::Result<Ending> {
-    let log = Log::create(attempt)?;
+    let log = Log::create(attempt);
     let mut child = spawn(&launch)?;
     let pid_file = attempt.folder().join("pid");
-    fs::write(&pid_file, child.id().unwrap_or_default().to_string())?;
+    // For people: nothing here reads it.
+    if let Err(error) = fs::write(&pid_file, child.id().unwrap_or_default().to_string()) {
+        tracing::warn!(%error, file = %pid_file.display(), "cannot say which process the attempt is");
+    }
     let watch = Watch { usable: machine.usable(), free: machine.free(), ..Watch::default() };
     let ending = follow(&mut child, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
     }
-    fs::remove_file(&pid_file)?;
+    // Where it is gone already, that is what was wanted.
+    let _ = fs::remove_file(&pid_file);
     ending
 }
 
@@ -96,7 +100,7 @@ async fn follow(
     mut watch: Watch,
     mut log: Log<'_>,
     machine: &Machine,
-    mut hear: impl FnMut(Event) -> io::Result<()>,
+    mut hear: impl FnMut(Event),
 ) -> io::Result<Ending> {
     let pid = child.id().unwrap_or_default();
     let mut lines = lines(child);
@@ -106,13 +110,13 @@ async fn follow(
         tokio::select! {
             line = lines.recv() => match line {
                 None => break,
-                Some(Line::Err(text)) => log.write(&text)?,
+                Some(Line::Err(text)) => log.write(&text),
                 Some(Line::Out(text)) => match serde_json::from_str(&text) {
-                    Err(_) => log.write(&text)?,
+                    Err(_) => log.write(&text),
                     Ok(Said::End(End::Failed(failed))) => watch.last_word = Some(LastWord::Failed(failed)),
                     Ok(Said::Event(event)) => {
                         watch.hear(&event);
-                        hear(event)?;
+                        hear(event);
                     }
                 },
             },
@@ -128,7 +132,7 @@ async fn follow(
         }
     }
     let status = wait(child, deadline).await?;
-    log.end()?;
+    log.end();
     Ok(watch.ending(exit(status), log.tail, machine.memory()))
 }
 
@@ -249,49 +253,59 @@ impl Watch {
     }
 }
 
-/// The child's log: a file of bounded size, and reports at a bounded rate.
+/// The child's log: a file of bounded size, and reports at a bounded rate. A disk that takes no more ends the file, not the run.
 struct Log<'a> {
     attempt: &'a Attempt,
-    file: File,
+    file: Option<File>,
     room: u64,
     cap: RateCap,
     tail: VecDeque<String>,
 }
 
 impl Log<'_> {
-    fn create(attempt: &Attempt) -> io::Result<Log<'_>> {
-        let file = File::create(attempt.folder().join("log"))?;
-        Ok(Log { attempt, file, room: LOG_BYTES, cap: RateCap::new(Millis::now()), tail: VecDeque::new() })
+    fn create(attempt: &Attempt) -> Log<'_> {
+        let mut log =
+            Log { attempt, file: None, room: LOG_BYTES, cap: RateCap::new(Millis::now()), tail: VecDeque::new() };
+        match File::create(attempt.folder().join("log")) {
+            Ok(file) => log.file = Some(file),
+            Err(error) => log.close(&error),
+        }
+        log
     }
 
-    fn write(&mut self, text: &str) -> io::Result<()> {
+    fn close(&mut self, error: &io::Error) {
+        self.file = None;
+        tracing::warn!(%error, attempt = %self.attempt.id(), "cannot write the attempt's log any further");
+    }
+
+    fn write(&mut self, text: &str) {
         let size = text.len() as u64 + 1;
-        if size <= self.room {
+        if let Some(file) = self.file.as_mut().filter(|_| size <= self.room) {
             self.room -= size;
-            writeln!(self.file, "{text}")?;
+            if let Err(error) = writeln!(file, "{text}") {
+                self.close(&error);
+            }
         }
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
         self.tail.push_back(text.to_owned());
         if let Verdict::Forward { left_out } = self.cap.judge(Millis::now()) {
-            self.say_left_out(left_out)?;
-            self.attempt.report(Body::Log(LogLine { text: clip(text).to_owned() }))?;
+            self.say_left_out(left_out);
+            self.attempt.mention(Body::Log(LogLine { text: clip(text).to_owned() }));
         }
-        Ok(())
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(&mut self) {
         let left_out = self.cap.take_left_out();
-        self.say_left_out(left_out)
+        self.say_left_out(left_out);
     }
 
-    fn say_left_out(&self, left_out: u64) -> io::Result<()> {
-        if left_out == 0 {
-            return Ok(());
+    fn say_left_out(&self, left_out: u64) {
+        if left_out > 0 {
+            let text = format!("… {left_out} lines left out; the worker's own log of the attempt has them");
+            self.attempt.mention(Body::Log(LogLine { text }));
         }
-        let text = format!("… {left_out} lines left out; the worker's own log of the attempt has them");
-        self.attempt.report(Body::Log(LogLine { text }))
     }
 }
 

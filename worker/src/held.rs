@@ -47,6 +47,8 @@ pub struct Attempt {
 struct Inner {
     spool: Spool,
     stop: Option<Stop>,
+    /// Whether it was said that reports are lost.
+    mute: bool,
 }
 
 /// The attempts that this worker holds.
@@ -65,7 +67,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Attempt {
     fn open(id: AttemptId, epoch: Epoch, folder: PathBuf, news: watch::Sender<()>) -> io::Result<Attempt> {
         let spool = Spool::open(&folder.join("reports"))?;
-        let inner = Mutex::new(Inner { spool, stop: None });
+        let inner = Mutex::new(Inner { spool, stop: None, mute: false });
         Ok(Attempt { id, epoch, folder, inner, stopped: CancellationToken::new(), news })
     }
 
@@ -95,6 +97,16 @@ impl Attempt {
             self.news.send_replace(());
         }
         Ok(())
+    }
+
+    /// Adds a report that the run can do without: where it cannot be written down, such as on a full disk, it is dropped and that
+    /// is said once. Hours of training are not ended for a line about them.
+    pub fn mention(&self, body: Body) {
+        if let Err(error) = self.report(body)
+            && !std::mem::replace(&mut lock(&self.inner).mute, true)
+        {
+            tracing::warn!(%error, attempt = %self.id, "cannot write reports down; some are lost");
+        }
     }
 
     /// Returns when the attempt must stop, saying why.

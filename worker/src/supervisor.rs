@@ -58,14 +58,6 @@ enum Halt {
         message: String,
         peak: Bytes,
     },
-    /// Its own reports cannot be written: nothing can be said, and the lease runs out.
-    Mute(io::Error),
-}
-
-impl From<io::Error> for Halt {
-    fn from(error: io::Error) -> Halt {
-        Halt::Mute(error)
-    }
 }
 
 impl Supervisor {
@@ -121,12 +113,14 @@ impl Supervisor {
                 tracing::info!(attempt = %attempt.id(), reason, "stopped");
                 None
             }
-            Err(Halt::Mute(error)) => {
-                tracing::error!(%error, attempt = %attempt.id(), "cannot write an attempt's files; its lease will run out");
-                None
-            }
         };
-        let said = finished.is_some_and(|finished| attempt.report(Body::Finished(finished)).is_ok());
+        let said = finished.is_some_and(|finished| match say_last(attempt, finished) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, attempt = %attempt.id(), "cannot write down how an attempt ended; its lease will run out");
+                false
+            }
+        });
         if !said || attempt.is_over() {
             self.attempts.forget(attempt.id());
         }
@@ -196,7 +190,7 @@ impl Supervisor {
         latest: watch::Sender<Option<(u64, PathBuf)>>,
     ) -> Result<Verdict, Halt> {
         let path = attempt.folder().join("spec.json");
-        spec.save(&path)?;
+        spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
         let span = info_span!("child", recipe = job.recipe, reserved = %job.reserved);
         let traceparent = telemetry::traceparent_of(&span);
         let launch = Launch { executable: &self.executable, spec: path, traceparent };
@@ -205,9 +199,12 @@ impl Supervisor {
             if let Event::Checkpoint { iter, folder } = &event {
                 latest.send_replace(Some((*iter, folder.clone())));
             }
-            reports.of(&event).map_or(Ok(()), |body| attempt.report(body))
+            if let Some(body) = reports.of(&event) {
+                attempt.mention(body);
+            }
         };
-        let ending = child::run(launch, attempt, &self.machine, hear).instrument(span).await?;
+        let ending = child::run(launch, attempt, &self.machine, hear).instrument(span).await;
+        let ending = ending.map_err(|error| of_this_machine(self.executable.as_path(), &error))?;
         Ok(classify(ending))
     }
 
@@ -223,8 +220,9 @@ impl Supervisor {
             let facts = train::checkpoint_facts(&job.recipe, attempt.epoch(), iter);
             let sent = self.send(Kind::Checkpoint, &folder, facts).await;
             let reported = sent.and_then(|manifest| {
-                attempt.report(Body::Checkpoint(Checkpoint { iter, manifest_json: manifest.to_json() }))?;
-                Ok(remove_older(&folder)?)
+                let checkpoint = Checkpoint { iter, manifest_json: manifest.to_json() };
+                let report = attempt.report(Body::Checkpoint(checkpoint));
+                report.and_then(|()| remove_older(&folder)).map_err(|error| of_this_machine(&folder, &error))
             });
             if let Err(halt) = reported {
                 // The run does not need it; only a run after it would.
@@ -247,6 +245,20 @@ impl Supervisor {
         .instrument(span)
         .await
     }
+}
+
+/// An attempt's last word. A disk that has no room for it gets some: what the child made is up by now, or of no use.
+fn say_last(attempt: &Attempt, finished: Finished) -> io::Result<()> {
+    attempt.report(Body::Finished(finished.clone())).or_else(|_| {
+        let _ = fs::remove_dir_all(attempt.folder().join("out"));
+        attempt.report(Body::Finished(finished))
+    })
+}
+
+/// A failure of this machine's own, such as a full disk: another may do better.
+fn of_this_machine(path: &Path, error: &io::Error) -> Halt {
+    let message = format!("{}: {error}", path.display());
+    Halt::Failed { kind: FailureKind::Transient, message, peak: Bytes::ZERO }
 }
 
 fn succeeded(outcome: &Outcome, manifest: &Manifest) -> Finished {

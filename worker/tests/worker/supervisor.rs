@@ -318,3 +318,31 @@ async fn a_noisy_child_is_heard_in_part_and_what_was_left_out_is_counted() {
     let log = fs::read_to_string(dir.path().join("attempts").join(&assignment.attempt_id).join("log")).unwrap();
     assert_eq!(log.lines().count() as u64, lines + 1);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_log_that_cannot_be_written_does_not_end_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let coordinator = Coordinator::new().await;
+    let worker = worker_of(&dir, &coordinator.endpoint);
+    let assignment = assignment(recipe(4));
+    let folder = dir.path().join("attempts").join(&assignment.attempt_id);
+    fs::create_dir(&folder).unwrap();
+    // A disk that is always full.
+    std::os::unix::fs::symlink("/dev/full", folder.join("log")).unwrap();
+    worker.take(assignment.clone(), None);
+    let finished = finished(&worker, id(&assignment)).await;
+    assert!(matches!(finished.outcome, Some(finished::Outcome::ManifestJson(_))), "{finished:?}");
+}
+
+#[tokio::test]
+async fn what_this_machine_cannot_write_is_said_and_tried_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let assignment = assignment(recipe(4));
+    fs::create_dir_all(dir.path().join("attempts").join(&assignment.attempt_id).join("spec.json")).unwrap();
+    worker.take(assignment.clone(), None);
+    let (failure, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert!(failure.message.contains("spec.json"), "{}", failure.message);
+}
