@@ -241,7 +241,11 @@ impl Core {
             }
             core.attempts.insert(attempt.id, attempt);
         }
-        for job in core.jobs.values() {
+        for job in core.jobs.values_mut() {
+            if let State::Backoff { until } = &mut job.state {
+                // The clock may have been set back since: no pause is longer than the longest.
+                *until = (*until).min(now.plus(retry::LONGEST_MS));
+            }
             match job.state {
                 State::Queued => drop(core.queue.insert(job.rank())),
                 State::Backoff { until } => drop(core.backoffs.insert((until, job.id))),

@@ -7,7 +7,8 @@ pub(super) const CRASH_LIMIT: u32 = 3;
 pub(super) const RETRY_LIMIT: u32 = 10;
 
 const FIRST_MS: u64 = 1_000;
-const LONGEST_MS: u64 = 5 * 60 * 1_000;
+/// The longest wait, in milliseconds.
+pub(super) const LONGEST_MS: u64 = 5 * 60 * 1_000;
 
 /// How long to wait before trying for the `n`-th time (from 1) after a failure, in milliseconds: 1 s, doubled each time,
 /// at most 5 minutes; then "equal jitter": between half of it and all of it, by `jitter` in [0, 1).

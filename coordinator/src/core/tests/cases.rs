@@ -129,6 +129,16 @@ fn a_restarted_coordinator_gives_every_lease_its_full_length() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_does_not_stretch_a_backoff() {
+    let (mut bench, _, session, job, attempt) = leased();
+    bench.fail(session, attempt, FailureKind::Transient);
+    bench.now = Millis(1);
+    bench.restart();
+    bench.advance(retry::LONGEST_MS);
+    assert_eq!(bench.state(job), "queued");
+}
+
+#[test]
 fn a_name_belongs_to_one_connected_worker() {
     let (mut bench, _, session, _, _) = leased();
     let twin = WorkerId::new();
