@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, JobId, Millis};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::Manifest;
 
 /// Reads everything back.
@@ -152,6 +152,10 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
 fn artifact(row: &Row<'_>) -> Result<(Manifest, Millis, Option<JobId>), Unreadable> {
     let text: String = row.get("manifest")?;
     let manifest = Manifest::parse(&text).map_err(|error| Unreadable(error.to_string()))?;
+    let (digest, found): (Digest, Digest) = (parsed(row, "digest")?, manifest.digest());
+    if digest != found {
+        return Err(Unreadable(format!("the manifest of {digest} has the digest {found}")));
+    }
     Ok((manifest, Millis(number(row, "created_ms")?), maybe(row, "job")?))
 }
 
@@ -165,11 +169,11 @@ pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects
     let transaction = connection.transaction()?;
     // In the order of their references.
     effects.jobs.iter().filter_map(|id| core.job(*id)).try_for_each(|job| put_job(&transaction, job))?;
-    effects
-        .attempts
-        .iter()
-        .filter_map(|id| core.attempt(*id))
-        .try_for_each(|attempt| put_attempt(&transaction, attempt))?;
+    // A job's lease may end and the next begin in one batch. The old one has to go first, and ids do not tell which that is: a
+    // machine without a battery for its clock may come back in the past.
+    let (live, ended): (Vec<_>, Vec<_>) =
+        effects.attempts.iter().filter_map(|id| core.attempt(*id)).partition(|a| a.outcome == Outcome::Running);
+    ended.into_iter().chain(live).try_for_each(|attempt| put_attempt(&transaction, attempt))?;
     for id in &effects.workers {
         match core.worker(*id) {
             Some(worker) => put_worker(&transaction, worker)?,

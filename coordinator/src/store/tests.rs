@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::core::{
-    Connect, FactorKey, Failure, FailureKind, Job, Machine, MemoryPart, Outgoing, Plan, Report, ReportBody, SessionId,
-    Submit,
+    Connect, FactorKey, Failure, FailureKind, Job, Machine, MemoryPart, Moment, Outgoing, Plan, Report, ReportBody,
+    SessionId, Snapshot, Submit,
 };
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, Millis, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::v1::{job_event, report};
 
@@ -224,6 +224,59 @@ async fn messages_go_after_the_commit_that_caused_them() {
     connect(&store, 1, "mac").await;
     store.apply(submit(JobId::new(), None)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [(1, Epoch(1))]);
+}
+
+#[test]
+fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = schema::open(&folder.path().join("vertigo.db")).unwrap();
+    let at = |ms| Moment { now: Millis(ms), jitter: 0.5 };
+    // The second attempt has the smaller id, as after a restart with the clock set back.
+    let [second, first] = ["01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"];
+    let mut ids = [first, second].map(|id| id.parse::<AttemptId>().unwrap()).into_iter();
+    let mut core = Core::restore(SETTINGS, Snapshot::default(), Millis(1));
+    let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
+    let machine = Machine { usable: Bytes(100), ..Machine::default() };
+    let hello = Connect { session, worker, name: "mac".to_owned(), machine, held: Vec::new() };
+    core.apply(at(1), Command::Connect(hello)).unwrap();
+    core.apply(at(1), submit(job, None)).unwrap();
+    core.place(Millis(1), &mut ids);
+    let effects = core.take_effects();
+    rows::commit(&mut connection, &core, &effects).unwrap();
+
+    let attempt = core.job(job).unwrap().attempts[0];
+    let failure = Failure { kind: FailureKind::OutOfMemory, message: "no memory".to_owned() };
+    let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
+    let reports = vec![Report { number: 1, body, message: v1::Report { number: 1, ..Default::default() } }];
+    core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();
+    core.place(Millis(2), &mut ids);
+    let effects = core.take_effects();
+    rows::commit(&mut connection, &core, &effects).unwrap();
+    let attempts = rows::load(&connection).unwrap().attempts;
+    assert_eq!(attempts.iter().map(|a| a.id.to_string()).collect::<Vec<_>>(), [first, second]);
+}
+
+#[tokio::test]
+async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    store.apply(Command::Register { manifest: manifest(Kind::Dataset), tags: Vec::new() }).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
+    database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").to_string()]).unwrap();
+    drop(database);
+    let corrupt = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {})).err().unwrap();
+    assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
+}
+
+#[test]
+fn a_commit_is_on_the_disk_and_not_in_a_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = schema::open(&folder.path().join("vertigo.db")).unwrap();
+    let set = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+    // 2 is FULL.
+    assert_eq!(["synchronous", "fullfsync", "checkpoint_fullfsync"].map(set), [2, 1, 1]);
 }
 
 #[tokio::test]
