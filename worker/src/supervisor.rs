@@ -53,11 +53,7 @@ pub struct Supervisor {
 #[derive(Debug)]
 enum Halt {
     Stopped(Stop),
-    Failed {
-        kind: FailureKind,
-        message: String,
-        peak: Bytes,
-    },
+    Failed { kind: FailureKind, message: String, peak: Bytes },
 }
 
 impl Supervisor {
@@ -208,21 +204,37 @@ impl Supervisor {
         Ok(classify(ending))
     }
 
-    /// Sends checkpoints up as they come. One that is outdated before its turn is passed over.
+    /// Sends checkpoints up as they come. One that is outdated before its turn is passed over and removed, so that a coordinator that
+    /// is away for hours costs two checkpoints of disk: the one on its way and the newest.
     async fn send_checkpoints(
         self: Arc<Self>,
         job: Arc<Job>,
         attempt: Arc<Attempt>,
         mut latest: watch::Receiver<Option<(u64, PathBuf)>>,
     ) {
+        let mut newer = latest.clone();
         while latest.changed().await.is_ok() {
             let Some((iter, folder)) = latest.borrow_and_update().clone() else { continue };
+            newer.mark_unchanged();
             let facts = train::checkpoint_facts(&job.recipe, attempt.epoch(), iter);
-            let sent = self.send(Kind::Checkpoint, &folder, facts).await;
+            let remove_outdated = async {
+                while newer.changed().await.is_ok() {
+                    if let Some((_, newest)) = newer.borrow_and_update().as_ref()
+                        && let Err(error) = remove_older(newest, &folder)
+                    {
+                        tracing::warn!(%error, "cannot remove outdated checkpoints");
+                    }
+                }
+                std::future::pending::<()>().await
+            };
+            let sent = tokio::select! {
+                sent = self.send(Kind::Checkpoint, &folder, facts) => sent,
+                () = remove_outdated => unreachable!("it goes on for as long as the checkpoint is on its way"),
+            };
             let reported = sent.and_then(|manifest| {
                 let checkpoint = Checkpoint { iter, manifest_json: manifest.to_json() };
                 let report = attempt.report(Body::Checkpoint(checkpoint));
-                report.and_then(|()| remove_older(&folder)).map_err(|error| of_this_machine(&folder, &error))
+                report.and_then(|()| remove_older(&folder, &folder)).map_err(|error| of_this_machine(&folder, &error))
             });
             if let Err(halt) = reported {
                 // The run does not need it; only a run after it would.
@@ -285,7 +297,11 @@ where
             Err(error) if is_transient(&error) => {
                 failures += 1;
                 let wait = backoff::jittered(failures);
-                tracing::warn!("{error}; trying again in {wait:.1?}");
+                if failures == 1 {
+                    tracing::warn!("{error}; trying again until it goes");
+                } else {
+                    tracing::debug!(failures, ?wait, "{error}");
+                }
                 tokio::time::sleep(wait).await;
             }
             done => return done,
@@ -325,12 +341,13 @@ fn kind_of(error: &TransferError) -> FailureKind {
     }
 }
 
-/// Removes the checkpoints before `newest` on this machine: their names sort by iteration.
-fn remove_older(newest: &Path) -> io::Result<()> {
+/// Removes the checkpoints before `newest` on this machine, but for `busy`: their names sort by iteration.
+fn remove_older(newest: &Path, busy: &Path) -> io::Result<()> {
     let (Some(folder), Some(name)) = (newest.parent(), newest.file_name()) else { return Ok(()) };
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().as_os_str() < name && !entry.file_name().to_string_lossy().starts_with('.') {
+        let older = entry.file_name().as_os_str() < name && entry.path() != busy;
+        if older && !entry.file_name().to_string_lossy().starts_with('.') {
             fs::remove_dir_all(entry.path())?;
         }
     }
@@ -347,9 +364,13 @@ mod tests {
         for name in ["00000010", "00000020", "00000030", ".00000040.partial"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        remove_older(&dir.path().join("00000020")).unwrap();
+        let path = |name: &str| dir.path().join(name);
+        remove_older(&path("00000020"), &path("00000020")).unwrap();
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".00000040.partial", "00000020", "00000030"]);
+        fs::create_dir(path("00000040")).unwrap();
+        remove_older(&path("00000040"), &path("00000020")).unwrap();
+        assert!(path("00000020").exists() && !path("00000030").exists(), "the one on its way stays");
     }
 }

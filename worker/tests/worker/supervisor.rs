@@ -346,3 +346,23 @@ async fn what_this_machine_cannot_write_is_said_and_tried_elsewhere() {
     assert_eq!(failure.kind(), FailureKind::Transient);
     assert!(failure.message.contains("spec.json"), "{}", failure.message);
 }
+
+#[tokio::test]
+async fn a_coordinator_that_is_away_costs_two_checkpoints_of_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = worker(&dir);
+    let assignment = assignment(recipe(1_000_000));
+    worker.take(assignment.clone(), None);
+    let here = dir.path().join("attempts").join(&assignment.attempt_id).join("out/checkpoints");
+    let made = || {
+        let entries = fs::read_dir(&here).ok()?.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        Some(names)
+    };
+    // One every other iteration: by the fortieth there were twenty. Two stay, and what came in this moment.
+    let few = |names: &Vec<String>| names.len() <= 4 && names.last().is_some_and(|name| name.as_str() >= "00000040");
+    eventually("few of many checkpoints", || made().filter(few)).await;
+    worker.attempts.stop(id(&assignment), Stop::LeaseOver("the test is over".to_owned()));
+    eventually("the attempt's end", || worker.attempts.is_empty().then_some(())).await;
+}
