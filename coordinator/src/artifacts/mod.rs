@@ -23,13 +23,18 @@ use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use vertigo::id::Digest;
 
 /// Bytes that are read or written at a time.
 const CHUNK: usize = 256 * 1024;
+
+/// How long an upload may pause before its sender is taken for gone: longer than a lost packet, shorter than a person waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Look-ups in the store at a time.
 const LOOKUPS: usize = 16;
@@ -121,6 +126,8 @@ pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     prefix: Key,
     staging: Arc<Staging>,
+    /// How long an upload may pause. While it has its turn no other upload of the blob goes on.
+    patience: Duration,
 }
 
 impl Blobs {
@@ -129,7 +136,7 @@ impl Blobs {
     /// # Errors
     /// The staging folder cannot be made.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Key, staging: &Path) -> io::Result<Blobs> {
-        Ok(Blobs { store, prefix, staging: Arc::new(Staging::new(staging)?) })
+        Ok(Blobs { store, prefix, staging: Arc::new(Staging::new(staging)?), patience: PATIENCE })
     }
 
     fn key(&self, digest: Digest) -> Key {
@@ -204,12 +211,15 @@ impl Blobs {
         extent: Extent,
         body: impl Stream<Item = Result<Chunk, E>>,
     ) -> Result<Uploaded, BlobError> {
-        if self.size(digest).await?.is_some() {
-            return Ok(Uploaded::Existed);
-        }
         let Some(_turn) = self.staging.begin(digest) else {
             return Err(BlobError::Busy { kept: self.kept(digest).await? });
         };
+        // Only in turn is this the last word: an upload that has just ended has made it so.
+        if self.size(digest).await?.is_some() {
+            // Left where the process ended between the two steps below.
+            self.staging.drop_upload(digest).await?;
+            return Ok(Uploaded::Existed);
+        }
         let Extent { start, end, total } = extent;
         let kept = self.kept(digest).await?;
         let position = match start {
@@ -242,12 +252,15 @@ impl Blobs {
     ) -> Result<u64, BlobError> {
         let mut file = self.staging.open(digest, start).await?;
         let (mut position, mut body) = (start, pin!(body));
-        while let Some(chunk) = body.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
+        loop {
+            let chunk = match timeout(self.patience, body.next()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(chunk))) => chunk,
+                ended => {
                     file.flush().await?;
-                    return Err(BlobError::CutOff { kept: position, problem: error.to_string() });
+                    let quiet = || format!("nothing came for {:?}", self.patience);
+                    let problem = ended.ok().flatten().and_then(Result::err).map_or_else(quiet, |e| e.to_string());
+                    return Err(BlobError::CutOff { kept: position, problem });
                 }
             };
             position += chunk.len() as u64;

@@ -99,6 +99,57 @@ async fn one_upload_of_a_digest_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_sender_that_falls_silent_loses_its_turn_and_nothing_that_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs { patience: Duration::from_millis(20), ..blobs(folder.path()) };
+    let digest = Digest::of(b"ab");
+    let silent = body(&[b"a"]).chain(stream::pending());
+    let error = blobs.upload(digest, extent(Start::Anew, Some(2), Some(2)), silent).await.unwrap_err();
+    assert!(matches!(error, BlobError::CutOff { kept: 1, .. }), "{error}");
+    let rest = blobs.upload(digest, extent(Start::At(1), Some(2), Some(2)), body(&[b"b"])).await;
+    assert_eq!(rest.unwrap(), Uploaded::Created);
+}
+
+/// A client whose answer was late asks again: what is left to send is nothing, while the first upload makes the blob visible.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_comes_again_while_the_first_ends_is_never_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = blobs(folder.path());
+    for n in 0..200u32 {
+        let bytes = Chunk::copy_from_slice(&n.to_le_bytes());
+        let digest = Digest::of(&bytes);
+        let first = tokio::spawn({
+            let (blobs, body) = (blobs.clone(), stream::iter([Ok::<_, Infallible>(bytes)]));
+            async move { blobs.upload(digest, extent(Start::Anew, Some(4), Some(4)), body).await }
+        });
+        // From the moment that all bytes are kept, as a client reads it.
+        while blobs.kept(digest).await.unwrap() < 4 && !first.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            match blobs.upload(digest, extent(Start::Nothing, Some(0), None), body(&[])).await {
+                Err(BlobError::Busy { .. }) => tokio::task::yield_now().await,
+                again => break assert_eq!(again.unwrap(), Uploaded::Existed),
+            }
+        }
+        assert_eq!(first.await.unwrap().unwrap(), Uploaded::Created);
+        assert_eq!(blobs.kept(digest).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_an_upload_goes_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = blobs(folder.path());
+    let digest = Digest::of(b"ab");
+    let whole = extent(Start::Anew, Some(2), Some(2));
+    assert_eq!(blobs.upload(digest, whole, body(&[b"ab"])).await.unwrap(), Uploaded::Created);
+    std::fs::write(folder.path().join("uploads").join(digest.hex()), "ab").unwrap();
+    assert_eq!(blobs.upload(digest, whole, body(&[b"ab"])).await.unwrap(), Uploaded::Existed);
+    assert_eq!(blobs.kept(digest).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn the_empty_blob_is_a_blob() {
     let folder = tempfile::tempdir().unwrap();
     let blobs = blobs(folder.path());
