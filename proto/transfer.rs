@@ -76,7 +76,13 @@ impl TransferError {
     pub fn is_transient(&self) -> bool {
         match self {
             TransferError::Rpc(status) => {
-                matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled)
+                // A connection that broke in the middle of a call is `Unknown` or `Internal`, with its cause on this side.
+                let broken = std::error::Error::source(status.as_ref()).is_some();
+                broken
+                    || matches!(
+                        status.code(),
+                        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled
+                    )
             }
             TransferError::Connection { .. } => true,
             TransferError::Refused { status, .. } => *status >= 500 || *status == 409,

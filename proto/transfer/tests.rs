@@ -44,4 +44,8 @@ fn what_may_pass_is_told_from_what_stays() {
     assert!(!refused(404).is_transient());
     assert!(TransferError::from(tonic::Status::unavailable("")).is_transient());
     assert!(!TransferError::from(tonic::Status::not_found("")).is_transient());
+    let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+    let broken = tonic::Status::from_error(Box::new(reset));
+    assert!(TransferError::from(broken).is_transient(), "a coordinator that was killed in the middle of a call");
+    assert!(!TransferError::from(tonic::Status::internal("a bug")).is_transient());
 }
