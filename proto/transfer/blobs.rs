@@ -8,15 +8,17 @@ use super::{AtPath, TransferError, blocking, hash_file};
 use crate::endpoint::Endpoint;
 use crate::id::Digest;
 use crate::manifest::FileEntry;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
-use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use std::fs;
 use std::io::SeekFrom;
 use std::path::Path;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
 /// The header that says how many bytes of an unfinished upload are kept.
@@ -31,22 +33,34 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes read from a file at a time.
 const CHUNK: usize = 256 << 10;
 
+/// How long a connection may be without a byte. For the whole there is no limit: a 20 GB blob may take its time.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The coordinator answers when it has hashed all bytes and given them to its store. Slower than this, in bytes a second, and it
+/// is taken for gone.
+const STORES: u64 = 16 << 20;
+
 #[derive(Debug, Clone)]
 pub(super) struct Blobs {
     http: Client,
+    uploads: Client,
     base: String,
+    quiet: Duration,
 }
 
 impl Blobs {
     pub(super) fn new(endpoint: &Endpoint) -> Blobs {
-        let http = Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            // Between two reads, not for the whole: a 20 GB blob may take its time.
-            .read_timeout(Duration::from_secs(60))
-            .no_proxy()
-            .build()
-            .expect("a client without TLS has nothing to load that could be missing");
-        Blobs { http, base: endpoint.url().to_owned() }
+        Blobs::with_quiet(endpoint, QUIET)
+    }
+
+    fn with_quiet(endpoint: &Endpoint, quiet: Duration) -> Blobs {
+        let client = || Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+        let built = |client: ClientBuilder| {
+            client.build().expect("a client without TLS has nothing to load that could be missing")
+        };
+        // reqwest counts this from a request's beginning to its answer, body and all: not for uploads.
+        let http = built(client().read_timeout(quiet));
+        Blobs { http, uploads: built(client()), base: endpoint.url().to_owned(), quiet }
     }
 
     /// Sends the file at `path`, which must be what `file` says.
@@ -57,7 +71,7 @@ impl Blobs {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            tries.pause_or_give_up(error).await?;
+            tries.pause_or_give_up(error, self.storing(file)).await?;
         }
     }
 
@@ -82,12 +96,7 @@ impl Blobs {
             return Err(TransferError::Damaged { path: path.to_owned(), expected: file.digest });
         }
         source.seek(SeekFrom::Start(offset)).await.at(path)?;
-        let mut request = self.request(Method::PUT, &file.digest).header(CONTENT_LENGTH, size - offset);
-        if size > offset {
-            request = request.header(CONTENT_RANGE, format!("bytes {offset}-{}/{size}", size - 1));
-        }
-        let answer = self.send(request.body(Body::wrap_stream(ReaderStream::with_capacity(source, CHUNK)))).await?;
-        match answer.status() {
+        match self.send_rest(source, file, offset, meter).await?.status() {
             StatusCode::OK | StatusCode::CREATED => {
                 meter.done();
                 Ok(())
@@ -99,6 +108,40 @@ impl Blobs {
         }
     }
 
+    /// Sends what `source` has from `offset` on, and waits for the answer for as long as there is headway.
+    async fn send_rest(
+        &self,
+        source: File,
+        file: &FileEntry,
+        offset: u64,
+        meter: &Meter<'_>,
+    ) -> Result<Response, TransferError> {
+        let size = file.bytes.0;
+        let (taken, mut progress) = watch::channel(offset);
+        let body = ReaderStream::with_capacity(source, CHUNK)
+            .inspect_ok(move |chunk| taken.send_modify(|taken| *taken += chunk.len() as u64));
+        let request = self.request_on(&self.uploads, Method::PUT, &file.digest).header(CONTENT_LENGTH, size - offset);
+        let request = match size - offset {
+            0 => request,
+            _ => request.header(CONTENT_RANGE, format!("bytes {offset}-{}/{size}", size - 1)),
+        };
+        let mut answer = pin!(self.send(request.body(Body::wrap_stream(body))));
+        let mut sending = true;
+        loop {
+            let at = *progress.borrow_and_update();
+            meter.reached(at);
+            let patience = if at < size { self.quiet } else { self.storing(file) };
+            tokio::select! {
+                answer = &mut answer => return answer,
+                changed = progress.changed(), if sending => sending = changed.is_ok(),
+                () = tokio::time::sleep(patience) => {
+                    let problem = format!("no headway after {at} of {size} bytes for {patience:?}");
+                    return Err(TransferError::Connection { url: self.url(&file.digest), problem });
+                }
+            }
+        }
+    }
+
     /// Fetches the blob into the file at `path`; what is there already of it is kept.
     pub(super) async fn get(&self, file: &FileEntry, path: &Path, meter: &Meter<'_>) -> Result<(), TransferError> {
         let mut tries = Tries::default();
@@ -107,7 +150,7 @@ impl Blobs {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            tries.pause_or_give_up(error).await?;
+            tries.pause_or_give_up(error, Duration::ZERO).await?;
         }
         let (digest, _) = blocking(path, |path| {
             let read = hash_file(path)?;
@@ -166,8 +209,21 @@ impl Blobs {
         Err(TransferError::Connection { url, problem: format!("ended after {position} of {} bytes", file.bytes.0) })
     }
 
+    /// How long the coordinator may be busy with a blob that it has all bytes of.
+    fn storing(&self, file: &FileEntry) -> Duration {
+        self.quiet + Duration::from_secs(file.bytes.0 / STORES)
+    }
+
+    fn url(&self, digest: &Digest) -> String {
+        format!("{}/v1/blobs/{digest}", self.base)
+    }
+
     fn request(&self, method: Method, digest: &Digest) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/v1/blobs/{digest}", self.base));
+        self.request_on(&self.http, method, digest)
+    }
+
+    fn request_on(&self, client: &Client, method: Method, digest: &Digest) -> RequestBuilder {
+        let request = client.request(method, self.url(digest));
         #[cfg(feature = "telemetry")]
         if let Some(context) = crate::telemetry::traceparent() {
             return request.header("traceparent", context);
@@ -209,23 +265,130 @@ fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
 struct Tries {
     failed: u32,
     furthest: u64,
+    /// Since when another upload of the blob has its turn.
+    busy: Option<Instant>,
 }
 
 impl Tries {
     /// The blob is there up to `position`.
     fn reached(&mut self, position: u64) {
         if position > self.furthest {
-            *self = Tries { failed: 0, furthest: position };
+            *self = Tries { furthest: position, ..Tries::default() };
         }
     }
 
-    /// Waits for the next try, or gives the error back where none can help.
-    async fn pause_or_give_up(&mut self, error: TransferError) -> Result<(), TransferError> {
+    /// Waits for the next try, or gives the error back where none can help. Another upload of the blob, which may be our own
+    /// from before the connection broke, is waited for as long as `turn`.
+    async fn pause_or_give_up(&mut self, error: TransferError, turn: Duration) -> Result<(), TransferError> {
+        if matches!(error, TransferError::Refused { status: 409, .. }) {
+            if self.busy.get_or_insert_with(Instant::now).elapsed() < turn {
+                tokio::time::sleep(PAUSE).await;
+                return Ok(());
+            }
+            return Err(error);
+        }
         self.failed += 1;
         if !error.is_transient() || self.failed >= TRIES {
             return Err(error);
         }
         tokio::time::sleep(PAUSE * 2u32.pow(self.failed - 1)).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// Reads a request's head. Gives its method and the length of its body.
+    async fn head(stream: &mut BufReader<TcpStream>) -> (String, usize) {
+        let (mut first, mut length) = (String::new(), 0);
+        stream.read_line(&mut first).await.unwrap();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            match line.trim().split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+                Some(_) => {}
+                None => return (first.split(' ').next().unwrap_or_default().to_owned(), length),
+            }
+        }
+    }
+
+    /// A coordinator that has nothing and takes longer to store a blob than a connection may be quiet, or for ever.
+    async fn slow(listener: TcpListener, answers: bool) {
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            tokio::spawn(async move {
+                loop {
+                    let (method, length) = head(&mut stream).await;
+                    if method == "HEAD" {
+                        let none = b"HTTP/1.1 404 Not Found\r\nupload-offset: 0\r\ncontent-length: 0\r\n\r\n";
+                        stream.write_all(none).await.unwrap();
+                        continue;
+                    }
+                    if !answers {
+                        return std::future::pending().await;
+                    }
+                    stream.read_exact(&mut vec![0; length]).await.unwrap();
+                    tokio::time::sleep(SHORT * 4).await;
+                    stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                }
+            });
+        }
+    }
+
+    async fn put(answers: bool, size: usize) -> (Result<(), TransferError>, u64) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let server = tokio::spawn(slow(listener, answers));
+        let folder = tempfile::tempdir().unwrap();
+        let (path, content) = (folder.path().join("file"), vec![7; size]);
+        fs::write(&path, &content).unwrap();
+        let file = FileEntry { path: "file".to_owned(), digest: Digest::of(&content), bytes: Bytes(size as u64) };
+        let told = AtomicU64::new(0);
+        let progress = |bytes| {
+            told.fetch_add(bytes, Ordering::Relaxed);
+        };
+        let meter = Meter::new(&progress, size as u64);
+        let blobs = Blobs::with_quiet(&endpoint, SHORT);
+        let outcome = blobs.put_once(&path, &file, &meter, &mut Tries::default()).await;
+        server.abort();
+        (outcome, told.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn another_upload_s_turn_is_waited_for_and_not_for_ever() {
+        let busy = || TransferError::Refused { digest: Digest::of(b""), status: 409, message: "busy".to_owned() };
+        let mut tries = Tries::default();
+        for _ in 0..TRIES + 2 {
+            tries.pause_or_give_up(busy(), QUIET).await.unwrap();
+        }
+        assert!(tries.pause_or_give_up(busy(), Duration::ZERO).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_takes_its_time_to_store_a_blob_is_waited_for() {
+        // Large enough that storing it is granted more than a second.
+        let size = 2 * STORES as usize;
+        let (outcome, told) = put(true, size).await;
+        outcome.unwrap();
+        assert_eq!(told, size as u64);
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_reads_no_more_is_given_up_and_progress_was_told_as_it_went() {
+        // More than the sockets' buffers hold.
+        let size = 64 << 20;
+        let (outcome, told) = put(false, size).await;
+        let error = outcome.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("no headway"), "{error}");
+        assert!(0 < told && told < size as u64, "{told}");
     }
 }
