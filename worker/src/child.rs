@@ -1,7 +1,8 @@
 //! A child process from its start to its end: its output, its memory, its death.
 //!
-//! Promise: [`run`] returns only when the process is gone, and it is gone within [`GRACE`] of the attempt's stop. It runs in a
-//! process group of its own, so that Ctrl-C in the daemon's terminal reaches the daemon alone.
+//! Promise: [`run`] returns only when the process is gone, and it is gone within [`GRACE`] of the attempt's stop. One that hangs is
+//! ended, too: see [`Patience`]. It runs in a process group of its own, so that Ctrl-C in the daemon's terminal reaches the daemon
+//! alone.
 //!
 //! Memory. MLX's own limit makes it careful and does not stop it, and what a process holds is not what MLX holds. So the
 //! peak that MLX itself reports with each step is compared with what the machine offers: past it the child is ended, before the
@@ -41,6 +42,9 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Between looks at the child's memory.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Processor time that shows life.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Bytes of an event's line.
 const LONGEST_EVENT: usize = 1 << 20;
 
@@ -49,6 +53,22 @@ const LOG_BYTES: u64 = 64 << 20;
 
 /// Lines of the log that are looked at when it has ended.
 const TAIL: usize = 30;
+
+/// How long a child is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// While it says nothing and uses no processor. A slow step says nothing either, but no training goes on without a processor: what
+    /// is that still waits for something that will not come.
+    pub still: Duration,
+    /// Once it has said its last word.
+    pub farewell: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { still: Duration::from_secs(15 * 60), farewell: telemetry::FLUSH.saturating_mul(3) }
+    }
+}
 
 /// What to run.
 #[derive(Debug)]
@@ -59,6 +79,8 @@ pub struct Launch<'a> {
     pub spec: PathBuf,
     /// The trace to be part of.
     pub traceparent: Option<String>,
+    /// How long it is waited for.
+    pub patience: Patience,
 }
 
 enum Line {
@@ -85,7 +107,7 @@ pub async fn run(
         tracing::warn!(%error, file = %pid_file.display(), "cannot say which process the attempt is");
     }
     let watch = Watch { usable: machine.usable(), free: machine.free(), ..Watch::default() };
-    let ending = follow(&mut child, watch, log, machine, hear).await;
+    let ending = follow(&mut child, launch.patience, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
     }
@@ -97,6 +119,7 @@ pub async fn run(
 /// Follows the child until it has closed its output and ended.
 async fn follow(
     child: &mut Child,
+    patience: Patience,
     mut watch: Watch,
     mut log: Log<'_>,
     machine: &Machine,
@@ -104,36 +127,57 @@ async fn follow(
 ) -> io::Result<Ending> {
     let pid = child.id().unwrap_or_default();
     let mut lines = lines(child);
-    let (mut look, mut deadline) = (interval(LOOK), None);
+    let (mut look, mut asked, mut deadline) = (interval(LOOK), false, None);
+    let mut pulse = Pulse { since: Instant::now(), processor: Duration::ZERO };
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 None => break,
-                Some(Line::Err(text)) => log.write(&text),
-                Some(Line::Out(text)) => match serde_json::from_str(&text) {
-                    Err(_) => log.write(&text),
-                    Ok(Said::End(End::Failed(failed))) => watch.last_word = Some(LastWord::Failed(failed)),
-                    Ok(Said::Event(event)) => {
-                        watch.hear(&event);
-                        hear(event);
-                    }
-                },
+                Some(line) => {
+                    pulse.since = Instant::now();
+                    take(line, &mut watch, &mut log, &mut hear);
+                }
             },
-            _ = look.tick() => watch.look(machine, pid),
-            _ = log.attempt.stopped(), if deadline.is_none() => deadline = Some(end(child)),
+            _ = look.tick() => {
+                let usage = machine.usage(pid);
+                watch.look(machine.free(), usage.resident);
+                pulse.beat(Instant::now(), usage.processor);
+            }
+            _ = log.attempt.stopped(), if !asked => (asked, deadline) = (true, Some(end(child))),
             () = until(deadline) => {
                 signal(child, Signal::SIGKILL);
                 deadline = Some(Instant::now() + GRACE);
             }
         }
-        if watch.is_too_large() && deadline.is_none() {
-            deadline = Some(end(child));
+        if deadline.is_none() && watch.last_word.is_some() {
+            deadline = Some(Instant::now() + patience.farewell);
+        }
+        if !asked && watch.last_word.is_none() && pulse.is_still(Instant::now(), patience.still) {
+            watch.hung = Some(patience.still);
+        }
+        if !asked && (watch.is_too_large() || watch.hung.is_some()) {
+            (asked, deadline) = (true, Some(end(child)));
         }
     }
     let status = wait(child, deadline).await?;
     log.end();
     Ok(watch.ending(exit(status), log.tail, machine.memory()))
+}
+
+/// A line of the child's: an event, or something for its log.
+fn take(line: Line, watch: &mut Watch, log: &mut Log<'_>, hear: &mut impl FnMut(Event)) {
+    match line {
+        Line::Err(text) => log.write(&text),
+        Line::Out(text) => match serde_json::from_str(&text) {
+            Err(_) => log.write(&text),
+            Ok(Said::End(End::Failed(failed))) => watch.last_word = Some(LastWord::Failed(failed)),
+            Ok(Said::Event(event)) => {
+                watch.hear(&event);
+                hear(event);
+            }
+        },
+    }
 }
 
 fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
@@ -210,10 +254,32 @@ fn exit(status: ExitStatus) -> Exit {
     }
 }
 
+/// When the child last did something.
+#[derive(Debug)]
+struct Pulse {
+    since: Instant,
+    /// Processor time that it had used then.
+    processor: Duration,
+}
+
+impl Pulse {
+    /// It has used so much processor time. Less than [`BEAT`] more may be that of a runtime which wakes to find nothing to do.
+    fn beat(&mut self, now: Instant, processor: Duration) {
+        if processor.saturating_sub(self.processor) >= BEAT {
+            (self.since, self.processor) = (now, processor);
+        }
+    }
+
+    fn is_still(&self, now: Instant, patience: Duration) -> bool {
+        now.saturating_duration_since(self.since) >= patience
+    }
+}
+
 /// What is seen of the child while it runs.
 #[derive(Debug, Default)]
 struct Watch {
     last_word: Option<LastWord>,
+    hung: Option<Duration>,
     step_peak: Bytes,
     resident_peak: Bytes,
     free: Bytes,
@@ -229,9 +295,9 @@ impl Watch {
         }
     }
 
-    fn look(&mut self, machine: &Machine, pid: u32) {
-        self.resident_peak = self.resident_peak.max(machine.resident(pid));
-        self.free = machine.free();
+    fn look(&mut self, free: Bytes, resident: Bytes) {
+        self.resident_peak = self.resident_peak.max(resident);
+        self.free = free;
     }
 
     /// Whether it must not go on. A run that has finished has nothing left to use.
@@ -243,6 +309,7 @@ impl Watch {
         Ending {
             exit,
             last_word: self.last_word,
+            hung: self.hung,
             tail: Vec::from(tail).join("\n"),
             step_peak: self.step_peak,
             resident_peak: self.resident_peak,
@@ -258,14 +325,16 @@ struct Log<'a> {
     attempt: &'a Attempt,
     file: Option<File>,
     room: u64,
+    /// When it was begun: by a clock that never goes back.
+    begun: Instant,
     cap: RateCap,
     tail: VecDeque<String>,
 }
 
 impl Log<'_> {
     fn create(attempt: &Attempt) -> Log<'_> {
-        let mut log =
-            Log { attempt, file: None, room: LOG_BYTES, cap: RateCap::new(Millis::now()), tail: VecDeque::new() };
+        let (begun, cap, tail) = (Instant::now(), RateCap::new(Millis(0)), VecDeque::new());
+        let mut log = Log { attempt, file: None, room: LOG_BYTES, begun, cap, tail };
         match File::create(attempt.folder().join("log")) {
             Ok(file) => log.file = Some(file),
             Err(error) => log.close(&error),
@@ -290,9 +359,10 @@ impl Log<'_> {
             self.tail.pop_front();
         }
         self.tail.push_back(text.to_owned());
-        if let Verdict::Forward { left_out } = self.cap.judge(Millis::now()) {
+        let (now, text) = (Millis(self.begun.elapsed().as_millis() as u64), clip(text));
+        if let Verdict::Forward { left_out } = self.cap.judge(now, text.len() as u64) {
             self.say_left_out(left_out);
-            self.attempt.mention(Body::Log(LogLine { text: clip(text).to_owned() }));
+            self.attempt.mention(Body::Log(LogLine { text: text.to_owned() }));
         }
     }
 
@@ -312,4 +382,25 @@ impl Log<'_> {
 /// At most [`LONGEST`] bytes of a line, whole characters.
 fn clip(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silent_work_is_no_hang_and_a_runtime_that_wakes_for_nothing_is() {
+        let (start, minute) = (Instant::now(), Duration::from_secs(60));
+        let patience = 15 * minute;
+        let mut pulse = Pulse { since: start, processor: Duration::ZERO };
+        let still = |busy: Duration, pulse: &mut Pulse, from: u32| {
+            (from..from + 60).any(|n| {
+                pulse.beat(start + n * minute, n * busy);
+                pulse.is_still(start + n * minute, patience)
+            })
+        };
+        assert!(!still(Duration::from_secs(1), &mut pulse, 0), "an hour without a word");
+        pulse = Pulse { since: start, processor: Duration::ZERO };
+        assert!(still(Duration::from_millis(1), &mut pulse, 0));
+    }
 }

@@ -4,6 +4,7 @@
 //! result was taken. A second one ends the child, which is reported as a failure that another try may help, and goes.
 
 use crate::cache::Cache;
+use crate::child::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{Machine, MachineError};
 use crate::session::{NameTaken, Phase, Session};
@@ -70,6 +71,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         machine: machine.clone(),
         executable: settings.executable.clone(),
         gpu: Semaphore::new(1),
+        patience: Patience::default(),
     });
     let (phase, phases) = watch::channel(Phase::Serving);
     let told = phases.clone();

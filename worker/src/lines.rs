@@ -1,7 +1,8 @@
 //! A child's output as lines that cannot do harm: bounded in length, and in how many go to the coordinator.
 //!
 //! Promise: a child that writes without end, without line breaks or without sense costs the worker no memory and the coordinator
-//! no more than [`RATE`] lines a second after a burst of [`BURST`]. What is left out is counted.
+//! no more than [`RATE`] lines a second after a burst of [`BURST`], and no more than [`MOST`] bytes in all. What is left out is
+//! counted.
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use vertigo::id::Millis;
@@ -11,6 +12,9 @@ pub const RATE: u64 = 20;
 
 /// Lines that are forwarded at once.
 pub const BURST: u64 = 200;
+
+/// Bytes that are forwarded of all lines: they wait in a file here, and stay in the coordinator's journal.
+pub const MOST: u64 = 16 << 20;
 
 /// Bytes of a line that are kept.
 pub const LONGEST: usize = 2048;
@@ -58,6 +62,8 @@ pub struct RateCap {
     /// In thousandths of a line, so that every millisecond counts.
     thousandths: u64,
     at: Millis,
+    /// Bytes that may still go.
+    room: u64,
     left_out: u64,
 }
 
@@ -74,21 +80,23 @@ pub enum Verdict {
 }
 
 impl RateCap {
-    /// A full bucket.
+    /// A full bucket. `now` is here and below by a clock that never goes back: the wall's would close the bucket for as long as it
+    /// went back.
     pub fn new(now: Millis) -> RateCap {
-        RateCap { thousandths: BURST * 1000, at: now, left_out: 0 }
+        RateCap { thousandths: BURST * 1000, at: now, room: MOST, left_out: 0 }
     }
 
-    /// Judges a line at `now`.
-    pub fn judge(&mut self, now: Millis) -> Verdict {
+    /// Judges a line of `bytes` at `now`.
+    pub fn judge(&mut self, now: Millis, bytes: u64) -> Verdict {
         let gained = now.0.saturating_sub(self.at.0).saturating_mul(RATE);
         self.thousandths = self.thousandths.saturating_add(gained).min(BURST * 1000);
         self.at = self.at.max(now);
-        if self.thousandths < 1000 {
+        if self.thousandths < 1000 || bytes > self.room {
             self.left_out += 1;
             return Verdict::LeaveOut;
         }
         self.thousandths -= 1000;
+        self.room -= bytes;
         Verdict::Forward { left_out: self.take_left_out() }
     }
 
@@ -140,7 +148,7 @@ mod tests {
             let (mut now, mut forwarded, mut told) = (0, Vec::new(), 0);
             for gap in &gaps {
                 now += gap / 40; // most come in the same millisecond
-                if let Verdict::Forward { left_out } = cap.judge(Millis(now)) {
+                if let Verdict::Forward { left_out } = cap.judge(Millis(now), 1) {
                     forwarded.push(now);
                     told += left_out;
                 }
@@ -158,9 +166,21 @@ mod tests {
     #[test]
     fn a_quiet_child_is_heard_whole_and_a_noisy_one_again_later() {
         let mut cap = RateCap::new(Millis(0));
-        let verdicts: Vec<_> = (0..BURST + 5).map(|_| cap.judge(Millis(0))).collect();
+        let verdicts: Vec<_> = (0..BURST + 5).map(|_| cap.judge(Millis(0), 1)).collect();
         assert!(verdicts[..BURST as usize].iter().all(|v| *v == Verdict::Forward { left_out: 0 }));
         assert!(verdicts[BURST as usize..].iter().all(|v| *v == Verdict::LeaveOut));
-        assert_eq!(cap.judge(Millis(1000 / RATE)), Verdict::Forward { left_out: 5 });
+        assert_eq!(cap.judge(Millis(1000 / RATE), 1), Verdict::Forward { left_out: 5 });
+    }
+
+    #[test]
+    fn ten_hours_of_noise_end_at_the_bound() {
+        let (mut cap, mut bytes) = (RateCap::new(Millis(0)), 0);
+        for tenth in 0..10 * 3600 * 10 {
+            if let Verdict::Forward { .. } = cap.judge(Millis(tenth * 100), LONGEST as u64) {
+                bytes += LONGEST as u64;
+            }
+        }
+        assert_eq!(bytes, MOST);
+        assert!(cap.take_left_out() > 100_000);
     }
 }

@@ -1,6 +1,7 @@
 //! What this machine is, and what plans may use of it.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 use vertigo::bytes::Bytes;
 use vertigo::v1;
@@ -15,6 +16,15 @@ pub struct Machine {
     memory: Bytes,
     gpu_limit: Bytes,
     usable: Bytes,
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// What it holds in memory.
+    pub resident: Bytes,
+    /// Processor time since it began.
+    pub processor: Duration,
 }
 
 /// The machine cannot be asked.
@@ -76,13 +86,16 @@ impl Machine {
         free(&system)
     }
 
-    /// What process `pid` holds in memory; nothing where it is gone.
-    pub fn resident(&self, pid: u32) -> Bytes {
+    /// What process `pid` uses; nothing where it is gone.
+    pub fn usage(&self, pid: u32) -> Usage {
         let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = Pid::from_u32(pid);
-        let what = ProcessRefreshKind::nothing().with_memory();
+        let what = ProcessRefreshKind::nothing().with_memory().with_cpu();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
-        system.process(pid).map_or(Bytes::ZERO, |process| Bytes(process.memory()))
+        system.process(pid).map_or_else(Usage::default, |process| Usage {
+            resident: Bytes(process.memory()),
+            processor: Duration::from_millis(process.accumulated_cpu_time()),
+        })
     }
 
     /// As the coordinator is told.
@@ -125,7 +138,12 @@ mod tests {
         assert_eq!(said.usable_bytes, Bytes::mib(1).0);
         assert!(!said.chip.is_empty() && !said.os.is_empty());
         assert!(said.free_bytes > 0 && said.free_bytes <= said.memory_bytes);
-        let own = machine.resident(std::process::id());
-        assert!(own > Bytes::mib(1) && own < machine.memory(), "{own}");
+        let own = machine.usage(std::process::id());
+        assert!(own.resident > Bytes::mib(1) && own.resident < machine.memory(), "{own:?}");
+        let mut work = 0u64;
+        while machine.usage(std::process::id()).processor == own.processor {
+            work = std::hint::black_box(work.wrapping_add(1));
+        }
+        assert_eq!(machine.usage(u32::MAX >> 1), Usage::default());
     }
 }

@@ -4,6 +4,7 @@
 //! after it; out of memory is told apart from a crash, because it has another cure.
 
 use crate::attempt::{Failed, Reason};
+use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::v1::FailureKind;
 use vertigo_engine::Outcome;
@@ -33,6 +34,8 @@ pub struct Ending {
     pub exit: Exit,
     /// What it said last, if it said anything final.
     pub last_word: Option<LastWord>,
+    /// Whether it was ended because it hung: it had said nothing and used no processor for this long.
+    pub hung: Option<Duration>,
     /// The end of what it wrote to stderr.
     pub tail: String,
     /// MLX's peak, by the last step that it reported.
@@ -74,7 +77,7 @@ const SIGKILL: i32 = 9;
 
 /// What the attempt came to.
 ///
-/// In this order: a finished result; a peak past what the machine offers; the child's own words; a SIGKILL that came while the system was
+/// In this order: a finished result; a peak past what the machine offers; the child's own words; that it hung; a SIGKILL that came while the system was
 /// short of memory; words of MLX, Metal or C++ about memory; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
@@ -94,6 +97,10 @@ pub fn classify(ending: Ending) -> Verdict {
             return failed(kind.into(), message, peak);
         }
         None => {}
+    }
+    if let Some(still) = ending.hung {
+        let message = format!("it hung: for {still:.0?} it said nothing and used no processor, and was ended");
+        return failed(FailureKind::Crashed, message, known);
     }
     if ending.exit == Exit::Signal(SIGKILL) && ending.free < ending.memory.scale(SHORT) {
         let message = format!("the system killed it while {} of {} memory was free", ending.free, ending.memory);
@@ -136,6 +143,7 @@ mod tests {
         Ending {
             exit,
             last_word: None,
+            hung: None,
             tail: String::new(),
             step_peak: Bytes::ZERO,
             resident_peak: Bytes::gib(5),

@@ -7,7 +7,7 @@
 use crate::attempt::Spec;
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry};
-use crate::child::{self, Launch};
+use crate::child::{self, Launch, Patience};
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::Job;
 use crate::machine::Machine;
@@ -47,6 +47,8 @@ pub struct Supervisor {
     pub executable: PathBuf,
     /// One child at a time.
     pub gpu: Semaphore,
+    /// How long it is waited for.
+    pub patience: Patience,
 }
 
 /// Why an attempt ends without a result.
@@ -189,7 +191,7 @@ impl Supervisor {
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
         let span = info_span!("child", recipe = job.recipe, reserved = %job.reserved);
         let traceparent = telemetry::traceparent_of(&span);
-        let launch = Launch { executable: &self.executable, spec: path, traceparent };
+        let launch = Launch { executable: &self.executable, spec: path, traceparent, patience: self.patience };
         let mut reports = train::Reports::default();
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder } = &event {

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use vertigo::bytes::Bytes;
@@ -18,6 +19,7 @@ use vertigo::transfer::Transfer;
 use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Failure, FailureKind, Finished, RecipeText, Report, Started, finished};
 use vertigo_worker::cache::Cache;
+use vertigo_worker::child::Patience;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::spool::Cursor;
@@ -56,6 +58,7 @@ fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Ar
         machine: Arc::new(Machine::probe(None).unwrap()),
         executable,
         gpu: Semaphore::new(1),
+        patience: Patience::default(),
     })
 }
 
@@ -365,4 +368,28 @@ async fn a_coordinator_that_is_away_costs_two_checkpoints_of_disk() {
     eventually("few of many checkpoints", || made().filter(few)).await;
     worker.attempts.stop(id(&assignment), Stop::LeaseOver("the test is over".to_owned()));
     eventually("the attempt's end", || worker.attempts.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_child_that_hangs_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut worker = worker_with_script(&dir, "echo begun >&2\nsleep 1000");
+    Arc::get_mut(&mut worker).unwrap().patience.still = Duration::from_millis(1500);
+    let hanging = assignment(recipe(2));
+    worker.take(hanging.clone(), None);
+    let (failed, _) = failure(&worker, id(&hanging)).await;
+    assert_eq!(failed.kind(), FailureKind::Crashed);
+    assert!(failed.message.contains("it hung"), "{}", failed.message);
+}
+
+#[tokio::test]
+async fn a_child_that_has_said_its_last_word_and_stays_is_ended_and_its_word_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = r#"{"event":"failed","kind":"bad_input","message":"so it is"}"#;
+    let mut worker = worker_with_script(&dir, &format!("echo '{said}'\nsleep 1000"));
+    Arc::get_mut(&mut worker).unwrap().patience.farewell = Duration::from_millis(100);
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    let (failed, _) = failure(&worker, id(&assignment)).await;
+    assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::BadInput, "so it is"));
 }
