@@ -8,12 +8,21 @@ use std::time::Duration;
 /// The longest wait. Well below a lease, so that a coordinator that was away for a moment finds its attempts still held.
 pub const LONGEST: Duration = Duration::from_secs(5);
 
+/// A connection that lasts this long works.
+pub const STEADY: Duration = Duration::from_secs(10);
+
 const FIRST: Duration = Duration::from_millis(200);
 
 /// The wait after `failures` failures in a row (from 1): half of 200 ms · 2ⁿ⁻¹, and a `jitter` in [0, 1) of the other half.
 pub fn delay(failures: u32, jitter: f64) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(LONGEST).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+/// Failures in a row, with one more. A connection that was up for [`STEADY`] was none: what ends sooner each time, such as one whose
+/// reports the other side cannot take, must not be dialled again at once for ever.
+pub fn one_more(failures: u32, up: Duration) -> u32 {
+    if up >= STEADY { 1 } else { failures.saturating_add(1) }
 }
 
 /// [`delay`] with a jitter drawn now.
@@ -25,6 +34,14 @@ pub fn jittered(failures: u32) -> Duration {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn connections_that_break_at_once_are_dialled_ever_more_rarely() {
+        let short = (0..10).fold(0, |failures, _| one_more(failures, Duration::from_millis(5)));
+        assert_eq!(delay(short, 1.0), LONGEST);
+        assert_eq!(one_more(short, STEADY), 1, "one that worked begins anew");
+        assert_eq!(one_more(u32::MAX, Duration::ZERO), u32::MAX);
+    }
 
     proptest! {
         #[test]

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use vertigo::endpoint::Endpoint;
@@ -95,11 +95,12 @@ impl Session<'_> {
     async fn dial_for_ever(&self, phase: watch::Receiver<Phase>) -> NameTaken {
         let mut failures = 0;
         loop {
-            let lost = match self.connection(phase.clone(), &mut failures).await {
+            let mut welcomed = None;
+            let lost = match self.connection(phase.clone(), &mut welcomed).await {
                 Lost::NameTaken(taken) => return taken,
                 lost => lost,
             };
-            failures += 1;
+            failures = backoff::one_more(failures, welcomed.map_or(Duration::ZERO, |at: Instant| at.elapsed()));
             let wait = backoff::jittered(failures);
             if failures == 1 {
                 tracing::warn!(
@@ -132,8 +133,8 @@ impl Session<'_> {
         }
     }
 
-    /// One connection, to its end. `failures` is set back once it is welcome.
-    async fn connection(&self, phase: watch::Receiver<Phase>, failures: &mut u32) -> Lost {
+    /// One connection, to its end. `welcomed` is when it was.
+    async fn connection(&self, phase: watch::Receiver<Phase>, welcomed: &mut Option<Instant>) -> Lost {
         // Few, so that a slow coordinator slows the sending and nothing piles up here.
         let (sender, receiver) = mpsc::channel(4);
         let hello = self.hello();
@@ -153,7 +154,7 @@ impl Session<'_> {
             }
             Ok(Ok(_)) => return Lost::Protocol("did not begin with Welcome"),
         };
-        *failures = 0;
+        *welcomed = Some(Instant::now());
         (self.welcomed)();
         let cursors = match self.go_on(&named, &welcome) {
             Ok(cursors) => cursors,
