@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
+/// The largest answer that is read: a manifest of many thousand files. The coordinator takes no larger one.
+const LARGEST: usize = 64 << 20;
+
 /// Told of bytes as they go: of files that need not go, too, so that the sum comes to the artifact's size.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
@@ -118,7 +121,8 @@ pub struct Transfer {
 impl Transfer {
     /// Connects when it is first used.
     pub fn new(endpoint: &Endpoint) -> Transfer {
-        Transfer { blobs: Blobs::new(endpoint), artifacts: ArtifactsClient::new(endpoint.channel()) }
+        let artifacts = ArtifactsClient::new(endpoint.channel()).max_decoding_message_size(LARGEST);
+        Transfer { blobs: Blobs::new(endpoint), artifacts }
     }
 
     /// Sends the files of `manifest` that the store lacks, from `folder`.

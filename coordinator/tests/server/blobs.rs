@@ -4,8 +4,10 @@ use super::harness::{Coordinator, assert_status, manifest};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tonic::Code;
+use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
-use vertigo::manifest::Kind;
+use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::transfer::Transfer;
 use vertigo::v1;
 
 fn offset(response: &reqwest::Response) -> &str {
@@ -127,4 +129,17 @@ async fn artifacts_are_found_by_tag_and_digest_and_listed_by_kind() {
     assert!(get(&base.digest).await.unwrap().tags.is_empty());
     let bad = v1::RegisterArtifactRequest { manifest_json: other.to_json(), tags: vec!["a b".to_owned()] };
     assert_eq!(coordinator.artifacts().register(bad).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_dataset_of_many_thousand_files_is_registered_and_found() {
+    let coordinator = Coordinator::start().await;
+    assert_status(&coordinator.put(b"{}").await, StatusCode::CREATED);
+    let file = |n| FileEntry { path: format!("{n:050}"), digest: Digest::of(b"{}"), bytes: Bytes(2) };
+    let many = Manifest::new(Kind::Dataset, (0..40_000).map(file).collect(), Default::default()).unwrap();
+    // Larger than gRPC's messages are unless it is told otherwise.
+    assert!(many.to_json().len() > 4 << 20);
+    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    transfer.register(&many, &["many".to_owned()]).await.unwrap();
+    assert_eq!(transfer.manifest("many").await.unwrap(), (many.digest(), many));
 }
