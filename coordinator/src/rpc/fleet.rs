@@ -6,6 +6,7 @@ use crate::core::{Command, Connect, Machine};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -17,6 +18,10 @@ use vertigo::v1::{self, report};
 
 /// How long a worker may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
+
+/// Batches of reports that wait behind one whose blobs are looked for. A worker that sends more has to connect again, which
+/// renews its leases, and begins where it was acknowledged.
+const WAITING: usize = 256;
 
 pub(super) struct Fleet(pub(super) Context);
 
@@ -77,7 +82,22 @@ async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::Worke
     ended
 }
 
-async fn talk(context: &Context, opened: &Opened, mut inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+async fn talk(context: &Context, opened: &Opened, inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+    let (batches, waiting) = mpsc::channel(WAITING);
+    // Reports wait for the store of blobs, which may be slow. Heartbeats must not wait behind them, or the lease of an attempt that
+    // is well would end. What is not taken when the session ends comes again with the next.
+    tokio::select! {
+        ended = take_batches(context, opened, waiting) => ended,
+        ended = listen(context, opened, inbound, batches) => ended,
+    }
+}
+
+async fn listen(
+    context: &Context,
+    opened: &Opened,
+    mut inbound: Streaming<v1::WorkerMessage>,
+    batches: mpsc::Sender<v1::ReportBatch>,
+) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
             // Longer than a lease without a word: nobody is there, whatever TCP thinks.
@@ -89,23 +109,35 @@ async fn talk(context: &Context, opened: &Opened, mut inbound: Streaming<v1::Wor
         };
         // An error is the worker's connection that broke: nobody is left to be told.
         let Ok(Some(message)) = message else { return Ok(()) };
-        take(context, opened, message).await?;
+        let session = opened.id;
+        let command = match message.message {
+            Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
+            Some(Message::Heartbeat(heartbeat)) => {
+                Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
+            }
+            Some(Message::Reports(batch)) => {
+                let behind = |_| Status::unavailable("the coordinator is behind with reports; connect again");
+                batches.try_send(batch).map_err(behind)?;
+                continue;
+            }
+            Some(Message::Drain(_)) => Command::Drain { session },
+            // A message of a later version.
+            None => continue,
+        };
+        context.store.apply(command).await.map_err(not_applied)?;
     }
 }
 
-async fn take(context: &Context, opened: &Opened, message: v1::WorkerMessage) -> Result<(), Status> {
-    let session = opened.id;
-    let command = match message.message {
-        Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
-        Some(Message::Heartbeat(heartbeat)) => {
-            Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
-        }
-        Some(Message::Reports(batch)) => return take_reports(context, opened, batch).await,
-        Some(Message::Drain(_)) => Command::Drain { session },
-        // A message of a later version.
-        None => return Ok(()),
-    };
-    context.store.apply(command).await.map_err(not_applied)
+/// In the order in which they came.
+async fn take_batches(
+    context: &Context,
+    opened: &Opened,
+    mut waiting: mpsc::Receiver<v1::ReportBatch>,
+) -> Result<(), Status> {
+    while let Some(batch) = waiting.recv().await {
+        take_reports(context, opened, batch).await?;
+    }
+    Ok(())
 }
 
 async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch) -> Result<(), Status> {
@@ -165,3 +197,6 @@ fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
         held: held(hello.held)?,
     })
 }
+
+#[cfg(test)]
+mod tests;
