@@ -1,6 +1,7 @@
 //! What commands print: results on stdout, progress and errors on stderr, JSON where it was asked for.
 //!
-//! Promise: with `--json`, stdout is JSON and nothing else. Nothing here fails because a reader went away.
+//! Promise: with `--json`, stdout is JSON and nothing else. Nothing here fails because a reader went away; a result that could not be
+//! written whole, such as on a full disk, is a failure.
 
 use crate::cli::Color;
 use crate::error::{CliError, Exit};
@@ -83,11 +84,15 @@ fn with_newline(mut text: String) -> String {
 
 fn write_out(text: &str) {
     let mut out = anstream::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
-        && error.kind() == ErrorKind::BrokenPipe
-    {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
         // `vertigo jobs | head`: whoever read has seen enough.
-        std::process::exit(Exit::Done as i32);
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Done as i32),
+        // Half a result that looks like a whole one is worse than none.
+        Err(error) => {
+            write_err(&render_error(&CliError::refused(format!("cannot write the result: {error}"))));
+            std::process::exit(Exit::Refused as i32);
+        }
     }
 }
 
@@ -140,11 +145,15 @@ pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Ve
     }
 }
 
-/// Names and values below one another.
+/// Names and values below one another; a long value goes on below itself. A command stays whole, to be copied.
 pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    pairs.into_iter().map(|(name, value)| format!("  {name:width$}  {value}\n")).collect()
+    let row = |(name, value): (&str, String)| {
+        let value = if value.starts_with("vertigo ") { value + "\n" } else { wrap(&value, width + 4) };
+        format!("  {name:width$}  {}", value.trim_start())
+    };
+    pairs.into_iter().map(row).collect()
 }
 
 /// Text broken at spaces into lines of at most 80 columns, each after `indent` spaces.
@@ -227,6 +236,16 @@ ID   N
 a    7
 b   12
 "
+        );
+    }
+
+    #[test]
+    fn a_long_value_goes_on_below_itself() {
+        let text = pairs([("why", "word ".repeat(30)), ("id", "x".to_owned()), ("none", String::new())]);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(
+            text.starts_with("  why  word ") && text.contains("\n       word ") && text.ends_with("\n  id   x\n"),
+            "{text}"
         );
     }
 
