@@ -3,7 +3,8 @@
 //! Promise: every event once, in order, whatever happens to the coordinator in between; the journal's numbers say where to go on.
 
 use crate::coordinator::{Coordinator, traced};
-use crate::error::{Result, Subject, is_lost};
+use crate::error::{Exit, Result, Subject, is_lost};
+use crate::jobs;
 use crate::output::Output;
 use std::time::Duration;
 use tonic::Status;
@@ -44,9 +45,19 @@ pub(crate) async fn follow(
         })
         .await;
         match cut {
-            // A watch that ends before its job was cut off by a coordinator that went down in good order.
-            Ok(()) if feed != Feed::Watch || ended => return Ok(()),
-            Ok(()) => {}
+            Ok(()) if ended || feed == (Feed::Logs { follow: false }) => return Ok(()),
+            // A stream that ends before its job was cut off by a coordinator that went down in good order.
+            Ok(()) if feed == Feed::Watch => {}
+            // Lines alone do not say that the job has ended.
+            Ok(()) => match jobs::get(id, coordinator).await {
+                Ok(job) if is_terminal(job.state()) => {
+                    // What it wrote between the cut and its end.
+                    ended = true;
+                    continue;
+                }
+                Err(error) if error.exit != Exit::Unreachable => return Err(error),
+                Ok(_) | Err(_) => {}
+            },
             Err(status) if is_lost(&status) => {}
             Err(status) => return Err(coordinator.error(&status, Subject::Job)),
         }

@@ -10,7 +10,8 @@ use tonic::transport::Server;
 use tonic::{Request, Response};
 use vertigo::v1::jobs_server::{Jobs, JobsServer};
 
-/// A coordinator whose journal has five events, and whose connections break after two until the last is out.
+/// A coordinator whose journal has five events, and whose connections break after two until the last is out. Its job ends when the
+/// lines were asked for twice.
 #[derive(Clone, Default)]
 struct Breaking {
     asked_after: Arc<Mutex<Vec<u64>>>,
@@ -38,8 +39,12 @@ impl Jobs for Breaking {
         Ok(Response::new(Box::pin(tokio_stream::iter(events.into_iter().chain(broken)))))
     }
 
-    async fn logs(&self, _: Request<v1::LogsRequest>) -> std::result::Result<Response<Events>, Status> {
-        Err(Status::unimplemented(""))
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> std::result::Result<Response<Events>, Status> {
+        let after = request.into_inner().after;
+        self.asked_after.lock().unwrap().push(after);
+        let event = |seq| JobEvent { seq, ..Default::default() };
+        let events: Vec<_> = (after + 1..=5).take(2).map(|seq| Ok(event(seq))).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(events))))
     }
 
     async fn submit_train(&self, _: Request<v1::SubmitTrainRequest>) -> std::result::Result<Response<v1::Job>, Status> {
@@ -54,7 +59,9 @@ impl Jobs for Breaking {
     }
 
     async fn get(&self, _: Request<v1::GetJobRequest>) -> std::result::Result<Response<v1::Job>, Status> {
-        Err(Status::unimplemented(""))
+        let asked = self.asked_after.lock().unwrap().len();
+        let state = if asked < 2 { v1::JobState::Leased } else { v1::JobState::Succeeded };
+        Ok(Response::new(v1::Job { state: state.into(), ..Default::default() }))
     }
 
     async fn list(
@@ -86,6 +93,19 @@ async fn every_event_comes_once_over_connections_that_break() {
     follow("known", Feed::Watch, &coordinator, output, |event| seen.push(event.seq)).await.unwrap();
     assert_eq!(seen, [1, 2, 3, 4, 5]);
     assert_eq!(*jobs.asked_after.lock().unwrap(), [0, 2, 4]);
+}
+
+#[tokio::test]
+async fn following_lines_ends_with_the_job_not_with_the_connection() {
+    let output = Output::new(true, Color::Never);
+    for (follows, expected, asked) in [(true, vec![1, 2, 3, 4, 5], vec![0, 2, 4]), (false, vec![1, 2], vec![0])] {
+        let jobs = Breaking::default();
+        let coordinator = coordinator(jobs.clone()).await;
+        let mut seen = Vec::new();
+        let feed = Feed::Logs { follow: follows };
+        follow("known", feed, &coordinator, output, |event| seen.push(event.seq)).await.unwrap();
+        assert_eq!((seen, jobs.asked_after.lock().unwrap().clone()), (expected, asked));
+    }
 }
 
 #[tokio::test]
