@@ -2,14 +2,14 @@
 
 use crate::cli::TrainArgs;
 use crate::coordinator::{Coordinator, traced};
-use crate::error::{CliError, Exit, Result, Subject};
-use crate::output::{Output, bold, short_id};
+use crate::error::{CliError, Exit, Result, Subject, is_lost};
+use crate::output::{Output, bold, short_id, wrap};
 use crate::{jobs, json, watch};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 use vertigo::bytes::Bytes;
 use vertigo::id::JobId;
 use vertigo::recipe::Recipe;
@@ -47,7 +47,7 @@ async fn submit(
 ) -> std::result::Result<Response<v1::Job>, Status> {
     let first = coordinator.jobs().submit_train(traced(request.clone())).await;
     match first {
-        Err(status) if status.code() == Code::Unavailable => {
+        Err(status) if is_lost(&status) => {
             tokio::time::sleep(AGAIN).await;
             coordinator.jobs().submit_train(traced(request)).await
         }
@@ -93,7 +93,7 @@ fn render_plans(job: &v1::Job) -> String {
 }
 
 fn render_queued(job: &v1::Job) -> String {
-    let why = if job.reason.is_empty() { String::new() } else { format!("it waits: {}\n", job.reason) };
+    let why = if job.reason.is_empty() { String::new() } else { wrap(&format!("it waits: {}", job.reason), 0) };
     format!("{}{why}follow it: vertigo watch {}\n", render_plans(job), short_id(&job.id))
 }
 

@@ -11,9 +11,13 @@ use crate::{artifacts, jobs, json};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrator::{Narrator, Told};
 use serde_json::json;
+use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Manifest;
 use vertigo::v1::{self, job_event::Event, report::Body};
+
+/// Until the coordinator is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let job = jobs::get(&args.id, coordinator).await?;
@@ -44,17 +48,20 @@ pub(crate) async fn watch(job: &v1::Job, coordinator: &Coordinator, output: Outp
             screen.show(narrator.tell(event));
         }
     };
+    let all = async {
+        events::follow(&job.id, Feed::Watch, coordinator, output, show).await?;
+        screen.clear();
+        report_outcome(&job.id, coordinator, output).await
+    };
     tokio::select! {
-        ended = events::follow(&job.id, Feed::Watch, coordinator, output, show) => ended?,
+        ended = all => ended,
         interrupt = tokio::signal::ctrl_c() => {
             screen.clear();
             // Without a handler the signal would have ended the process anyway.
             interrupt.map_err(CliError::refused)?;
-            return Err(left_alone(job));
+            Err(left_alone(job))
         }
     }
-    screen.clear();
-    report_outcome(&job.id, coordinator, output).await
 }
 
 fn left_alone(job: &v1::Job) -> CliError {
@@ -64,7 +71,13 @@ fn left_alone(job: &v1::Job) -> CliError {
 }
 
 async fn report_outcome(id: &str, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let job = jobs::get(id, coordinator).await?;
+    let job = loop {
+        match jobs::get(id, coordinator).await {
+            // It went away after it had told of the end: the same patience as before it.
+            Err(error) if error.exit == Exit::Unreachable => tokio::time::sleep(AGAIN).await,
+            answered => break answered?,
+        }
+    };
     let artifact = match job.output_digest.as_str() {
         "" => None,
         digest => {
@@ -124,7 +137,7 @@ impl Screen {
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(ProgressStyle::default_spinner());
-        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        bar.enable_steady_tick(Duration::from_millis(120));
         Screen { output, bar }
     }
 
