@@ -56,6 +56,10 @@ pub(crate) async fn pull(
 
 /// That a folder can be made here: there is nothing, or an empty folder.
 pub(crate) fn check_is_free(dir: &Path) -> Result<()> {
+    if dir.file_name().is_none() {
+        let error = CliError::new(Exit::Refused, format!("{} is no name of a folder to make", dir.display()));
+        return Err(error.hint(format!("name one, such as {}", dir.join("adapter").display())));
+    }
     let taken = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => dir.exists(),
@@ -177,5 +181,8 @@ mod tests {
         fs::write(dir.path().join("x"), "").unwrap();
         assert_eq!(check_is_free(dir.path()).unwrap_err().exit, Exit::Refused);
         assert!(check_is_free(&dir.path().join("x")).is_err());
+        for nameless in [".", "..", "/", "a/.."] {
+            assert!(check_is_free(Path::new(nameless)).unwrap_err().hint.unwrap().contains("adapter"), "{nameless}");
+        }
     }
 }

@@ -241,7 +241,7 @@ pub(crate) struct TrainArgs {
 #[derive(Debug, Args)]
 pub(crate) struct JobsArgs {
     /// At most this many
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
@@ -321,6 +321,7 @@ mod tests {
         assert!(parse("vertigo --coordinator http://10.0.0.1:7420 jobs").unwrap_err().contains("not on this machine"));
         assert!(parse("vertigo plan a.yaml --memory many").unwrap_err().contains("36GiB, 900MiB or 64GB"));
         assert!(parse("vertigo plan a.yaml --engine mlx-lm").unwrap_err().contains("--memory"));
+        assert!(parse("vertigo jobs --limit 0").unwrap_err().contains("0 is not in 1.."));
         assert!(parse("vertigo artifacts --kind model").unwrap_err().contains("no kind of artifact"));
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
     }
