@@ -96,13 +96,22 @@ impl BaseFolder {
 pub(crate) fn read_config(folder: &Path) -> Result<(Value, Shape)> {
     let path = folder.join(CONFIG);
     if !path.is_file() {
-        let why = format!("{} is no folder of a model", folder.display());
-        return Err(FolderError::Missing { path, why });
+        return Err(FolderError::Missing { path, why: no_model(folder) });
     }
     let config = read_json(&path)?;
     match Shape::from_config(&config) {
         Ok(shape) => Ok((config, shape)),
         Err(error) => Err(FolderError::Config { path, error }),
+    }
+}
+
+/// What `folder` is instead of a model's.
+fn no_model(folder: &Path) -> String {
+    // Hugging Face's cache has models in models--ORG--NAME/snapshots/COMMIT.
+    let snapshots = fs::read_dir(folder.join("snapshots")).into_iter().flatten().flatten().map(|entry| entry.path());
+    match snapshots.filter(|path| path.join(CONFIG).is_file()).max() {
+        Some(snapshot) => format!("{} is a cache of models; import {}", folder.display(), snapshot.display()),
+        None => format!("{} is no folder of a model", folder.display()),
     }
 }
 
@@ -142,10 +151,17 @@ fn shards(folder: &Path) -> Result<Vec<String>> {
 fn no_weights(folder: &Path, path: PathBuf) -> FolderError {
     let ending = |path: &Path| path.extension().and_then(|ending| ending.to_str()).map(str::to_owned);
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let refused = entries.into_iter().find(|path| ending(path).is_some_and(|it| REFUSED.contains(&it.as_str())));
-    let why = match refused.as_deref().and_then(Path::file_name) {
-        Some(name) => format!("only safetensors are read, not {}; fetch the safetensors", name.to_string_lossy()),
-        None => "the folder holds no weights".to_owned(),
+    let entries: Vec<PathBuf> = entries.collect();
+    let first = |endings: &[&str]| {
+        let found = entries.iter().find(|path| ending(path).is_some_and(|it| endings.contains(&it.as_str())));
+        found.and_then(|path| path.file_name()).map(|name| name.to_string_lossy())
+    };
+    let why = if let Some(name) = first(&["safetensors"]) {
+        format!("there is {name}, but no {INDEX} that names it; fetch the index too")
+    } else if let Some(name) = first(&REFUSED) {
+        format!("only safetensors are read, not {name}; fetch the safetensors")
+    } else {
+        "the folder holds no weights".to_owned()
     };
     FolderError::Missing { path, why }
 }

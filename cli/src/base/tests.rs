@@ -196,6 +196,9 @@ fn a_folder_with_something_wrong_is_refused_and_told_what() {
     }
     let error = refusal(&|dir| fs::rename(dir.join("model.safetensors"), dir.join("pytorch_model.bin")).unwrap());
     assert!(error.contains("only safetensors are read, not pytorch_model.bin"), "{error}");
+    let part = "model-00001-of-00002.safetensors";
+    let error = refusal(&|dir| fs::rename(dir.join("model.safetensors"), dir.join(part)).unwrap());
+    assert!(error.contains(part) && error.contains("fetch the index too"), "{error}");
     let error = refusal(&|dir| edit_config(dir, |config| config["text_config"]["num_hidden_layers"] = json!(9)));
     assert!(error.contains("tensor `language_model.model.layers.8.") && error.contains("is missing"), "{error}");
     let error = refusal(&|dir| edit_config(dir, |config| config["text_config"]["intermediate_size"] = json!(640)));
@@ -255,6 +258,14 @@ fn a_hugging_face_snapshot_passes_and_only_what_matters_goes_up() {
     for name in ["pytorch_model.bin", "README.md", "modeling.py", "merges.txt"] {
         fs::write(snapshot.join(name), "x").unwrap();
     }
+    // Someone who names the cache's folder of the model is told which folder in it is meant.
+    let cache = tempfile::tempdir().unwrap();
+    fs::create_dir(cache.path().join("snapshots")).unwrap();
+    let commit = cache.path().join("snapshots/0123abcd");
+    std::os::unix::fs::symlink(&snapshot, &commit).unwrap();
+    let error = BaseFolder::check(cache.path()).unwrap_err().to_string();
+    assert!(error.contains(&format!("import {}", commit.display())), "{error}");
+    assert_eq!(BaseFolder::check(&commit).unwrap().shape, base.shape);
     let found = BaseFolder::check(&snapshot).unwrap();
     assert_eq!(found.shape, base.shape);
     let expected = [
