@@ -168,7 +168,8 @@ impl Transfer {
 
     /// Fetches the files of `manifest` into `folder`, which must not exist.
     ///
-    /// What was fetched before a cut lies in `.NAME.partial` beside it, and is not fetched again.
+    /// What was fetched before a cut lies in `.NAME.DIGEST.partial` beside it, and is not fetched again. The digest is in the name so
+    /// that nothing of one artifact ends in the folder of another.
     ///
     /// # Errors
     /// [`TransferError::Damaged`] where the store's bytes are not what the digest says.
@@ -177,7 +178,7 @@ impl Transfer {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");
             return Err(error).at(folder);
         }
-        let partial = partial(folder);
+        let partial = partial(folder, &manifest.digest());
         fs::create_dir_all(&partial).at(&partial)?;
         for file in manifest.files() {
             let path = partial.join(&file.path);
@@ -261,9 +262,10 @@ async fn blocking<T: Send + 'static>(
     result.unwrap_or_else(|panic| Err(io::Error::other(panic))).at(path)
 }
 
-fn partial(folder: &Path) -> PathBuf {
+/// One for each artifact: what another left must not come to lie among this one's files.
+fn partial(folder: &Path, digest: &Digest) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.partial"))
+    folder.with_file_name(format!(".{name}.{}.partial", &digest.hex()[..12]))
 }
 
 /// A rename is durable once its folder is.

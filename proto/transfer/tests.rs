@@ -49,3 +49,12 @@ fn what_may_pass_is_told_from_what_stays() {
     assert!(TransferError::from(broken).is_transient(), "a coordinator that was killed in the middle of a call");
     assert!(!TransferError::from(tonic::Status::internal("a bug")).is_transient());
 }
+
+#[test]
+fn what_is_left_of_one_artifact_is_not_taken_for_another() {
+    let of = |folder: &str, bytes: &[u8]| partial(Path::new(folder), &Digest::of(bytes));
+    assert_ne!(of("a/adapter", b"1"), of("a/adapter", b"2"));
+    assert_eq!(of("a/adapter", b"1"), of("a/adapter/", b"1"));
+    let name = of("a/adapter", b"1").file_name().unwrap().to_string_lossy().into_owned();
+    assert!(name.starts_with(".adapter.") && name.ends_with(".partial"), "{name}");
+}

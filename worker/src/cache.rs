@@ -151,7 +151,8 @@ fn make_room(folder: &Path, limit: Bytes, need: Bytes, used: &Used) -> io::Resul
             fs::remove_dir_all(&path)?;
             continue;
         }
-        let digest = name.trim_start_matches('.').trim_end_matches(".partial").to_owned();
+        // DIGEST, or .DIGEST.….partial where its fetch was cut off.
+        let digest = name.trim_start_matches('.').split('.').next().unwrap_or_default().to_owned();
         if used.unless_used(&digest, || ()).is_none() {
             busy.insert(digest.clone());
         }
@@ -227,7 +228,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let digests: Vec<Digest> = (0..4u8).map(|n| Digest::of(&[n])).collect();
         for (n, digest) in digests.iter().enumerate() {
-            let folder = dir.path().join(if n == 1 { format!(".{}.partial", digest.hex()) } else { digest.hex() });
+            let folder = dir.path().join(if n == 1 {
+                format!(".{}.{}.partial", digest.hex(), digest.short())
+            } else {
+                digest.hex()
+            });
             fs::create_dir_all(folder.join("sub")).unwrap();
             fs::write(folder.join("sub/weights"), [0; 100]).unwrap();
             let used = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + n as u64);
