@@ -72,6 +72,14 @@ impl Model {
         self.layers[index].keys().map(String::as_str)
     }
 
+    /// Lets go of the layers' tensors that `trained` has too, so that a weight that is trained is in memory once. From here on the
+    /// model runs only with parameters of these names.
+    pub(crate) fn release(&mut self, trained: &Parameters) {
+        for (index, path) in trained.keys().filter_map(|name| split_name(name)) {
+            self.layers[index].remove(path);
+        }
+    }
+
     /// The residual stream before the first layer: tokens [B, T] → [B, T, H].
     pub(crate) fn embed(&self, tokens: &Array) -> Result<Array> {
         let path = "language_model.model.embed_tokens";

@@ -106,8 +106,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`EngineError::Input`] where recipe and base do not fit each other or the checkpoint is of another run.
-    pub fn new(model: Model, data: TrainingData, recipe: Recipe, session: Session) -> Result<Trainer> {
+    pub fn new(mut model: Model, data: TrainingData, recipe: Recipe, session: Session) -> Result<Trainer> {
         let initial = adapter::initial(&model, &recipe)?;
+        // Weights that are trained are the run's from here on. A checkpoint's come in their place and are read only when they are used.
+        model.release(&initial);
         let identity = Identity::new(model.shape(), &recipe, &data);
         let state = match &session.resume {
             None => Checkpoint {
