@@ -5,6 +5,7 @@
 //! Networks", 2024, §3.3) the steps within a chunk are one triangular solve, and only the chunks are sequential.
 
 use crate::error::Result;
+use crate::split::pieces;
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{concatenate, exp, logaddexp, pad, select, tril, zeros_dtype};
 use mlx_rs::{Array, Dtype, stop_gradient};
@@ -97,8 +98,7 @@ impl Chunks {
 
     /// Runs the state through the chunks; y [B, Hk, R, N, C, Dv].
     fn scan(&self, state: &[i32; 5], n: i32) -> Result<Array> {
-        // Split once rather than indexed: the gradient of an index is as large as what it was taken from, that of a split its part.
-        let split = |x: &Array| x.split_equal(n, 3);
+        let split = |x: &Array| pieces(x, 1, 3);
         let (u, w, q) = (split(&self.u)?, split(&self.w)?, split(&self.q_decayed)?);
         let (attention, k_to_end, decay) = (split(&self.attention)?, split(&self.k_to_end)?, split(&self.decay)?);
         // The state goes along as [B, Hk, R, 1, Dk, Dv], beside the axis of chunks.

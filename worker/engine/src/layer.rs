@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::gated_delta::{self, Inputs};
+use crate::split::{pieces, split};
 use crate::weights::Tensors;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, rms_norm, rope, scaled_dot_product_attention};
 use mlx_rs::ops::indexing::TryIndexOp;
@@ -92,8 +93,8 @@ impl Layer<'_> {
         let (heads, kv_heads, head_dim) = (a.heads as i32, a.kv_heads as i32, a.head_dim as i32);
         let eps = self.shape.rms_eps as f32;
         let both = self.linear(x, "self_attn.q_proj")?.reshape(&[b, t, heads, 2 * head_dim])?;
-        let q = both.try_index((.., .., .., ..head_dim))?;
-        let gate = both.try_index((.., .., .., head_dim..))?.reshape(&[b, t, heads * head_dim])?;
+        let [q, gate] = &split(&both, &[head_dim], 3)?[..] else { unreachable!("one cut makes two parts") };
+        let gate = gate.reshape(&[b, t, heads * head_dim])?;
         let k = self.linear(x, "self_attn.k_proj")?.reshape(&[b, t, kv_heads, head_dim])?;
         let v = self.linear(x, "self_attn.v_proj")?.reshape(&[b, t, kv_heads, head_dim])?;
         let rotated = (head_dim as f64 * self.shape.partial_rotary) as i32;
@@ -101,7 +102,7 @@ impl Layer<'_> {
             let x = rms_norm(x, Some(self.get(norm)), eps)?.transpose_axes(&[0, 2, 1, 3])?;
             Ok(rope(x, rotated, false, self.shape.rope_theta as f32, 1.0, 0, None)?)
         };
-        let q = place(&q, "self_attn.q_norm.weight")?;
+        let q = place(q, "self_attn.q_norm.weight")?;
         let k = place(&k, "self_attn.k_norm.weight")?;
         let v = v.transpose_axes(&[0, 2, 1, 3])?;
         let y = causal_attention(&q, &k, &v)?;
@@ -120,13 +121,13 @@ impl Layer<'_> {
         let a = self.linear(x, "linear_attn.in_proj_a")?;
         let log_g = gated_delta::log_decay(&a, self.get("linear_attn.A_log"), self.get("linear_attn.dt_bias"))?;
         let (keys, scale) = (hk * dk, (dk as f32).powf(-0.5));
-        let unit = |range: Array, scale: f32| -> Result<Array> {
+        let unit = |range: &Array, scale: f32| -> Result<Array> {
             let x = rms_norm(range.reshape(&[b, t, hk, dk])?, None, NORM_EPS / dk as f32)?;
             Ok(f32(&x.multiply(Array::from_f32(scale).as_dtype(x.dtype())?)?)?)
         };
-        let q = unit(qkv.try_index((.., .., ..keys))?, scale * scale)?;
-        let k = unit(qkv.try_index((.., .., keys..2 * keys))?, scale)?;
-        let v = f32(&qkv.try_index((.., .., 2 * keys..))?.reshape(&[b, t, hv, dv])?)?;
+        let [q, k, v] = &split(&qkv, &[keys, 2 * keys], 2)?[..] else { unreachable!("two cuts make three parts") };
+        let (q, k) = (unit(q, scale * scale)?, unit(k, scale)?);
+        let v = f32(&v.reshape(&[b, t, hv, dv])?)?;
         let y = gated_delta::chunked(Inputs { q: &q, k: &k, v: &v, log_g: &log_g, beta: &beta })?;
         let y = rms_norm(y.as_dtype(x.dtype())?, Some(self.get("linear_attn.norm.weight")), self.shape.rms_eps as f32)?;
         let y = f32(&y)?.multiply(silu(&f32(&z)?)?)?.as_dtype(x.dtype())?;
@@ -172,9 +173,8 @@ impl Layer<'_> {
 fn causal_attention(q: &Array, k: &Array, v: &Array) -> Result<Array> {
     let (t, scale) = (q.dim(2), (q.dim(3) as f32).powf(-0.5));
     let mut blocks = Vec::new();
-    for start in (0..t).step_by(QUERY_BLOCK as usize) {
+    for (start, q) in (0..t).step_by(QUERY_BLOCK as usize).zip(pieces(q, QUERY_BLOCK, 2)?) {
         let end = (start + QUERY_BLOCK).min(t);
-        let q = q.try_index((.., .., start..end))?;
         let (k, v) = (k.try_index((.., .., ..end))?, v.try_index((.., .., ..end))?);
         // MLX's causal mask lets the last query see the last key.
         blocks.push(scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?);

@@ -31,6 +31,7 @@ pub mod gated_delta;
 mod layer;
 mod model;
 pub mod optimizer;
+mod split;
 pub mod text;
 mod trainer;
 mod weights;
