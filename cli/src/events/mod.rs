@@ -5,7 +5,6 @@
 use crate::coordinator::{Coordinator, traced};
 use crate::error::{Exit, Result, Subject, is_lost};
 use crate::jobs;
-use crate::output::Output;
 use std::time::Duration;
 use tonic::Status;
 use vertigo::v1::{self, JobEvent, job_event::Event};
@@ -23,12 +22,12 @@ pub(crate) enum Feed {
 }
 
 /// Gives every event of `feed` to `take`, until the feed has ended. Of a job that the coordinator was just asked about: a coordinator
-/// that cannot be reached is one that went away.
+/// that cannot be reached is one that went away; `note` is told of that, and of its return.
 pub(crate) async fn follow(
     id: &str,
     feed: Feed,
     coordinator: &Coordinator,
-    output: Output,
+    note: impl Fn(&str),
     mut take: impl FnMut(&JobEvent),
 ) -> Result<()> {
     let mut after = 0;
@@ -37,7 +36,7 @@ pub(crate) async fn follow(
     loop {
         let cut = read(id, feed, after, coordinator, |event| {
             if let Some(line) = outage.over() {
-                output.note(line);
+                note(line);
             }
             after = event.seq;
             ended |= has_ended(event);
@@ -62,7 +61,7 @@ pub(crate) async fn follow(
             Err(status) => return Err(coordinator.error(&status, Subject::Job)),
         }
         if let Some(line) = outage.begins() {
-            output.note(line);
+            note(line);
         }
         tokio::time::sleep(outage.wait()).await;
     }

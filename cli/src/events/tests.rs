@@ -1,7 +1,6 @@
 //! Connections that break, against a real gRPC server.
 
 use super::*;
-use crate::cli::Color;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -88,22 +87,24 @@ async fn coordinator(jobs: Breaking) -> Coordinator {
 async fn every_event_comes_once_over_connections_that_break() {
     let jobs = Breaking::default();
     let coordinator = coordinator(jobs.clone()).await;
-    let mut seen = Vec::new();
-    let output = Output::new(true, Color::Never);
-    follow("known", Feed::Watch, &coordinator, output, |event| seen.push(event.seq)).await.unwrap();
+    let (mut seen, notes) = (Vec::new(), Mutex::new(Vec::new()));
+    let note = |line: &str| notes.lock().unwrap().push(line.to_owned());
+    follow("known", Feed::Watch, &coordinator, note, |event| seen.push(event.seq)).await.unwrap();
     assert_eq!(seen, [1, 2, 3, 4, 5]);
+    let notes = notes.into_inner().unwrap();
+    assert_eq!(notes.len(), 4, "twice lost and twice back: {notes:?}");
+    assert!(notes[0].starts_with("lost") && notes[1].contains("is back"), "{notes:?}");
     assert_eq!(*jobs.asked_after.lock().unwrap(), [0, 2, 4]);
 }
 
 #[tokio::test]
 async fn following_lines_ends_with_the_job_not_with_the_connection() {
-    let output = Output::new(true, Color::Never);
     for (follows, expected, asked) in [(true, vec![1, 2, 3, 4, 5], vec![0, 2, 4]), (false, vec![1, 2], vec![0])] {
         let jobs = Breaking::default();
         let coordinator = coordinator(jobs.clone()).await;
         let mut seen = Vec::new();
         let feed = Feed::Logs { follow: follows };
-        follow("known", feed, &coordinator, output, |event| seen.push(event.seq)).await.unwrap();
+        follow("known", feed, &coordinator, |_| {}, |event| seen.push(event.seq)).await.unwrap();
         assert_eq!((seen, jobs.asked_after.lock().unwrap().clone()), (expected, asked));
     }
 }
@@ -111,8 +112,7 @@ async fn following_lines_ends_with_the_job_not_with_the_connection() {
 #[tokio::test]
 async fn a_refusal_is_no_outage() {
     let coordinator = coordinator(Breaking::default()).await;
-    let output = Output::new(true, Color::Never);
-    let error = follow("unknown", Feed::Watch, &coordinator, output, |_| {}).await.unwrap_err();
+    let error = follow("unknown", Feed::Watch, &coordinator, |_| {}, |_| {}).await.unwrap_err();
     assert_eq!((error.exit, error.message.as_str()), (crate::error::Exit::NotFound, "no job `unknown`"));
 }
 

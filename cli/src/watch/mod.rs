@@ -34,7 +34,7 @@ pub(crate) async fn logs(args: &LogsArgs, coordinator: &Coordinator, output: Out
         _ => {}
     };
     let job = jobs::get(&args.id, coordinator).await?;
-    events::follow(&job.id, feed, coordinator, output, print).await
+    events::follow(&job.id, feed, coordinator, |line| output.note(line), print).await
 }
 
 /// Shows a job until it has ended. The error's exit code is the job's: a failed job is a failed command.
@@ -49,7 +49,7 @@ pub(crate) async fn watch(job: &v1::Job, coordinator: &Coordinator, output: Outp
         }
     };
     let all = async {
-        events::follow(&job.id, Feed::Watch, coordinator, output, show).await?;
+        events::follow(&job.id, Feed::Watch, coordinator, |line| screen.note(line), show).await?;
         screen.clear();
         report_outcome(&job.id, coordinator, output).await
     };
@@ -164,6 +164,11 @@ impl Screen {
     /// A line that stays, above the bar where there is one.
     fn line(&self, line: &str) {
         self.bar.suspend(|| self.output.line(line));
+    }
+
+    /// Something that is no event of the job, likewise.
+    fn note(&self, line: &str) {
+        self.bar.suspend(|| self.output.note(line));
     }
 
     fn clear(&self) {
