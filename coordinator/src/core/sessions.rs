@@ -12,6 +12,10 @@ impl Core {
         if namesakes.iter().any(|worker| worker.session.is_some()) {
             return Err(Refusal::NameTaken(name));
         }
+        if self.workers.get(&id).and_then(|worker| worker.session).is_some_and(|newer| newer > session) {
+            // A Hello that was overtaken: what it says that the worker holds is old.
+            return Err(Refusal::NoSession);
+        }
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
         let gone: Vec<WorkerId> =
             namesakes.iter().filter(|worker| worker.lease.is_none()).map(|worker| worker.id).collect();

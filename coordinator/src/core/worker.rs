@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Millis, WorkerId};
 
-/// A worker's connection. Numbers are never used twice in a process.
+/// A worker's connection. Numbers rise within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 

@@ -150,6 +150,16 @@ fn a_name_belongs_to_one_connected_worker() {
 }
 
 #[test]
+fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt() {
+    let (mut bench, worker, session, job, attempt) = leased();
+    let machine = Machine { usable: Bytes(100), ..Machine::default() };
+    let late = Connect { session: SessionId(0), worker, name: "mac".to_owned(), machine, held: Vec::new() };
+    assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
+    assert_eq!((bench.live(job), bench.sent()), (attempt, vec![]));
+    bench.heartbeat(session, &[attempt]).unwrap();
+}
+
+#[test]
 fn an_installation_that_was_set_up_anew_replaces_its_former_self() {
     let mut bench = Bench::new();
     let session = bench.connect(WorkerId::new(), "mac", 100, &[]).unwrap();
