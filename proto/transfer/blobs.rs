@@ -196,7 +196,14 @@ impl Blobs {
         let url = answer.url().to_string();
         let mut body = answer.bytes_stream();
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|e| connection(url.clone(), &e))?;
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    // A write that is still under way would add to the file after the next try has measured it.
+                    sink.flush().await.at(path)?;
+                    return Err(connection(url, &error));
+                }
+            };
             sink.write_all(&chunk).await.at(path)?;
             position += chunk.len() as u64;
             tries.reached(position);
