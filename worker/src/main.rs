@@ -48,7 +48,7 @@ struct Daemon {
     #[arg(long)]
     state: Option<PathBuf>,
     /// Disk that bases and other inputs may take. Those of running jobs stay; the others go, the longest unused first.
-    #[arg(long, default_value_t = Bytes::gib(100), value_name = "SIZE")]
+    #[arg(long, default_value = "100GiB", value_name = "SIZE")]
     cache: Bytes,
 }
 
