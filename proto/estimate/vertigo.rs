@@ -42,14 +42,15 @@ const HEADROOM: f64 = 0.02;
 pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
     let trained = trainable_parameters(shape, recipe) as f64 * value_size(shape, recipe);
     let moment = moments(shape, recipe).into_iter().max_by(|a, b| a.bytes().total_cmp(&b.bytes())).unwrap_or_default();
-    // Micro-batches before this one have left their sum.
-    let accumulated = if recipe.grad_accumulation_steps > 1 { trained } else { 0.0 };
+    // Where a run stops early it keeps the best weights besides the ones that it goes on with.
+    let best = if recipe.early_stopping_patience.is_some() { trained } else { 0.0 };
     let parts = [
         ("weights", shape.weight_bytes().0 as f64),
-        // Of a full run this is a second copy: the base stays as it was loaded.
-        ("trained weights", trained),
+        // A full run trains the base's own.
+        ("trained weights", if recipe.method == Method::Full { 0.0 } else { trained }),
+        ("best weights", best),
         ("optimizer", trained * Optimizer::STATE_PER_PARAMETER as f64),
-        ("gradients", accumulated + moment.gradients),
+        ("gradients", moment.gradients),
         ("layer inputs", moment.inputs),
         (moment.name, moment.work),
     ];
@@ -69,7 +70,7 @@ fn value_size(shape: &Shape, recipe: &Recipe) -> f64 {
 #[derive(Debug, Default)]
 struct Moment {
     name: &'static str,
-    /// Gradients of this micro-batch made so far.
+    /// Gradients of this micro-batch made so far, and the sum of those of the micro-batches before.
     gradients: f64,
     /// Inputs of halves, kept for the backward pass, and the residual stream or its gradient.
     inputs: f64,
@@ -97,21 +98,24 @@ fn moments(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
     let trained: Vec<f64> = halves.iter().map(|&(index, half)| trained_of(shape, recipe, index, half)).collect();
     // From here on inputs are kept; below nobody asks for a gradient.
     let first = trained.iter().position(|&values| values > 0.0).unwrap_or(halves.len());
+    let all_gradients = trained.iter().sum::<f64>() * value_size(shape, recipe);
+    let summed = if recipe.grad_accumulation_steps > 1 { all_gradients } else { 0.0 };
     let kept = |until: usize| (until.saturating_sub(first) + 1) as f64 * size.stream();
     let mut all = Vec::new();
     for (n, &(index, half)) in halves.iter().enumerate() {
         let work = FORWARD * size.backward(half, recipe, index);
-        all.push(Moment { name: "one layer's forward pass", gradients: 0.0, inputs: kept(n), work });
+        all.push(Moment { name: "one layer's forward pass", gradients: summed, inputs: kept(n), work });
     }
-    all.push(Moment { name: "one slice's logits", gradients: 0.0, inputs: kept(halves.len()), work: size.loss() });
-    let mut gradients = 0.0;
+    all.push(Moment { name: "one slice's logits", gradients: summed, inputs: kept(halves.len()), work: size.loss() });
+    let mut gradients = summed;
     for (n, &(index, half)) in halves.iter().enumerate().skip(first).rev() {
         gradients += trained[n] * value_size(shape, recipe);
         let work = size.backward(half, recipe, index);
         all.push(Moment { name: "one layer's backward pass", gradients, inputs: kept(n + 1), work });
     }
-    let work = UPDATE_ARRAYS * gradients.min(UPDATED + largest(shape, recipe) / 2.0);
-    all.push(Moment { name: "the optimizer's update", gradients, inputs: 0.0, work });
+    // By then the gradients of all micro-batches are one sum.
+    let work = UPDATE_ARRAYS * all_gradients.min(UPDATED + largest(shape, recipe) / 2.0);
+    all.push(Moment { name: "the optimizer's update", gradients: all_gradients, inputs: 0.0, work });
     all
 }
 
@@ -203,19 +207,11 @@ impl<'a> Sizes<'a> {
     }
 
     /// Bytes for each token of the gated delta rule with V values, K keys, and C of a row of a chunk's triangle for each of Hv heads:
-    /// 4 V + 46 K + 2 Hv·C in f32, and 4 V + 8 K as activations, for the projections around it.
-    ///
-    /// Besides, every chunk costs 1.46 (V − K) + 1.24 (Hv − Hk) C for each token, in f32: a square of T. It is measured (256 to 2048
-    /// tokens, 1, 2 and 4 value heads a key head, heads of 32 to 128), is nothing where no key head serves two value heads, and is
-    /// not explained. Where the engine loses it, this term goes.
+    /// 21 V + 29 K + 10.5 Hv·C, in f32 whatever the activations are, since convolution and rule are computed in it.
     fn gated_delta(&self) -> f64 {
         let l = &self.shape.linear;
-        let (heads, v, k) =
-            (l.value_heads as f64, (l.value_heads * l.value_dim) as f64, (l.key_heads * l.key_dim) as f64);
-        let wide = (l.value_heads * l.key_dim) as f64 - k;
-        let chunks = self.length as f64 / CHUNK;
-        let of_chunk = 1.46 * wide + 1.24 * (heads - l.key_heads as f64) * CHUNK;
-        (4.0 * v + 46.0 * k + 2.0 * heads * CHUNK + chunks * of_chunk) * F32 + (4.0 * v + 8.0 * k) * self.s
+        let (v, k) = ((l.value_heads * l.value_dim) as f64, (l.key_heads * l.key_dim) as f64);
+        (21.0 * v + 29.0 * k + 10.5 * l.value_heads as f64 * CHUNK) * F32
     }
 
     /// Bytes for each token of the MLP with F values: 6 F + 7 H as activations, 2.7 F in f32 for each adapter; where the weights

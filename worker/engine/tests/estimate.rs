@@ -24,6 +24,8 @@ struct Case {
     hidden: u64,
     ffn: u64,
     layers: u64,
+    /// Every how many layers one is full attention.
+    every: u64,
     vocab: u64,
     /// Query heads and key-value heads of full attention; a head has 64 dimensions.
     heads: [u64; 2],
@@ -32,7 +34,11 @@ struct Case {
     /// Dimensions of those heads.
     linear_dim: u64,
     bits: Option<u64>,
+    /// Rows of a batch.
+    rows: u64,
     recipe: &'static str,
+    /// Measured from a checkpoint on.
+    resumed: bool,
 }
 
 const BASE: Case = Case {
@@ -40,83 +46,99 @@ const BASE: Case = Case {
     hidden: 256,
     ffn: 704,
     layers: 4,
+    every: 4,
     vocab: 2048,
     heads: [4, 2],
     linear_heads: [2, 4],
     linear_dim: 64,
     bits: None,
+    rows: 1,
     recipe: "",
+    resumed: false,
 };
 
+/// Each leans on another part: a half's work by its sizes, the loss, weights and moments.
 fn cases() -> Vec<Case> {
     vec![
-        Case { name: "LoRA, 256 tokens", recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 257}", ..BASE },
-        Case { name: "LoRA, 1024 tokens", recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 1025}", ..BASE },
+        Case { name: "LoRA, 1024 tokens", recipe: "{num_layers: 2, max_seq_length: 1025}", ..BASE },
         Case {
             name: "LoRA, rows, accumulation",
-            recipe: "{batch_size: 2, max_seq_length: 300, gradient_accumulation: 2, num_layers: 3}",
+            rows: 2,
+            recipe: "{max_seq_length: 300, gradient_accumulation: 2, num_layers: 3}",
             ..BASE
         },
         Case {
             name: "LoRA, dropout",
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513, lora_parameters: {dropout: 0.1, rank: 32}}",
+            recipe: "{num_layers: 2, max_seq_length: 513, lora_parameters: {dropout: 0.1, rank: 32}}",
             ..BASE
         },
         Case {
             name: "LoRA, full attention alone",
+            layers: 1,
+            every: 1,
             heads: [8, 4],
-            recipe: "{batch_size: 1, num_layers: 1, max_seq_length: 1025, lora_parameters: {keys: [self_attn.q_proj, self_attn.o_proj]}}",
+            recipe: "{num_layers: 1, max_seq_length: 1025, lora_parameters: {keys: [self_attn.q_proj, self_attn.o_proj]}}",
             ..BASE
         },
         Case {
-            name: "LoRA, few keys",
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513, lora_parameters: {keys: [mlp.up_proj]}}",
-            ..BASE
-        },
-        Case {
-            name: "QLoRA, wide MLP",
-            bits: Some(4),
+            name: "LoRA, wide MLP, few keys",
+            layers: 2,
             ffn: 3072,
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            recipe: "{num_layers: 2, max_seq_length: 513, lora_parameters: {keys: [mlp.up_proj]}}",
             ..BASE
         },
         Case {
             name: "QLoRA, a large vocabulary",
+            layers: 1,
             bits: Some(4),
-            vocab: 32768,
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            vocab: 16384,
+            recipe: "{num_layers: 1, max_seq_length: 385}",
             ..BASE
         },
+        // A square of the length would be most of it.
         Case {
-            name: "LoRA, 2048 tokens",
-            linear_heads: [2, 2],
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 2049}",
-            ..BASE
-        },
-        Case {
-            name: "LoRA, heads as Qwen's",
-            linear_heads: [4, 8],
+            name: "LoRA, 2048 tokens, heads as Qwen's",
+            layers: 1,
+            linear_heads: [2, 4],
             linear_dim: 128,
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 1025}",
+            recipe: "{num_layers: 1, max_seq_length: 2049}",
             ..BASE
         },
         Case {
-            name: "QLoRA, many value heads",
-            bits: Some(4),
+            name: "LoRA, many value heads",
+            layers: 1,
             linear_heads: [2, 8],
-            recipe: "{batch_size: 1, num_layers: 2, max_seq_length: 513}",
+            recipe: "{num_layers: 1, max_seq_length: 513}",
             ..BASE
         },
+        // Trained weights and the optimizer are most of it: another copy of them would be a fifth.
         Case {
-            name: "full, 256 tokens",
+            name: "full, large weights",
             hidden: 512,
             ffn: 1408,
-            recipe: "{batch_size: 1, fine_tune_type: full, num_layers: -1, max_seq_length: 257}",
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65}",
             ..BASE
         },
         Case {
-            name: "full, 512 tokens",
-            recipe: "{batch_size: 1, fine_tune_type: full, num_layers: 2, max_seq_length: 513, optimizer: adamw, gradient_accumulation: 2}",
+            name: "full, resumed",
+            hidden: 512,
+            ffn: 1408,
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65, save_every: 1}",
+            resumed: true,
+            ..BASE
+        },
+        // At this rate the first validation stays the best one, whose weights are kept.
+        Case {
+            name: "full, early stopping",
+            hidden: 512,
+            ffn: 1408,
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65, learning_rate: 0.01, \
+                     early_stopping_patience: 9, steps_per_eval: 1}",
+            ..BASE
+        },
+        Case {
+            name: "full, 512 tokens, accumulation",
+            recipe: "{fine_tune_type: full, num_layers: 2, max_seq_length: 513, optimizer: adamw, gradient_accumulation: 2}",
             ..BASE
         },
     ]
@@ -148,12 +170,28 @@ fn run(case: &Case) -> (f64, String, f64) {
     write_base(case, folder.path());
     memory::clear_cache().unwrap();
     let model = Model::load(folder.path()).unwrap();
+    let text = format!(
+        "{{model: base, batch_size: {}, steps_per_report: 1, {}",
+        case.rows,
+        case.recipe.trim_start_matches('{')
+    );
+    let mut recipe = Recipe::parse(case.name, &text).unwrap();
     // The optimizer's moments are only there once it has run.
-    let text = format!("{{model: base, iters: 4, steps_per_report: 1, {}", case.recipe.trim_start_matches('{'));
-    let recipe = Recipe::parse(case.name, &text).unwrap();
+    recipe.iters = 2 * recipe.grad_accumulation_steps + 1;
     let estimate = estimate(model.shape(), &recipe, Engine::Vertigo);
+    let data = data(case, &recipe);
+    let mut session = Session::fresh(folder.path().join("run"));
+    if case.resumed {
+        let mut first =
+            Trainer::new(Model::load(folder.path()).unwrap(), data.clone(), recipe.clone(), session).unwrap();
+        let checkpoint = first.find_map(|event| match event.unwrap() {
+            Event::Checkpoint { folder, .. } => Some(folder),
+            _ => None,
+        });
+        session = Session::resumed(folder.path().join("run"), checkpoint.unwrap());
+    }
     memory::reset_peak_memory().unwrap();
-    let trainer = Trainer::new(model, data(case, &recipe), recipe, Session::fresh(folder.path().join("run"))).unwrap();
+    let trainer = Trainer::new(model, data, recipe, session).unwrap();
     let peak = trainer.map(Result::unwrap).filter_map(|event| match event {
         Event::Step { peak_bytes, .. } => Some(peak_bytes),
         _ => None,
@@ -171,7 +209,11 @@ fn data(case: &Case, recipe: &Recipe) -> TrainingData {
     };
     let batches =
         |examples: Vec<Tokens>| Batches::new(examples, recipe.batch_size as usize, recipe.max_seq_length as usize, 0);
-    TrainingData { train: batches((0..3 * recipe.batch_size).map(example).collect()), valid: batches(Vec::new()) }
+    let valid = recipe.early_stopping_patience.map(|_| example(99));
+    TrainingData {
+        train: batches((0..3 * recipe.batch_size).map(example).collect()),
+        valid: batches(valid.into_iter().collect()),
+    }
 }
 
 /// A random base in MLX's layout.
@@ -181,7 +223,7 @@ fn write_base(case: &Case, folder: &Path) {
         "num_hidden_layers": case.layers, "num_attention_heads": case.heads[0], "num_key_value_heads": case.heads[1],
         "head_dim": 64, "rms_norm_eps": 1e-6, "vocab_size": case.vocab, "linear_num_key_heads": case.linear_heads[0],
         "linear_num_value_heads": case.linear_heads[1], "linear_key_head_dim": case.linear_dim, "linear_value_head_dim": case.linear_dim,
-        "linear_conv_kernel_dim": 4, "tie_word_embeddings": true, "full_attention_interval": 4, "dtype": "float32",
+        "linear_conv_kernel_dim": 4, "tie_word_embeddings": true, "full_attention_interval": case.every, "dtype": "float32",
         "rope_parameters": {"rope_theta": 10_000_000, "partial_rotary_factor": 0.25}}});
     if let Some(bits) = case.bits {
         config["quantization"] = json!({"group_size": 64, "bits": bits, "mode": "affine"});
