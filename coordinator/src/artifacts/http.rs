@@ -5,7 +5,8 @@
 //! - `PUT`: the body with `Content-Range: bytes START-END/TOTAL` goes on at START; without, it is the whole blob, and an empty
 //!   body means that the kept bytes are all there is. 201 when the blob is there, 200 where it was already, 202 with
 //!   `Upload-Offset` when more is to come; 409 with `Upload-Offset` where START is not the kept offset or another upload of
-//!   the blob runs; 422 where the bytes have another digest: then the upload is dropped.
+//!   the blob runs; 400 with `Upload-Offset` where the body ended early or nothing came for too long; 422 where the bytes have
+//!   another digest: then the upload is dropped.
 
 use super::{BlobError, Blobs, Extent, Start, Uploaded};
 use axum::Router;

@@ -278,6 +278,11 @@ impl Core {
         }
     }
 
+    /// Gives every live lease its full length from now, as after a restart: the driver was away, and nobody could renew them.
+    pub fn renew_all(&mut self, now: Millis) {
+        self.leases.values_mut().for_each(|deadline| *deadline = now.plus(self.settings.lease_ms));
+    }
+
     /// Lets time pass: leases that nobody renewed are lost, backoffs end.
     pub fn tick(&mut self, at: Moment) {
         let expired: Vec<_> =

@@ -280,6 +280,27 @@ fn a_commit_is_on_the_disk_and_not_in_a_cache() {
 }
 
 #[tokio::test]
+async fn a_writer_that_stood_still_does_not_end_the_leases_that_nobody_could_renew() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { lease_ms: 500 };
+    let (store, _writer) = Store::open(folder.path(), settings, Box::new(|_, _| {})).unwrap();
+    connect(&store, 1, "mac").await;
+    let job = JobId::new();
+    store.apply(submit(job, None)).await.unwrap();
+    // On the writer's thread: as a disk that does not answer, for longer than a lease.
+    store.read(|_| std::thread::sleep(std::time::Duration::from_millis(600))).await.unwrap();
+    let state = store.read(move |core| core.job(job).unwrap().state.name()).await.unwrap();
+    assert_eq!(state, "leased");
+    // Once it goes on, a worker that says nothing loses its lease as ever.
+    let lost = async {
+        while store.read(move |core| core.job(job).unwrap().state.name()).await.unwrap() == "leased" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), lost).await.expect("the lease ends");
+}
+
+#[tokio::test]
 async fn a_folder_has_one_coordinator() {
     let folder = tempfile::tempdir().unwrap();
     let (store, writer, _) = open(folder.path());

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
-use vertigo::id::AttemptId;
+use vertigo::id::{AttemptId, Millis};
 
 /// Called for each message to a worker, after the commit, in order. Must not block.
 pub type Outbox = Box<dyn Fn(SessionId, Outgoing) + Send>;
@@ -59,8 +59,9 @@ pub(super) fn start(
     let (end, ended) = oneshot::channel();
     let run = move || {
         let clock = Clock::start();
-        let core = Core::restore(settings, snapshot, clock.now());
-        let state = WriterState { connection, core, clock, announce, outbox };
+        let began = clock.now();
+        let core = Core::restore(settings, snapshot, began);
+        let state = WriterState { connection, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         let outcome = runtime.block_on(state.run(requests));
         drop(lock);
         // Nobody may be waiting.
@@ -74,6 +75,9 @@ struct WriterState {
     connection: Connection,
     core: Core,
     clock: Clock,
+    /// When the last batch began.
+    began: Millis,
+    lease_ms: u64,
     announce: watch::Sender<u64>,
     outbox: Outbox,
 }
@@ -86,8 +90,12 @@ impl WriterState {
         loop {
             let receive = requests.recv_many(&mut batch, BATCH);
             let closed = match self.core.next_deadline() {
-                // Past the deadline there is an empty batch to carry out: time has passed.
-                Some(deadline) => timeout(self.clock.until(deadline), receive).await == Ok(0),
+                // Past the deadline there is an empty batch to carry out: time has passed. There is one in a third of a lease in
+                // any case, so that a longer pause between two batches is known to be none of ours.
+                Some(deadline) => {
+                    let wake = deadline.min(self.began.plus(self.lease_ms / 3));
+                    timeout(self.clock.until(wake), receive).await == Ok(0)
+                }
                 None => receive.await == 0,
             };
             if closed || self.batch(&mut batch)? == Next::Stop {
@@ -99,6 +107,11 @@ impl WriterState {
     /// Carries out what waits, commits, and only then answers.
     fn batch(&mut self, batch: &mut Vec<Request>) -> Result<Next, StoreError> {
         let moment = Moment { now: self.clock.now(), jitter: rand::random() };
+        let before = std::mem::replace(&mut self.began, moment.now);
+        if moment.now > before.plus(self.lease_ms / 2) {
+            // A disk that stood still, or a process that was stopped: heartbeats wait behind it.
+            self.core.renew_all(moment.now);
+        }
         let (mut answers, mut reads, mut next) = (Vec::new(), Vec::new(), Next::Continue);
         for request in batch.drain(..) {
             match request {
