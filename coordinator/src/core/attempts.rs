@@ -6,7 +6,7 @@ use super::{
 };
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis};
-use vertigo::manifest::Manifest;
+use vertigo::manifest::{Kind, Manifest};
 
 /// How much more a plan needs than what was shown to be too little.
 const RAISE: f64 = 1.25;
@@ -92,14 +92,23 @@ impl Core {
         let (job, peak, plan) = self.release(now, id, Outcome::Succeeded);
         let output = self.index.insert(manifest, now, Some(job));
         self.effects.artifacts.insert(output);
+        let mut reason = String::new();
         if let Some(name) = self.jobs.get(&job).and_then(|job| job.name.clone()) {
-            self.index.tag(&name, output);
-            self.effects.tags.insert(name);
+            let kind =
+                self.index.tagged(&name).and_then(|at| self.index.get(&at)).map(|artifact| artifact.manifest.kind());
+            match kind.filter(|kind| *kind != Kind::Adapter) {
+                // Imported since the job was queued. Later jobs read it by that name.
+                Some(kind) => reason = format!("`{name}` names a {kind} by now, so the adapter has no tag"),
+                None => {
+                    self.index.tag(&name, output);
+                    self.effects.tags.insert(name);
+                }
+            }
         }
         if peak > Bytes::ZERO {
             self.learn(&plan, peak);
         }
-        self.set_state(now, job, State::Succeeded { output }, String::new());
+        self.set_state(now, job, State::Succeeded { output }, reason);
     }
 
     fn fail(&mut self, at: Moment, id: AttemptId, failure: Failure) {

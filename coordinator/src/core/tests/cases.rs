@@ -35,6 +35,17 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
 }
 
 #[test]
+fn an_adapter_does_not_take_the_tag_of_a_dataset_that_was_imported_meanwhile() {
+    let (mut bench, _, session, job, attempt) = leased();
+    let data = manifest(Kind::Dataset, "data");
+    bench.apply(Command::Register { manifest: data.clone(), tags: vec!["mine".to_owned()] }).unwrap();
+    bench.report(session, attempt, success("out")).unwrap();
+    assert_eq!(bench.state(job), "succeeded");
+    assert_eq!(bench.core.index.tagged("mine"), Some(data.digest()));
+    assert_eq!(bench.core.jobs[&job].reason, "`mine` names a dataset by now, so the adapter has no tag");
+}
+
+#[test]
 fn each_report_is_taken_once_and_in_order() {
     let (mut bench, _, session, _, attempt) = leased();
     let epoch = bench.core.attempts[&attempt].epoch;
