@@ -15,7 +15,7 @@ pub struct Job {
     pub name: Option<String>,
     /// Where it stands.
     pub state: State,
-    /// Why it waits, failed or was cancelled; else empty.
+    /// Why it waits, failed or was cancelled, or what its success lacks; else empty.
     pub reason: String,
     /// Higher goes first.
     pub priority: i32,
