@@ -3,8 +3,8 @@
 # candidate recipes. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
-# offer is to full-rank training of mini-4b (102 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
-# full-rank training of Qwen3.5-4B (37 GiB), so the same decision is taken.
+# offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
+# full-rank training of Qwen3.5-4B (43 GiB), so the same decision is taken.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${VERTIGO_DATA:-tests/data/luau}
@@ -46,8 +46,8 @@ step "A coordinator and two workers"
 start coordinator vertigo-coordinator --listen 127.0.0.1:0 --state "$home/coordinator"
 export VERTIGO_COORDINATOR
 VERTIGO_COORDINATOR=$(sed 's/.*listening on //' "$home/coordinator.out")
-start mac-36gb vertigo-worker --name mac-36gb --memory 66MiB --state "$home/mac-36gb"
-start mac-128gb vertigo-worker --name mac-128gb --memory 263MiB --state "$home/mac-128gb"
+start mac-36gb vertigo-worker --name mac-36gb --memory 50MiB --state "$home/mac-36gb"
+start mac-128gb vertigo-worker --name mac-128gb --memory 200MiB --state "$home/mac-128gb"
 run workers
 
 step "The decision for the real models, without running them"
