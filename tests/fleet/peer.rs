@@ -2,7 +2,7 @@
 
 use crate::{recipe, small_fleet, turn};
 use std::process::Command;
-use vertigo_tests::repository;
+use vertigo_tests::{repository, skipped};
 
 /// The Python that has mlx-lm, or why there is none.
 fn python() -> Result<String, String> {
@@ -17,7 +17,7 @@ fn python() -> Result<String, String> {
 async fn mlx_lm_loads_a_fetched_base_and_its_adapter() {
     let python = match python() {
         Ok(python) => python,
-        Err(why) => return eprintln!("SKIPPED: mlx-lm cannot be installed: {why}"),
+        Err(why) => return skipped(&format!("mlx-lm cannot be installed: {why}")),
     };
     let _turn = turn().await;
     let fleet = small_fleet("30s").await;

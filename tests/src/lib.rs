@@ -54,3 +54,9 @@ pub fn binary(name: &str) -> PathBuf {
     );
     path
 }
+
+/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}

@@ -120,7 +120,9 @@ impl Core {
             }
             FailureKind::OutOfMemory => {
                 let raised = reserved.max(peak).scale(RAISE).max(reserved + Bytes(1));
-                self.learn(&plan, raised);
+                // This job needs more; the method has been shown to need what was seen and no more. A machine that was short of
+                // memory for another reason must not lock the method out.
+                self.learn(&plan, peak);
                 let reason = format!("{} ran out of memory and now needs {raised}: {}", plan.recipe, failure.message);
                 let index = self.attempts[&id].plan;
                 if let Some(job) = self.jobs.get_mut(&job) {

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use support::{config, data, packed, recipe, relative_difference, relative_length, tensors, write, write_base};
+use support::{
+    config, data, packed, recipe, relative_difference, relative_length, skipped, tensors, write, write_base,
+};
 use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
@@ -20,7 +22,7 @@ fn python() -> Option<&'static Path> {
     match PYTHON.get_or_init(install) {
         Ok(python) => Some(python),
         Err(why) => {
-            eprintln!("SKIPPED: mlx-lm cannot be installed: {why}");
+            skipped(&format!("mlx-lm cannot be installed: {why}"));
             None
         }
     }

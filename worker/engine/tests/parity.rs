@@ -18,7 +18,7 @@ use mlx_rs::ops::dequantize;
 use mlx_rs::{Array, Dtype};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use support::{relative_difference, relative_length};
+use support::{relative_difference, relative_length, skipped};
 use vertigo::recipe::{Optimizer, Recipe};
 use vertigo_engine::backward::{Targets, loss, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
@@ -30,7 +30,7 @@ fn fixture(name: &str) -> Option<PathBuf> {
     if folder.exists() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: no fixture at {}", folder.display());
+    skipped(&format!("no fixture at {}", folder.display()));
     None
 }
 

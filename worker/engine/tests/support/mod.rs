@@ -136,3 +136,9 @@ pub(crate) fn relative_length(ours: &Array, theirs: &Array) -> f32 {
     let length = |x: &Array| x.square().unwrap().sum(None).unwrap().sqrt().unwrap().item_cast::<f32>();
     length(&ours.subtract(&theirs).unwrap()) / length(&theirs).max(1e-12)
 }
+
+/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
+pub(crate) fn skipped(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
