@@ -105,9 +105,7 @@ impl Core {
                 }
             }
         }
-        if peak > Bytes::ZERO {
-            self.learn(&plan, peak);
-        }
+        self.learn(&plan, peak);
         self.set_state(now, job, State::Succeeded { output }, reason);
     }
 
@@ -197,7 +195,11 @@ impl Core {
         self.effects.outbox.push((session, Outgoing::Stop { attempt: id, reason: reason.to_owned() }));
     }
 
+    /// Notes what an attempt of the plan's method used, where that was measured.
     fn learn(&mut self, plan: &Plan, measured: Bytes) {
+        if measured == Bytes::ZERO {
+            return;
+        }
         let key = FactorKey { method: plan.method.clone(), engine: plan.engine.clone() };
         self.factors.learn(key.clone(), measured, plan.estimate());
         self.effects.factors.insert(key);
