@@ -265,7 +265,7 @@ async fn blocking<T: Send + 'static>(
 /// One for each artifact: what another left must not come to lie among this one's files.
 fn partial(folder: &Path, digest: &Digest) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.{}.partial", &digest.hex()[..12]))
+    folder.with_file_name(format!(".{name}.{}.partial", digest.short()))
 }
 
 /// A rename is durable once its folder is.
@@ -277,8 +277,8 @@ fn sync_parent(folder: &Path) -> Result<(), TransferError> {
     File::open(parent).and_then(|folder| folder.sync_all()).at(parent)
 }
 
-/// A request that carries the current trace.
-fn traced<T>(message: T) -> Request<T> {
+/// A request that carries the current trace, where the process has telemetry.
+pub fn traced<T>(message: T) -> Request<T> {
     #[allow(unused_mut)] // without telemetry there is nothing to put in
     let mut request = Request::new(message);
     #[cfg(feature = "telemetry")]

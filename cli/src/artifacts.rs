@@ -1,7 +1,7 @@
 //! `vertigo artifacts` and `vertigo get`.
 
 use crate::cli::{ArtifactsArgs, GetArgs};
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::json;
 use crate::output::{Output, age, bold, pairs, short_id, table};
@@ -12,6 +12,7 @@ use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, Millis};
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::transfer::traced;
 use vertigo::v1;
 
 pub(crate) async fn list(args: &ArtifactsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {

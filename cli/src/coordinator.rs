@@ -1,8 +1,8 @@
-//! The coordinator as commands call it: clients, traced requests, and errors that say where it should have been.
+//! The coordinator as commands call it: clients, and errors that say where it should have been.
 
 use crate::error::{self, CliError, Result, Subject};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Response, Status};
 use vertigo::endpoint::Endpoint;
 use vertigo::transfer::{Transfer, TransferError};
 use vertigo::v1::artifacts_client::ArtifactsClient;
@@ -52,11 +52,4 @@ impl Coordinator {
     pub(crate) fn transfer_error(&self, error: &TransferError) -> CliError {
         error::from_transfer(error, &self.endpoint)
     }
-}
-
-/// A request that carries the command's trace.
-pub(crate) fn traced<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    vertigo::telemetry::inject(request.metadata_mut());
-    request
 }

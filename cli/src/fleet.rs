@@ -1,11 +1,12 @@
 //! `vertigo workers`.
 
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
 use crate::json;
 use crate::output::{Output, age, short_id, table};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
+use vertigo::transfer::traced;
 use vertigo::v1;
 
 pub(crate) async fn workers(coordinator: &Coordinator, output: Output) -> Result<()> {

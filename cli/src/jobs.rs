@@ -1,12 +1,13 @@
 //! `vertigo jobs`, `job` and `cancel`: jobs as they stand.
 
 use crate::cli::{JobArgs, JobsArgs};
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
 use crate::json;
 use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
+use vertigo::transfer::traced;
 use vertigo::v1;
 
 pub(crate) async fn list(args: &JobsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `vertigo train`.
 
 use crate::cli::TrainArgs;
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject, is_lost};
 use crate::output::{Output, bold, short_id, wrap};
 use crate::{jobs, json, watch};
@@ -13,6 +13,7 @@ use tonic::{Response, Status};
 use vertigo::bytes::Bytes;
 use vertigo::id::JobId;
 use vertigo::recipe::Recipe;
+use vertigo::transfer::traced;
 use vertigo::v1;
 
 /// Until a call that broke off is made again.

@@ -2,9 +2,9 @@
 
 use crate::recipe;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use vertigo::v1::{ListArtifactsRequest, ListJobsRequest, artifacts_client::ArtifactsClient};
-use vertigo_tests::{Fleet, Process, Ran, binary, luau};
+use vertigo_tests::{Fleet, Process, Ran, luau};
 
 /// That a command failed and its error says all of `words`.
 fn refused(ran: &Ran, words: &[&str]) {
@@ -94,8 +94,7 @@ async fn a_second_worker_of_the_same_name_is_refused() {
     fleet.start_worker("mac", "4GiB");
     // On a state folder of its own, and on the first one's.
     for (state, words) in [("other", ["named `mac`", "--name"]), ("mac", ["another vertigo-worker", "--state"])] {
-        let mut command = Command::new(binary("vertigo-worker"));
-        command.args(["--name", "mac", "--coordinator", fleet.endpoint().url(), "--state"]).arg(fleet.folder(state));
+        let mut command = fleet.worker_command("mac", state);
         let mut second = Process::spawn("second", command.stdout(Stdio::null()), &fleet.folder(""));
         assert_eq!(second.wait().code(), Some(1), "{}", second.log());
         assert!(words.iter().all(|word| second.log().contains(word)), "{}", second.log());

@@ -98,16 +98,17 @@ impl Fleet {
 
     /// Starts a worker and waits until the coordinator has welcomed it.
     pub fn start_worker(&mut self, name: &str, memory: &str) {
-        let mut command = self.worker_command(name, memory);
+        let mut command = self.worker_command(name, name);
+        command.args(["--memory", memory]);
         let (process, line) = Process::start(name, &mut command, self.dir.path());
         assert!(line.contains("connected"), "{line}");
         self.workers.insert(name.to_owned(), process);
     }
 
-    /// The command that starts a worker.
-    pub fn worker_command(&self, name: &str, memory: &str) -> Command {
+    /// The command that starts a worker with its state in the folder `state`.
+    pub fn worker_command(&self, name: &str, state: &str) -> Command {
         let mut command = self.command("vertigo-worker");
-        command.args(["--name", name, "--memory", memory, "--state"]).arg(self.folder(name));
+        command.args(["--name", name, "--state"]).arg(self.folder(state));
         command
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Promise: every event once, in order, whatever happens to the coordinator in between; the journal's numbers say where to go on.
 
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{Exit, Result, Subject, is_lost};
 use crate::jobs;
 use std::time::Duration;
 use tonic::Status;
+use vertigo::transfer::traced;
 use vertigo::v1::{self, JobEvent, job_event::Event};
 
 /// Waits between tries: doubled up to the last, which goes on until Ctrl-C. The job needs nobody to watch it.

@@ -7,7 +7,7 @@ mod report;
 
 use crate::base;
 use crate::cli::PlanArgs;
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::output::Output;
 use crate::train::{RecipeOnDisk, read_recipes};
@@ -18,6 +18,7 @@ use vertigo::estimate::{Engine, FitError, estimate, fit, notes};
 use vertigo::placement::{Candidate, Need, place};
 use vertigo::recipe::Recipe;
 use vertigo::shape::Shape;
+use vertigo::transfer::traced;
 use vertigo::v1;
 
 /// Up to this much memory, Metal recommends two thirds of it for the GPU's working set; above, three quarters.

@@ -3,7 +3,7 @@
 mod narrator;
 
 use crate::cli::{JobArgs, LogsArgs};
-use crate::coordinator::{Coordinator, traced};
+use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
 use crate::output::{Output, bold, duration, pairs, short_id};
@@ -14,6 +14,7 @@ use serde_json::json;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Manifest;
+use vertigo::transfer::traced;
 use vertigo::v1::{self, job_event::Event, report::Body};
 
 /// Until the coordinator is asked again.

@@ -55,7 +55,7 @@ pub struct Failure {
 pub enum FailureKind {
     /// The same input fails anywhere.
     BadInput,
-    /// Out of memory, or past the reservation.
+    /// Out of memory, or past what the worker offers.
     OutOfMemory,
     /// The loss became NaN or infinite.
     Diverged,

@@ -177,4 +177,4 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

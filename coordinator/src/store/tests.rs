@@ -23,7 +23,8 @@ fn open(folder: &Path) -> (Store, Writer, Sent) {
     (store, writer, sent)
 }
 
-fn submit(id: JobId, name: Option<&str>) -> Command {
+/// A job of one plan, with all that a row of it holds.
+pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
     let plan = Plan {
         recipe: "r".to_owned(),
         yaml: "model: m".to_owned(),

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::artifacts::Blobs;
-use crate::core::{MemoryPart, Plan, Settings, Submit};
+use crate::core::Settings;
 use crate::rpc::{Sessions, router};
 use crate::store::Store;
+use crate::store::tests::submit;
 use object_store::memory::InMemory;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use std::sync::Arc;
@@ -17,31 +18,6 @@ use vertigo::v1::fleet_client::FleetClient;
 
 /// Longer than any test.
 const LEASE: Duration = Duration::from_secs(600);
-
-fn submit(job: JobId) -> Command {
-    let plan = Plan {
-        recipe: "r".to_owned(),
-        yaml: "model: m".to_owned(),
-        model: "m".to_owned(),
-        base: Digest::of(b"base"),
-        base_bytes: Bytes(1),
-        method: "full".to_owned(),
-        engine: "1".to_owned(),
-        parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(10) }],
-        factor: 1.0,
-        raised: None,
-        resume: None,
-    };
-    Command::Submit(Submit {
-        id: job,
-        name: None,
-        priority: 0,
-        data: Digest::of(b"data"),
-        data_bytes: Bytes(1),
-        plans: vec![plan],
-        traceparent: String::new(),
-    })
-}
 
 fn checkpoint() -> v1::Report {
     let file = FileEntry { path: "f".to_owned(), digest: Digest::of(b"f"), bytes: Bytes(1) };
@@ -73,7 +49,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     sender.send(say(Message::Hello(hello))).await.unwrap();
     let mut session =
         FleetClient::new(endpoint.channel()).session(ReceiverStream::new(receiver)).await.unwrap().into_inner();
-    store.apply(submit(JobId::new())).await.unwrap();
+    store.apply(submit(JobId::new(), None)).await.unwrap();
     let given = loop {
         if let Some(FromCoordinator::Assignment(given)) = session.message().await.unwrap().unwrap().message {
             break given;
