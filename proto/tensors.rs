@@ -139,7 +139,7 @@ impl Matrix {
 }
 
 /// How config.json says that a module is packed. Its overrides may have any of the names that [`canonical_name`] knows.
-fn packing(quantization: &Quantization, module: &str) -> Option<Packing> {
+pub fn packing(quantization: &Quantization, module: &str) -> Option<Packing> {
     let is_module = |path: &str| canonical_name(path, false).is_some_and(|name| name == module);
     let named = quantization.overrides.iter().find(|(path, _)| is_module(path));
     named.map_or(Some(quantization.default), |(_, packing)| *packing)

@@ -3,18 +3,26 @@
     peer.py logits BASE ADAPTER TOKENS OUT             logits of TOKENS["tokens"] with the adapter as load_adapters loads it
     peer.py train BASE ADAPTER TOKENS OUT OPTIMIZER    the adapter after 20 steps on the one batch, from ADAPTER
     peer.py gradients BASE LAYERS TOKENS OUT           gradients of every weight of the last LAYERS layers
+    peer.py fuse BASE ADAPTER same|unpack OUT          the folder that `mlx_lm.fuse` writes, without a tokenizer
 """
 import sys
 import mlx.core as mx, mlx.nn as nn, mlx.optimizers as optim
 from pathlib import Path
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_unflatten
 from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.tuner.utils import load_adapters
-from mlx_lm.utils import load_model
+from mlx_lm.utils import dequantize_model, load_model, save_model
 
 mx.set_default_device(mx.cpu)
 what, base, second, tokens, out = sys.argv[1:6]
 model, _ = load_model(Path(base))
+if what == "fuse":  # as mlx_lm/fuse.py does it
+    model = load_adapters(model, second)
+    unpack = tokens == "unpack"
+    fused = [(name, module.fuse(dequantize=unpack)) for name, module in model.named_modules() if hasattr(module, "fuse")]
+    model.update_modules(tree_unflatten(fused))
+    save_model(out, dequantize_model(model) if unpack else model)
+    sys.exit()
 batch = mx.load(tokens)
 if what == "logits":
     model = load_adapters(model, second)

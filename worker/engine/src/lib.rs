@@ -27,6 +27,7 @@ pub mod device;
 mod error;
 mod events;
 mod folder;
+pub mod fuse;
 pub mod gated_delta;
 mod layer;
 mod model;

@@ -3,7 +3,7 @@
 use crate::error::{AtPath, EngineError, Result};
 use mlx_rs::Array;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use vertigo::tensors::canonical_name;
@@ -13,23 +13,29 @@ pub(crate) type Tensors = BTreeMap<String, Array>;
 
 /// Reads every tensor of the text model in `folder`.
 pub(crate) fn read(folder: &Path, tied: bool) -> Result<Tensors> {
-    let mut tensors = Tensors::new();
-    for file in shards(folder)? {
-        let loaded = Array::load_safetensors(&file)
-            .map_err(|e| EngineError::input(format!("{} is not safetensors: {e}", file.display())))?;
-        for (name, array) in loaded {
-            if let Some(name) = canonical_name(&name, tied) {
-                tensors.insert(name, array);
-            }
-        }
-    }
+    let mut tensors: Tensors = open(folder, tied)?.into_iter().collect();
     if is_hugging_face(&tensors) {
-        convert_from_hugging_face(&mut tensors)?;
+        for (name, array) in tensors.iter_mut() {
+            *array = in_mlx_layout(name, array)?;
+        }
     }
     Ok(tensors)
 }
 
-fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Every tensor of the text model in `folder` by MLX's names, in the layout that it has there. MLX reads each when it is used.
+pub(crate) fn open(folder: &Path, tied: bool) -> Result<HashMap<String, Array>> {
+    let mut tensors = HashMap::new();
+    for file in shards(folder)? {
+        let loaded = Array::load_safetensors(&file)
+            .map_err(|e| EngineError::input(format!("{} is not safetensors: {e}", file.display())))?;
+        let named = loaded.into_iter().filter_map(|(name, array)| Some((canonical_name(&name, tied)?, array)));
+        tensors.extend(named);
+    }
+    Ok(tensors)
+}
+
+/// The files of a model's tensors.
+pub(crate) fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
     let index = folder.join("model.safetensors.index.json");
     if !index.exists() {
         return Ok(vec![folder.join("model.safetensors")]);
@@ -48,7 +54,8 @@ fn is_hugging_face(tensors: &Tensors) -> bool {
     tensors.iter().any(|(name, array)| name.ends_with("conv1d.weight") && array.shape().last() != Some(&1))
 }
 
-fn convert_from_hugging_face(tensors: &mut Tensors) -> Result<()> {
+/// A tensor of a base in Hugging Face's layout, in MLX's: convolutions turned, norms 1 larger, all else as it is.
+pub(crate) fn in_mlx_layout(name: &str, array: &Array) -> Result<Array> {
     let shifted = [
         "input_layernorm.weight",
         "post_attention_layernorm.weight",
@@ -56,13 +63,11 @@ fn convert_from_hugging_face(tensors: &mut Tensors) -> Result<()> {
         "q_norm.weight",
         "k_norm.weight",
     ];
-    for (name, array) in tensors.iter_mut() {
-        if name.ends_with("conv1d.weight") {
-            *array = array.transpose_axes(&[0, 2, 1])?;
-        } else if array.ndim() == 1 && shifted.iter().any(|ending| name.ends_with(ending)) {
-            let one = Array::from_f32(1.0).as_dtype(array.dtype())?;
-            *array = array.add(&one)?;
-        }
+    if name.ends_with("conv1d.weight") {
+        return Ok(array.transpose_axes(&[0, 2, 1])?);
     }
-    Ok(())
+    if array.ndim() == 1 && shifted.iter().any(|ending| name.ends_with(ending)) {
+        return Ok(array.add(&Array::from_f32(1.0).as_dtype(array.dtype())?)?);
+    }
+    Ok(array.clone())
 }

@@ -6,7 +6,7 @@ use mlx_rs::ops::dequantize;
 use mlx_rs::{Array, Dtype};
 use serde_json::json;
 use std::path::Path;
-use support::{Tensors, VOCAB, config, pack, packed, relative_difference, tensors, write, write_base};
+use support::{Tensors, VOCAB, config, hugging_face, pack, packed, relative_difference, tensors, write, write_base};
 use vertigo_engine::Model;
 
 fn logits(folder: &Path) -> Array {
@@ -24,18 +24,7 @@ fn hugging_faces_layout_gives_the_same_logits() {
         let config = config(tied);
         let mlx = tensors(&config);
         write(&dir.path().join(name), &config, &mlx);
-        let mut theirs = Tensors::new();
-        for (name, x) in &mlx {
-            let hf = match name.strip_prefix("language_model.model.") {
-                Some(rest) => format!("model.language_model.{rest}"),
-                None => name.replace("language_model.", ""),
-            };
-            let one = Array::from_f32(1.0);
-            let shifted = x.ndim() == 1 && name.contains("norm") && !name.contains("linear_attn.norm");
-            let x = if shifted { x.subtract(one).unwrap() } else { x.clone() };
-            let x = if name.ends_with("conv1d.weight") { x.transpose_axes(&[0, 2, 1]).unwrap() } else { x };
-            theirs.insert(hf, x.add(Array::from_f32(0.0)).unwrap());
-        }
+        let mut theirs = hugging_face(&mlx);
         // What a text model has no use for.
         theirs.insert("model.visual.blocks.0.weight".to_owned(), Array::from_slice(&[1.0f32], &[1]));
         theirs.insert("mtp.norm.weight".to_owned(), Array::from_slice(&[1.0f32], &[1]));

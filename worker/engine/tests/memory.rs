@@ -1,16 +1,45 @@
-//! Nothing is left behind by an iteration. Alone in its process, since MLX counts memory by process.
+//! Nothing is left behind by an iteration, and fusing holds a matrix at a time. Alone in their process and one after the other, since
+//! MLX counts memory by process.
 
 mod support;
 
 use mlx_rs::memory;
-use support::{examples, recipe, write_base};
+use std::sync::{Mutex, PoisonError};
+use support::{config, examples, recipe, tensors, write, write_base};
 use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::batch::{Batches, Cursor};
+use vertigo_engine::fuse::{Options, fuse};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{Model, adapter};
 
+/// Held by the test whose memory is measured.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn fusing_holds_a_matrix_and_not_the_model() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let (base, adapter) = (dir.path().join("base"), dir.path().join("adapter"));
+    let mut config = config(true);
+    config["text_config"]["num_hidden_layers"] = 24.into();
+    write(&base, &config, &tensors(&config));
+    let recipe = recipe("num_layers: -1, lora_parameters: {rank: 2, scale: 10, dropout: 0.0}");
+    {
+        let model = Model::load(&base).unwrap();
+        adapter::save(&adapter, &adapter::initial(&model, &recipe).unwrap(), &recipe).unwrap();
+    }
+    let before = memory::active_memory().unwrap();
+    memory::reset_peak_memory().unwrap();
+    let fused = fuse(&base, &adapter, &dir.path().join("fused"), &Options::default(), &mut |_, _| {}).unwrap();
+    let peak = (memory::peak_memory().unwrap() - before) as u64;
+    let largest = 4 * 320 * 64;
+    assert_eq!(fused.changed + 1, fused.matrices, "all but the embedding");
+    assert!(peak > 0 && peak < 6 * largest && 6 * largest < fused.bytes / 4, "{peak} of {}", fused.bytes);
+}
+
 #[test]
 fn fifty_iterations_leave_nothing_behind() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     write_base(dir.path());
     let model = Model::load(dir.path()).unwrap();

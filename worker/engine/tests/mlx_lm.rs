@@ -5,52 +5,12 @@
 mod support;
 
 use mlx_rs::Array;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
-use support::{
-    config, data, packed, recipe, relative_difference, relative_length, skipped, tensors, write, write_base,
-};
+use std::path::Path;
+use support::peer::{peer, python};
+use support::{config, data, packed, recipe, relative_difference, relative_length, tensors, text, write, write_base};
 use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
-
-/// The Python that has mlx-lm; `None`, said aloud, where it cannot be had.
-fn python() -> Option<&'static Path> {
-    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match PYTHON.get_or_init(install) {
-        Ok(python) => Some(python),
-        Err(why) => {
-            skipped(&format!("mlx-lm cannot be installed: {why}"));
-            None
-        }
-    }
-}
-
-fn install() -> Result<PathBuf, String> {
-    let output = run(&mut Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/peer/mlx_lm.sh")))?;
-    Ok(PathBuf::from(output.trim()))
-}
-
-/// Runs a command; what it wrote on stdout.
-fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
-}
-
-/// Runs peer.py, which writes `out`; its arrays.
-fn peer(python: &Path, what: &str, arguments: &[&str], out: &Path) -> HashMap<String, Array> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/peer/peer.py");
-    let [base, second, tokens, rest @ ..] = arguments else { panic!("base, second and tokens") };
-    let mut command = Command::new(python);
-    command.args([script, what, base, second, tokens]).arg(out).args(rest);
-    run(&mut command).unwrap_or_else(|error| panic!("{error}"));
-    Array::load_safetensors(out).unwrap()
-}
 
 /// Two rows of 45 tokens, [prompt, last] for each, as mlx-lm's loss masks them.
 struct Batch {
@@ -68,10 +28,6 @@ fn batch(file: &Path) -> Batch {
     let lengths = Array::from_slice(&lengths, &[2, 2]);
     Array::save_safetensors([("tokens", &tokens), ("lengths", &lengths)], None, file).unwrap();
     Batch { ids, spans }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Trains on the base in `folder`, and compares our logits with those of mlx-lm under the adapter that we wrote.

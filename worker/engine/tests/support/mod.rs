@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub(crate) mod peer;
+
 use mlx_rs::ops::quantize;
 use mlx_rs::{Array, Dtype, random};
 use serde_json::{Value, json};
@@ -87,6 +89,27 @@ pub(crate) fn write(folder: &Path, config: &Value, tensors: &Tensors) {
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let named = tensors.iter().map(|(name, x)| (name.as_str(), x));
     Array::save_safetensors(named, None, folder.join("model.safetensors")).unwrap();
+}
+
+/// The same tensors as Hugging Face names and lays them out.
+pub(crate) fn hugging_face(mlx: &Tensors) -> Tensors {
+    let mut theirs = Tensors::new();
+    for (name, x) in mlx {
+        let renamed = match name.strip_prefix("language_model.model.") {
+            Some(rest) => format!("model.language_model.{rest}"),
+            None => name.replace("language_model.", ""),
+        };
+        let shifted = x.ndim() == 1 && name.contains("norm") && !name.contains("linear_attn.norm");
+        let x = if shifted { x.subtract(Array::from_f32(1.0)).unwrap() } else { x.clone() };
+        let x = if name.ends_with("conv1d.weight") { x.transpose_axes(&[0, 2, 1]).unwrap() } else { x };
+        theirs.insert(renamed, x.add(Array::from_f32(0.0)).unwrap());
+    }
+    theirs
+}
+
+/// A path as text.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
 
 /// Writes the f32 base, tied.

@@ -1,0 +1,117 @@
+use super::*;
+use proptest::prelude::*;
+use std::path::Path;
+use vertigo::shape::Quantization;
+
+/// Headers of a sound base: packed where `shape` says so.
+fn stored(shape: &Shape) -> BTreeMap<String, Stored> {
+    let mut all = BTreeMap::new();
+    let mut add = |name: String, dtype, shape: &[u64]| {
+        let shape = shape.iter().map(|&n| n as usize).collect();
+        all.insert(name, Stored { dtype, shape, file: Path::new("model.safetensors").into(), range: 0..0 });
+    };
+    for matrix in matrices(shape) {
+        match shape.quantization.as_ref().and_then(|q| packing(q, &matrix.module)) {
+            None => add(format!("{}.weight", matrix.module), Dtype::BF16, &[matrix.outputs, matrix.inputs]),
+            Some(packing) => {
+                let [weight, scales, biases] = matrix.packed(packing);
+                add(weight.0, Dtype::U32, &weight.1);
+                add(scales.0, Dtype::BF16, &scales.1);
+                add(biases.0, Dtype::BF16, &biases.1);
+            }
+        }
+    }
+    for (name, size) in vectors(shape) {
+        add(name, Dtype::BF16, &size);
+    }
+    all
+}
+
+fn shape(bits: Option<u64>) -> Shape {
+    let mut shape = Shape::named("qwen3.5-4b").unwrap().shape;
+    shape.layers = 4;
+    shape.quantization =
+        bits.map(|bits| Quantization { default: Packing { group_size: 64, bits }, overrides: BTreeMap::new() });
+    shape
+}
+
+fn all_bits() -> impl Strategy<Value = Bits> {
+    prop::sample::select(vec![Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen])
+}
+
+proptest! {
+    /// What is written is a base again: every tensor that the shape asks for once, in its size, packed as the config will say.
+    #[test]
+    fn what_is_written_is_a_base(
+        from in prop::sample::select(vec![None, Some(4), Some(8)]), bits in all_bits(), picks in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let mut shape = shape(from);
+        let modules: Vec<String> = matrices(&shape).into_iter().map(|m| m.module).collect();
+        let changed: Vec<String> =
+            modules.iter().zip(picks.iter().cycle()).filter(|(_, pick)| **pick).map(|(m, _)| m.clone()).collect();
+        let stored = stored(&shape);
+        let plan = plan(&shape, &stored, &Changed { modules: changed.clone(), vectors: Vec::new() }, bits);
+        let tensors: Vec<&Tensor> = plan.pieces.iter().flat_map(|piece| &piece.tensors).collect();
+        let sizes: vertigo::tensors::Sizes =
+            tensors.iter().map(|t| (t.name.clone(), t.shape.iter().map(|&n| n as u64).collect())).collect();
+        prop_assert_eq!(sizes.len(), tensors.len(), "no tensor twice");
+        shape.quantization = default_packing(&shape, bits).map(|default| Quantization { default, overrides: plan.packings.clone() });
+        prop_assert_eq!(vertigo::tensors::check(&shape, &sizes), Ok(()));
+        // Nothing is computed that could be copied, and what is copied is what the base has.
+        for piece in &plan.pieces {
+            match &piece.work {
+                Work::Copy { name } => {
+                    let base = &stored[name];
+                    prop_assert_eq!((&piece.tensors[0].shape, piece.tensors[0].dtype), (&base.shape, base.dtype));
+                    let module = name.rsplit_once('.').unwrap().0;
+                    prop_assert!(!changed.iter().any(|m| m == module), "{} changes", name);
+                }
+                Work::Matrix { from, to, changed, .. } => prop_assert!(*changed || from != to),
+                Work::Convert { .. } | Work::Replace { .. } => prop_assert!(false, "of another kind of base or adapter"),
+            }
+        }
+        if bits == Bits::Sixteen {
+            prop_assert!(plan.packings.values().all(Option::is_none));
+        }
+    }
+
+    /// Shards are all pieces in order, none larger than allowed unless it is one piece.
+    #[test]
+    fn shards_hold_every_piece_once(sizes in prop::collection::vec(1usize..100, 1..50), bytes_max in 1u64..300) {
+        let piece = |n: &usize| Piece {
+            work: Work::Copy { name: String::new() },
+            tensors: vec![Tensor { name: String::new(), dtype: Dtype::U8, shape: vec![*n] }],
+        };
+        let pieces: Vec<Piece> = sizes.iter().map(piece).collect();
+        let shards = shards(&pieces, bytes_max);
+        let indices: Vec<usize> = shards.iter().cloned().flatten().collect();
+        prop_assert_eq!(indices, (0..pieces.len()).collect::<Vec<_>>());
+        for shard in shards {
+            let bytes: u64 = pieces[shard.clone()].iter().map(Piece::bytes).sum();
+            prop_assert!(bytes <= bytes_max || shard.len() == 1);
+        }
+    }
+}
+
+#[test]
+fn bits_change_what_changes_and_what_is_not_packed_yet() {
+    let four = Some(Packing { group_size: 64, bits: 4 });
+    let wide = Some(Packing { group_size: 32, bits: 4 });
+    let eight = Some(Packing { group_size: 64, bits: 8 });
+    let cases = [
+        (Bits::Same, four, true, four),
+        (Bits::Same, None, true, None),
+        (Bits::Eight, four, true, eight),
+        (Bits::Eight, four, false, four),
+        (Bits::Eight, None, false, eight),
+        (Bits::Eight, wide, true, Some(Packing { group_size: 32, bits: 8 })),
+        (Bits::Four, eight, false, eight),
+        (Bits::Four, None, true, four),
+        (Bits::Sixteen, four, false, None),
+    ];
+    for (bits, from, changed, to) in cases {
+        let default = default_packing(&shape(None), bits).or(four.filter(|_| bits == Bits::Same));
+        assert_eq!(target(from, changed, bits, default, 2560), to, "{bits:?} {from:?} {changed}");
+    }
+    assert_eq!(target(None, true, Bits::Eight, eight, 100), None, "rows of 100 are no whole number of groups");
+}
