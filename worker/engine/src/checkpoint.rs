@@ -62,6 +62,9 @@ pub struct Progress {
     pub accumulated_tokens: u64,
     /// Sum of losses and tokens since the last report, so that a resumed run reports the same.
     pub report: (f64, u64),
+    /// The gradient's norm at the newest optimizer step, which reports repeat until the next one; 0 before the first.
+    #[serde(default)]
+    pub grad_norm: f64,
     /// Validation loss before the first iteration.
     pub validation_before: Option<f64>,
     /// The best validation so far, and how many since were no better.

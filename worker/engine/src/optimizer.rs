@@ -81,12 +81,15 @@ const EVALUATED_BYTES: usize = 16 << 20;
 
 /// √Σg² over all gradients, in f32.
 ///
+/// MLX adds in the order in which values lie in memory. They are added row by row here, so that the norm, and with it the clipping,
+/// is that of the values alone and not of how they came to be.
+///
 /// # Errors
 /// MLX's.
 pub fn global_norm(gradients: &Parameters) -> Result<f64> {
     let mut sum = Array::from_f32(0.0);
     for g in gradients.values() {
-        sum = sum.add(g.as_dtype(Dtype::Float32)?.square()?.sum(None)?)?;
+        sum = sum.add(g.as_dtype(Dtype::Float32)?.reshape(&[-1])?.square()?.sum(None)?)?;
     }
     Ok(f64::from(sum.sqrt()?.item_cast::<f32>()))
 }
@@ -106,16 +109,24 @@ pub fn scaled(arrays: Parameters, factor: f64) -> Result<Parameters> {
     Ok(scaled)
 }
 
-/// `sum + terms`, evaluated.
+/// `sum + terms`, evaluated and laid out row by row.
+///
+/// A gradient of a weight is a transposed view as it leaves MLX's backward pass. A sum that is read from a checkpoint is not, and what
+/// is made of the two must not differ in layout, since the order in which MLX adds, and its choice of a matrix product, follow it.
 ///
 /// # Errors
 /// MLX's.
 pub fn accumulate(sum: Option<Parameters>, terms: Parameters) -> Result<Parameters> {
-    let Some(mut sum) = sum else { return Ok(terms) };
+    let Some(mut sum) = sum else {
+        let by_rows = |(name, term): (String, Array)| -> Result<(String, Array)> { Ok((name, term.contiguous()?)) };
+        let first: Parameters = terms.into_iter().map(by_rows).collect::<Result<_>>()?;
+        eval(first.values())?;
+        return Ok(first);
+    };
     for (name, term) in terms {
         let total = match sum.remove(&name) {
-            Some(x) => x.add(term)?,
-            None => term,
+            Some(x) => x.add(term)?.contiguous()?,
+            None => term.contiguous()?,
         };
         sum.insert(name, total);
     }
@@ -171,6 +182,34 @@ mod tests {
         let constants = Optimizer { betas: (0.9, 0.999), eps: 1e-8, bias_correction: false, weight_decay: 0.0 };
         let error = Adam::default().update(&constants, 0.1, &mut Parameters::new(), &stray).unwrap_err();
         assert!(error.to_string().contains("`x`"), "{error}");
+    }
+
+    /// A weight's gradient as the backward pass leaves it, a transposed view, and a copy of it by rows: the same values.
+    fn laid_out_twice() -> [Parameters; 2] {
+        let values: Vec<f32> = (0..37 * 53).map(|n| ((n * 7919) % 1013) as f32 * 1e-3 + 0.1).collect();
+        let view = Array::from_slice(&values, &[37, 53]).transpose().unwrap();
+        let copy = view.contiguous().unwrap();
+        eval([&view, &copy]).unwrap();
+        assert_ne!(view.strides(), copy.strides());
+        [view, copy].map(|x| Parameters::from([("w".to_owned(), x)]))
+    }
+
+    #[test]
+    fn a_norm_does_not_depend_on_how_an_array_lies_in_memory() {
+        let [view, copy] = laid_out_twice().map(|gradients| global_norm(&gradients).unwrap());
+        assert_eq!(view.to_bits(), copy.to_bits());
+    }
+
+    /// So that a run that goes on from a checkpoint, whose arrays lie by rows, works on arrays like those of one that never stopped.
+    #[test]
+    fn sums_lie_in_memory_by_rows() {
+        let [view, copy] = laid_out_twice();
+        for (sum, terms) in
+            [(None, &view), (None, &copy), (Some(&view), &view), (Some(&copy), &view), (Some(&view), &copy)]
+        {
+            let sum = accumulate(sum.cloned(), terms.clone()).unwrap();
+            assert_eq!((sum["w"].shape(), sum["w"].strides()), (&[53, 37][..], &[37, 1][..]));
+        }
     }
 
     #[test]

@@ -85,7 +85,6 @@ pub struct Trainer {
     folder: PathBuf,
     state: Checkpoint,
     resumed_at: u64,
-    grad_norm: f64,
     /// Time in iterations since the last report; validation and saving do not count.
     busy: Duration,
     pending: VecDeque<Event>,
@@ -134,7 +133,6 @@ impl Trainer {
             recipe,
             folder: session.folder,
             state,
-            grad_norm: 0.0,
             busy: Duration::ZERO,
             pending: VecDeque::new(),
             failed: None,
@@ -256,12 +254,13 @@ impl Trainer {
             LossAverage::Batch => self.recipe.grad_accumulation_steps,
         };
         let mut gradients = optimizer::scaled(sum, 1.0 / count as f64)?;
-        self.grad_norm = optimizer::global_norm(&gradients)?;
-        if !self.grad_norm.is_finite() {
-            return Err(EngineError::Diverged { iter, what: "gradient's norm", value: self.grad_norm });
+        let norm = optimizer::global_norm(&gradients)?;
+        if !norm.is_finite() {
+            return Err(EngineError::Diverged { iter, what: "gradient's norm", value: norm });
         }
-        if let Some(clip) = self.recipe.grad_clip.filter(|clip| self.grad_norm > *clip) {
-            gradients = optimizer::scaled(gradients, clip / (self.grad_norm + 1e-6))?;
+        progress.grad_norm = norm;
+        if let Some(clip) = self.recipe.grad_clip.filter(|clip| norm > *clip) {
+            gradients = optimizer::scaled(gradients, clip / (norm + 1e-6))?;
         }
         let rate = self.recipe.learning_rate.at(progress.optimizer_step);
         self.state.adam.update(&self.recipe.optimizer, rate, &mut self.state.parameters, &gradients)?;
@@ -281,7 +280,7 @@ impl Trainer {
             tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
             trained_tokens: progress.trained_tokens,
             peak_bytes: mlx_rs::memory::peak_memory()? as u64,
-            grad_norm: self.grad_norm,
+            grad_norm: progress.grad_norm,
         });
         Ok(())
     }
