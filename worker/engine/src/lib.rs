@@ -29,6 +29,7 @@ mod events;
 mod folder;
 pub mod gated_delta;
 mod layer;
+mod master;
 mod model;
 pub mod optimizer;
 mod split;

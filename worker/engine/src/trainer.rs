@@ -210,7 +210,7 @@ impl Trainer {
         let mut stop = false;
         if due(self.recipe.steps_per_eval) {
             let loss = self.validate()?;
-            stop = self.judge(loss);
+            stop = self.judge(loss)?;
         }
         if last || stop {
             return self.finish();
@@ -306,8 +306,8 @@ impl Trainer {
     }
 
     /// Whether the run has gone on for too long without a better validation.
-    fn judge(&mut self, loss: Option<f64>) -> bool {
-        let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return false };
+    fn judge(&mut self, loss: Option<f64>) -> Result<bool> {
+        let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return Ok(false) };
         let since = match self.state.progress.best {
             Some((best, since)) if loss >= best => {
                 self.state.progress.best = Some((best, since + 1));
@@ -315,26 +315,28 @@ impl Trainer {
             }
             _ => {
                 self.state.progress.best = Some((loss, 0));
-                self.state.best = Some(self.state.parameters.clone());
+                // The last best is let go of before there is another.
+                self.state.best = None;
+                self.state.best = Some(self.state.adam.exact(&self.state.parameters)?);
                 0
             }
         };
-        since >= patience
+        Ok(since >= patience)
     }
 
     fn finish(&mut self) -> Result<()> {
         self.phase = Phase::Done;
-        // With early stopping, the adapter that is kept is the best one, not the last one.
-        if let Some(best) =
-            self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0))
-        {
-            self.state.parameters = best;
-        }
         let validation_after = match (self.state.progress.best, self.pending.back()) {
             (Some((best, _)), _) => Some(best),
             (None, Some(Event::Validation { loss, .. })) => Some(*loss),
             _ => self.validate()?,
         };
+        // Nothing is updated any more: the moments make room for the adapter's values.
+        let adam = std::mem::take(&mut self.state.adam);
+        let low = Adam { low: adam.low, ..Adam::default() };
+        // With early stopping, the adapter that is kept is the best one, not the last one.
+        let best = self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0));
+        self.state.parameters = best.map_or_else(|| low.exact(&self.state.parameters), Ok)?;
         let folder = self.folder.join("adapter");
         adapter::save(&folder, &self.state.parameters, &self.recipe)?;
         self.pending.push_back(Event::Finished(Outcome {

@@ -13,7 +13,7 @@ use vertigo_engine::{Event, Model, Session, Trainer};
 const ITERS: u64 = 7;
 
 /// The dtypes that weights come in.
-const DTYPES: [Dtype; 2] = [Dtype::Float32, Dtype::Bfloat16];
+const DTYPES: [Dtype; 3] = [Dtype::Float32, Dtype::Bfloat16, Dtype::Float16];
 
 /// A base of one gated delta layer and one of full attention.
 fn write_base(dtype: Dtype, folder: &Path) {
