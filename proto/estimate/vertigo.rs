@@ -27,10 +27,10 @@ const PAD_TO: u64 = 32;
 /// Bytes of the f32 that the gated delta rule, adapters and logits are computed in.
 const F32: f64 = 4.0;
 
-/// Bytes of parameters that are updated together: `EVALUATED_BYTES` of `vertigo_engine::optimizer`.
+/// Bytes in f32 of parameters that are updated together: `EVALUATED_BYTES` of `vertigo_engine::optimizer`.
 const UPDATED: f64 = (16 << 20) as f64;
 
-/// New weights and moments beside the old ones, and what they are made from.
+/// New weights and moments beside the old ones, and what they are made from: arrays in f32, whatever the weights are.
 const UPDATE_ARRAYS: f64 = 3.5;
 
 /// A mixer's forward pass beside its backward pass: it keeps nothing for later.
@@ -40,16 +40,18 @@ const FORWARD: f64 = 0.5;
 const HEADROOM: f64 = 0.02;
 
 pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
-    let trained = trainable_parameters(shape, recipe) as f64 * value_size(shape, recipe);
+    let values = trainable_parameters(shape, recipe) as f64;
+    let trained = values * value_size(shape, recipe);
     let moment = moments(shape, recipe).into_iter().max_by(|a, b| a.bytes().total_cmp(&b.bytes())).unwrap_or_default();
-    // Where a run stops early it keeps the best weights besides the ones that it goes on with.
-    let best = if recipe.early_stopping_patience.is_some() { trained } else { 0.0 };
+    // Where a run stops early it keeps the best weights, in f32, besides the ones that it goes on with.
+    let best = if recipe.early_stopping_patience.is_some() { values * F32 } else { 0.0 };
+    let optimizer = values * (F32 * Optimizer::STATE_PER_PARAMETER as f64 + low_size(shape, recipe));
     let parts = [
         ("weights", shape.weight_bytes().0 as f64),
         // A full run trains the base's own.
         ("trained weights", if recipe.method == Method::Full { 0.0 } else { trained }),
         ("best weights", best),
-        ("optimizer", trained * Optimizer::STATE_PER_PARAMETER as f64),
+        ("optimizer", optimizer),
         ("gradients", moment.gradients),
         ("layer inputs", moment.inputs),
         (moment.name, moment.work),
@@ -64,6 +66,12 @@ fn value_size(shape: &Shape, recipe: &Recipe) -> f64 {
         Method::Lora(_) => F32,
         Method::Full => shape.dtype.size() as f64,
     }
+}
+
+/// Bytes that the optimizer keeps of a trained value beside its moments, both f32: what a weight of 16 bits cannot show of its f32
+/// value (`vertigo_engine::optimizer::Adam::low`).
+fn low_size(shape: &Shape, recipe: &Recipe) -> f64 {
+    F32 - value_size(shape, recipe)
 }
 
 /// A moment of an iteration, and what memory holds then besides weights and optimizer.
@@ -114,19 +122,20 @@ fn moments(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
         all.push(Moment { name: "one layer's backward pass", gradients, inputs: kept(n + 1), work });
     }
     // By then the gradients of all micro-batches are one sum.
-    let work = UPDATE_ARRAYS * all_gradients.min(UPDATED + largest(shape, recipe) / 2.0);
+    let updated = (trained.iter().sum::<f64>() * F32).min(UPDATED + largest(shape, recipe) / 2.0);
+    let work = UPDATE_ARRAYS * updated;
     all.push(Moment { name: "the optimizer's update", gradients: all_gradients, inputs: 0.0, work });
     all
 }
 
-/// Bytes of the largest trained tensor, which overshoots [`UPDATED`] by half of it on average.
+/// Bytes in f32 of the largest trained tensor, which overshoots [`UPDATED`] by half of it on average.
 fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
     let linears = trained_layers(shape, recipe).flat_map(|index| shape.linears(shape.mixer(index)));
     let values = linears.map(|linear| match &recipe.method {
         Method::Lora(lora) => lora.rank * linear.inputs.max(linear.outputs),
         Method::Full => linear.inputs * linear.outputs,
     });
-    values.max().unwrap_or(0) as f64 * value_size(shape, recipe)
+    values.max().unwrap_or(0) as f64 * F32
 }
 
 /// Values trained in a half.

@@ -7,8 +7,8 @@
 //! `grad_checkpoint: false` changes nothing.
 //!
 //! Alive at the peak, for a batch of B·T tokens and a residual stream of width H:
-//! - the weights as they are stored, those that are trained among them once, or the adapters; the optimizer's two moments; where the
-//!   run stops early, the best trained parameters so far;
+//! - the weights as they are stored, those that are trained among them once, or the adapters; the optimizer's two moments, in f32, and
+//!   16 bits more for each 16-bit weight that is trained; where the run stops early, the best trained parameters so far, in f32;
 //! - the saved inputs: B·T·H in the activations' dtype, two for each layer from the first trained one on, fewer the further down
 //!   the backward pass is; and the residual stream's gradient, as large as one;
 //! - the gradients made so far, and with accumulation the sum of those before;

@@ -2,6 +2,9 @@
 //!
 //! Random draws need no state: shuffling, dropout and first values come from the seed and the iteration.
 //!
+//! `adapters.safetensors` has the weights as the forward pass uses them. Where these are of 16 bits, `optimizer.safetensors` has the
+//! other half of what was learned, beside the moments.
+//!
 //! Promise: a checkpoint's folder is complete and on the disk, or not there. It says which run it is of, and no other run goes on
 //! from it.
 
@@ -9,9 +12,11 @@ use crate::adapter;
 use crate::batch::Cursor;
 use crate::error::{AtPath, EngineError, Result};
 use crate::folder::whole;
+use crate::master::{low_dtype, untrained};
 use crate::model::Parameters;
 use crate::optimizer::Adam;
 use crate::trainer::TrainingData;
+use mlx_rs::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -62,6 +67,9 @@ pub struct Progress {
     pub accumulated_tokens: u64,
     /// Sum of losses and tokens since the last report, so that a resumed run reports the same.
     pub report: (f64, u64),
+    /// The gradient's norm at the newest optimizer step, which reports repeat until the next one; 0 before the first.
+    #[serde(default)]
+    pub grad_norm: f64,
     /// Validation loss before the first iteration.
     pub validation_before: Option<f64>,
     /// The best validation so far, and how many since were no better.
@@ -73,13 +81,13 @@ pub struct Progress {
 pub struct Checkpoint {
     /// The counters.
     pub progress: Progress,
-    /// What is trained.
+    /// What is trained, as the forward pass uses it.
     pub parameters: Parameters,
     /// The optimizer.
     pub adam: Adam,
     /// Gradients that wait for the next optimizer step.
     pub accumulated: Option<Parameters>,
-    /// The parameters of the best validation, where the recipe stops early.
+    /// The parameters of the best validation, where the recipe stops early: in f32, with all that was learned.
     pub best: Option<Parameters>,
 }
 
@@ -96,6 +104,7 @@ impl Checkpoint {
         let groups = [
             ("m.", Some(&self.adam.m)),
             ("v.", Some(&self.adam.v)),
+            ("low.", Some(&self.adam.low)),
             ("g.", self.accumulated.as_ref()),
             ("best.", self.best.as_ref()),
         ];
@@ -126,9 +135,18 @@ impl Checkpoint {
             }
         }
         for (name, x) in initial {
-            for (group, arrays) in [("", &self.parameters), ("m.", &self.adam.m), ("v.", &self.adam.v)] {
-                if arrays.get(name).is_none_or(|y| y.shape() != x.shape() || y.dtype() != x.dtype()) {
-                    return Err(format!("tensor `{group}{name}` is missing or not {:?} {:?}", x.dtype(), x.shape()));
+            let low = low_dtype(x.dtype()).map(|dtype| ("low.", Some(&self.adam.low), dtype));
+            let groups = [
+                ("", Some(&self.parameters), x.dtype()),
+                ("m.", Some(&self.adam.m), Dtype::Float32),
+                ("v.", Some(&self.adam.v), Dtype::Float32),
+                ("g.", self.accumulated.as_ref(), x.dtype()),
+                ("best.", self.best.as_ref(), Dtype::Float32),
+            ];
+            for (group, arrays, dtype) in groups.into_iter().chain(low) {
+                let Some(arrays) = arrays else { continue };
+                if arrays.get(name).is_none_or(|y| y.shape() != x.shape() || y.dtype() != dtype) {
+                    return Err(format!("tensor `{group}{name}` is missing or not {dtype:?} {:?}", x.shape()));
                 }
             }
         }
@@ -148,16 +166,22 @@ impl Checkpoint {
         let progress: Progress =
             serde_json::from_str(&text).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
         let state = adapter::load_arrays(&folder.join(STATE))?;
+        let parameters = adapter::load(folder)?;
         let group = |prefix: &str| -> Parameters {
             let named = state.iter().filter_map(|(name, x)| Some((name.strip_prefix(prefix)?.to_owned(), x.clone())));
             named.collect()
         };
         let some = |arrays: Parameters| (!arrays.is_empty()).then_some(arrays);
+        // Earlier engines kept moments and best weights in the weights' dtype, and no low parts: widened, they are what they were.
+        let widened = |prefix: &str| -> Result<Parameters> {
+            group(prefix).into_iter().map(|(name, x)| Ok((name, x.as_dtype(Dtype::Float32)?))).collect()
+        };
+        let low = some(group("low.")).map_or_else(|| untrained(&parameters), Ok)?;
         Ok(Checkpoint {
-            parameters: adapter::load(folder)?,
-            adam: Adam { m: group("m."), v: group("v."), step: progress.optimizer_step },
+            adam: Adam { m: widened("m.")?, v: widened("v.")?, low, step: progress.optimizer_step },
+            parameters,
             accumulated: some(group("g.")),
-            best: some(group("best.")),
+            best: some(widened("best.")?),
             progress,
         })
     }

@@ -30,6 +30,7 @@ mod folder;
 pub mod fuse;
 pub mod gated_delta;
 mod layer;
+mod master;
 mod model;
 pub mod optimizer;
 mod split;

@@ -85,7 +85,6 @@ pub struct Trainer {
     folder: PathBuf,
     state: Checkpoint,
     resumed_at: u64,
-    grad_norm: f64,
     /// Time in iterations since the last report; validation and saving do not count.
     busy: Duration,
     pending: VecDeque<Event>,
@@ -134,7 +133,6 @@ impl Trainer {
             recipe,
             folder: session.folder,
             state,
-            grad_norm: 0.0,
             busy: Duration::ZERO,
             pending: VecDeque::new(),
             failed: None,
@@ -212,7 +210,7 @@ impl Trainer {
         let mut stop = false;
         if due(self.recipe.steps_per_eval) {
             let loss = self.validate()?;
-            stop = self.judge(loss);
+            stop = self.judge(loss)?;
         }
         if last || stop {
             return self.finish();
@@ -256,12 +254,13 @@ impl Trainer {
             LossAverage::Batch => self.recipe.grad_accumulation_steps,
         };
         let mut gradients = optimizer::scaled(sum, 1.0 / count as f64)?;
-        self.grad_norm = optimizer::global_norm(&gradients)?;
-        if !self.grad_norm.is_finite() {
-            return Err(EngineError::Diverged { iter, what: "gradient's norm", value: self.grad_norm });
+        let norm = optimizer::global_norm(&gradients)?;
+        if !norm.is_finite() {
+            return Err(EngineError::Diverged { iter, what: "gradient's norm", value: norm });
         }
-        if let Some(clip) = self.recipe.grad_clip.filter(|clip| self.grad_norm > *clip) {
-            gradients = optimizer::scaled(gradients, clip / (self.grad_norm + 1e-6))?;
+        progress.grad_norm = norm;
+        if let Some(clip) = self.recipe.grad_clip.filter(|clip| norm > *clip) {
+            gradients = optimizer::scaled(gradients, clip / (norm + 1e-6))?;
         }
         let rate = self.recipe.learning_rate.at(progress.optimizer_step);
         self.state.adam.update(&self.recipe.optimizer, rate, &mut self.state.parameters, &gradients)?;
@@ -281,7 +280,7 @@ impl Trainer {
             tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
             trained_tokens: progress.trained_tokens,
             peak_bytes: mlx_rs::memory::peak_memory()? as u64,
-            grad_norm: self.grad_norm,
+            grad_norm: progress.grad_norm,
         });
         Ok(())
     }
@@ -307,8 +306,8 @@ impl Trainer {
     }
 
     /// Whether the run has gone on for too long without a better validation.
-    fn judge(&mut self, loss: Option<f64>) -> bool {
-        let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return false };
+    fn judge(&mut self, loss: Option<f64>) -> Result<bool> {
+        let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return Ok(false) };
         let since = match self.state.progress.best {
             Some((best, since)) if loss >= best => {
                 self.state.progress.best = Some((best, since + 1));
@@ -316,26 +315,28 @@ impl Trainer {
             }
             _ => {
                 self.state.progress.best = Some((loss, 0));
-                self.state.best = Some(self.state.parameters.clone());
+                // The last best is let go of before there is another.
+                self.state.best = None;
+                self.state.best = Some(self.state.adam.exact(&self.state.parameters)?);
                 0
             }
         };
-        since >= patience
+        Ok(since >= patience)
     }
 
     fn finish(&mut self) -> Result<()> {
         self.phase = Phase::Done;
-        // With early stopping, the adapter that is kept is the best one, not the last one.
-        if let Some(best) =
-            self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0))
-        {
-            self.state.parameters = best;
-        }
         let validation_after = match (self.state.progress.best, self.pending.back()) {
             (Some((best, _)), _) => Some(best),
             (None, Some(Event::Validation { loss, .. })) => Some(*loss),
             _ => self.validate()?,
         };
+        // Nothing is updated any more: the moments make room for the adapter's values.
+        let adam = std::mem::take(&mut self.state.adam);
+        let low = Adam { low: adam.low, ..Adam::default() };
+        // With early stopping, the adapter that is kept is the best one, not the last one.
+        let best = self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0));
+        self.state.parameters = best.map_or_else(|| low.exact(&self.state.parameters), Ok)?;
         let folder = self.folder.join("adapter");
         adapter::save(&folder, &self.state.parameters, &self.recipe)?;
         self.pending.push_back(Event::Finished(Outcome {

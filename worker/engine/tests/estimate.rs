@@ -4,7 +4,7 @@
 //! long as the recipe allows, and compares.
 
 use mlx_rs::ops::{ones, quantize};
-use mlx_rs::{Array, memory, random};
+use mlx_rs::{Array, Dtype, memory, random};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,6 +34,8 @@ struct Case {
     /// Dimensions of those heads.
     linear_dim: u64,
     bits: Option<u64>,
+    /// Of the weights that are not packed.
+    dtype: Dtype,
     /// Rows of a batch.
     rows: u64,
     recipe: &'static str,
@@ -52,6 +54,7 @@ const BASE: Case = Case {
     linear_heads: [2, 4],
     linear_dim: 64,
     bits: None,
+    dtype: Dtype::Float32,
     rows: 1,
     recipe: "",
     resumed: false,
@@ -136,6 +139,32 @@ fn cases() -> Vec<Case> {
                      early_stopping_patience: 9, steps_per_eval: 1}",
             ..BASE
         },
+        // Of 16 bits are the weights and gradients only.
+        Case {
+            name: "full, bf16",
+            hidden: 512,
+            ffn: 1408,
+            dtype: Dtype::Bfloat16,
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65, optimizer: adamw}",
+            ..BASE
+        },
+        Case {
+            name: "full, bf16, early stopping",
+            hidden: 512,
+            ffn: 1408,
+            dtype: Dtype::Bfloat16,
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65, learning_rate: 0.01, \
+                     early_stopping_patience: 9, steps_per_eval: 1}",
+            ..BASE
+        },
+        Case {
+            name: "full, bf16, accumulation",
+            hidden: 512,
+            ffn: 1408,
+            dtype: Dtype::Bfloat16,
+            recipe: "{fine_tune_type: full, num_layers: -1, max_seq_length: 65, gradient_accumulation: 2}",
+            ..BASE
+        },
         Case {
             name: "full, 512 tokens, accumulation",
             recipe: "{fine_tune_type: full, num_layers: 2, max_seq_length: 513, optimizer: adamw, gradient_accumulation: 2}",
@@ -194,6 +223,8 @@ fn run(case: &Case) -> (f64, String, f64) {
     let trainer = Trainer::new(model, data, recipe, session).unwrap();
     let peak = trainer.map(Result::unwrap).filter_map(|event| match event {
         Event::Step { peak_bytes, .. } => Some(peak_bytes),
+        // Writing the adapter takes memory too.
+        Event::Finished(outcome) => Some(outcome.peak_bytes),
         _ => None,
     });
     let peak = peak.max().unwrap();
@@ -223,14 +254,15 @@ fn write_base(case: &Case, folder: &Path) {
         "num_hidden_layers": case.layers, "num_attention_heads": case.heads[0], "num_key_value_heads": case.heads[1],
         "head_dim": 64, "rms_norm_eps": 1e-6, "vocab_size": case.vocab, "linear_num_key_heads": case.linear_heads[0],
         "linear_num_value_heads": case.linear_heads[1], "linear_key_head_dim": case.linear_dim, "linear_value_head_dim": case.linear_dim,
-        "linear_conv_kernel_dim": 4, "tie_word_embeddings": true, "full_attention_interval": case.every, "dtype": "float32",
+        "linear_conv_kernel_dim": 4, "tie_word_embeddings": true, "full_attention_interval": case.every,
+        "dtype": format!("{:?}", case.dtype).to_lowercase(),
         "rope_parameters": {"rope_theta": 10_000_000, "partial_rotary_factor": 0.25}}});
     if let Some(bits) = case.bits {
         config["quantization"] = json!({"group_size": 64, "bits": bits, "mode": "affine"});
     }
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let shape = Shape::from_config(&config).unwrap();
-    let mut tensors = Base { bits: case.bits, tensors: BTreeMap::new() };
+    let mut tensors = Base { bits: case.bits, dtype: case.dtype, tensors: BTreeMap::new() };
     tensors.matrix("language_model.model.embed_tokens", shape.vocab, shape.hidden);
     tensors.norm("language_model.model.norm", shape.hidden);
     for index in 0..shape.layers {
@@ -242,11 +274,13 @@ fn write_base(case: &Case, folder: &Path) {
 
 struct Base {
     bits: Option<u64>,
+    dtype: Dtype,
     tensors: BTreeMap<String, Array>,
 }
 
 impl Base {
     fn put(&mut self, name: String, x: Array) {
+        let x = if x.dtype() == Dtype::Float32 { x.as_dtype(self.dtype).unwrap() } else { x };
         self.tensors.insert(name, x);
     }
 

@@ -4,7 +4,7 @@
 
 mod support;
 
-use mlx_rs::Array;
+use mlx_rs::{Array, Dtype};
 use std::path::Path;
 use support::peer::{peer, python};
 use support::{config, data, packed, recipe, relative_difference, relative_length, tensors, text, write, write_base};
@@ -89,6 +89,17 @@ fn mlx_lm_loads_our_full_weights() {
     let dir = tempfile::tempdir().unwrap();
     write_base(dir.path());
     mlx_lm_loads_ours(dir.path(), "fine_tune_type: full, num_layers: 2", 1e-4);
+}
+
+/// The adapter of a bf16 base is f32, and so is what both compute from it.
+#[test]
+fn mlx_lm_loads_our_full_weights_of_a_bf16_base() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(true);
+    config["text_config"]["dtype"] = "bfloat16".into();
+    let bf16 = |(name, x): (String, Array)| (name, x.as_dtype(Dtype::Bfloat16).unwrap());
+    write(dir.path(), &config, &tensors(&config).into_iter().map(bf16).collect());
+    mlx_lm_loads_ours(dir.path(), "fine_tune_type: full, num_layers: -1", 2e-2);
 }
 
 #[test]
