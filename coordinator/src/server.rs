@@ -2,17 +2,17 @@
 
 use crate::artifacts::{BackendError, Blobs, http, open_backend};
 use crate::core::Settings;
+use crate::guard::{Hosts, guard};
 use crate::rpc::{self, Context, Sessions};
 use crate::store::{Store, StoreError, Writer};
-use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use url::Url;
@@ -104,7 +104,8 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let context =
             Context { store: store.clone(), blobs: blobs.clone(), sessions: sessions.clone(), lease: config.lease };
-        let router = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
+        let routes = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
+        let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
         Ok(Server { listener, address, router, sessions, store, writer })
     }
 
@@ -135,13 +136,9 @@ impl Server {
     }
 }
 
-/// Nothing is there: in gRPC's words for who speaks gRPC, in HTTP's for the others.
-async fn unknown(request: Request) -> Response {
-    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    if kind.starts_with(b"application/grpc") {
-        return tonic::Status::unimplemented("this coordinator has no such method").into_http();
-    }
-    StatusCode::NOT_FOUND.into_response()
+/// The guard lets only gRPC through to what is no route.
+async fn unknown() -> Response {
+    tonic::Status::unimplemented("this coordinator has no such method").into_http()
 }
 
 fn open_blobs(state: &Path, url: Option<Url>) -> Result<Blobs, ServerError> {

@@ -1,6 +1,7 @@
 //! The coordinator as people and workers meet it: a real server in this process, real gRPC and HTTP, real files.
 
 mod blobs;
+mod browsers;
 mod harness;
 mod jobs;
 mod workers;
