@@ -5,6 +5,7 @@
 //! knows the rules; the others are shells around it.
 
 pub mod artifacts;
+pub mod connections;
 pub mod core;
 pub mod guard;
 pub mod rpc;

@@ -1,13 +1,13 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
 use crate::artifacts::{BackendError, Blobs, http, open_backend};
+use crate::connections::{self, DescriptorError, Limits};
 use crate::core::Settings;
 use crate::guard::{Hosts, guard};
 use crate::rpc::{self, Context, Sessions};
 use crate::store::{Store, StoreError, Writer};
 use axum::middleware;
 use axum::response::Response;
-use axum::serve::ListenerExt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ pub struct Config {
     pub store: Option<Url>,
     /// A lease ends this long after the last heartbeat that named it.
     pub lease: Duration,
+    /// How many connections and requests there may be, and how long a connection may be idle.
+    pub limits: Limits,
 }
 
 /// Why the coordinator does not run.
@@ -64,9 +66,9 @@ pub enum ServerError {
     /// The blobs' store.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// Serving ended.
-    #[error("serving: {0}")]
-    Serve(io::Error),
+    /// The limit of open files.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
 }
 
 /// A coordinator that listens.
@@ -75,6 +77,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    limits: Limits,
     sessions: Sessions,
     store: Store,
     writer: Writer,
@@ -106,7 +109,7 @@ impl Server {
             Context { store: store.clone(), blobs: blobs.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
-        Ok(Server { listener, address, router, sessions, store, writer })
+        Ok(Server { listener, address, router, limits: config.limits, sessions, store, writer })
     }
 
     /// Where it listens.
@@ -118,15 +121,13 @@ impl Server {
     /// answered is on disk.
     ///
     /// # Errors
-    /// The port failed, or a commit did: then memory is not to be trusted, and the process must end.
+    /// A commit failed: then memory is not to be trusted, and the process must end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        // Small messages go at once instead of waiting for more.
-        let listener = self.listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let serve = axum::serve(listener, self.router);
+        let serve = connections::serve(self.listener, self.router, self.limits);
         let ended = self.writer.ended();
         tokio::pin!(ended);
         tokio::select! {
-            served = serve.into_future() => served.map_err(ServerError::Serve)?,
+            never = serve => match never {},
             ended = &mut ended => return Ok(ended?),
             () = stop => {}
         }

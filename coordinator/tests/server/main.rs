@@ -2,6 +2,7 @@
 
 mod blobs;
 mod browsers;
+mod connections;
 mod harness;
 mod jobs;
 mod workers;
