@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+use vertigo_coordinator::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
 /// Queues training jobs, hands them to workers, and keeps artifacts.
@@ -56,7 +57,8 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 
 async fn run(options: Options) -> Result<(), ServerError> {
     let state = options.state.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".vertigo/coordinator"));
-    let config = Config { listen: options.listen, state, store: options.store, lease: options.lease };
+    let limits = Limits::of_process()?;
+    let config = Config { listen: options.listen, state, store: options.store, lease: options.lease, limits };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());

@@ -1,18 +1,18 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
 use crate::artifacts::{BackendError, Blobs, http, open_backend};
+use crate::connections::{self, DescriptorError, Limits};
 use crate::core::Settings;
+use crate::guard::{Hosts, guard};
 use crate::rpc::{self, Context, Sessions};
 use crate::store::{Store, StoreError, Writer};
-use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt;
+use axum::middleware;
+use axum::response::Response;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use url::Url;
@@ -28,6 +28,8 @@ pub struct Config {
     pub store: Option<Url>,
     /// A lease ends this long after the last heartbeat that named it.
     pub lease: Duration,
+    /// How many connections and requests there may be, and how long a connection may be idle.
+    pub limits: Limits,
 }
 
 /// Why the coordinator does not run.
@@ -64,9 +66,9 @@ pub enum ServerError {
     /// The blobs' store.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// Serving ended.
-    #[error("serving: {0}")]
-    Serve(io::Error),
+    /// The limit of open files.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
 }
 
 /// A coordinator that listens.
@@ -75,6 +77,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    limits: Limits,
     sessions: Sessions,
     store: Store,
     writer: Writer,
@@ -104,8 +107,9 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let context =
             Context { store: store.clone(), blobs: blobs.clone(), sessions: sessions.clone(), lease: config.lease };
-        let router = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
-        Ok(Server { listener, address, router, sessions, store, writer })
+        let routes = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
+        let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
+        Ok(Server { listener, address, router, limits: config.limits, sessions, store, writer })
     }
 
     /// Where it listens.
@@ -117,15 +121,13 @@ impl Server {
     /// answered is on disk.
     ///
     /// # Errors
-    /// The port failed, or a commit did: then memory is not to be trusted, and the process must end.
+    /// A commit failed: then memory is not to be trusted, and the process must end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        // Small messages go at once instead of waiting for more.
-        let listener = self.listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let serve = axum::serve(listener, self.router);
+        let serve = connections::serve(self.listener, self.router, self.limits);
         let ended = self.writer.ended();
         tokio::pin!(ended);
         tokio::select! {
-            served = serve.into_future() => served.map_err(ServerError::Serve)?,
+            never = serve => match never {},
             ended = &mut ended => return Ok(ended?),
             () = stop => {}
         }
@@ -135,13 +137,9 @@ impl Server {
     }
 }
 
-/// Nothing is there: in gRPC's words for who speaks gRPC, in HTTP's for the others.
-async fn unknown(request: Request) -> Response {
-    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    if kind.starts_with(b"application/grpc") {
-        return tonic::Status::unimplemented("this coordinator has no such method").into_http();
-    }
-    StatusCode::NOT_FOUND.into_response()
+/// The guard lets only gRPC through to what is no route.
+async fn unknown() -> Response {
+    tonic::Status::unimplemented("this coordinator has no such method").into_http()
 }
 
 fn open_blobs(state: &Path, url: Option<Url>) -> Result<Blobs, ServerError> {

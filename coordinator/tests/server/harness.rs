@@ -21,6 +21,7 @@ use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, finished, job_event, report, worker_message};
+use vertigo_coordinator::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
 /// No condition takes longer, or the test fails.
@@ -34,6 +35,7 @@ pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
 pub(crate) struct Coordinator {
     folder: TempDir,
     lease: Duration,
+    limits: Limits,
     pub(crate) url: String,
     endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
@@ -47,9 +49,18 @@ impl Coordinator {
     }
 
     pub(crate) async fn with_lease(lease: Duration) -> Coordinator {
+        Coordinator::with(lease, Limits::of_descriptors(1024).unwrap()).await
+    }
+
+    pub(crate) async fn with_limits(limits: Limits) -> Coordinator {
+        Coordinator::with(Duration::from_secs(600), limits).await
+    }
+
+    async fn with(lease: Duration, limits: Limits) -> Coordinator {
         let endpoint = Endpoint::default();
         let folder = tempfile::tempdir().unwrap();
-        let mut coordinator = Coordinator { folder, lease, url: String::new(), endpoint, stop: None, running: None };
+        let url = String::new();
+        let mut coordinator = Coordinator { folder, lease, limits, url, endpoint, stop: None, running: None };
         coordinator.open().await;
         coordinator
     }
@@ -60,7 +71,7 @@ impl Coordinator {
 
     async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Config { listen, state: self.state(), store: None, lease: self.lease };
+        let config = Config { listen, state: self.state(), store: None, lease: self.lease, limits: self.limits };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());
         self.endpoint = self.url.parse().unwrap();

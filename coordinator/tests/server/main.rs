@@ -1,6 +1,8 @@
 //! The coordinator as people and workers meet it: a real server in this process, real gRPC and HTTP, real files.
 
 mod blobs;
+mod browsers;
+mod connections;
 mod harness;
 mod jobs;
 mod workers;
