@@ -5,6 +5,11 @@
 
 mod blobs;
 mod meter;
+#[cfg(test)]
+mod refusals;
+mod waiting;
+
+pub use waiting::Patience;
 
 use crate::bytes::Bytes;
 use crate::endpoint::Endpoint;
@@ -20,8 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
+use waiting::Waiting;
 
 /// The largest answer that is read: a manifest of many thousand files. The coordinator takes no larger one.
 const LARGEST: usize = 64 << 20;
@@ -54,9 +61,20 @@ pub enum TransferError {
         /// What happened.
         problem: String,
     },
-    /// The coordinator refused a blob.
+    /// The coordinator did not give a blob.
     #[error("the coordinator answered {status} for blob {digest}: {message}")]
     Refused {
+        /// The blob.
+        digest: Digest,
+        /// HTTP's status.
+        status: u16,
+        /// Its reason.
+        message: String,
+    },
+    /// The coordinator did not take a blob. Whatever the status, it says nothing about the bytes: those that are not the blob's are
+    /// [`Damaged`](TransferError::Damaged).
+    #[error("the coordinator did not take blob {digest}: it answered {status}: {message}")]
+    NotTaken {
         /// The blob.
         digest: Digest,
         /// HTTP's status.
@@ -88,10 +106,23 @@ impl TransferError {
                     )
             }
             TransferError::Connection { .. } => true,
-            TransferError::Refused { status, .. } => *status >= 500 || *status == 409,
+            TransferError::Refused { status, .. } | TransferError::NotTaken { status, .. } => passes(*status),
             TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. } => false,
         }
     }
+}
+
+impl TransferError {
+    /// Whether the cause is on this machine, so that asking the coordinator again changes nothing.
+    pub fn is_local(&self) -> bool {
+        matches!(self, TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. })
+    }
+}
+
+/// Whether a refusal with this HTTP status is about the moment and not about the request: the body was cut off (400, 408), another
+/// upload has its turn (409), too early or too many (425, 429), or the coordinator's own trouble, such as no room (5xx).
+fn passes(status: u16) -> bool {
+    matches!(status, 400 | 408 | 409 | 425 | 429 | 500..)
 }
 
 impl From<tonic::Status> for TransferError {
@@ -125,22 +156,61 @@ impl Transfer {
         Transfer { blobs: Blobs::new(endpoint), artifacts }
     }
 
-    /// Sends the files of `manifest` that the store lacks, from `folder`.
+    /// Sends the files of `manifest` that the store lacks, from `folder`. A blob that is not taken for now is tried a few times.
     ///
     /// # Errors
-    /// [`TransferError::Damaged`] where a file is not the one that the manifest describes.
+    /// [`TransferError::Damaged`] where a file is not the one that the manifest describes, [`TransferError::NotTaken`] with what
+    /// the coordinator said.
     pub async fn push(&self, folder: &Path, manifest: &Manifest, progress: Progress<'_>) -> Result<(), TransferError> {
+        self.push_metered(folder, manifest, &meters(manifest, progress)).await
+    }
+
+    /// The same, with more patience: what may pass, such as a store without room, is waited out.
+    ///
+    /// # Errors
+    /// As [`push`](Transfer::push): at once what waiting cannot cure, the rest when `patience` is at its end.
+    pub async fn push_patiently(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        progress: Progress<'_>,
+        patience: Patience<'_>,
+    ) -> Result<(), TransferError> {
+        let (meters, begun, mut waiting) = (meters(manifest, progress), Instant::now(), Waiting::default());
+        loop {
+            let error = match self.push_metered(folder, manifest, &meters).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !waiting.may_cure(&error) {
+                return Err(error);
+            }
+            let moved = meters.iter().map(Meter::told).sum();
+            let Some(pause) = waiting.pause(begun.elapsed(), moved, patience.without_headway) else {
+                return Err(error);
+            };
+            (patience.told)(&error);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// `meters` are those of the manifest's files, in their order.
+    async fn push_metered(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        meters: &[Meter<'_>],
+    ) -> Result<(), TransferError> {
         let digests: BTreeSet<String> = manifest.files().iter().map(|file| file.digest.to_string()).collect();
         let request = traced(MissingBlobsRequest { digests: digests.into_iter().collect() });
         let mut missing: BTreeSet<String> =
             self.artifacts.clone().missing_blobs(request).await?.into_inner().digests.into_iter().collect();
-        for file in manifest.files() {
+        for (file, meter) in manifest.files().iter().zip(meters) {
             // The same bytes under two paths go once.
             if missing.remove(&file.digest.to_string()) {
-                let meter = Meter::new(progress, file.bytes.0);
-                self.blobs.put(&folder.join(&file.path), file, &meter).await?;
+                self.blobs.put(&folder.join(&file.path), file, meter).await?;
             } else {
-                progress(file.bytes.0);
+                meter.done();
             }
         }
         Ok(())
@@ -221,6 +291,10 @@ pub async fn describe_files(
         files.push(FileEntry { path, digest, bytes: Bytes(bytes) });
     }
     Ok(Manifest::new(kind, files, facts)?)
+}
+
+fn meters<'a>(manifest: &Manifest, progress: Progress<'a>) -> Vec<Meter<'a>> {
+    manifest.files().iter().map(|file| Meter::new(progress, file.bytes.0)).collect()
 }
 
 /// The digest and the size of a file.

@@ -112,9 +112,35 @@ pub(crate) fn unreachable(endpoint: &Endpoint) -> CliError {
         .hint("start it with `vertigo-coordinator`, or say where it is with --coordinator URL or VERTIGO_COORDINATOR")
 }
 
+/// What to do about a blob that the coordinator did not take, by HTTP's status.
+fn not_taken_hint(status: u16) -> &'static str {
+    match status {
+        507 => {
+            "make room where the coordinator keeps its blobs (its --store) and its uploads (its --state), then run the \
+             command again: it goes on where it was cut off"
+        }
+        409 => "another upload of the same file runs: wait until it is done, or stop it, then run the command again",
+        400 | 408 | 429 => "run the command again: it goes on where it was cut off",
+        500.. => {
+            "the coordinator's log (its stderr) says more; when its store takes blobs again, run the command again: it \
+             goes on where it was cut off"
+        }
+        _ => {
+            "is --coordinator the coordinator itself, without a proxy that refuses uploads? its log (stderr) says more"
+        }
+    }
+}
+
 /// What a transfer's error means to a person.
 pub(crate) fn from_transfer(error: &TransferError, endpoint: &Endpoint) -> CliError {
     match error {
+        TransferError::NotTaken { status, .. } => CliError::refused(error).hint(not_taken_hint(*status)),
+        // Not the connection: the coordinator is there, and says what it cannot reach.
+        TransferError::Rpc(status)
+            if std::error::Error::source(status.as_ref()).is_none() && status.message().contains("object store") =>
+        {
+            CliError::refused(status.message()).hint(not_taken_hint(503))
+        }
         TransferError::Rpc(status) => from_status(status, endpoint, Subject::Artifact),
         TransferError::Connection { problem, .. } => {
             let error = unreachable(endpoint);
@@ -153,6 +179,19 @@ mod tests {
         let refused = told(Status::invalid_argument("recipe `x`: …"), Subject::Inputs);
         assert_eq!((refused.exit, refused.hint), (Exit::Refused, None));
         assert!(!told(Status::internal(""), Subject::Nothing).message.is_empty());
+    }
+
+    #[test]
+    fn a_refused_upload_says_what_the_coordinator_said_and_what_to_do() {
+        for status in 400..=599 {
+            let digest = vertigo::id::Digest::of(b"");
+            let error = TransferError::NotTaken { digest, status, message: "its own words".to_owned() };
+            let told = from_transfer(&error, &Endpoint::default());
+            assert_eq!(told.exit, Exit::Refused);
+            assert!(told.message.contains(&status.to_string()) && told.message.contains("its own words"));
+            assert!(told.hint.is_some(), "{status}");
+        }
+        assert!(not_taken_hint(507).contains("make room") && not_taken_hint(409).contains("another upload"));
     }
 
     #[test]

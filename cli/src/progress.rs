@@ -50,6 +50,11 @@ impl Moving {
         }
     }
 
+    /// Says something beside the bar.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| self.output.note(text));
+    }
+
     /// All has moved.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();

@@ -33,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes read from a file at a time.
 const CHUNK: usize = 256 << 10;
 
+/// Bytes of a refusal's reason that are read.
+const REFUSAL_BYTES_MAX: usize = 4 << 10;
+
 /// How long a connection may be without a byte. For the whole there is no limit: a 20 GB blob may take its time.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -75,20 +78,28 @@ impl Blobs {
         }
     }
 
-    async fn put_once(
+    pub(super) async fn put_once(
         &self,
         path: &Path,
         file: &FileEntry,
         meter: &Meter<'_>,
         tries: &mut Tries,
     ) -> Result<(), TransferError> {
-        let answer = self.send(self.request(Method::HEAD, &file.digest)).await?;
-        if answer.status().is_success() {
-            meter.done();
-            return Ok(());
-        }
         let size = file.bytes.0;
-        let offset = header(answer.headers(), UPLOAD_OFFSET).unwrap_or(0).min(size);
+        let answer = self.send(self.request(Method::HEAD, &file.digest)).await?;
+        let offset = match answer.status() {
+            // A blob of another size is damaged: its place is taken by the one that goes now.
+            status if status.is_success() => match header(answer.headers(), CONTENT_LENGTH.as_str()) {
+                Some(stored) if stored != size => 0,
+                _ => {
+                    meter.done();
+                    return Ok(());
+                }
+            },
+            StatusCode::NOT_FOUND => header(answer.headers(), UPLOAD_OFFSET).unwrap_or(0).min(size),
+            // Who cannot say what it has takes nothing either: the bytes stay here until it can.
+            _ => return Err(not_taken(file.digest, answer).await),
+        };
         tries.reached(offset);
         meter.reached(offset);
         let mut source = File::open(path).await.at(path)?;
@@ -96,7 +107,8 @@ impl Blobs {
             return Err(TransferError::Damaged { path: path.to_owned(), expected: file.digest });
         }
         source.seek(SeekFrom::Start(offset)).await.at(path)?;
-        match self.send_rest(source, file, offset, meter).await?.status() {
+        let answer = self.send_rest(source, file, offset, meter).await?;
+        match answer.status() {
             StatusCode::OK | StatusCode::CREATED => {
                 meter.done();
                 Ok(())
@@ -104,7 +116,11 @@ impl Blobs {
             StatusCode::UNPROCESSABLE_ENTITY => {
                 Err(TransferError::Damaged { path: path.to_owned(), expected: file.digest })
             }
-            _ => Err(refused(file.digest, answer).await),
+            _ => {
+                // Another upload that gets on is headway too.
+                tries.reached(header(answer.headers(), UPLOAD_OFFSET).unwrap_or(0).min(size));
+                Err(not_taken(file.digest, answer).await)
+            }
         }
     }
 
@@ -121,9 +137,10 @@ impl Blobs {
         let body = ReaderStream::with_capacity(source, CHUNK)
             .inspect_ok(move |chunk| taken.send_modify(|taken| *taken += chunk.len() as u64));
         let request = self.request_on(&self.uploads, Method::PUT, &file.digest).header(CONTENT_LENGTH, size - offset);
-        let request = match size - offset {
-            0 => request,
-            _ => request.header(CONTENT_RANGE, format!("bytes {offset}-{}/{size}", size - 1)),
+        // Without a range it is the whole blob, whatever was kept before.
+        let request = match 0 < offset && offset < size {
+            false => request,
+            true => request.header(CONTENT_RANGE, format!("bytes {offset}-{}/{size}", size - 1)),
         };
         let mut answer = pin!(self.send(request.body(Body::wrap_stream(body))));
         let mut sending = true;
@@ -258,9 +275,28 @@ fn connection(url: String, error: &reqwest::Error) -> TransferError {
 }
 
 async fn refused(digest: Digest, answer: Response) -> TransferError {
-    let status = answer.status().as_u16();
-    let message = answer.text().await.unwrap_or_default();
-    TransferError::Refused { digest, status, message: message.trim().to_owned() }
+    let (status, message) = words(answer).await;
+    TransferError::Refused { digest, status, message }
+}
+
+async fn not_taken(digest: Digest, answer: Response) -> TransferError {
+    let (status, message) = words(answer).await;
+    TransferError::NotTaken { digest, status, message }
+}
+
+/// A refusal's status, and what was said, cut to what a person reads. An answer to HEAD has no words but the status's own name.
+async fn words(answer: Response) -> (u16, String) {
+    let status = answer.status();
+    let (mut words, mut body) = (Vec::new(), answer.bytes_stream());
+    while words.len() < REFUSAL_BYTES_MAX
+        && let Some(Ok(chunk)) = body.next().await
+    {
+        words.extend_from_slice(&chunk);
+    }
+    words.truncate(REFUSAL_BYTES_MAX);
+    let said = String::from_utf8_lossy(&words).trim().to_owned();
+    let named = || status.canonical_reason().unwrap_or("no reason given").to_owned();
+    (status.as_u16(), if said.is_empty() { named() } else { said })
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
@@ -269,7 +305,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
 
 /// Tries without headway.
 #[derive(Debug, Default)]
-struct Tries {
+pub(super) struct Tries {
     failed: u32,
     furthest: u64,
     /// Since when another upload of the blob has its turn.
@@ -287,7 +323,7 @@ impl Tries {
     /// Waits for the next try, or gives the error back where none can help. Another upload of the blob, which may be our own
     /// from before the connection broke, is waited for as long as `turn`.
     async fn pause_or_give_up(&mut self, error: TransferError, turn: Duration) -> Result<(), TransferError> {
-        if matches!(error, TransferError::Refused { status: 409, .. }) {
+        if matches!(error, TransferError::NotTaken { status: 409, .. }) {
             if self.busy.get_or_insert_with(Instant::now).elapsed() < turn {
                 tokio::time::sleep(PAUSE).await;
                 return Ok(());
@@ -372,7 +408,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_upload_s_turn_is_waited_for_and_not_for_ever() {
-        let busy = || TransferError::Refused { digest: Digest::of(b""), status: 409, message: "busy".to_owned() };
+        let busy = || TransferError::NotTaken { digest: Digest::of(b""), status: 409, message: "busy".to_owned() };
         let mut tries = Tries::default();
         for _ in 0..TRIES + 2 {
             tries.pause_or_give_up(busy(), QUIET).await.unwrap();

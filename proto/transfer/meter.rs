@@ -24,6 +24,11 @@ impl<'a> Meter<'a> {
         }
     }
 
+    /// Bytes that were told of.
+    pub(super) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
     /// The file is there.
     pub(super) fn done(&self) {
         self.reached(self.size);

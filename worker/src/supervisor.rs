@@ -249,10 +249,11 @@ impl Supervisor {
     async fn send(&self, kind: Kind, folder: &Path, facts: BTreeMap<String, Value>) -> Result<Manifest, Halt> {
         let span = info_span!("upload", %kind, digest = tracing::field::Empty);
         async {
-            let manifest = describe(kind, folder, facts).await.map_err(failed_transfer)?;
+            let manifest = describe(kind, folder, facts).await.map_err(not_sent)?;
             tracing::Span::current().record("digest", manifest.digest().to_string());
             let push = || self.transfer.push(folder, &manifest, &|_| {});
-            persist(push, TransferError::is_transient).await.map_err(failed_transfer)?;
+            // Whatever the coordinator answers, the files are as good as they were.
+            persist(push, |error| !error.is_local()).await.map_err(not_sent)?;
             tracing::info!(%kind, digest = %manifest.digest().short(), size = %manifest.bytes(), "sent");
             Ok(manifest)
         }
@@ -325,11 +326,17 @@ impl CacheError {
     }
 }
 
-fn failed_transfer(error: TransferError) -> Halt {
-    Halt::Failed { kind: kind_of(&error), message: error.to_string(), peak: Bytes::ZERO }
+/// A folder that was not sent up. That is never the input's fault: a run that trained well ends here.
+fn not_sent(error: TransferError) -> Halt {
+    let kind = match error {
+        // Files that make no artifact are what this worker's own engine has written.
+        TransferError::Manifest(_) => FailureKind::Crashed,
+        _ => FailureKind::Transient,
+    };
+    Halt::Failed { kind, message: error.to_string(), peak: Bytes::ZERO }
 }
 
-/// What a transfer that cannot be cured by waiting means for the job: an artifact that is not what it should be fails anywhere, a
+/// What a download that cannot be cured by waiting means for the job: an artifact that is not what it should be fails anywhere, a
 /// disk or a connection does not.
 fn kind_of(error: &TransferError) -> FailureKind {
     use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
