@@ -2,5 +2,6 @@
 
 mod blobs;
 mod harness;
+mod identity;
 mod jobs;
 mod workers;
