@@ -70,6 +70,12 @@ uuid_id!(
     "a worker id (a UUID)"
 );
 
+uuid_id!(
+    /// One start of a worker's daemon. An installation that runs twice at once, because its folder was copied, has two.
+    ProcessId,
+    "a process id (a UUID)"
+);
+
 /// The fencing token of a lease. Each lease of a job has a higher epoch than the one before; what comes under an old one
 /// is refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]

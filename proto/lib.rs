@@ -18,9 +18,12 @@ pub mod id;
 pub mod manifest;
 pub mod placement;
 pub mod recipe;
+pub mod secret;
 pub mod shape;
 pub mod tensors;
 
+#[cfg(feature = "rpc")]
+pub mod refusal;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "client")]
@@ -31,6 +34,20 @@ pub mod transfer;
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 pub mod v1 {
     tonic::include_proto!("vertigo.v1");
+
+    /// Written by hand, because the generated one would show the secret to whoever logs a message.
+    impl std::fmt::Debug for Hello {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let Hello { worker_id, name, machine, held, secret: _, process } = self;
+            f.debug_struct("Hello")
+                .field("worker_id", worker_id)
+                .field("name", name)
+                .field("machine", machine)
+                .field("held", held)
+                .field("process", process)
+                .finish_non_exhaustive()
+        }
+    }
 }
 
 /// The engine's version as it is written into artifacts and learned memory factors: results of different

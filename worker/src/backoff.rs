@@ -8,15 +8,19 @@ use std::time::Duration;
 /// The longest wait. Well below a lease, so that a coordinator that was away for a moment finds its attempts still held.
 pub const LONGEST: Duration = Duration::from_secs(5);
 
+/// The longest wait while another process has this worker's session: it is asked after, not fought with.
+pub const LONGEST_REFUSED: Duration = Duration::from_secs(30);
+
 /// A connection that lasts this long works.
 pub const STEADY: Duration = Duration::from_secs(10);
 
 const FIRST: Duration = Duration::from_millis(200);
 
-/// The wait after `failures` failures in a row (from 1): half of 200 ms · 2ⁿ⁻¹, and a `jitter` in [0, 1) of the other half.
-pub fn delay(failures: u32, jitter: f64) -> Duration {
+/// The wait after `failures` failures in a row (from 1): half of 200 ms · 2ⁿ⁻¹, at most `longest`, and a `jitter` in [0, 1) of the
+/// other half.
+pub fn delay(failures: u32, jitter: f64, longest: Duration) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(LONGEST).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    doubled.min(longest).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
 
 /// Failures in a row, with one more. A connection that was up for [`STEADY`] was none: what ends sooner each time, such as one whose
@@ -25,9 +29,9 @@ pub fn one_more(failures: u32, up: Duration) -> u32 {
     if up >= STEADY { 1 } else { failures.saturating_add(1) }
 }
 
-/// [`delay`] with a jitter drawn now.
+/// [`delay`] of at most [`LONGEST`], with a jitter drawn now.
 pub fn jittered(failures: u32) -> Duration {
-    delay(failures, rand::random())
+    delay(failures, rand::random(), LONGEST)
 }
 
 #[cfg(test)]
@@ -38,18 +42,21 @@ mod tests {
     #[test]
     fn connections_that_break_at_once_are_dialled_ever_more_rarely() {
         let short = (0..10).fold(0, |failures, _| one_more(failures, Duration::from_millis(5)));
-        assert_eq!(delay(short, 1.0), LONGEST);
+        assert_eq!(delay(short, 1.0, LONGEST), LONGEST);
         assert_eq!(one_more(short, STEADY), 1, "one that worked begins anew");
         assert_eq!(one_more(u32::MAX, Duration::ZERO), u32::MAX);
     }
 
     proptest! {
         #[test]
-        fn waits_grow_to_the_longest_and_are_never_nothing(failures in 1u32..200, jitter in 0.0f64..1.0) {
-            let wait = delay(failures, jitter);
-            prop_assert!(wait >= FIRST / 2 && wait <= LONGEST);
-            prop_assert!(delay(failures + 1, jitter) >= wait);
-            prop_assert!(delay(failures, 1.0) <= delay(failures, 0.0) * 2 + Duration::from_nanos(2));
+        fn waits_grow_to_the_longest_and_are_never_nothing(
+            failures in 1u32..200, jitter in 0.0f64..1.0, refused in any::<bool>(),
+        ) {
+            let longest = if refused { LONGEST_REFUSED } else { LONGEST };
+            let wait = delay(failures, jitter, longest);
+            prop_assert!(wait >= FIRST / 2 && wait <= longest);
+            prop_assert!(delay(failures + 1, jitter, longest) >= wait);
+            prop_assert!(delay(failures, 1.0, longest) <= delay(failures, 0.0, longest) * 2 + Duration::from_nanos(2));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::child::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{Machine, MachineError};
-use crate::session::{NameTaken, Phase, Session};
+use crate::session::{Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::Supervisor;
 use std::io;
@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
+use vertigo::id::ProcessId;
 use vertigo::transfer::Transfer;
 use vertigo::v1::Assignment;
 
@@ -47,9 +48,9 @@ pub enum DaemonError {
     /// Its machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// Its name.
+    /// The coordinator will not have it.
     #[error(transparent)]
-    NameTaken(#[from] NameTaken),
+    Refused(#[from] Refused),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -58,7 +59,7 @@ pub enum DaemonError {
 /// Runs until it is told to go.
 ///
 /// # Errors
-/// Where it cannot begin, or its name is taken.
+/// Where it cannot begin, or the coordinator refuses it for good.
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?);
@@ -87,7 +88,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         tracing::info!("connected to {}", settings.coordinator);
     };
     let session = Session {
-        id: state.id(),
+        identity: state.identity(),
+        process: ProcessId::new(),
         name: &settings.name,
         endpoint: &settings.coordinator,
         machine: &machine,

@@ -9,15 +9,17 @@ use crate::child::GRACE;
 use crate::held::{Attempts, Stop};
 use crate::machine::Machine;
 use crate::spool::Cursor;
+use crate::state::Identity;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use vertigo::endpoint::Endpoint;
-use vertigo::id::{AttemptId, WorkerId};
+use vertigo::id::{AttemptId, ProcessId};
+use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
@@ -40,18 +42,21 @@ pub enum Phase {
     Leaving,
 }
 
-/// Another worker of this name is connected.
+/// The coordinator will not have this worker, however often it asks: another one of its name is connected, or its id is another
+/// installation's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NameTaken(
-    /// The coordinator's words: which name, and what to do.
+pub struct Refused(
+    /// The coordinator's words: why, and what to do.
     pub String,
 );
 
 /// A worker as the coordinator knows it.
 pub struct Session<'a> {
     /// The installation.
-    pub id: WorkerId,
+    pub identity: &'a Identity,
+    /// This start of the daemon.
+    pub process: ProcessId,
     /// What people call it.
     pub name: &'a str,
     /// Where the coordinator is.
@@ -70,7 +75,10 @@ pub struct Session<'a> {
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error(transparent)]
-    NameTaken(NameTaken),
+    Refused(Refused),
+    /// Another process has this worker's session: the coordinator's words.
+    #[error("{0}")]
+    OtherProcess(String),
     #[error("{}", .0.message())]
     Status(Box<Status>),
     #[error("the coordinator {0}")]
@@ -84,23 +92,29 @@ impl Session<'_> {
     /// seven seconds have passed.
     ///
     /// # Errors
-    /// [`NameTaken`]. Everything else is tried again.
-    pub async fn run(&self, phase: watch::Receiver<Phase>) -> Result<(), NameTaken> {
+    /// [`Refused`]. Everything else is tried again.
+    pub async fn run(&self, phase: watch::Receiver<Phase>) -> Result<(), Refused> {
         tokio::select! {
             taken = self.dial_for_ever(phase.clone()) => Err(taken),
             () = self.may_go(phase) => Ok(()),
         }
     }
 
-    async fn dial_for_ever(&self, phase: watch::Receiver<Phase>) -> NameTaken {
+    async fn dial_for_ever(&self, phase: watch::Receiver<Phase>) -> Refused {
         let mut failures = 0;
         loop {
             let mut welcomed = None;
             let lost = match self.connection(phase.clone(), &mut welcomed).await {
-                Lost::NameTaken(taken) => return taken,
+                Lost::Refused(taken) => return taken,
                 lost => lost,
             };
             failures = backoff::one_more(failures, welcomed.map_or(Duration::ZERO, |at: Instant| at.elapsed()));
+            if let Lost::OtherProcess(reason) = lost {
+                let wait = backoff::delay(failures, rand::random(), backoff::LONGEST_REFUSED);
+                tracing::warn!(?wait, "not let in, asking again: {reason}");
+                tokio::time::sleep(wait).await;
+                continue;
+            }
             let wait = backoff::jittered(failures);
             if failures == 1 {
                 tracing::warn!(
@@ -167,10 +181,12 @@ impl Session<'_> {
 
     fn hello(&self) -> Hello {
         Hello {
-            worker_id: self.id.to_string(),
+            worker_id: self.identity.id.to_string(),
             name: self.name.to_owned(),
             machine: Some(self.machine.describe()),
             held: self.attempts.named(),
+            secret: self.identity.secret.to_bytes(),
+            process: self.process.to_string(),
         }
     }
 
@@ -194,10 +210,13 @@ impl Session<'_> {
     }
 
     fn lost(&self, status: Status) -> Lost {
-        if status.code() == Code::AlreadyExists {
-            return Lost::NameTaken(NameTaken(status.message().to_owned()));
+        match SessionRefusal::of(&status) {
+            Some(SessionRefusal::NameTaken | SessionRefusal::OtherInstallation) => {
+                Lost::Refused(Refused(status.message().to_owned()))
+            }
+            Some(SessionRefusal::OtherProcess) => Lost::OtherProcess(status.message().to_owned()),
+            None => Lost::Status(Box::new(status)),
         }
-        Lost::Status(Box::new(status))
     }
 }
 

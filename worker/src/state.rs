@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! lock          held while a daemon runs
-//! worker-id     made once
+//! worker-id     made once, as is
+//! secret        what proves to the coordinator that the id is this installation's
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/
 //! ```
 //!
-//! Promise: one daemon a folder; the id outlives restarts.
+//! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use vertigo::id::WorkerId;
+use vertigo::secret::{Secret, SecretError};
 
 /// What is wrong with the worker's folder.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,16 @@ pub enum StateError {
         /// What is wrong.
         problem: vertigo::id::ParseIdError,
     },
+    /// The secret is damaged.
+    #[error(
+        "{}: {problem}; restore the file, or remove `worker-id` beside it, and the worker joins as a new one", path.display()
+    )]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What a secret is.
+        problem: SecretError,
+    },
 }
 
 /// Attaches the path to an I/O error.
@@ -49,11 +62,20 @@ impl<T> AtPath<T> for io::Result<T> {
     }
 }
 
+/// Who this installation is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// What everyone may know.
+    pub id: WorkerId,
+    /// What the coordinator alone is told.
+    pub secret: Secret,
+}
+
 /// The worker's folder, locked until this is dropped.
 #[derive(Debug)]
 pub struct State {
     folder: PathBuf,
-    id: WorkerId,
+    identity: Identity,
     _lock: File,
 }
 
@@ -66,6 +88,8 @@ impl State {
         fs::create_dir_all(folder).at(folder)?;
         // The child gets paths in it, and may be started from elsewhere.
         let folder = folder.canonicalize().at(folder)?;
+        // The secret is in it, and what people train on.
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).at(&folder)?;
         let path = folder.join("lock");
         let lock = File::create(&path).at(&path)?;
         match lock.try_lock() {
@@ -73,16 +97,16 @@ impl State {
             Err(TryLockError::WouldBlock) => return Err(StateError::Locked(folder)),
             Err(TryLockError::Error(error)) => return Err(StateError::File { path, error }),
         }
-        let id = worker_id(&folder.join("worker-id"))?;
+        let identity = identity(&folder)?;
         for path in [folder.join("cache"), folder.join("attempts")] {
             fs::create_dir_all(&path).at(&path)?;
         }
-        Ok(State { folder, id, _lock: lock })
+        Ok(State { folder, identity, _lock: lock })
     }
 
-    /// The installation's id.
-    pub fn id(&self) -> WorkerId {
-        self.id
+    /// Who the installation is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Where inputs are.
@@ -96,18 +120,60 @@ impl State {
     }
 }
 
-fn worker_id(path: &Path) -> Result<WorkerId, StateError> {
-    match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map_err(|problem| StateError::Id { path: path.to_owned(), problem }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = WorkerId::new();
-            let fresh = path.with_extension("new");
-            fs::write(&fresh, id.to_string()).at(&fresh)?;
-            fs::rename(&fresh, path).at(path)?;
-            Ok(id)
+/// The id and the secret in `folder`. Where there is no id both are made: to remove it is how a copied folder becomes a worker of its
+/// own, and the copy must not share its secret. An id from before there were secrets gets one.
+fn identity(folder: &Path) -> Result<Identity, StateError> {
+    let (id_path, secret_path) = (folder.join("worker-id"), folder.join("secret"));
+    let id = match read(&id_path)? {
+        Some(text) => Some(text.trim().parse().map_err(|problem| StateError::Id { path: id_path.clone(), problem })?),
+        None => None,
+    };
+    let kept = if id.is_some() { read(&secret_path)? } else { None };
+    let secret = match kept {
+        Some(text) => {
+            // One that was copied or restored may have come with other rights.
+            fs::set_permissions(&secret_path, Permissions::from_mode(0o600)).at(&secret_path)?;
+            text.trim().parse().map_err(|problem| StateError::Secret { path: secret_path, problem })?
         }
+        None => {
+            let secret = Secret::from(rand::random::<[u8; 32]>());
+            write_once(&secret_path, &secret.to_hex())?;
+            secret
+        }
+    };
+    // Last, so that an id never stands beside another one's secret.
+    let id = match id {
+        Some(id) => id,
+        None => {
+            let id = WorkerId::new();
+            write_once(&id_path, &id.to_string())?;
+            id
+        }
+    };
+    Ok(Identity { id, secret })
+}
+
+/// The file's text, or `None` where there is no file.
+fn read(path: &Path) -> Result<Option<String>, StateError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StateError::File { path: path.to_owned(), error }),
     }
+}
+
+/// Writes a small file that only its owner reads. It is there whole or not at all, through a power cut too.
+fn write_once(path: &Path, text: &str) -> Result<(), StateError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // One that a crash left may have other rights.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().at(&fresh)?;
+    fs::rename(&fresh, path).at(path)
 }
 
 #[cfg(test)]
@@ -119,11 +185,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a/worker");
         let state = State::open(&folder).unwrap();
-        let id = state.id();
+        let id = state.identity().id;
         let second = State::open(&folder).unwrap_err();
         assert!(matches!(second, StateError::Locked(_)) && second.to_string().contains("--state"), "{second}");
         drop(state);
-        assert_eq!(State::open(&folder).unwrap().id(), id);
+        assert_eq!(State::open(&folder).unwrap().identity().id, id);
     }
 
     #[test]
@@ -132,5 +198,48 @@ mod tests {
         fs::write(dir.path().join("worker-id"), "nobody").unwrap();
         let error = State::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("worker-id") && error.contains("`nobody`"), "{error}");
+    }
+
+    #[test]
+    fn the_secret_is_made_once_and_is_its_owner_s_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let hex = |state: &State| state.identity().secret.to_hex();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        let first = hex(&State::open(dir.path()).unwrap());
+        let path = dir.path().join("secret");
+        assert_eq!((mode(dir.path()), mode(&path)), (0o700, 0o600));
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let state = State::open(dir.path()).unwrap();
+        assert_eq!((hex(&state), mode(&path)), (first.clone(), 0o600));
+        assert!(!format!("{state:?}").contains(&first));
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(hex(&State::open(other.path()).unwrap()), first);
+    }
+
+    #[test]
+    fn an_id_from_before_secrets_is_kept_and_a_removed_id_takes_its_secret_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = WorkerId::new();
+        fs::write(dir.path().join("worker-id"), id.to_string()).unwrap();
+        let (kept, secret) = {
+            let state = State::open(dir.path()).unwrap();
+            (state.identity().id, state.identity().secret.to_hex())
+        };
+        assert_eq!(kept, id);
+        // What the coordinator tells the owner of a copied folder to do.
+        fs::remove_file(dir.path().join("worker-id")).unwrap();
+        let state = State::open(dir.path()).unwrap();
+        assert_ne!(state.identity().id, id);
+        assert_ne!(state.identity().secret.to_hex(), secret);
+    }
+
+    #[test]
+    fn a_damaged_secret_is_said_and_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(State::open(dir.path()).unwrap());
+        fs::write(dir.path().join("secret"), "abc123").unwrap();
+        let error = State::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("worker-id") && !error.contains("abc123"), "{error}");
     }
 }

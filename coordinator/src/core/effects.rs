@@ -14,6 +14,8 @@ pub struct Effects {
     pub attempts: BTreeSet<AttemptId>,
     /// Workers that changed, or are gone.
     pub workers: BTreeSet<WorkerId>,
+    /// Installations that are new, or whose process has changed.
+    pub installations: BTreeSet<WorkerId>,
     /// Artifacts that became visible.
     pub artifacts: BTreeSet<Digest>,
     /// Tags that moved.
@@ -32,6 +34,7 @@ impl Effects {
         !(self.jobs.is_empty()
             && self.attempts.is_empty()
             && self.workers.is_empty()
+            && self.installations.is_empty()
             && self.artifacts.is_empty()
             && self.tags.is_empty()
             && self.factors.is_empty()

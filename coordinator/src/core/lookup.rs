@@ -1,6 +1,6 @@
 //! Finding things by what people call them. Changes nothing.
 
-use super::{Artifact, Attempt, Core, Factors, Index, Job, Worker};
+use super::{Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 
 /// A prefix that more than one thing has.
@@ -78,6 +78,11 @@ impl Core {
     /// Workers that have ever connected.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values()
+    }
+
+    /// Whose a worker's id is. For the store alone: nobody is told.
+    pub fn installation(&self, id: WorkerId) -> Option<&Installation> {
+        self.installations.get(&id)
     }
 
     /// Artifacts and tags.

@@ -8,12 +8,15 @@
 //! 1. a job has at most one live lease; 2. a job that has ended never changes; 3. only the live epoch reports or
 //!    finishes; 4. reservations on a worker never exceed its usable memory; 5. a job that has not ended is queued, in
 //!    backoff or leased, so none is lost; 6. an output is visible only with the success that made it; 7. a job that is too
-//!    large for every known worker waits with a reason, holds up nobody, and is not overtaken by smaller jobs of its rank.
+//!    large for every known worker waits with a reason, holds up nobody, and is not overtaken by smaller jobs of its rank;
+//!    8. a worker's session is taken up with its secret only, and by one process at a time: a second one waits until the
+//!    first is known to be gone.
 
 mod attempts;
 mod effects;
 mod factors;
 mod index;
+mod installation;
 mod job;
 mod lookup;
 mod placing;
@@ -25,6 +28,7 @@ mod worker;
 pub use effects::{Assignment, Effects, Entry, EntryBody, Outgoing};
 pub use factors::{FactorKey, Factors};
 pub use index::{Artifact, Index, TagError};
+pub use installation::Installation;
 pub use job::{Attempt, Job, MemoryPart, Outcome, Plan, Resume, State};
 pub use lookup::Ambiguous;
 pub use report::{Failure, FailureKind, Report, ReportBody};
@@ -33,8 +37,9 @@ pub use worker::{Machine, SessionId, Worker};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
+use vertigo::secret::SecretHash;
 
 /// What the operator chose.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +134,10 @@ pub struct Connect {
     pub session: SessionId,
     /// The installation.
     pub worker: WorkerId,
+    /// Of the installation's secret.
+    pub secret: SecretHash,
+    /// This start of its daemon.
+    pub process: ProcessId,
     /// Its name, which no other connected worker has.
     pub name: String,
     /// What it runs on.
@@ -157,6 +166,27 @@ pub enum Refusal {
          or stop the other"
     )]
     NameTaken(String),
+    /// The id is another installation's: the secret is not the one of its first Hello.
+    #[error(
+        "worker {0} is known with another secret, so this is not the installation that joined under that id; to join as a new \
+         worker, stop this one, remove the file `worker-id` in its folder (--state) and start it again"
+    )]
+    OtherInstallation(WorkerId),
+    /// Another process of the installation is there.
+    #[error(
+        "another process runs as this worker, on {place} since {}; its run is left alone. If this folder was copied, stop this \
+         worker, remove the file `worker-id` in its folder (--state) and start it again: it joins as a new worker. If the \
+         other process has died, this one gets in when it has been silent for {} s",
+        utc(*since), silence_ms.div_ceil(1000)
+    )]
+    OtherProcess {
+        /// Where it runs.
+        place: String,
+        /// When it connected.
+        since: Millis,
+        /// How long it has to be silent before it is taken for dead.
+        silence_ms: u64,
+    },
     /// No plan fits any worker that is known.
     #[error(
         "no plan fits any known worker. Plans: {plans}. Workers: {workers}. Make a plan smaller (max_seq_length, \
@@ -173,6 +203,12 @@ pub enum Refusal {
     NoSession,
 }
 
+/// A moment as a person reads it.
+fn utc(at: Millis) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| format!("{} ms", at.0), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Everything that outlives the process.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -182,6 +218,8 @@ pub struct Snapshot {
     pub attempts: Vec<Attempt>,
     /// All workers.
     pub workers: Vec<Worker>,
+    /// Whose ids those are, and were.
+    pub installations: BTreeMap<WorkerId, Installation>,
     /// All artifacts and tags.
     pub index: Index,
     /// What finished attempts have taught.
@@ -197,6 +235,7 @@ pub struct Core {
     jobs: BTreeMap<JobId, Job>,
     attempts: BTreeMap<AttemptId, Attempt>,
     workers: BTreeMap<WorkerId, Worker>,
+    installations: BTreeMap<WorkerId, Installation>,
     index: Index,
     factors: Factors,
     last_seq: u64,
@@ -222,6 +261,7 @@ impl Core {
             jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
             attempts: BTreeMap::new(),
             workers: snapshot.workers.into_iter().map(|worker| (worker.id, worker)).collect(),
+            installations: snapshot.installations,
             index: snapshot.index,
             factors: snapshot.factors,
             last_seq: snapshot.last_seq,
@@ -232,6 +272,9 @@ impl Core {
             unsettled: true,
             effects: Effects::default(),
         };
+        for installation in core.installations.values_mut() {
+            (installation.heard, installation.since) = (now, now);
+        }
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
@@ -281,6 +324,7 @@ impl Core {
     /// Gives every live lease its full length from now, as after a restart: the driver was away, and nobody could renew them.
     pub fn renew_all(&mut self, now: Millis) {
         self.leases.values_mut().for_each(|deadline| *deadline = now.plus(self.settings.lease_ms));
+        self.installations.values_mut().for_each(|installation| installation.heard = now);
     }
 
     /// Lets time pass: leases that nobody renewed are lost, backoffs end.

@@ -1,13 +1,16 @@
 //! Workers come, say what they hold, and go.
 
+use super::installation::{self, Caller, Standing};
 use super::{Command, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
+use crate::core::Installation;
 use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
 
 impl Core {
     pub(super) fn connect(&mut self, at: Moment, hello: Connect) -> Result<(), Refusal> {
-        let Connect { session, worker: id, name, machine, held } = hello;
+        let Connect { session, worker: id, secret, process, name, machine, held } = hello;
+        self.admit(at.now, Caller { worker: id, secret, process })?;
         let namesakes: Vec<_> = self.workers.values().filter(|w| w.name == name && w.id != id).collect();
         if namesakes.iter().any(|worker| worker.session.is_some()) {
             return Err(Refusal::NameTaken(name));
@@ -44,9 +47,35 @@ impl Core {
             self.effects.outbox.push((before, Outgoing::Close { reason }));
         }
         self.effects.workers.insert(id);
+        self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
         self.greet(at, session, id, lease, &held);
         Ok(())
+    }
+
+    /// Whether the caller is the installation that its id belongs to, and no other process of it is there. An id without a
+    /// secret is new, or from before there were secrets: its first Hello gives it one.
+    fn admit(&self, now: Millis, caller: Caller) -> Result<(), Refusal> {
+        let Some(known) = self.installations.get(&caller.worker) else { return Ok(()) };
+        let worker = self.workers.get(&caller.worker);
+        let standing = Standing {
+            place: worker.map_or("an unknown machine", |worker| &worker.name),
+            is_connected: worker.is_some_and(|worker| worker.session.is_some()),
+            has_lease: worker.is_some_and(|worker| worker.lease.is_some()),
+        };
+        installation::admit(caller, known, standing, now, self.settings.lease_ms)
+    }
+
+    /// Notes the process that was let in.
+    fn settle_in(&mut self, now: Millis, caller: Caller) {
+        let Caller { worker, secret, process } = caller;
+        let fresh = Installation { secret, process: None, heard: now, since: now };
+        let known = self.installations.entry(worker).or_insert(fresh);
+        known.heard = now;
+        if known.process != Some(process) {
+            (known.process, known.since) = (Some(process), now);
+            self.effects.installations.insert(worker);
+        }
     }
 
     /// Welcomes a worker and settles what it holds against what we believe that it holds.
@@ -79,6 +108,11 @@ impl Core {
             self.effects.workers.insert(id);
             self.unsettled = true;
         }
+        // A process whose session has ended is not waited for.
+        if let Some(installation) = self.installations.get_mut(&id) {
+            installation.process = None;
+            self.effects.installations.insert(id);
+        }
     }
 
     pub(super) fn heartbeat(
@@ -91,6 +125,9 @@ impl Core {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
         let live: Vec<_> = held.iter().filter(|(a, epoch)| self.is_live(id, *a, *epoch)).map(|(a, _)| *a).collect();
         self.renew(now, &live);
+        if let Some(installation) = self.installations.get_mut(&id) {
+            installation.heard = now;
+        }
         if let Some(worker) = self.workers.get_mut(&id) {
             (worker.last_seen, worker.machine.free) = (now, free);
             let was = worker.stopping.len();

@@ -12,7 +12,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, WorkerId};
+use vertigo::id::{AttemptId, Epoch, ProcessId, WorkerId};
+use vertigo::secret::Secret;
 use vertigo::v1::worker_message::Message;
 use vertigo::v1::{self, report};
 
@@ -180,10 +181,15 @@ fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
             "a worker's name is 1 to 200 bytes without control characters; choose one with --name",
         ));
     }
+    let secret = Secret::try_from(&hello.secret[..]).map_err(|error| {
+        Status::invalid_argument(format!("{error}: this worker is of another version than the coordinator"))
+    })?;
     let machine = hello.machine.unwrap_or_default();
     Ok(Connect {
         session: opened.id,
         worker: parse::<WorkerId>(&hello.worker_id)?,
+        secret: secret.hash(),
+        process: parse::<ProcessId>(&hello.process)?,
         name: name.to_owned(),
         machine: Machine {
             chip: machine.chip,

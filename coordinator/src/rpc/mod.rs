@@ -21,6 +21,7 @@ use std::time::Duration;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
+use vertigo::refusal::SessionRefusal;
 use vertigo::v1::artifacts_server::ArtifactsServer;
 use vertigo::v1::fleet_server::FleetServer;
 use vertigo::v1::jobs_server::JobsServer;
@@ -84,7 +85,9 @@ fn not_applied(error: ApplyError) -> Status {
     match refusal {
         Refusal::NoJob(_) => Status::not_found(message),
         Refusal::Ended { .. } | Refusal::TooLarge { .. } => Status::failed_precondition(message),
-        Refusal::NameTaken(_) => Status::already_exists(message),
+        Refusal::NameTaken(_) => SessionRefusal::NameTaken.status(message),
+        Refusal::OtherInstallation(_) => SessionRefusal::OtherInstallation.status(message),
+        Refusal::OtherProcess { .. } => SessionRefusal::OtherProcess.status(message),
         Refusal::NoSession => Status::aborted(message),
     }
 }

@@ -1,7 +1,7 @@
 //! The core's state as rows: all of it at the start, what changed at each commit.
 
 use super::{StoreError, journal};
-use crate::core::{Attempt, Core, Effects, FactorKey, Job, Outcome, Snapshot, State, Worker};
+use crate::core::{Attempt, Core, Effects, FactorKey, Installation, Job, Outcome, Snapshot, State, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
 
 /// Reads everything back.
@@ -19,6 +19,8 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
         workers: all(connection, "workers", "SELECT * FROM workers", worker)?,
         ..Snapshot::default()
     };
+    snapshot.installations =
+        all(connection, "installations", "SELECT * FROM installations", installation)?.into_iter().collect();
     let mut of_job: BTreeMap<JobId, Vec<AttemptId>> = BTreeMap::new();
     for attempt in &snapshot.attempts {
         of_job.entry(attempt.job).or_default().push(attempt.id);
@@ -149,6 +151,13 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
     })
 }
 
+fn installation(row: &Row<'_>) -> Result<(WorkerId, Installation), Unreadable> {
+    // The core knows since when it has listened.
+    let (heard, since) = (Millis::default(), Millis::default());
+    let known = Installation { secret: parsed(row, "secret")?, process: maybe(row, "process")?, heard, since };
+    Ok((parsed(row, "worker")?, known))
+}
+
 fn artifact(row: &Row<'_>) -> Result<(Manifest, Millis, Option<JobId>), Unreadable> {
     let text: String = row.get("manifest")?;
     let manifest = Manifest::parse(&text).map_err(|error| Unreadable(error.to_string()))?;
@@ -179,6 +188,11 @@ pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects
             Some(worker) => put_worker(&transaction, worker)?,
             None => drop(transaction.execute("DELETE FROM workers WHERE id = ?1", [id.to_string()])?),
         }
+    }
+    for (id, known) in effects.installations.iter().filter_map(|id| core.installation(*id).map(|known| (id, known))) {
+        let put = "INSERT INTO installations VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET process = excluded.process";
+        let process = known.process.map(|process| process.to_string());
+        transaction.prepare_cached(put)?.execute(params![id.to_string(), known.secret.to_string(), process])?;
     }
     put_index(&transaction, core, effects)?;
     for key in &effects.factors {

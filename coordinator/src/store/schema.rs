@@ -5,8 +5,9 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::time::Duration;
 
-/// The schema that this version writes, kept in SQLite's `user_version`.
-const VERSION: i64 = 1;
+/// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
+/// `user_version`, is how many of them were taken.
+pub(super) const STEPS: [&str; 2] = [TABLES, INSTALLATIONS];
 
 /// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
 const TABLES: &str = "
@@ -79,6 +80,15 @@ CREATE TABLE journal (
 CREATE INDEX journal_of_job ON journal (job, seq);
 ";
 
+/// Workers that connected before there were secrets have no row: the next Hello under their id makes it.
+const INSTALLATIONS: &str = "
+CREATE TABLE installations (
+    worker  TEXT PRIMARY KEY,
+    secret  TEXT NOT NULL,                  -- hexadecimal SHA-256 of the secret
+    process TEXT                            -- whose session has not ended, as far as is known
+) STRICT;
+";
+
 /// Opens the database for the writer, and makes its tables where it is new.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
@@ -90,15 +100,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        VERSION => {}
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        found => return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
+    let known = STEPS.len() as i64;
+    let taken = usize::try_from(found).unwrap_or(usize::MAX);
+    let Some(steps) = STEPS.get(taken..) else {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    };
+    if !steps.is_empty() {
+        let transaction = connection.transaction()?;
+        steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
+        transaction.pragma_update(None, "user_version", known)?;
+        transaction.commit()?;
     }
     Ok(connection)
 }

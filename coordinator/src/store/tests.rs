@@ -7,8 +7,9 @@ use crate::core::{
 };
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, Millis, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::secret::Secret;
 use vertigo::v1::{job_event, report};
 
 const SETTINGS: Settings = Settings { lease_ms: 60_000 };
@@ -52,7 +53,9 @@ pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
 async fn connect(store: &Store, session: u64, name: &str) -> SessionId {
     let session = SessionId(session);
     let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), ..Machine::default() };
-    let hello = Connect { session, worker: WorkerId::new(), name: name.to_owned(), machine, held: Vec::new() };
+    let (secret, process) = (Secret::from([1; 32]).hash(), ProcessId::new());
+    let (worker, name) = (WorkerId::new(), name.to_owned());
+    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
     store.apply(Command::Connect(hello)).await.unwrap();
     session
 }
@@ -238,7 +241,8 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     let mut core = Core::restore(SETTINGS, Snapshot::default(), Millis(1));
     let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
     let machine = Machine { usable: Bytes(100), ..Machine::default() };
-    let hello = Connect { session, worker, name: "mac".to_owned(), machine, held: Vec::new() };
+    let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
+    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
     core.apply(at(1), Command::Connect(hello)).unwrap();
     core.apply(at(1), submit(job, None)).unwrap();
     core.place(Millis(1), &mut ids);
@@ -334,4 +338,33 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
     other.execute_batch("DROP TABLE journal").unwrap();
     assert_eq!(store.apply(submit(JobId::new(), None)).await, Err(ApplyError::Stopped(Stopped)));
     assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
+}
+
+#[tokio::test]
+async fn a_database_from_before_secrets_binds_each_worker_at_its_first_hello() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vertigo.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch(schema::STEPS[0]).unwrap();
+    let worker = WorkerId::new();
+    let row = "INSERT INTO workers VALUES (?1, 'mac', ?2, 1, '[]')";
+    database.execute(row, [worker.to_string(), serde_json::to_string(&Machine::default()).unwrap()]).unwrap();
+    database.pragma_update(None, "user_version", 1).unwrap();
+    drop(database);
+
+    let hello = |session, secret: [u8; 32]| {
+        let (session, secret, process) = (SessionId(session), Secret::from(secret).hash(), ProcessId(worker.0));
+        let (machine, name) = (Machine::default(), "mac".to_owned());
+        Command::Connect(Connect { session, worker, secret, process, name, machine, held: Vec::new() })
+    };
+    let (store, writer, _) = open(folder.path());
+    assert!(store.read(move |core| core.worker(worker).is_some()).await.unwrap(), "the worker is still known");
+    store.apply(hello(1, [1; 32])).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+
+    let (store, ..) = open(folder.path());
+    let refused = store.apply(hello(2, [2; 32])).await.unwrap_err();
+    assert_eq!(refused, ApplyError::Refused(Refusal::OtherInstallation(worker)));
+    store.apply(hello(3, [1; 32])).await.unwrap();
 }

@@ -206,16 +206,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// The worker's one process, with the secret of its installation.
     pub(crate) async fn connect(
         coordinator: &Coordinator,
         id: WorkerId,
         name: &str,
         held: &[v1::Held],
     ) -> Result<Worker, Status> {
+        Worker::with_hello(coordinator, hello(id, name, held)).await
+    }
+
+    pub(crate) async fn with_hello(coordinator: &Coordinator, hello: v1::Hello) -> Result<Worker, Status> {
         let (sender, receiver) = mpsc::channel(8);
-        let machine = v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, ..Default::default() };
-        let hello =
-            v1::Hello { worker_id: id.to_string(), name: name.to_owned(), machine: Some(machine), held: held.to_vec() };
+        let id = hello.worker_id.parse().unwrap();
         sender.send(message(worker_message::Message::Hello(hello))).await.unwrap();
         let mut inbound = coordinator.fleet().session(ReceiverStream::new(receiver)).await?.into_inner();
         match soon("a welcome", inbound.message()).await?.and_then(|message| message.message) {
@@ -258,6 +261,19 @@ impl Worker {
         let reports = vec![v1::Report { number, at_ms: 1, body: Some(body) }];
         let batch = v1::ReportBatch { attempt_id: given.attempt_id.clone(), epoch: given.epoch, reports };
         self.sender.send(message(worker_message::Message::Reports(batch))).await.unwrap();
+    }
+}
+
+/// What a worker's process says first: its secret and its process are its id again.
+pub(crate) fn hello(id: WorkerId, name: &str, held: &[v1::Held]) -> v1::Hello {
+    let machine = v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, ..Default::default() };
+    v1::Hello {
+        worker_id: id.to_string(),
+        name: name.to_owned(),
+        machine: Some(machine),
+        held: held.to_vec(),
+        secret: id.0.as_bytes().repeat(2),
+        process: id.to_string(),
     }
 }
 

@@ -4,5 +4,6 @@ mod blobs;
 mod browsers;
 mod connections;
 mod harness;
+mod identity;
 mod jobs;
 mod workers;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tonic::Status;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, JobId};
+use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
 use vertigo::v1::{Ack, Assignment, FailureKind, RecipeText, Report, finished};
@@ -79,6 +79,9 @@ async fn a_daemon_that_is_killed_takes_its_child_along_and_its_restart_holds_not
     let _again = start(&coordinator, &state);
     let (_, again) = coordinator.welcomed(vec![]).await;
     assert_eq!((again.worker_id, again.held), (hello.worker_id, vec![]));
+    // The installation is the same, the process is not.
+    assert_eq!(again.secret, hello.secret);
+    assert_ne!(again.process, hello.process);
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn a_taken_name_or_a_taken_folder_ends_it_with_a_way_out() {
     let words = String::from_utf8(second.stderr).unwrap();
     assert!(second.status.code() == Some(1) && words.contains("--state"), "{words}");
 
-    call.refuse(Status::already_exists("another worker named studio is connected")).await;
+    call.refuse(SessionRefusal::NameTaken.status("another worker named studio is connected")).await;
     assert_eq!(daemon.wait().await.unwrap().code(), Some(1));
     let mut words = String::new();
     daemon.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();

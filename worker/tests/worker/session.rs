@@ -10,21 +10,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, WorkerId};
+use vertigo::id::{AttemptId, Epoch, ProcessId, WorkerId};
+use vertigo::refusal::SessionRefusal;
+use vertigo::secret::Secret;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Ack, Assignment, Finished, LogLine};
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
-use vertigo_worker::session::{NameTaken, Phase, Session};
+use vertigo_worker::session::{Phase, Refused, Session};
+use vertigo_worker::state::Identity;
 
 /// A worker's session in a task, and the coordinator that it dials.
 struct Setup {
     attempts: Arc<Attempts>,
     phase: watch::Sender<Phase>,
     coordinator: Coordinator,
-    session: JoinHandle<Result<(), NameTaken>>,
+    session: JoinHandle<Result<(), Refused>>,
     welcomes: Arc<AtomicU64>,
     assigned: mpsc::UnboundedReceiver<Assignment>,
 }
@@ -40,7 +43,8 @@ impl Setup {
         let session = tokio::spawn(async move {
             let machine = Machine::probe(Some(Bytes::gib(1))).unwrap();
             let session = Session {
-                id: WorkerId::new(),
+                identity: &Identity { id: WorkerId::new(), secret: Secret::from([7; 32]) },
+                process: ProcessId::new(),
                 name: "studio",
                 endpoint: &endpoint,
                 machine: &machine,
@@ -55,7 +59,7 @@ impl Setup {
         Setup { attempts, phase, coordinator, session, welcomes, assigned }
     }
 
-    async fn ended(self) -> Result<(), NameTaken> {
+    async fn ended(self) -> Result<(), Refused> {
         tokio::time::timeout(DEADLINE, self.session).await.expect("an end in time").unwrap()
     }
 }
@@ -156,9 +160,42 @@ async fn a_taken_name_ends_it_and_other_refusals_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(dir.path()).await;
     setup.coordinator.call().await.refuse(Status::internal("a bad day")).await;
-    let taken = Status::already_exists("another worker named studio is connected");
+    let taken = SessionRefusal::NameTaken.status("another worker named studio is connected");
     setup.coordinator.call().await.refuse(taken).await;
     assert_eq!(setup.ended().await.unwrap_err().to_string(), "another worker named studio is connected");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_the_one_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(dir.path()).await;
+    let wrong = SessionRefusal::OtherInstallation.status("remove worker-id");
+    setup.coordinator.call().await.refuse(wrong).await;
+    assert_eq!(setup.ended().await.unwrap_err(), Refused("remove worker-id".to_owned()));
+}
+
+#[tokio::test]
+async fn a_worker_whose_session_another_process_has_asks_again_and_keeps_its_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(dir.path()).await;
+    let attempt = setup.attempts.begin(AttemptId::new(), Epoch(1)).unwrap().unwrap();
+    let mut hellos = Vec::new();
+    for _ in 0..3 {
+        let mut call = setup.coordinator.call().await;
+        hellos.push(call.hello().await);
+        call.refuse(SessionRefusal::OtherProcess.status("another process runs as this worker, on studio")).await;
+    }
+    let (_call, hello) = setup.coordinator.welcomed(vec![ack(attempt.id(), 0)]).await;
+    assert!(hellos.iter().all(|refused| (&refused.process, &refused.secret) == (&hello.process, &hello.secret)));
+    assert_eq!((hello.secret, attempt.stop_reason()), (vec![7; 32], None));
+}
+
+#[tokio::test]
+async fn other_words_of_already_exists_end_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(dir.path()).await;
+    setup.coordinator.call().await.refuse(Status::already_exists("a file")).await;
+    setup.coordinator.welcomed(vec![]).await;
 }
 
 #[tokio::test]

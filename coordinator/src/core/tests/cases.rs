@@ -164,7 +164,8 @@ fn a_name_belongs_to_one_connected_worker() {
 fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt() {
     let (mut bench, worker, session, job, attempt) = leased();
     let machine = Machine { usable: Bytes(100), ..Machine::default() };
-    let late = Connect { session: SessionId(0), worker, name: "mac".to_owned(), machine, held: Vec::new() };
+    let (secret, process, name) = (secret(worker), ProcessId(worker.0), "mac".to_owned());
+    let late = Connect { session: SessionId(0), worker, secret, process, name, machine, held: Vec::new() };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
     assert_eq!((bench.live(job), bench.sent()), (attempt, vec![]));
     bench.heartbeat(session, &[attempt]).unwrap();
@@ -367,4 +368,62 @@ fn jobs_are_found_by_id_name_and_prefix() {
     assert_eq!(found(&a.to_string()[..4]).unwrap_err().matches.len(), 2);
     assert_eq!(found("nothing"), Ok(None));
     assert_eq!(found(""), Ok(None));
+}
+
+#[test]
+fn a_copied_folder_waits_until_the_other_process_is_gone() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    let (there, copy) = (ProcessId(worker.0), ProcessId::new());
+    let session = bench.connect(worker, "studio", 100, &[]).unwrap();
+    let since = bench.now;
+    let job = bench.submit(None, &[("r", 50)]);
+    let attempt = bench.live(job);
+    let hello =
+        |bench: &mut Bench, process, held: &[_]| bench.connect_as(worker, secret(worker), process, "copy", 100, held);
+    // As long as the other one speaks, for ever.
+    for _ in 0..10 {
+        bench.advance(LEASE_MS / 3);
+        bench.heartbeat(session, &[attempt]).unwrap();
+        let refused = hello(&mut bench, copy, &[]).unwrap_err();
+        assert_eq!(refused, Refusal::OtherProcess { place: "studio".to_owned(), since, silence_ms: LEASE_MS });
+    }
+    let words = hello(&mut bench, copy, &[]).unwrap_err().to_string();
+    for word in ["studio", "1970-01-01 00:16:40 UTC", "worker-id", "30 s"] {
+        assert!(words.contains(word), "{words}");
+    }
+    // A coordinator that restarts does not know who lives: the run is kept for whoever has it.
+    bench.restart();
+    assert!(hello(&mut bench, copy, &[]).is_err());
+    assert_eq!(bench.live(job), attempt);
+    hello(&mut bench, there, &[attempt]).unwrap();
+    assert_eq!(bench.live(job), attempt);
+    // Half-open and silent for a lease: dead.
+    bench.advance(LEASE_MS);
+    hello(&mut bench, copy, &[]).unwrap();
+    assert!(hello(&mut bench, there, &[]).is_err(), "now the other one waits");
+}
+
+#[test]
+fn a_daemon_that_crashed_gets_in_at_once_when_its_connection_was_closed() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    let session = bench.connect(worker, "mac", 100, &[]).unwrap();
+    let job = bench.submit(None, &[("r", 50)]);
+    bench.apply(Command::Disconnect { session }).unwrap();
+    bench.connect_as(worker, secret(worker), ProcessId::new(), "mac", 100, &[]).unwrap();
+    assert_eq!(bench.state(job), "backoff", "it came back without its run");
+}
+
+#[test]
+fn an_id_belongs_to_its_installation_even_when_the_worker_s_row_is_gone() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    let session = bench.connect(worker, "mac", 100, &[]).unwrap();
+    bench.apply(Command::Disconnect { session }).unwrap();
+    bench.connect(WorkerId::new(), "mac", 100, &[]).unwrap();
+    assert!(!bench.core.workers.contains_key(&worker), "replaced by another installation of its name");
+    bench.restart();
+    let thief = bench.connect_as(worker, secret(WorkerId::new()), ProcessId::new(), "thief", 100, &[]);
+    assert_eq!(thief, Err(Refusal::OtherInstallation(worker)));
 }

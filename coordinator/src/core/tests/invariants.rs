@@ -21,6 +21,14 @@ enum Step {
     Impostor {
         worker: usize,
     },
+    /// A copy of a worker's folder: its secret, from another process.
+    Copy {
+        worker: usize,
+    },
+    /// Whoever knows all that is listed, and so everything but the secret.
+    Thief {
+        worker: usize,
+    },
     Disconnect {
         worker: usize,
     },
@@ -78,6 +86,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(priority, needs, named)| Step::Submit { priority, needs, named }),
         4 => (worker.clone(), any::<bool>()).prop_map(|(worker, remembers)| Step::Connect { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Impostor { worker }),
+        2 => worker.clone().prop_map(|worker| Step::Copy { worker }),
+        1 => worker.clone().prop_map(|worker| Step::Thief { worker }),
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
@@ -93,6 +103,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct World {
     bench: Bench,
     ids: [WorkerId; WORKERS.len()],
+    /// Whose turn it is, of the processes that run on each worker's folder.
+    processes: [ProcessId; WORKERS.len()],
 }
 
 impl World {
@@ -118,7 +130,8 @@ impl World {
             Step::Connect { worker, remembers } => {
                 let held = if remembers { self.given(worker) } else { Vec::new() };
                 let (name, usable) = WORKERS[worker];
-                self.bench.connect(self.ids[worker], name, usable, &held).unwrap();
+                // The process that was there last is never kept waiting.
+                self.hello(worker, self.processes[worker], name, usable, &held).unwrap();
             }
             Step::Impostor { worker } => {
                 let connected = self.session(worker) != SessionId(0);
@@ -127,6 +140,8 @@ impl World {
                     assert!(matches!(answer, Err(Refusal::NameTaken(_))));
                 }
             }
+            Step::Copy { worker } => self.copy(worker),
+            Step::Thief { worker } => self.thief(worker),
             Step::Disconnect { worker } => {
                 let session = self.session(worker);
                 self.bench.apply(Command::Disconnect { session }).unwrap();
@@ -152,6 +167,53 @@ impl World {
             Step::Advance { ms } => self.bench.advance(ms),
             Step::Restart => self.restart(),
         }
+    }
+
+    fn hello(
+        &mut self,
+        worker: usize,
+        process: ProcessId,
+        name: &str,
+        usable: u64,
+        held: &[AttemptId],
+    ) -> Result<SessionId, Refusal> {
+        let id = self.ids[worker];
+        self.bench.connect_as(id, secret(id), process, name, usable, held)
+    }
+
+    /// 8: a copy of a folder gets in when nobody is there, or after a lease of silence; until then nothing changes.
+    fn copy(&mut self, worker: usize) {
+        let (id, process, (name, usable)) = (self.ids[worker], ProcessId::new(), WORKERS[worker]);
+        let core = &self.bench.core;
+        let (session, jobs) = (core.workers.get(&id).and_then(|w| w.session), core.jobs.clone());
+        let lease = core.workers.get(&id).and_then(|w| w.lease);
+        let known = core.installations.get(&id).filter(|known| known.process.is_some());
+        let alive = known.is_some_and(|known| self.bench.now < known.heard.plus(LEASE_MS));
+        match self.hello(worker, process, name, usable, &[]) {
+            Ok(_) => {
+                assert!(!alive || session.is_none() && lease.is_none());
+                self.processes[worker] = process;
+            }
+            Err(refusal) => {
+                assert!(alive && matches!(refusal, Refusal::OtherProcess { .. }), "{refusal}");
+                let core = &self.bench.core;
+                assert_eq!((core.workers[&id].session, &core.jobs), (session, &jobs));
+            }
+        }
+    }
+
+    /// 8: without the secret nobody takes up a session, and nothing changes.
+    fn thief(&mut self, worker: usize) {
+        let (id, process, (name, usable)) = (self.ids[worker], self.processes[worker], WORKERS[worker]);
+        if !self.bench.core.installations.contains_key(&id) {
+            return;
+        }
+        let (session, held) = (self.session(worker), self.given(worker));
+        let (jobs, workers) = (self.bench.core.jobs.clone(), self.bench.core.workers.clone());
+        let answer = self.bench.connect_as(id, secret(WorkerId::new()), process, name, usable, &held);
+        assert_eq!(answer, Err(Refusal::OtherInstallation(id)));
+        let core = &self.bench.core;
+        assert_eq!((self.session(worker), &core.jobs, &core.workers), (session, &jobs, &workers));
     }
 
     /// Promise 3: only the live epoch, from the worker that holds it, is heard.
@@ -271,7 +333,8 @@ proptest! {
 
     #[test]
     fn the_promises_hold_after_any_commands(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World { bench: Bench::new(), ids: std::array::from_fn(|_| WorkerId::new()) };
+        let mut world = World { bench: Bench::new(), ids: std::array::from_fn(|_| WorkerId::new()),
+            processes: std::array::from_fn(|_| ProcessId::new()) };
         let mut ended = BTreeMap::new();
         for step in &steps {
             let seen = world.bench.journal.len();

@@ -5,6 +5,7 @@ mod invariants;
 
 use super::*;
 use vertigo::manifest::{FileEntry, Kind};
+use vertigo::secret::Secret;
 use vertigo::v1;
 
 const LEASE_MS: u64 = 30_000;
@@ -68,6 +69,9 @@ impl Bench {
         for id in &effects.workers {
             put(&mut self.disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
         }
+        for id in &effects.installations {
+            self.disk.installations.insert(*id, self.core.installations[id].clone());
+        }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();
             self.disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
@@ -92,6 +96,7 @@ impl Bench {
             ..worker.clone()
         };
         let snapshot = Snapshot {
+            installations: self.disk.installations.clone(),
             jobs: self.disk.jobs.clone(),
             attempts: self.disk.attempts.clone(),
             workers: self.disk.workers.iter().map(offline).collect(),
@@ -139,12 +144,26 @@ impl Bench {
         }))
     }
 
+    /// The worker's one process connects, with its own secret.
     fn connect(&mut self, worker: WorkerId, name: &str, usable: u64, held: &[AttemptId]) -> Result<SessionId, Refusal> {
+        let process = ProcessId(worker.0);
+        self.connect_as(worker, secret(worker), process, name, usable, held)
+    }
+
+    fn connect_as(
+        &mut self,
+        worker: WorkerId,
+        secret: SecretHash,
+        process: ProcessId,
+        name: &str,
+        usable: u64,
+        held: &[AttemptId],
+    ) -> Result<SessionId, Refusal> {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let machine = Machine { usable: Bytes(usable), ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Connect(Connect { session, worker, name: name.to_owned(), machine, held }))
+        self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
             .map(|()| session)
     }
 
@@ -195,6 +214,13 @@ fn plan(recipe: &str, need: u64) -> Plan {
         raised: None,
         resume: None,
     }
+}
+
+/// A worker's own secret.
+fn secret(worker: WorkerId) -> SecretHash {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(worker.0.as_bytes());
+    Secret::from(bytes).hash()
 }
 
 fn manifest(kind: Kind, content: &str) -> Manifest {

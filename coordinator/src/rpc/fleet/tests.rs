@@ -45,7 +45,8 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let say = |message| v1::WorkerMessage { message: Some(message) };
     let (sender, receiver) = mpsc::channel(8);
     let machine = Some(v1::Machine { usable_bytes: 100, ..Default::default() });
-    let hello = v1::Hello { worker_id: WorkerId::new().to_string(), name: "mac".to_owned(), machine, held: vec![] };
+    let (worker_id, process) = (WorkerId::new().to_string(), ProcessId::new().to_string());
+    let hello = v1::Hello { worker_id, name: "mac".to_owned(), machine, held: vec![], secret: vec![1; 32], process };
     sender.send(say(Message::Hello(hello))).await.unwrap();
     let mut session =
         FleetClient::new(endpoint.channel()).session(ReceiverStream::new(receiver)).await.unwrap().into_inner();
