@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId};
 use vertigo::telemetry;
-use vertigo_engine::{EngineError, Event, device};
+use vertigo_engine::{EngineError, Event, Fault, device};
 
 /// What the child is to do. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub enum Reason {
     OutOfMemory,
     /// The loss became NaN or infinite.
     Diverged,
-    /// MLX refused an operation: a bug, of ours or of MLX's.
+    /// MLX refused an operation, or the process can go no further: only a new process may.
     Crashed,
     /// The machine failed, such as a full disk.
     Transient,
@@ -95,7 +95,7 @@ impl From<&EngineError> for Failed {
             // Inputs are whole by their digests: a file that is not there is none of the artifact's.
             EngineError::File { error, .. } if error.kind() == io::ErrorKind::NotFound => Reason::BadInput,
             EngineError::File { .. } => Reason::Transient,
-            EngineError::Mlx(_) if error.is_out_of_memory() => Reason::OutOfMemory,
+            EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => Reason::OutOfMemory,
             EngineError::Mlx(_) => Reason::Crashed,
         };
         Failed { kind, message: error.to_string() }

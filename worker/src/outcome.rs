@@ -7,7 +7,7 @@ use crate::attempt::{Failed, Reason};
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::v1::FailureKind;
-use vertigo_engine::Outcome;
+use vertigo_engine::{Fault, Outcome};
 
 /// How the child's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +69,12 @@ pub enum Verdict {
 /// The system is short of memory below this part of it.
 const SHORT: f64 = 0.03;
 
-/// What MLX, Metal and C++ say before they abort for want of memory.
-const OUT_OF_MEMORY: [&str; 4] =
-    ["Insufficient Memory", "OutOfMemory", "std::bad_alloc", "[malloc] Unable to allocate"];
-
 const SIGKILL: i32 = 9;
 
 /// What the attempt came to.
 ///
 /// In this order: a finished result; a peak past what the machine offers; the child's own words; that it hung; a SIGKILL that came while the system was
-/// short of memory; words of MLX, Metal or C++ about memory; a crash.
+/// short of memory; words of MLX, Metal or C++ that [`Fault`] knows; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
@@ -106,8 +102,14 @@ pub fn classify(ending: Ending) -> Verdict {
         let message = format!("the system killed it while {} of {} memory was free", ending.free, ending.memory);
         return failed(FailureKind::OutOfMemory, message, widest);
     }
-    if let Some(words) = ending.tail.lines().find(|line| OUT_OF_MEMORY.iter().any(|sign| line.contains(sign))) {
-        return failed(FailureKind::OutOfMemory, words.trim().to_owned(), widest);
+    // What the process wrote before MLX or Metal aborted it.
+    let said = ending.tail.lines().find_map(|line| Some((line.trim(), Fault::of(line)?)));
+    match said {
+        Some((words, Fault::OutOfMemory)) => return failed(FailureKind::OutOfMemory, words.to_owned(), widest),
+        Some((words, fault @ (Fault::BuffersUsedUp | Fault::GpuLost))) => {
+            return failed(FailureKind::Crashed, format!("{words}: {}", fault.advice()), known);
+        }
+        None => {}
     }
     let how = match ending.exit {
         Exit::Code(code) => format!("ended with code {code}"),
@@ -199,6 +201,15 @@ mod tests {
         let said = Failed { kind: Reason::OutOfMemory, message: "MLX: [malloc]".to_owned() };
         let (kind, message, _) = failure(Ending { last_word: Some(LastWord::Failed(said)), ..ending(Exit::Code(1)) });
         assert_eq!((kind, message.as_str()), (FailureKind::OutOfMemory, "MLX: [malloc]"));
+    }
+
+    #[test]
+    fn too_many_buffers_are_no_want_of_memory() {
+        let limit = "[metal::malloc] Resource limit (499000) exceeded.";
+        let aborted = Ending { tail: format!("x\n{limit}\n"), step_peak: Bytes::gib(4), ..ending(Exit::Signal(6)) };
+        let (kind, message, peak) = failure(aborted);
+        assert_eq!((kind, peak), (FailureKind::Crashed, Bytes::gib(4)), "the plan's need is not raised");
+        assert!(message.starts_with(limit) && message.contains("new process"), "{message}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Core {
         if plan.resume.is_none_or(|resume| resume.iter < iter) {
             plan.resume = Some(Resume { iter, checkpoint });
             // It got on: what was lost before does not count against it any more.
-            job.retries = 0;
+            (job.crashes, job.retries) = (0, 0);
             self.effects.jobs.insert(job.id);
         }
     }

@@ -33,7 +33,7 @@ pub struct Job {
     pub attempts: Vec<AttemptId>,
     /// Of the newest lease; 0 before the first.
     pub epoch: Epoch,
-    /// Attempts whose child ended without a word.
+    /// Attempts in a row whose process could go no further, without a new checkpoint between them.
     pub crashes: u32,
     /// Attempts in a row that were lost or failed for reasons that pass, without a new checkpoint between them.
     pub retries: u32,

@@ -1,6 +1,7 @@
 //! When to try again, and when to stop trying.
 
-/// Attempts of a job that may end without a word before the job fails.
+/// Crashed attempts in a row, without a new checkpoint between them, that fail a job. What crashes is often the machine or a long-lived
+/// process, and a run that gets on in between will get there; one that does not is ended.
 pub(super) const CRASH_LIMIT: u32 = 3;
 
 /// Attempts in a row that may be lost or fail for reasons that pass, without a new checkpoint, before the job fails.

@@ -1,5 +1,6 @@
 //! Why the engine stopped, by what can be done about it.
 
+use crate::fault::Fault;
 use std::path::PathBuf;
 
 /// Why the engine stopped.
@@ -30,7 +31,7 @@ pub enum EngineError {
         error: std::io::Error,
     },
     /// MLX refused an operation.
-    #[error("MLX: {0}")]
+    #[error("MLX: {}", explained(.0))]
     Mlx(#[from] mlx_rs::error::Exception),
 }
 
@@ -40,11 +41,20 @@ impl EngineError {
         EngineError::Input(message.into())
     }
 
-    /// Whether MLX could not allocate: a smaller plan or a larger machine may do.
-    pub fn is_out_of_memory(&self) -> bool {
-        let EngineError::Mlx(exception) = self else { return false };
-        let what = exception.what().to_ascii_lowercase();
-        ["malloc", "allocate", "out of memory", "insufficient memory"].iter().any(|sign| what.contains(sign))
+    /// What kind of failure of MLX it is, where it is one that has a cure of its own.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            EngineError::Mlx(exception) => Fault::of(exception.what()),
+            _ => None,
+        }
+    }
+}
+
+/// MLX's words, and what follows from them where they say it to nobody but those who know MLX.
+fn explained(exception: &mlx_rs::error::Exception) -> String {
+    match Fault::of(exception.what()) {
+        Some(fault @ (Fault::BuffersUsedUp | Fault::GpuLost)) => format!("{exception}: {}", fault.advice()),
+        Some(Fault::OutOfMemory) | None => exception.to_string(),
     }
 }
 
@@ -60,3 +70,19 @@ impl<T> AtPath<T> for std::io::Result<T> {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, EngineError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mlx_rs::error::Exception;
+
+    #[test]
+    fn what_mlx_throws_is_told_apart_and_explained() {
+        let limit = EngineError::Mlx(Exception::custom("[metal::malloc] Resource limit (499000) exceeded."));
+        assert_eq!(limit.fault(), Some(Fault::BuffersUsedUp));
+        assert!(limit.to_string().contains("(499000)") && limit.to_string().contains("new process"), "{limit}");
+        let memory = EngineError::Mlx(Exception::custom("[malloc] Unable to allocate 1073741824 bytes."));
+        assert_eq!(memory.fault(), Some(Fault::OutOfMemory));
+        assert_eq!(EngineError::input("[malloc] Unable to allocate 1 bytes.").fault(), None);
+    }
+}

@@ -26,6 +26,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 mod events;
+mod fault;
 mod folder;
 pub mod fuse;
 pub mod gated_delta;
@@ -40,5 +41,6 @@ mod weights;
 
 pub use error::EngineError;
 pub use events::{Event, Outcome};
+pub use fault::Fault;
 pub use model::{Model, Parameters};
 pub use trainer::{Session, Trainer, TrainingData, training_data};

@@ -1,6 +1,7 @@
-//! The core driven by hand (`cases`) and by random commands (`invariants`).
+//! The core driven by hand (`cases`), by random failures of one job (`headway`) and by random commands (`invariants`).
 
 mod cases;
+mod headway;
 mod invariants;
 
 use super::*;
