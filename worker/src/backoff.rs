@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The longest wait. Well below a lease, so that a coordinator that was away for a moment finds its attempts still held.
-pub const LONGEST: Duration = Duration::from_secs(5);
+pub const LONGEST: Duration = vertigo::endpoint::REDIAL_MAX;
 
 /// A connection that lasts this long works.
 pub const STEADY: Duration = Duration::from_secs(10);

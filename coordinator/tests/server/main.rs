@@ -5,4 +5,5 @@ mod browsers;
 mod connections;
 mod harness;
 mod jobs;
+mod process;
 mod workers;
