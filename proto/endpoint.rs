@@ -6,9 +6,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The port that the coordinator listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7420;
+
+/// The longest that a worker whose connection was lost waits before it dials again. Leases have to be longer.
+pub const REDIAL_MAX: Duration = Duration::from_secs(5);
 
 /// A coordinator's address, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,7 +41,6 @@ impl Endpoint {
     /// A channel to it that connects when it is first used, and again after the coordinator was away.
     #[cfg(feature = "rpc")]
     pub fn channel(&self) -> tonic::transport::Channel {
-        use std::time::Duration;
         tonic::transport::Endpoint::from_shared(self.0.clone())
             .expect("an Endpoint is a valid URL: parsing has checked its host and port")
             .connect_timeout(Duration::from_secs(5))

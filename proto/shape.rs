@@ -3,9 +3,10 @@
 //! Nothing about an architecture is hard-coded where a `config.json` is at hand. For a base that is not imported yet, a
 //! table knows the Qwen3.5 family by name ([`Shape::named`]), so that plans can be made before gigabytes are moved.
 
+mod config;
+
 use crate::bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The sizes of a Qwen3.5 text model.
@@ -171,10 +172,6 @@ pub enum ShapeError {
     },
 }
 
-fn key_error(key: &str, problem: impl Into<String>) -> ShapeError {
-    ShapeError::Key { key: key.to_owned(), problem: problem.into() }
-}
-
 /// A shape of the built-in table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedShape {
@@ -185,69 +182,6 @@ pub struct NamedShape {
 }
 
 impl Shape {
-    /// Reads a Hugging Face or MLX `config.json` (its `text_config` where there is one).
-    ///
-    /// # Errors
-    /// Names the key that is missing or impossible, or the architecture that is not Qwen3.5.
-    pub fn from_config(config: &Value) -> Result<Shape, ShapeError> {
-        let text = config.get("text_config").unwrap_or(config);
-        let model_type = text.get("model_type").or_else(|| config.get("model_type")).and_then(Value::as_str);
-        match model_type {
-            Some("qwen3_5" | "qwen3_5_text" | "qwen3_5_moe" | "qwen3_5_moe_text") => {}
-            other => return Err(ShapeError::Architecture(other.unwrap_or("missing").to_owned())),
-        }
-        let read = Config(text);
-        let rope = text.get("rope_parameters").or_else(|| text.get("rope_scaling"));
-        let rope = |key: &str| rope.and_then(|r| r.get(key)).or_else(|| text.get(key)).and_then(Value::as_f64);
-        let hidden = read.size("hidden_size")?;
-        let heads = read.size("num_attention_heads")?;
-        let shape = Shape {
-            hidden,
-            ffn: read.size_or("intermediate_size", 0)?,
-            layers: read.size("num_hidden_layers")?,
-            vocab: read.size("vocab_size")?,
-            tied: text
-                .get("tie_word_embeddings")
-                .or_else(|| config.get("tie_word_embeddings"))
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
-            attention: AttentionShape {
-                heads,
-                kv_heads: read.size("num_key_value_heads")?,
-                head_dim: read.size_or("head_dim", hidden / heads)?,
-            },
-            linear: LinearShape {
-                key_heads: read.size("linear_num_key_heads")?,
-                value_heads: read.size("linear_num_value_heads")?,
-                key_dim: read.size("linear_key_head_dim")?,
-                value_dim: read.size("linear_value_head_dim")?,
-                conv_kernel: read.size_or("linear_conv_kernel_dim", 4)?,
-            },
-            full_attention_interval: read.size_or("full_attention_interval", 4)?,
-            rms_eps: text.get("rms_norm_eps").and_then(Value::as_f64).unwrap_or(1e-6),
-            rope_theta: rope("rope_theta").unwrap_or(1e7),
-            partial_rotary: rope("partial_rotary_factor").unwrap_or(0.25),
-            experts: experts(&read)?,
-            dtype: dtype(text).or_else(|| dtype(config)).unwrap_or(Dtype::Bf16),
-            quantization: quantization(config)?,
-        };
-        shape.check()?;
-        Ok(shape)
-    }
-
-    fn check(&self) -> Result<(), ShapeError> {
-        if self.ffn == 0 && self.experts.is_none() {
-            return Err(key_error("intermediate_size", "is missing"));
-        }
-        if !self.attention.heads.is_multiple_of(self.attention.kv_heads) {
-            return Err(key_error("num_attention_heads", "is no multiple of num_key_value_heads"));
-        }
-        if !self.linear.value_heads.is_multiple_of(self.linear.key_heads) {
-            return Err(key_error("linear_num_value_heads", "is no multiple of linear_num_key_heads"));
-        }
-        Ok(())
-    }
-
     /// The mixer of layer `index`, counted from 0.
     pub fn mixer(&self, index: u64) -> Mixer {
         if (index + 1).is_multiple_of(self.full_attention_interval) { Mixer::Full } else { Mixer::Linear }
@@ -425,69 +359,6 @@ fn dense([hidden, ffn, layers]: [u64; 3], [heads, kv_heads]: [u64; 2], [keys, va
         dtype: Dtype::Bf16,
         quantization: None,
     }
-}
-
-struct Config<'a>(&'a Value);
-
-impl Config<'_> {
-    fn size(&self, key: &str) -> Result<u64, ShapeError> {
-        match self.0.get(key) {
-            None => Err(key_error(key, "is missing")),
-            Some(value) => match value.as_u64() {
-                Some(n) if n > 0 => Ok(n),
-                _ => Err(key_error(key, format!("is {value}; it must be a whole number above 0"))),
-            },
-        }
-    }
-
-    fn size_or(&self, key: &str, default: u64) -> Result<u64, ShapeError> {
-        if self.0.get(key).is_none_or(Value::is_null) { Ok(default) } else { self.size(key) }
-    }
-}
-
-fn experts(read: &Config<'_>) -> Result<Option<ExpertsShape>, ShapeError> {
-    if read.0.get("num_experts").is_none_or(Value::is_null) {
-        return Ok(None);
-    }
-    Ok(Some(ExpertsShape {
-        count: read.size("num_experts")?,
-        active: read.size("num_experts_per_tok")?,
-        ffn: read.size("moe_intermediate_size")?,
-        shared_ffn: read.size("shared_expert_intermediate_size")?,
-    }))
-}
-
-fn dtype(config: &Value) -> Option<Dtype> {
-    match config.get("dtype").or_else(|| config.get("torch_dtype"))?.as_str()? {
-        "float32" => Some(Dtype::F32),
-        "bfloat16" => Some(Dtype::Bf16),
-        "float16" => Some(Dtype::F16),
-        _ => None,
-    }
-}
-
-fn quantization(config: &Value) -> Result<Option<Quantization>, ShapeError> {
-    let Some(map) = config.get("quantization").and_then(Value::as_object) else {
-        return Ok(None);
-    };
-    let packing = |key: &str, value: &Value| {
-        let read = Config(value);
-        match value.get("mode").and_then(Value::as_str).unwrap_or("affine") {
-            "affine" => Ok(Packing { group_size: read.size("group_size")?, bits: read.size("bits")? }),
-            mode => Err(key_error(key, format!("has mode `{mode}`; only affine is read"))),
-        }
-    };
-    let default = packing("quantization", &config["quantization"])?;
-    let mut overrides = BTreeMap::new();
-    for (path, value) in map.iter().filter(|(_, value)| value.is_object() || value.is_boolean()) {
-        let packing = match value {
-            Value::Bool(true) => Some(default),
-            Value::Bool(false) => None,
-            table => Some(packing(path, table)?),
-        };
-        overrides.insert(path.clone(), packing);
-    }
-    Ok(Some(Quantization { default, overrides }))
 }
 
 #[cfg(test)]

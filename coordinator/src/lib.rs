@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod connections;
 pub mod core;
 pub mod guard;
+mod private;
 pub mod rpc;
 pub mod server;
 pub mod store;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+use vertigo::endpoint::REDIAL_MAX;
 use vertigo_coordinator::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -25,8 +26,33 @@ struct Options {
     #[arg(long, value_name = "URL")]
     store: Option<Url>,
     /// A worker's lease ends this long after its last heartbeat.
-    #[arg(long, default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = lease)]
     lease: Duration,
+    /// Begin with a new database although the store holds blobs. Changes nothing where there is a database.
+    #[arg(long)]
+    new: bool,
+}
+
+/// The shortest lease: a worker whose connection was lost has waited up to [`REDIAL_MAX`] when it dials again, and its last
+/// heartbeat was up to a third of the lease before; what is left is for the dial itself.
+const LEASE_MIN: Duration = REDIAL_MAX.saturating_mul(2);
+
+/// The longest lease: a job waits for as long when its worker is gone.
+const LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < LEASE_MIN {
+        let (wait, least) = (REDIAL_MAX.as_secs(), LEASE_MIN.as_secs());
+        return Err(format!(
+            "too short: a worker whose connection was lost may wait {wait}s before it dials again, and would lose its job each time; \
+             write {least}s or more"
+        ));
+    }
+    if lease > LEASE_MAX {
+        return Err("too long: a job whose worker is gone would wait for more than a day; write 24h or less".to_owned());
+    }
+    Ok(lease)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -58,7 +84,8 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 async fn run(options: Options) -> Result<(), ServerError> {
     let state = options.state.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".vertigo/coordinator"));
     let limits = Limits::of_process()?;
-    let config = Config { listen: options.listen, state, store: options.store, lease: options.lease, limits };
+    let config =
+        Config { listen: options.listen, state, store: options.store, lease: options.lease, anew: options.new, limits };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());

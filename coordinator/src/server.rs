@@ -4,8 +4,9 @@ use crate::artifacts::{BackendError, Blobs, http, open_backend};
 use crate::connections::{self, DescriptorError, Limits};
 use crate::core::Settings;
 use crate::guard::{Hosts, guard};
+use crate::private;
 use crate::rpc::{self, Context, Sessions};
-use crate::store::{Store, StoreError, Writer};
+use crate::store::{StateFolder, Store, StoreError, Writer};
 use axum::middleware;
 use axum::response::Response;
 use std::future::Future;
@@ -15,7 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use url::Url;
+
+/// How long the store may take to say whether it holds a blob.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct Config {
     pub store: Option<Url>,
     /// A lease ends this long after the last heartbeat that named it.
     pub lease: Duration,
+    /// Begin with a new database although the store holds blobs. A database that is there is used in any case.
+    pub anew: bool,
     /// How many connections and requests there may be, and how long a connection may be idle.
     pub limits: Limits,
 }
@@ -63,6 +70,32 @@ pub enum ServerError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Blobs of which no database tells.
+    #[error(
+        "{} is missing or empty, but {url} holds blobs, such as {blob}: there was a coordinator before. Restore its database from a \
+         backup; or begin anew with --new, which keeps the blobs and knows no artifact, tag or job of before", database.display()
+    )]
+    Orphans {
+        /// Where the database should be.
+        database: PathBuf,
+        /// Where the blobs are.
+        url: Url,
+        /// One of them.
+        blob: String,
+    },
+    /// Whether there are blobs could not be found out.
+    #[error(
+        "{} is missing or empty, and whether {url} holds blobs of a coordinator before could not be found out: {problem}. Try again \
+         when the store answers, or begin anew with --new", database.display()
+    )]
+    Unseen {
+        /// Where the database should be.
+        database: PathBuf,
+        /// The store.
+        url: Url,
+        /// Why.
+        problem: String,
+    },
     /// The blobs' store.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -100,8 +133,13 @@ impl Server {
         let outbox = sessions.clone();
         let deliver = Box::new(move |session, message| outbox.deliver(session, message));
         // The lock on the folder comes first: nothing else in it is touched before.
-        let (store, writer) = Store::open(&config.state, Settings { lease_ms }, deliver)?;
-        let blobs = open_blobs(&config.state, config.store)?;
+        let folder = StateFolder::take(&config.state)?;
+        let url = store_url(&config.state, config.store)?;
+        let blobs = open_blobs(&config.state, &url)?;
+        if !config.anew && folder.is_new()? {
+            refuse_orphans(&blobs, &url, folder.database()).await?;
+        }
+        let (store, writer) = folder.open(Settings { lease_ms }, deliver)?;
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -142,19 +180,34 @@ async fn unknown() -> Response {
     tonic::Status::unimplemented("this coordinator has no such method").into_http()
 }
 
-fn open_blobs(state: &Path, url: Option<Url>) -> Result<Blobs, ServerError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| ServerError::State { path, error }
-    };
-    let url = match url {
-        Some(url) => url,
-        None => {
-            let folder = std::path::absolute(state.join("blobs")).map_err(failed(state))?;
-            Url::from_file_path(&folder).map_err(|()| failed(&folder)(io::ErrorKind::InvalidInput.into()))?
-        }
-    };
-    let (store, prefix) = open_backend(&url, std::env::vars())?;
+/// Where blobs lie.
+fn store_url(state: &Path, url: Option<Url>) -> Result<Url, ServerError> {
+    if let Some(url) = url {
+        return Ok(url);
+    }
+    let blobs = state.join("blobs");
+    let failed = |error| ServerError::State { path: blobs.clone(), error };
+    private::folder(&blobs).map_err(failed)?;
+    let folder = std::path::absolute(&blobs).map_err(failed)?;
+    Url::from_file_path(&folder).map_err(|()| failed(io::ErrorKind::InvalidInput.into()))
+}
+
+fn open_blobs(state: &Path, url: &Url) -> Result<Blobs, ServerError> {
+    let (store, prefix) = open_backend(url, std::env::vars())?;
     let staging = state.join("uploads");
-    Blobs::new(store, prefix, &staging).map_err(failed(&staging))
+    Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })
+}
+
+/// Refuses to begin with a new database beside blobs: an artifact that the old one knew would be gone without a word.
+async fn refuse_orphans(blobs: &Blobs, url: &Url, database: PathBuf) -> Result<(), ServerError> {
+    let url = url.clone();
+    match timeout(LOOK, blobs.any()).await {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(blob))) => Err(ServerError::Orphans { database, url, blob }),
+        Ok(Err(error)) => Err(ServerError::Unseen { database, url, problem: error.to_string() }),
+        Err(_) => {
+            let problem = format!("it did not answer for {} s", LOOK.as_secs());
+            Err(ServerError::Unseen { database, url, problem })
+        }
+    }
 }

@@ -1,5 +1,11 @@
+use super::config::{
+    CONV_KERNEL_MAX, EXPERTS_MAX, FFN_MAX, HEAD_DIM_MAX, HEADS_MAX, HIDDEN_MAX, LAYERS_MAX, VOCAB_MAX,
+};
 use super::*;
-use serde_json::json;
+use crate::estimate::{Engine, estimate};
+use crate::recipe::Recipe;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 fn config() -> Value {
     json!({"model_type": "qwen3_5", "text_config": {
@@ -63,4 +69,160 @@ fn the_table_knows_the_names_that_configs_use() {
     assert!(!Shape::named("mlx-community/Qwen3.5-2B-4bit").unwrap().confirmed);
     assert!(Shape::named("Qwen/Qwen3.5-35B-A3B-4bit").is_some());
     assert!(Shape::named("meta/Llama-3-8B").is_none());
+}
+
+/// A configuration in which the key at `path` is `value`.
+fn with(path: &[&str], value: Value) -> Value {
+    let mut config = config();
+    let (last, tables) = path.split_last().unwrap();
+    let table = tables.iter().fold(&mut config, |table, key| &mut table[*key]);
+    table[*last] = value;
+    config
+}
+
+/// Every key that is read, and for the sizes their largest value.
+const KEYS: [(&[&str], Option<u64>); 25] = [
+    (&["text_config", "hidden_size"], Some(HIDDEN_MAX)),
+    (&["text_config", "intermediate_size"], Some(FFN_MAX)),
+    (&["text_config", "num_hidden_layers"], Some(LAYERS_MAX)),
+    (&["text_config", "vocab_size"], Some(VOCAB_MAX)),
+    (&["text_config", "num_attention_heads"], Some(HEADS_MAX)),
+    (&["text_config", "num_key_value_heads"], Some(HEADS_MAX)),
+    (&["text_config", "head_dim"], Some(HEAD_DIM_MAX)),
+    (&["text_config", "linear_num_key_heads"], Some(HEADS_MAX)),
+    (&["text_config", "linear_num_value_heads"], Some(HEADS_MAX)),
+    (&["text_config", "linear_key_head_dim"], Some(HEAD_DIM_MAX)),
+    (&["text_config", "linear_value_head_dim"], Some(HEAD_DIM_MAX)),
+    (&["text_config", "linear_conv_kernel_dim"], Some(CONV_KERNEL_MAX)),
+    (&["text_config", "full_attention_interval"], Some(LAYERS_MAX)),
+    (&["text_config", "num_experts"], Some(EXPERTS_MAX)),
+    (&["text_config", "num_experts_per_tok"], Some(EXPERTS_MAX)),
+    (&["text_config", "moe_intermediate_size"], Some(FFN_MAX)),
+    (&["text_config", "shared_expert_intermediate_size"], Some(FFN_MAX)),
+    (&["text_config", "rms_norm_eps"], None),
+    (&["text_config", "rope_parameters", "rope_theta"], None),
+    (&["text_config", "rope_parameters", "partial_rotary_factor"], None),
+    (&["text_config", "tie_word_embeddings"], None),
+    (&["text_config", "dtype"], None),
+    (&["quantization", "group_size"], None),
+    (&["quantization", "bits"], None),
+    (&["quantization", "language_model.model.layers.0.mlp.gate_proj", "bits"], None),
+];
+
+#[test]
+fn sizes_out_of_their_range_are_refused_by_their_key() {
+    for (path, max) in KEYS {
+        let Some(max) = max else { continue };
+        let key = path.last().unwrap();
+        for value in [json!(max + 1), json!(u64::MAX), json!(0), json!(-1), json!(1.5), json!("8"), json!([8])] {
+            let mut config = with(path, value.clone());
+            // Experts' sizes are read only where there are experts.
+            let experts = KEYS[13..17].iter().map(|(path, _)| path[1]);
+            let experts: Vec<_> = experts.collect();
+            for other in experts.iter().filter(|other| experts.contains(key) && *other != key) {
+                config["text_config"][*other] = json!(4);
+            }
+            let error = Shape::from_config(&config).unwrap_err().to_string();
+            let named = error.starts_with(&format!("`{key}` is {value};")) && error.contains(&format!("1 to {max}"));
+            assert!(named, "{error}");
+        }
+    }
+}
+
+#[test]
+fn numbers_flags_and_names_of_another_type_or_range_are_refused_by_their_key() {
+    let rope = |key: &'static str| ["text_config", "rope_parameters", key];
+    let cases: [(&[&str], Vec<Value>); 8] = [
+        (&["text_config", "rms_norm_eps"], vec![json!("x"), json!(0), json!(1), json!(-1e-6), json!(1e-60), json!(true)]),
+        (&rope("rope_theta"), vec![json!("x"), json!(0), json!(-1), json!(1e300), json!([])]),
+        // 0.1 of 32 dimensions are 3, 0.01 none.
+        (&rope("partial_rotary_factor"), vec![json!("x"), json!(-1), json!(0), json!(1.01), json!(0.1), json!(0.01)]),
+        (&["text_config", "tie_word_embeddings"], vec![json!("x"), json!(1)]),
+        (&["text_config", "dtype"], vec![json!("int8"), json!(32)]),
+        (&["quantization"], vec![json!("x"), json!(4)]),
+        (&["quantization", "group_size"], vec![json!("x"), json!(0), json!(7), json!(1u64 << 40)]),
+        (&["quantization", "bits"], vec![json!("x"), json!(0), json!(7), json!(64)]),
+    ];
+    for (path, values) in cases {
+        for value in values {
+            let error = Shape::from_config(&with(path, value.clone())).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{}` ", path.last().unwrap())), "{value}: {error}");
+        }
+    }
+    // What is not written has its default; so has null.
+    for key in ["rms_norm_eps", "rope_parameters", "tie_word_embeddings", "dtype"] {
+        let shape = Shape::from_config(&with(&["text_config", key], Value::Null)).unwrap();
+        assert_eq!((shape.rms_eps, shape.rope_theta, shape.partial_rotary), (1e-6, 1e7, 0.25));
+    }
+    // Among the sizes, as older files have it.
+    let mut flat = with(&["text_config", "rope_parameters"], Value::Null);
+    flat["text_config"]["partial_rotary_factor"] = json!("x");
+    assert!(Shape::from_config(&flat).unwrap_err().to_string().starts_with("`partial_rotary_factor` is \"x\""));
+}
+
+#[test]
+fn an_error_shows_the_beginning_of_a_long_value() {
+    let error = Shape::from_config(&with(&["text_config", "hidden_size"], json!("x".repeat(100_000)))).unwrap_err();
+    assert!(error.to_string().len() < 200, "{error}");
+}
+
+/// What is computed from a shape, for plans of every kind.
+fn compute(shape: &Shape) {
+    let _ = (shape.parameters(), shape.weight_bytes(), shape.linear_paths());
+    let recipes = ["num_layers: -1", "fine_tune_type: full, num_layers: -1"];
+    for (text, engine) in recipes.into_iter().flat_map(|text| [(text, Engine::Vertigo), (text, Engine::MlxLm)]) {
+        let recipe = Recipe::parse("test", &format!("{{model: base, {text}}}")).unwrap();
+        let _ = estimate(shape, &recipe, engine).total();
+    }
+}
+
+#[test]
+fn with_every_size_at_its_bound_nothing_overflows() {
+    let mut largest = KEYS.into_iter().fold(config(), |mut config, (path, max)| {
+        if let (["text_config", key], Some(max)) = (path, max) {
+            config["text_config"][*key] = json!(max);
+        }
+        config
+    });
+    for quantization in [json!({"group_size": 32, "bits": 8}), Value::Null] {
+        largest["quantization"] = quantization;
+        let shape = Shape::from_config(&largest).unwrap();
+        assert!(shape.parameters() < 1 << 60, "{}", shape.parameters());
+        assert!(shape.weight_bytes().0 > shape.parameters(), "it did not wrap");
+        compute(&shape);
+    }
+}
+
+/// Any JSON that a key may have: numbers of every size, and what is no number.
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => any::<u64>().prop_map(|n| json!(n)),
+        // Small ones, which get further.
+        8 => (0u64..5000).prop_map(|n| json!(n)),
+        2 => any::<i64>().prop_map(|n| json!(n)),
+        4 => any::<f64>().prop_map(|n| json!(n)),
+        2 => (0.0f64..1.0).prop_map(|n| json!(n)),
+        1 => any::<bool>().prop_map(|b| json!(b)),
+        1 => ".{0,10}".prop_map(|text| json!(text)),
+        1 => Just(json!([1])),
+        1 => Just(json!({"group_size": 64, "bits": 4})),
+        1 => Just(Value::Null),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_value_of_any_key_is_a_shape_that_can_be_computed_with_or_an_error(
+        changes in proptest::collection::vec((0..KEYS.len(), any_value()), 1..6),
+    ) {
+        let mut config = config();
+        for (n, value) in changes {
+            let (last, tables) = KEYS[n].0.split_last().unwrap();
+            let table = tables.iter().fold(&mut config, |table, key| &mut table[*key]);
+            table[*last] = value;
+        }
+        if let Ok(shape) = Shape::from_config(&config) {
+            compute(&shape);
+        }
+    }
 }

@@ -67,7 +67,7 @@ async fn a_coordinator_killed_while_a_job_trains_costs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_while_it_trains_hands_its_job_over_bit_for_bit() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("5s");
+    let mut fleet = Fleet::start("10s");
     fleet.start_worker("first", "4GiB");
     fleet.import("mini", &["--preset", "mini-4b"]).await;
     let file = fleet.write(
@@ -98,7 +98,7 @@ async fn a_worker_killed_while_it_trains_hands_its_job_over_bit_for_bit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_comes_back_after_its_lease_is_refused() {
     let _turn = turn().await;
-    let mut fleet = Fleet::start("5s");
+    let mut fleet = Fleet::start("10s");
     fleet.start_worker("sleeper", "4GiB");
     fleet.import("mini", &["--preset", "mini-4b"]).await;
     let file = fleet.write("run.yaml", &recipe(60, ""));

@@ -56,7 +56,7 @@ impl Ran {
 }
 
 impl Fleet {
-    /// Starts a coordinator whose leases last for `lease` (`5s`).
+    /// Starts a coordinator whose leases last for `lease` (`10s`).
     pub fn start(lease: &str) -> Fleet {
         Fleet::start_with(lease, None, &[])
     }

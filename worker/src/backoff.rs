@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The longest wait. Well below a lease, so that a coordinator that was away for a moment finds its attempts still held.
-pub const LONGEST: Duration = Duration::from_secs(5);
+pub const LONGEST: Duration = vertigo::endpoint::REDIAL_MAX;
 
 /// The longest wait while another process has this worker's session: it is asked after, not fought with.
 pub const LONGEST_REFUSED: Duration = Duration::from_secs(30);

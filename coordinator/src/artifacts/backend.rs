@@ -33,7 +33,8 @@ pub enum BackendError {
     },
 }
 
-/// Opens a store by its URL: `file:///FOLDER`, which is made if need be and written through to the disk, or
+/// Opens a store by its URL: `file:///FOLDER`, which is made if need be, for its owner alone, and written
+/// through to the disk, or
 /// `s3://BUCKET/PREFIX`, configured by the `AWS_*` among `environment`. Does not talk to the bucket yet.
 ///
 /// # Errors
@@ -46,7 +47,7 @@ pub fn open_backend(
         "file" => {
             let folder = url.to_file_path().map_err(|()| BackendError::Scheme(url.clone()))?;
             let failed = |error| BackendError::Folder { url: url.clone(), error };
-            std::fs::create_dir_all(&folder).map_err(failed)?;
+            crate::private::new_folder(&folder).map_err(failed)?;
             let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| failed(error.into()))?;
             Ok((Arc::new(store.with_fsync(true)), Key::default()))
         }

@@ -145,6 +145,16 @@ impl Blobs {
         parts.into_iter().fold(self.prefix.clone(), |key, part| key.join(part))
     }
 
+    /// Any one blob's name in the store, or `None` where there is no blob yet.
+    ///
+    /// # Errors
+    /// [`BlobError::Backend`].
+    pub async fn any(&self) -> Result<Option<String>, BlobError> {
+        let folder = self.prefix.clone().join("blobs").join("sha256");
+        let found = self.store.list(Some(&folder)).try_next().await?;
+        Ok(found.map(|meta| meta.location.to_string()))
+    }
+
     /// A blob's size, or `None` where the store lacks it.
     ///
     /// # Errors

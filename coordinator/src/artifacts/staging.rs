@@ -1,5 +1,6 @@
 //! Bytes of uploads that are not whole yet: a file each, named by the digest that it is to have.
 
+use crate::private;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::fs;
@@ -32,7 +33,7 @@ impl Drop for Turn<'_> {
 
 impl Staging {
     pub(super) fn new(folder: &Path) -> io::Result<Staging> {
-        fs::create_dir_all(folder)?;
+        private::folder_and_files(folder)?;
         Ok(Staging { folder: folder.to_owned(), running: Mutex::default() })
     }
 
@@ -58,7 +59,9 @@ impl Staging {
 
     /// The upload's file, cut to `position` and ready to go on from there.
     pub(super) async fn open(&self, digest: Digest, position: u64) -> io::Result<File> {
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path(digest)).await?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(private::FILE_MODE);
+        let mut file = options.open(self.path(digest)).await?;
         file.set_len(position).await?;
         file.seek(SeekFrom::Start(position)).await?;
         Ok(file)
@@ -87,7 +90,7 @@ fn hash(path: &Path) -> io::Result<Digest> {
     let mut file = match fs::File::open(path) {
         // Nothing was ever sent: the bytes of an empty blob.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::File::create(path).and_then(|_| fs::File::open(path))?
+            private::file(path).and_then(|_| fs::File::open(path))?
         }
         opened => opened?,
     };

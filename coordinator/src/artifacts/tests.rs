@@ -175,3 +175,16 @@ async fn a_blob_larger_than_a_part_comes_back_as_it_went() {
     assert_eq!(Digest::of(&content(&blobs, digest, 0, bytes.len() as u64).await), digest);
     assert_eq!(content(&blobs, digest, half, half + 10).await, bytes[half as usize..half as usize + 10]);
 }
+
+#[tokio::test]
+async fn any_blob_is_one_under_the_stores_own_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+    let under = |prefix: &str| Blobs::new(Arc::clone(&store), Key::from(prefix), folder.path()).unwrap();
+    let (ours, others) = (under("team/ours"), under("team"));
+    store.put(&Key::from("team/ours/notes.txt"), "no blob".into()).await.unwrap();
+    others.upload(Digest::of(b"x"), extent(Start::Anew, None, None), body(&[b"x"])).await.unwrap();
+    assert_eq!(ours.any().await.unwrap(), None);
+    ours.upload(Digest::of(b"y"), extent(Start::Anew, None, None), body(&[b"y"])).await.unwrap();
+    assert!(ours.any().await.unwrap().unwrap().contains(&Digest::of(b"y").hex()));
+}

@@ -5,8 +5,9 @@ use crate::core::{Entry, EntryBody, State};
 use prost::Message;
 use rusqlite::{Connection, OpenFlags, params};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use vertigo::id::JobId;
 use vertigo::v1::{self, job_event, report};
 
@@ -53,16 +54,21 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
     (kind, event.encode_to_vec())
 }
 
+/// Connections that read at a time. Each keeps two descriptors for as long as the process lives.
+const READERS_MAX: usize = 8;
+
 /// Connections that read while the writer writes.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Turns at reading, of which there are [`READERS_MAX`].
+    pub(super) turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Readers {
-        Readers { path, idle: Mutex::default() }
+        Readers { path, idle: Mutex::default(), turns: Arc::new(Semaphore::new(READERS_MAX)) }
     }
 
     /// At most `limit` events of a job after `after`, oldest first.

@@ -19,8 +19,9 @@ pub(crate) use journal::state;
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Command, Core, Refusal, Settings};
+use crate::private;
 use journal::Readers;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -95,23 +96,66 @@ pub struct Store {
     readers: Arc<Readers>,
 }
 
-impl Store {
-    /// Opens the state in `folder`, which is made if need be, and starts its writer. `outbox` is called after a commit for each
-    /// message to a worker, in order; it must not block.
+/// A folder of a coordinator's state that this process has to itself, and that nobody else on the machine can look into.
+#[derive(Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+    lock: File,
+}
+
+impl StateFolder {
+    /// Takes the folder at `path`, which is made if need be.
     ///
     /// # Errors
-    /// The folder belongs to another coordinator, cannot be written, or does not read back.
-    pub fn open(folder: &Path, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
-        fs::create_dir_all(folder).map_err(|error| StoreError::File { path: folder.to_owned(), error })?;
-        let lock = lock(folder)?;
-        let path = folder.join("vertigo.db");
+    /// It belongs to another coordinator, or cannot be written.
+    pub fn take(path: &Path) -> Result<StateFolder, StoreError> {
+        private::folder(path).map_err(|error| StoreError::File { path: path.to_owned(), error })?;
+        Ok(StateFolder { lock: lock(path)?, path: path.to_owned() })
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("vertigo.db")
+    }
+
+    /// Whether there is no database yet. Leaves everything as it is.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn is_new(&self) -> Result<bool, StoreError> {
+        schema::is_new(&self.database())
+    }
+
+    /// Opens the state and starts its writer. `outbox` is called after a commit for each message to a worker, in order; it must
+    /// not block.
+    ///
+    /// # Errors
+    /// The state cannot be written, or does not read back.
+    pub fn open(self, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
+        let path = self.database();
+        // What SQLite puts beside the database has the database's mode.
+        let failed = |error| StoreError::File { path: path.clone(), error };
+        private::file(&path).map_err(failed)?;
+        for beside in ["vertigo.db-wal", "vertigo.db-shm"] {
+            private::narrow(&self.path.join(beside)).map_err(failed)?;
+        }
         let connection = schema::open(&path)?;
         let snapshot = rows::load(&connection)?;
         let readers = Arc::new(Readers::new(path));
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(connection, snapshot, settings, waiting, announce, outbox, lock)?;
+        let writer = writer::start(connection, snapshot, settings, waiting, announce, outbox, self.lock)?;
         Ok((Store { requests, committed, readers }, writer))
+    }
+}
+
+impl Store {
+    /// Takes `folder` and opens the state in it: [`StateFolder::take`] and [`StateFolder::open`].
+    ///
+    /// # Errors
+    /// The folder belongs to another coordinator, cannot be written, or does not read back.
+    pub fn open(folder: &Path, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
+        StateFolder::take(folder)?.open(settings, outbox)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -148,7 +192,12 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<v1::JobEvent>, StoreError> {
         let readers = Arc::clone(&self.readers);
-        let read = tokio::task::spawn_blocking(move || readers.events(job, after, which, limit));
+        let turn = Arc::clone(&readers.turns).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            // Given back when the reading is done, also where nobody waits for it any more.
+            let _turn = turn;
+            readers.events(job, after, which, limit)
+        });
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?
     }
 
@@ -168,7 +217,7 @@ impl Store {
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
     let failed = |error| StoreError::File { path: path.clone(), error };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let file = private::file(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),

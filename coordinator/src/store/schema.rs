@@ -1,7 +1,7 @@
 //! The database's tables.
 
 use super::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,6 +88,19 @@ CREATE TABLE installations (
     process TEXT                            -- whose session has not ended, as far as is known
 ) STRICT;
 ";
+
+/// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
+pub(super) fn is_new(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(StoreError::File { path: path.to_owned(), error }),
+        Ok(meta) if meta.len() == 0 => return Ok(true),
+        Ok(_) => {}
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found == 0)
+}
 
 /// Opens the database for the writer, and makes its tables where it is new.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {

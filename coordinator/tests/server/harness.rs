@@ -71,7 +71,8 @@ impl Coordinator {
 
     async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Config { listen, state: self.state(), store: None, lease: self.lease, limits: self.limits };
+        let config =
+            Config { listen, state: self.state(), store: None, lease: self.lease, anew: false, limits: self.limits };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());
         self.endpoint = self.url.parse().unwrap();

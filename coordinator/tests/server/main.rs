@@ -6,4 +6,5 @@ mod connections;
 mod harness;
 mod identity;
 mod jobs;
+mod process;
 mod workers;
