@@ -1,4 +1,4 @@
-//! Blobs over HTTP: `HEAD`, `GET` and `PUT /v1/blobs/sha256:HEX`.
+//! Blobs over HTTP: `HEAD`, `GET` and `PUT /v1/blobs/sha256:HEX`, and `POST /v1/blobs/sha256:HEX/check`.
 //!
 //! - `HEAD`: 200 with `Content-Length`, or 404 with `Upload-Offset`, the bytes of an unfinished upload that are kept.
 //! - `GET`: honours `Range: bytes=N-` and `bytes=N-M` (206); 416 past the end.
@@ -6,26 +6,37 @@
 //!   body means that the kept bytes are all there is. 201 when the blob is there, 200 where it was already, 202 with
 //!   `Upload-Offset` when more is to come; 409 with `Upload-Offset` where START is not the kept offset or another upload of
 //!   the blob runs; 400 with `Upload-Offset` where the body ended early or nothing came for too long; 422 where the bytes have
-//!   another digest: then the upload is dropped.
+//!   another digest: then the upload is dropped. 507 where there is no room, 503 where the store is away or refuses, 500 for the
+//!   coordinator's own disk: what came is kept, and the same PUT succeeds once that is cured.
+//! - `POST …/check`: what a reader whose bytes have another digest asks for. The blob is read and hashed here: 200 where it is
+//!   whole, 404 where the store lacks it or it was damaged and has been set aside; 409 while an upload or another check of it runs,
+//!   429 while too many others do.
 
-use super::{BlobError, Blobs, Extent, Start, Uploaded};
+use super::{BlobError, Blobs, Checked, Extent, Start, Uploaded};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use futures::StreamExt;
+use std::time::Duration;
+use tokio::time::timeout;
 use tracing::Instrument;
 use vertigo::id::Digest;
 
 /// Says how many bytes of an unfinished upload are kept.
 pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
+/// How long the rest of a refused upload's body is still taken, so that its sender reads why. A connection that is closed while
+/// bytes come loses the answer.
+const FAREWELL_SECONDS: u64 = 5;
+
 /// The routes.
 pub fn router(blobs: Blobs) -> Router {
     let methods = get(download).head(look).put(upload);
-    Router::new().route("/v1/blobs/{digest}", methods).with_state(blobs)
+    Router::new().route("/v1/blobs/{digest}", methods).route("/v1/blobs/{digest}/check", post(check)).with_state(blobs)
 }
 
 /// An answer that is no success.
@@ -56,9 +67,15 @@ impl From<BlobError> for Refused {
             BlobError::CutOff { kept, .. } => Refused::with_offset(StatusCode::BAD_REQUEST, kept, error),
             BlobError::TooLong { .. } => Refused::new(StatusCode::BAD_REQUEST, error),
             BlobError::Mismatch { .. } => Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error),
+            BlobError::Checking => Refused::new(StatusCode::TOO_MANY_REQUESTS, error),
             BlobError::Staging(_) | BlobError::Backend(_) => {
                 tracing::error!(%error, "blobs");
-                Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+                let status = match error {
+                    _ if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
+                    BlobError::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                Refused::new(status, error)
             }
         }
     }
@@ -102,7 +119,13 @@ async fn download(
             let whole = [(CONTENT_RANGE, format!("bytes */{size}"))];
             return Err(Refused(Box::new((StatusCode::RANGE_NOT_SATISFIABLE, whole).into_response())));
         }
-        let body = Body::from_stream(blobs.read(digest, start, end).await?);
+        let body = match blobs.read(digest, start, end).await {
+            // Set aside since it was looked for.
+            Err(BlobError::Backend(object_store::Error::NotFound { .. })) => {
+                return Err(not_found(&blobs, digest).await);
+            }
+            read => Body::from_stream(read?),
+        };
         let headers = [
             (CONTENT_TYPE, "application/octet-stream".to_owned()),
             (CONTENT_LENGTH, (end - start).to_string()),
@@ -140,12 +163,39 @@ async fn upload(
     let span = span(&headers, tracing::info_span!("blob put", blob = %digest, bytes = extent.end));
     // A task of its own: when the client goes away, what is being written is still written to its end, so that the next upload
     // finds a file that nobody else has open; and verified bytes still become a blob.
-    let task = async move { blobs.upload(digest, extent, body.into_data_stream()).await };
+    let task = async move {
+        let mut body = body.into_data_stream();
+        let uploaded = blobs.upload(digest, extent, &mut body).await;
+        if uploaded.is_err() {
+            tokio::spawn(take_rest(body));
+        }
+        uploaded
+    };
     let uploaded = tokio::spawn(task.instrument(span)).await;
     match uploaded.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?? {
         Uploaded::Created => Ok(StatusCode::CREATED.into_response()),
         Uploaded::Existed => Ok(StatusCode::OK.into_response()),
         Uploaded::Partly { kept } => Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, kept)]).into_response()),
+    }
+}
+
+/// Reads what is still sent of a refused upload, for a while.
+async fn take_rest(mut body: BodyDataStream) {
+    let rest = async { while let Some(Ok(_)) = body.next().await {} };
+    // Its sender may go on for longer; then the connection ends.
+    let _ = timeout(Duration::from_secs(FAREWELL_SECONDS), rest).await;
+}
+
+async fn check(State(blobs): State<Blobs>, Path(name): Path<String>) -> Result<Response, Refused> {
+    let digest = digest(&name)?;
+    // A task of its own: a reader that goes away leaves nothing half done.
+    let checked = tokio::spawn(async move { blobs.check(digest).await }).await;
+    match checked.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?? {
+        Checked::Whole => Ok((StatusCode::OK, "whole\n").into_response()),
+        Checked::SetAside => {
+            Err(Refused::new(StatusCode::NOT_FOUND, "it was damaged and is set aside: import it again"))
+        }
+        Checked::Absent => Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no blob {digest}"))),
     }
 }
 

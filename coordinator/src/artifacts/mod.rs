@@ -8,14 +8,19 @@
 //! staging folder and the store is touched, since a digest is the only name that reaches a path.
 
 mod backend;
+mod check;
+#[cfg(test)]
+mod faults;
 pub mod http;
+mod publish;
 mod staging;
 
 pub use backend::{BackendError, open_backend};
+pub use check::Checked;
 
 use bytes::Bytes as Chunk;
+use check::Checks;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::buffered::BufWriter;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
 use staging::Staging;
@@ -76,12 +81,27 @@ pub enum BlobError {
         /// What they are.
         found: Digest,
     },
+    /// Other blobs are being checked.
+    #[error("other blobs are being checked; try again when they are done")]
+    Checking,
     /// The staging folder.
     #[error("staging an upload: {0}")]
     Staging(#[from] io::Error),
     /// The object store.
     #[error("the object store: {0}")]
     Backend(#[from] object_store::Error),
+}
+
+impl BlobError {
+    /// A stored blob that broke off while it was read.
+    fn unreadable(error: io::Error) -> BlobError {
+        BlobError::Backend(object_store::Error::Generic { store: "reading a blob", source: Box::new(error) })
+    }
+
+    /// Whether there is no room, in the staging folder or in the store.
+    pub fn is_full(&self) -> bool {
+        publish::is_full(self)
+    }
 }
 
 /// Where an upload's body begins.
@@ -126,6 +146,9 @@ pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     prefix: Key,
     staging: Arc<Staging>,
+    checks: Arc<Checks>,
+    /// What is larger goes to the store in parts of at least this size.
+    part_bytes: u64,
     /// How long an upload may pause. While it has its turn no other upload of the blob goes on.
     patience: Duration,
 }
@@ -136,7 +159,9 @@ impl Blobs {
     /// # Errors
     /// The staging folder cannot be made.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Key, staging: &Path) -> io::Result<Blobs> {
-        Ok(Blobs { store, prefix, staging: Arc::new(Staging::new(staging)?), patience: PATIENCE })
+        let staging = Arc::new(Staging::new(staging)?);
+        let part_bytes = publish::PART_BYTES_MIN;
+        Ok(Blobs { store, prefix, staging, checks: Arc::default(), part_bytes, patience: PATIENCE })
     }
 
     fn key(&self, digest: Digest) -> Key {
@@ -224,13 +249,14 @@ impl Blobs {
         let Some(_turn) = self.staging.begin(digest) else {
             return Err(BlobError::Busy { kept: self.kept(digest).await? });
         };
+        let Extent { start, end, total } = extent;
         // Only in turn is this the last word: an upload that has just ended has made it so.
-        if self.size(digest).await?.is_some() {
+        let stored = self.size(digest).await?;
+        if stored.is_some_and(|stored| total.is_none_or(|total| total == stored)) {
             // Left where the process ended between the two steps below.
             self.staging.drop_upload(digest).await?;
             return Ok(Uploaded::Existed);
         }
-        let Extent { start, end, total } = extent;
         let kept = self.kept(digest).await?;
         let position = match start {
             Start::Nothing => kept,
@@ -247,7 +273,12 @@ impl Blobs {
             self.staging.drop_upload(digest).await?;
             return Err(BlobError::Mismatch { found });
         }
-        self.publish(digest).await?;
+        if let Some(size) = stored {
+            // These bytes have the digest, so what is stored in another size has not.
+            self.set_aside(digest, size).await?;
+        }
+        let bytes = self.staging.open_to_read(digest).await?;
+        publish::put(&self.store, &self.key(digest), kept, self.part_bytes, bytes).await?;
         self.staging.drop_upload(digest).await?;
         Ok(Uploaded::Created)
     }
@@ -288,26 +319,6 @@ impl Blobs {
                 problem: format!("the body ended {} bytes early", end - position),
             }),
             None => Ok(position),
-        }
-    }
-
-    /// Puts verified bytes into the store, which shows them when it has all of them.
-    async fn publish(&self, digest: Digest) -> Result<(), BlobError> {
-        let mut file = self.staging.open_to_read(digest).await?;
-        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(digest));
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let n = file.read(&mut chunk).await?;
-            let written = if n == 0 { writer.shutdown().await } else { writer.write_all(&chunk[..n]).await };
-            match written {
-                Ok(()) if n == 0 => return Ok(()),
-                Ok(()) => {}
-                Err(error) => {
-                    // The parts that went are of no use; where even this fails, the store's own clean-up has to see to them.
-                    let _ = writer.abort().await;
-                    return Err(error.into());
-                }
-            }
         }
     }
 }
