@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vertigo::id::JobId;
-use vertigo::v1::{self, job_event, report};
+use vertigo::v1::{self, finished, job_event, report};
 
 /// Which events of a job to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +45,30 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
         }
         EntryBody::Report(report) => {
             let is_log = matches!(report.message.body, Some(report::Body::Log(_)));
-            (if is_log { "log" } else { "report" }, job_event::Event::Report(report.message.clone()))
+            (if is_log { "log" } else { "report" }, job_event::Event::Report(without_manifest(&report.message)))
         }
     };
     let event =
         v1::JobEvent { seq: entry.seq, at_ms: entry.at.0, epoch: entry.epoch.0, event: Some(event), reason: why };
     (kind, event.encode_to_vec())
+}
+
+/// The report as people see it: a manifest comes with the artifact, and may be longer than everything else in the journal.
+fn without_manifest(report: &v1::Report) -> v1::Report {
+    let body = match &report.body {
+        Some(report::Body::Checkpoint(v1::Checkpoint { iter, .. })) => {
+            Some(report::Body::Checkpoint(v1::Checkpoint { iter: *iter, manifest_json: String::new() }))
+        }
+        Some(report::Body::Finished(v1::Finished {
+            peak_bytes,
+            outcome: Some(finished::Outcome::ManifestJson(_)),
+        })) => {
+            let outcome = Some(finished::Outcome::ManifestJson(String::new()));
+            Some(report::Body::Finished(v1::Finished { peak_bytes: *peak_bytes, outcome }))
+        }
+        other => other.clone(),
+    };
+    v1::Report { number: report.number, at_ms: report.at_ms, body }
 }
 
 /// Connections that read while the writer writes.

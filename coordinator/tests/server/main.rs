@@ -4,4 +4,5 @@ mod blobs;
 mod harness;
 mod identity;
 mod jobs;
+mod lists;
 mod workers;
