@@ -10,6 +10,7 @@
 //!
 //! Promise: everything here but [`telemetry`] and [`transfer`] is a pure function of its arguments.
 
+pub mod bounds;
 pub mod bytes;
 pub mod dataset;
 pub mod endpoint;

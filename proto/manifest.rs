@@ -169,6 +169,11 @@ impl Manifest {
         self.facts.get(key)
     }
 
+    /// All facts about it, by key.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.facts.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
     /// The size of all files.
     pub fn bytes(&self) -> Bytes {
         self.files.iter().map(|file| file.bytes).sum()

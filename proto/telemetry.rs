@@ -139,9 +139,13 @@ pub fn inject(metadata: &mut MetadataMap) {
     TraceContextPropagator::new().inject_context(&context, &mut Metadata(metadata));
 }
 
+/// W3C's has 55 bytes; a later version of it may have more. A longer one is not a context, and is not kept with a job.
+const TRACEPARENT_BYTES_MAX: usize = 128;
+
 /// The context that a request's metadata carries.
 pub fn parent_of(metadata: &MetadataMap) -> Option<String> {
-    metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    let value = metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    value.filter(|value| value.len() <= TRACEPARENT_BYTES_MAX).map(str::to_owned)
 }
 
 struct Metadata<'a>(&'a mut MetadataMap);

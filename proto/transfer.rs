@@ -11,6 +11,7 @@ mod waiting;
 
 pub use waiting::Patience;
 
+use crate::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::bytes::Bytes;
 use crate::endpoint::Endpoint;
 use crate::id::Digest;
@@ -30,9 +31,6 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 use waiting::Waiting;
 
-/// The largest answer that is read: a manifest of many thousand files. The coordinator takes no larger one.
-const LARGEST: usize = 64 << 20;
-
 /// Told of bytes as they go: of files that need not go, too, so that the sum comes to the artifact's size.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
@@ -50,6 +48,17 @@ pub enum TransferError {
     /// A manifest that is none.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A manifest that no message has room for.
+    #[error(
+        "a manifest of {files} files is {} long, and the coordinator takes {}: put the files together into fewer, larger ones",
+        Bytes(*bytes as u64), Bytes(MANIFEST_BYTES_MAX as u64)
+    )]
+    TooLarge {
+        /// How many files it lists.
+        files: usize,
+        /// How long its JSON is.
+        bytes: usize,
+    },
     /// The coordinator's answer over gRPC.
     #[error("{}", .0.message())]
     Rpc(Box<tonic::Status>),
@@ -107,7 +116,10 @@ impl TransferError {
             }
             TransferError::Connection { .. } => true,
             TransferError::Refused { status, .. } | TransferError::NotTaken { status, .. } => passes(*status),
-            TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. } => false,
+            TransferError::File { .. }
+            | TransferError::Manifest(_)
+            | TransferError::TooLarge { .. }
+            | TransferError::Damaged { .. } => false,
         }
     }
 }
@@ -152,15 +164,15 @@ pub struct Transfer {
 impl Transfer {
     /// Connects when it is first used.
     pub fn new(endpoint: &Endpoint) -> Transfer {
-        let artifacts = ArtifactsClient::new(endpoint.channel()).max_decoding_message_size(LARGEST);
+        let artifacts = ArtifactsClient::new(endpoint.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Transfer { blobs: Blobs::new(endpoint), artifacts }
     }
 
     /// Sends the files of `manifest` that the store lacks, from `folder`. A blob that is not taken for now is tried a few times.
     ///
     /// # Errors
-    /// [`TransferError::Damaged`] where a file is not the one that the manifest describes, [`TransferError::NotTaken`] with what
-    /// the coordinator said.
+    /// [`TransferError::TooLarge`] before anything is sent, [`TransferError::Damaged`] where a file is not the one that the manifest
+    /// describes, [`TransferError::NotTaken`] with what the coordinator said.
     pub async fn push(&self, folder: &Path, manifest: &Manifest, progress: Progress<'_>) -> Result<(), TransferError> {
         self.push_metered(folder, manifest, &meters(manifest, progress)).await
     }
@@ -201,6 +213,7 @@ impl Transfer {
         manifest: &Manifest,
         meters: &[Meter<'_>],
     ) -> Result<(), TransferError> {
+        json(manifest)?;
         let digests: BTreeSet<String> = manifest.files().iter().map(|file| file.digest.to_string()).collect();
         let request = traced(MissingBlobsRequest { digests: digests.into_iter().collect() });
         let mut missing: BTreeSet<String> =
@@ -219,9 +232,9 @@ impl Transfer {
     /// Makes an artifact of blobs that the store has, and moves `tags` to it.
     ///
     /// # Errors
-    /// The coordinator's, such as a tag that is none.
+    /// The coordinator's, such as a tag that is none; [`TransferError::TooLarge`].
     pub async fn register(&self, manifest: &Manifest, tags: &[String]) -> Result<Artifact, TransferError> {
-        let request = traced(RegisterArtifactRequest { manifest_json: manifest.to_json(), tags: tags.to_vec() });
+        let request = traced(RegisterArtifactRequest { manifest_json: json(manifest)?, tags: tags.to_vec() });
         Ok(self.artifacts.clone().register(request).await?.into_inner())
     }
 
@@ -259,6 +272,15 @@ impl Transfer {
         }
         fs::rename(&partial, folder).at(folder)?;
         sync_parent(folder)
+    }
+}
+
+/// A manifest's JSON, which the coordinator has to have room for: now and, once it is registered, whenever it is asked for.
+fn json(manifest: &Manifest) -> Result<String, TransferError> {
+    let json = manifest.to_json();
+    match json.len() {
+        0..=MANIFEST_BYTES_MAX => Ok(json),
+        bytes => Err(TransferError::TooLarge { files: manifest.files().len(), bytes }),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::json;
 use crate::output::{Output, age, bold, pairs, short_id, table};
+use crate::pages::{self, Shown};
 use crate::progress::Moving;
 use serde_json::{Value, json};
 use std::fs;
@@ -17,13 +18,14 @@ use vertigo::v1;
 
 pub(crate) async fn list(args: &ArtifactsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let kind = args.kind.map(|kind| kind.to_string()).unwrap_or_default();
-    let answer = coordinator.artifacts().list(traced(v1::ListArtifactsRequest { kind })).await;
-    let artifacts = coordinator.answer(answer, Subject::Nothing)?.artifacts;
-    output.show(
-        || artifacts.iter().map(json::artifact).collect(),
-        || render_artifacts(&artifacts, args.kind, Millis::now().0),
-    );
-    Ok(())
+    let fetch = async |page_size, page_token| {
+        let request = v1::ListArtifactsRequest { kind: kind.clone(), page_size, page_token };
+        let answer = coordinator.answer(coordinator.artifacts().list(traced(request)).await, Subject::Nothing)?;
+        Ok((answer.artifacts, answer.next_page_token))
+    };
+    let only = args.kind;
+    let table = Box::new(move |artifacts: &[v1::Artifact]| render_artifacts(artifacts, only, Millis::now().0));
+    pages::show(output, args.limit, fetch, Shown { json: json::artifact, table }).await
 }
 
 pub(crate) async fn get(args: &GetArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
@@ -97,16 +99,18 @@ fn render_artifacts(artifacts: &[v1::Artifact], kind: Option<Kind>, now: u64) ->
 
 /// What sets this one apart from others of its kind.
 fn about(artifact: &v1::Artifact) -> String {
-    let Ok(manifest) = Manifest::parse(&artifact.manifest_json) else { return String::new() };
-    let number = |key: &str| manifest.fact(key).and_then(Value::as_f64);
-    match manifest.kind() {
-        Kind::Dataset => number("examples").map(|n| format!("{n} examples")).unwrap_or_default(),
-        Kind::Checkpoint => number("iter").map(|n| format!("iter {n}")).unwrap_or_default(),
-        Kind::Adapter => {
-            losses(&manifest).map(|(before, after)| format!("loss {before:.3} → {after:.3}")).unwrap_or_default()
-        }
-        Kind::Base => String::new(),
-    }
+    let facts: Value = serde_json::from_str(&artifact.facts_json).unwrap_or_default();
+    let number = |key: &str| facts.get(key).and_then(Value::as_f64);
+    let what = match artifact.kind.parse() {
+        Ok(Kind::Dataset) => number("examples").map(|n| format!("{n} examples")),
+        Ok(Kind::Checkpoint) => number("iter").map(|n| format!("iter {n}")),
+        Ok(Kind::Adapter) => number("validation_before")
+            .zip(number("validation_after"))
+            .map(|(before, after)| format!("loss {before:.3} → {after:.3}")),
+        // Its tag says it, or it is of a kind that this version does not know.
+        Ok(Kind::Base) | Err(_) => None,
+    };
+    what.unwrap_or_default()
 }
 
 /// Validation loss before and after training, where an adapter has both.
@@ -139,11 +143,13 @@ mod tests {
         v1::Artifact {
             digest: manifest.digest().to_string(),
             kind: kind.to_string(),
-            manifest_json: manifest.to_json(),
+            facts_json: Value::Object(manifest.facts().map(|(key, value)| (key.to_owned(), value.clone())).collect())
+                .to_string(),
+            files: 1,
             bytes: manifest.bytes().0,
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             created_ms: 1_000_000,
-            job_id: String::new(),
+            ..Default::default()
         }
     }
 

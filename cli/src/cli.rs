@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// End a job; its attempt is stopped within seconds
     Cancel(JobArgs),
     /// List workers and what runs on them
-    Workers,
+    Workers(WorkersArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters
     Artifacts(ArtifactsArgs),
     /// Fetch an artifact into a folder
@@ -265,6 +265,16 @@ pub(crate) struct ArtifactsArgs {
     /// One kind only: base, dataset, checkpoint or adapter
     #[arg(long)]
     pub(crate) kind: Option<Kind>,
+    /// At most this many, newest first [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkersArgs {
+    /// At most this many, by name [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -289,7 +299,7 @@ impl Command {
             Command::Watch(_) => tracing::info_span!("vertigo watch"),
             Command::Logs(_) => tracing::info_span!("vertigo logs"),
             Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
-            Command::Workers => tracing::info_span!("vertigo workers"),
+            Command::Workers(_) => tracing::info_span!("vertigo workers"),
             Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
             Command::Get(_) => tracing::info_span!("vertigo get"),
             Command::Completions { .. } => tracing::info_span!("vertigo completions"),

@@ -3,14 +3,12 @@
 use crate::error::{self, CliError, Result, Subject};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
+use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::endpoint::Endpoint;
 use vertigo::transfer::{Transfer, TransferError};
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
-
-/// Lists may be long: a base's manifest carries its config, and a fleet may have thousands of artifacts.
-const MAX_ANSWER: usize = 64 << 20;
 
 /// A coordinator. Connects when it is first used.
 #[derive(Debug, Clone)]
@@ -25,15 +23,15 @@ impl Coordinator {
     }
 
     pub(crate) fn jobs(&self) -> JobsClient<Channel> {
-        JobsClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+        JobsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
-        FleetClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+        FleetClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
-        ArtifactsClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+        ArtifactsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     pub(crate) fn transfer(&self) -> Transfer {

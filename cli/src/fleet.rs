@@ -1,19 +1,24 @@
 //! `vertigo workers`.
 
+use crate::cli::WorkersArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
 use crate::json;
 use crate::output::{Output, age, short_id, table};
+use crate::pages::{self, Shown};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::transfer::traced;
 use vertigo::v1;
 
-pub(crate) async fn workers(coordinator: &Coordinator, output: Output) -> Result<()> {
-    let answer = coordinator.fleet().list_workers(traced(v1::ListWorkersRequest {})).await;
-    let workers = coordinator.answer(answer, Subject::Nothing)?.workers;
-    output.show(|| workers.iter().map(json::worker).collect(), || render_workers(&workers, Millis::now().0));
-    Ok(())
+pub(crate) async fn workers(args: &WorkersArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let fetch = async |page_size, page_token| {
+        let request = v1::ListWorkersRequest { page_size, page_token };
+        let answer = coordinator.answer(coordinator.fleet().list_workers(traced(request)).await, Subject::Nothing)?;
+        Ok((answer.workers, answer.next_page_token))
+    };
+    let table = Box::new(|workers: &[v1::Worker]| render_workers(workers, Millis::now().0));
+    pages::show(output, args.limit, fetch, Shown { json: json::worker, table }).await
 }
 
 fn render_workers(workers: &[v1::Worker], now: u64) -> String {

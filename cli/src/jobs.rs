@@ -5,16 +5,20 @@ use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
 use crate::json;
 use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
+use crate::pages::{self, Shown};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::transfer::traced;
 use vertigo::v1;
 
 pub(crate) async fn list(args: &JobsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let answer = coordinator.jobs().list(traced(v1::ListJobsRequest { limit: args.limit })).await;
-    let jobs = coordinator.answer(answer, Subject::Job)?.jobs;
-    output.show(|| jobs.iter().map(json::job).collect(), || render_jobs(&jobs, Millis::now().0));
-    Ok(())
+    let fetch = async |page_size, page_token| {
+        let request = v1::ListJobsRequest { page_size, page_token, ..v1::ListJobsRequest::default() };
+        let answer = coordinator.answer(coordinator.jobs().list(traced(request)).await, Subject::Job)?;
+        Ok((answer.jobs, answer.next_page_token))
+    };
+    let table = Box::new(|jobs: &[v1::Job]| render_jobs(jobs, Millis::now().0));
+    pages::show(output, Some(args.limit), fetch, Shown { json: json::job, table }).await
 }
 
 pub(crate) async fn show(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {

@@ -111,8 +111,8 @@ pub(crate) fn worker(worker: &v1::Worker) -> Value {
 }
 
 pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
-    // The coordinator has checked it; what is not JSON is shown as it is.
-    let manifest = serde_json::from_str(&artifact.manifest_json).unwrap_or_else(|_| text(&artifact.manifest_json));
+    // The coordinator has checked them; what is not JSON is shown as it is. A list has no manifests.
+    let parsed = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| text(json));
     json!({
         "digest": artifact.digest,
         "kind": artifact.kind,
@@ -120,7 +120,9 @@ pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
         "bytes": artifact.bytes,
         "created_ms": artifact.created_ms,
         "job_id": text(&artifact.job_id),
-        "manifest": manifest,
+        "files": artifact.files,
+        "facts": parsed(&artifact.facts_json),
+        "manifest": parsed(&artifact.manifest_json),
     })
 }
 
@@ -201,6 +203,31 @@ mod tests {
         });
         assert_eq!(line["event"], "step");
         assert_eq!((&line["seq"], &line["iter"], &line["loss"]), (&json!(12), &json!(10), &json!(7.5)));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_null_and_leaves_the_line_json() {
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let step = v1::Step {
+                loss: odd,
+                learning_rate: odd,
+                tokens_per_second: odd,
+                grad_norm: odd,
+                ..Default::default()
+            };
+            for body in [
+                v1::report::Body::Step(step),
+                v1::report::Body::Validation(v1::Validation { loss: odd, ..Default::default() }),
+            ] {
+                let report = v1::Report { number: 1, at_ms: 1, body: Some(body) };
+                let line = report_line(report).to_string();
+                assert!(serde_json::from_str::<Value>(&line).unwrap()["loss"].is_null(), "{line}");
+            }
+        }
+    }
+
+    fn report_line(report: v1::Report) -> Value {
+        event(&v1::JobEvent { event: Some(v1::job_event::Event::Report(report)), ..Default::default() })
     }
 
     #[test]

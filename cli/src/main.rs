@@ -14,6 +14,7 @@ mod fleet;
 mod jobs;
 mod json;
 mod output;
+mod pages;
 mod plan;
 mod progress;
 mod train;
@@ -64,7 +65,7 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Watch(args) => watch::run(args, coordinator, output).await,
         Command::Logs(args) => watch::logs(args, coordinator, output).await,
         Command::Cancel(args) => jobs::cancel(args, coordinator, output).await,
-        Command::Workers => fleet::workers(coordinator, output).await,
+        Command::Workers(args) => fleet::workers(args, coordinator, output).await,
         Command::Artifacts(args) => artifacts::list(args, coordinator, output).await,
         Command::Get(args) => artifacts::get(args, coordinator, output).await,
         Command::Completions { shell } => {

@@ -17,8 +17,8 @@ fn refused(ran: &Ran, words: &[&str]) {
 
 /// Jobs and artifacts that the coordinator knows.
 async fn known(fleet: &Fleet) -> (usize, usize) {
-    let jobs = fleet.jobs().list(ListJobsRequest { limit: 0 }).await.unwrap().into_inner().jobs.len();
-    let request = ListArtifactsRequest { kind: String::new() };
+    let jobs = fleet.jobs().list(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len();
+    let request = ListArtifactsRequest::default();
     let artifacts = ArtifactsClient::new(fleet.endpoint().channel()).list(request).await.unwrap().into_inner();
     (jobs, artifacts.artifacts.len())
 }

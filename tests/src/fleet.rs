@@ -224,7 +224,8 @@ impl Fleet {
     /// Waits until `condition` holds of a worker.
     pub async fn worker_is(&self, what: &str, name: &str, condition: impl Fn(&v1::Worker) -> bool) {
         until(&format!("worker {name} to be {what}"), || async {
-            let workers = FleetClient::new(self.endpoint().channel()).list_workers(ListWorkersRequest {}).await.ok()?;
+            let workers =
+                FleetClient::new(self.endpoint().channel()).list_workers(ListWorkersRequest::default()).await.ok()?;
             workers.into_inner().workers.iter().any(|w| w.name == name && condition(w)).then_some(())
         })
         .await;

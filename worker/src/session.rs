@@ -28,6 +28,10 @@ use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, Repor
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
 
+/// Heartbeats neither flood the coordinator nor stay away, whatever it asks for.
+const BEAT_MIN: Duration = Duration::from_millis(10);
+const BEAT_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// How long a worker that leaves at once waits for its last reports to be taken.
 const LEAVE: Duration = GRACE.saturating_add(Duration::from_secs(2));
 
@@ -174,7 +178,8 @@ impl Session<'_> {
             Ok(cursors) => cursors,
             Err(error) => return error.into(),
         };
-        let mut heartbeat = tokio::time::interval(Duration::from_millis(welcome.heartbeat_ms.max(10)));
+        let mut heartbeat =
+            tokio::time::interval(Duration::from_millis(welcome.heartbeat_ms).clamp(BEAT_MIN, BEAT_MAX));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Connection { session: self, sender, inbound, heartbeat, phase, outbox: VecDeque::new(), cursors }.serve().await
     }

@@ -12,6 +12,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use vertigo::bounds::REPORT_BYTES_MAX;
+use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1::Report;
 use vertigo::v1::report::Body;
@@ -19,8 +21,8 @@ use vertigo::v1::report::Body;
 /// Bytes of reports that one message carries, about: well below gRPC's 4 MiB.
 const BATCH_BYTES: u64 = 256 << 10;
 
-/// Larger than any report; a length above it is damage.
-const MAX_RECORD: u32 = 64 << 20;
+/// No report is longer: the coordinator would refuse it each time that it is sent. A length above it is damage.
+const RECORD_BYTES_MAX: u32 = REPORT_BYTES_MAX as u32;
 
 /// An attempt's reports.
 #[derive(Debug)]
@@ -83,9 +85,13 @@ impl Spool {
         }
         let finished = matches!(body, Body::Finished(_));
         let report = Report { number: self.last + 1, at_ms: at.0, body: Some(body) }.encode_to_vec();
-        let length = u32::try_from(report.len()).ok().filter(|n| *n <= MAX_RECORD);
-        let length =
-            length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a report of more than 64 MiB"))?;
+        let length = u32::try_from(report.len()).ok().filter(|n| *n <= RECORD_BYTES_MAX);
+        let length = length.ok_or_else(|| {
+            let (size, most) = (Bytes(report.len() as u64), Bytes(REPORT_BYTES_MAX as u64));
+            let problem =
+                format!("a report of {size}, and the coordinator takes {most}: an artifact of fewer files is shorter");
+            io::Error::new(io::ErrorKind::InvalidInput, problem)
+        })?;
         let record = [&length.to_le_bytes(), report.as_slice()].concat();
         if let Err(error) = self.file.write_all(&record) {
             self.file.set_len(self.end)?;
@@ -148,7 +154,7 @@ impl Spool {
         let mut length = [0; 4];
         self.file.read_exact_at(&mut length, offset)?;
         let length = u32::from_le_bytes(length);
-        Ok((length <= MAX_RECORD && offset + 4 + u64::from(length) <= self.end).then_some((length, offset + 4)))
+        Ok((length <= RECORD_BYTES_MAX && offset + 4 + u64::from(length) <= self.end).then_some((length, offset + 4)))
     }
 }
 
@@ -156,7 +162,8 @@ impl Spool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use vertigo::v1::{Finished, LogLine};
+    use vertigo::bounds::MESSAGE_BYTES_MAX;
+    use vertigo::v1::{Finished, LogLine, ReportBatch};
 
     fn line(text: String) -> Body {
         Body::Log(LogLine { text })
@@ -214,6 +221,26 @@ mod tests {
             spool.append(Millis(9), line("next".to_owned())).unwrap();
             prop_assert_eq!(rest(&spool, Cursor::START), (1..=kept + 1).collect::<Vec<_>>());
         }
+    }
+
+    /// The longest report behind the most that may stand before it.
+    #[test]
+    fn every_batch_fits_into_a_message_and_a_longer_report_is_refused_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reports");
+        let mut spool = Spool::open(&path).unwrap();
+        spool.append(Millis(1), line("x".repeat(BATCH_BYTES as usize - 40))).unwrap();
+        let refused = spool.append(Millis(1), line("x".repeat(REPORT_BYTES_MAX))).unwrap_err();
+        assert!(refused.to_string().contains("31.1 MiB"), "{refused}");
+        spool.append(Millis(1), line("x".repeat(REPORT_BYTES_MAX - 40))).unwrap();
+        let mut start = Cursor::START;
+        let batch = ReportBatch {
+            attempt_id: vertigo::id::AttemptId::new().to_string(),
+            epoch: u64::MAX,
+            reports: spool.read(&mut start).unwrap(),
+        };
+        assert_eq!(batch.reports.len(), 2);
+        assert!(batch.encoded_len() <= MESSAGE_BYTES_MAX);
     }
 
     #[test]

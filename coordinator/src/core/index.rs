@@ -1,14 +1,17 @@
 //! The index of artifacts and the tags on them.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
 
 /// An artifact that is visible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Artifact {
-    /// What it is made of.
-    pub manifest: Manifest,
+    /// What it is made of. Shared, because it may be tens of megabytes.
+    pub manifest: Arc<Manifest>,
     /// When it became visible.
     pub created: Millis,
     /// The job that made it.
@@ -19,7 +22,11 @@ pub struct Artifact {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Index {
     artifacts: BTreeMap<Digest, Artifact>,
+    /// In the order of a list: newest first.
+    by_age: BTreeSet<(Reverse<Millis>, Digest)>,
     tags: BTreeMap<String, Digest>,
+    /// The same, by what they are on.
+    tags_of: BTreeMap<Digest, BTreeSet<String>>,
 }
 
 /// What is wrong with a tag.
@@ -49,15 +56,20 @@ impl Index {
     }
 
     /// Makes an artifact visible. One that is visible already stays as it is.
-    pub fn insert(&mut self, manifest: Manifest, created: Millis, job: Option<JobId>) -> Digest {
+    pub fn insert(&mut self, manifest: impl Into<Arc<Manifest>>, created: Millis, job: Option<JobId>) -> Digest {
+        let manifest = manifest.into();
         let digest = manifest.digest();
-        self.artifacts.entry(digest).or_insert(Artifact { manifest, created, job });
+        let artifact = self.artifacts.entry(digest).or_insert(Artifact { manifest, created, job });
+        self.by_age.insert((Reverse(artifact.created), digest));
         digest
     }
 
     /// Moves a tag, from wherever it was.
     pub fn tag(&mut self, tag: &str, digest: Digest) {
-        self.tags.insert(tag.to_owned(), digest);
+        if let Some(tags) = self.tags.insert(tag.to_owned(), digest).and_then(|before| self.tags_of.get_mut(&before)) {
+            tags.remove(tag);
+        }
+        self.tags_of.entry(digest).or_default().insert(tag.to_owned());
     }
 
     /// The artifact of a digest.
@@ -71,8 +83,8 @@ impl Index {
     }
 
     /// Tags of an artifact, in order.
-    pub fn tags_of(&self, digest: Digest) -> Vec<String> {
-        self.tags.iter().filter(|(_, to)| **to == digest).map(|(tag, _)| tag.clone()).collect()
+    pub fn tags_of(&self, digest: Digest) -> impl Iterator<Item = &str> {
+        self.tags_of.get(&digest).into_iter().flatten().map(String::as_str)
     }
 
     /// Digests that a reference may mean: a tag's, or all that a digest's prefix fits.
@@ -87,12 +99,17 @@ impl Index {
         self.artifacts.keys().filter(|digest| digest.hex().starts_with(&prefix)).copied().collect()
     }
 
-    /// All artifacts, or those of one kind, newest first.
-    pub fn list(&self, kind: Option<Kind>) -> Vec<(Digest, &Artifact)> {
-        let of_kind = |artifact: &Artifact| kind.is_none_or(|kind| artifact.manifest.kind() == kind);
-        let mut list: Vec<_> = self.artifacts.iter().filter(|(_, a)| of_kind(a)).map(|(d, a)| (*d, a)).collect();
-        list.sort_by_key(|(digest, artifact)| (std::cmp::Reverse(artifact.created), *digest));
-        list
+    /// All artifacts, or those of one kind, newest first; with `after`, those behind the one of that age and digest.
+    pub fn list(
+        &self,
+        kind: Option<Kind>,
+        after: Option<(Millis, Digest)>,
+    ) -> impl Iterator<Item = (Digest, &Artifact)> {
+        let begin = after.map_or(Bound::Unbounded, |(age, digest)| Bound::Excluded((Reverse(age), digest)));
+        let of_kind = move |artifact: &Artifact| kind.is_none_or(|kind| artifact.manifest.kind() == kind);
+        let found =
+            self.by_age.range((begin, Bound::Unbounded)).filter_map(|(_, digest)| Some((*digest, self.get(digest)?)));
+        found.filter(move |(_, artifact)| of_kind(artifact))
     }
 
     /// Tags of one kind's artifacts that are spelt like `tag`, nearest first, at most three.
@@ -143,9 +160,16 @@ mod tests {
             assert_eq!(index.resolve(reference), [digest], "{reference}");
         }
         assert!(index.resolve(&digest.hex()[..5]).is_empty());
-        assert_eq!(index.list(Some(Kind::Base)).len(), 1);
-        assert_eq!(index.list(None)[0].1.created, Millis(2));
+        assert_eq!(index.list(Some(Kind::Base), None).count(), 1);
+        let newest = index.list(None, None).next().unwrap();
+        assert_eq!(newest.1.created, Millis(2));
+        assert_eq!(index.list(None, Some((Millis(2), newest.0))).next().unwrap().0, digest);
         assert_eq!(index.near_tags(Kind::Base, "bases"), ["base"]);
         assert!(index.near_tags(Kind::Dataset, "bases").is_empty());
+        let (base, other) = (digest, newest.0);
+        index.tag("a", base);
+        assert_eq!(index.tags_of(base).collect::<Vec<_>>(), ["a", "base"]);
+        index.tag("base", other);
+        assert_eq!((index.tags_of(base).next(), index.tags_of(other).next()), (Some("a"), Some("base")));
     }
 }

@@ -1,6 +1,7 @@
 //! Finding things by what people call them. Changes nothing.
 
 use super::{Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
+use std::ops::Bound;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 
 /// A prefix that more than one thing has.
@@ -60,9 +61,10 @@ impl Core {
         self.jobs.get(&id)
     }
 
-    /// Jobs, newest first.
-    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> {
-        self.jobs.values().rev()
+    /// Jobs, newest first; with `after`, those behind that one.
+    pub fn jobs(&self, after: Option<JobId>) -> impl Iterator<Item = &Job> {
+        let end = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs.range((Bound::Unbounded, end)).rev().map(|(_, job)| job)
     }
 
     /// An attempt by its id.

@@ -1,10 +1,12 @@
 //! `Artifacts`: the index of what there is.
 
-use super::{Context, ambiguous, blobs_failed, not_applied, stopped, traced, view};
-use crate::core::{Command, Core, Index};
+use super::bounds::{self, invalid};
+use super::{Context, ambiguous, blobs_failed, not_applied, pages, stopped, traced, view};
+use crate::core::{Artifact, Command, Core, Index};
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
-use vertigo::id::Digest;
+use vertigo::id::{Digest, Millis};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1;
 
@@ -12,10 +14,10 @@ pub(super) struct Artifacts(pub(super) Context);
 
 impl Artifacts {
     async fn register(&self, request: v1::RegisterArtifactRequest) -> Result<v1::Artifact, Status> {
-        let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
-        let manifest = Manifest::parse(&request.manifest_json).map_err(|error| invalid(&error))?;
+        bounds::register(&request)?;
+        let manifest = Manifest::parse(&request.manifest_json).map_err(invalid)?;
         for tag in &request.tags {
-            Index::check_tag(tag).map_err(|error| invalid(&error))?;
+            Index::check_tag(tag).map_err(invalid)?;
         }
         let files = manifest.files().iter().map(|file| file.digest).collect();
         if let Some(blob) = self.0.blobs.missing(files).await.map_err(blobs_failed)?.first() {
@@ -25,16 +27,33 @@ impl Artifacts {
         }
         let digest = manifest.digest();
         self.0.store.apply(Command::Register { manifest, tags: request.tags }).await.map_err(not_applied)?;
-        let look = move |core: &Core| core.index().get(&digest).map(|artifact| view::artifact(core, digest, artifact));
+        let look = move |core: &Core| core.index().get(&digest).map(|artifact| Found::new(core, digest, artifact));
         // It was committed a moment ago, and artifacts do not go.
-        self.0.store.read(look).await.map_err(stopped)?.ok_or_else(|| Status::internal("the artifact is gone"))
+        let found = self.0.store.read(look).await.map_err(stopped)?;
+        found.map(Found::whole).ok_or_else(|| Status::internal("the artifact is gone"))
     }
 }
 
-fn find(core: &Core, reference: &str) -> Result<v1::Artifact, Status> {
+/// An artifact that was looked up. Its manifest, which may be long, is written out only when the core's thread has been left.
+struct Found {
+    shown: v1::Artifact,
+    manifest: Arc<Manifest>,
+}
+
+impl Found {
+    fn new(core: &Core, digest: Digest, artifact: &Artifact) -> Found {
+        Found { shown: view::artifact(core, digest, artifact), manifest: Arc::clone(&artifact.manifest) }
+    }
+
+    fn whole(self) -> v1::Artifact {
+        v1::Artifact { manifest_json: self.manifest.to_json(), ..self.shown }
+    }
+}
+
+fn find(core: &Core, reference: &str) -> Result<Found, Status> {
     let found = core.find_artifact(reference).map_err(ambiguous)?;
     if let Some((digest, artifact)) = found {
-        return Ok(view::artifact(core, digest, artifact));
+        return Ok(Found::new(core, digest, artifact));
     }
     if let Ok(Some(job)) = core.find_job(reference) {
         return Err(Status::failed_precondition(format!(
@@ -60,8 +79,10 @@ impl v1::artifacts_server::Artifacts for Artifacts {
         request: Request<v1::MissingBlobsRequest>,
     ) -> Result<Response<v1::MissingBlobsResponse>, Status> {
         let span = traced(request.metadata(), info_span!("missing blobs"));
-        let parse = |text: &String| text.parse::<Digest>().map_err(|error| Status::invalid_argument(error.to_string()));
-        let digests = request.into_inner().digests.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let request = request.into_inner();
+        bounds::missing_blobs(&request)?;
+        let parse = |text: &String| text.parse::<Digest>().map_err(invalid);
+        let digests = request.digests.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let missing = self.0.blobs.missing(digests).instrument(span).await.map_err(blobs_failed)?;
         Ok(Response::new(v1::MissingBlobsResponse { digests: missing.iter().map(Digest::to_string).collect() }))
     }
@@ -73,9 +94,11 @@ impl v1::artifacts_server::Artifacts for Artifacts {
 
     async fn get(&self, request: Request<v1::GetArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {
         let span = traced(request.metadata(), info_span!("get artifact"));
-        let reference = request.into_inner().reference;
+        let request = request.into_inner();
+        bounds::get_artifact(&request)?;
+        let reference = request.reference;
         let found = self.0.store.read(move |core| find(core, &reference)).instrument(span).await.map_err(stopped)?;
-        found.map(Response::new)
+        found.map(|found| Response::new(found.whole()))
     }
 
     async fn list(
@@ -83,18 +106,34 @@ impl v1::artifacts_server::Artifacts for Artifacts {
         request: Request<v1::ListArtifactsRequest>,
     ) -> Result<Response<v1::ListArtifactsResponse>, Status> {
         let span = traced(request.metadata(), info_span!("list artifacts"));
-        let kind = match request.into_inner().kind.as_str() {
+        let request = request.into_inner();
+        bounds::list_artifacts(&request)?;
+        let kind = match request.kind.as_str() {
             "" => None,
-            kind => Some(kind.parse::<Kind>().map_err(|error| Status::invalid_argument(error.to_string()))?),
+            kind => Some(kind.parse::<Kind>().map_err(invalid)?),
         };
+        let (size, after) = (pages::size(request.page_size), after(&request.page_token)?);
         let look = move |core: &Core| {
-            core.index()
-                .list(kind)
-                .into_iter()
-                .map(|(digest, artifact)| view::artifact(core, digest, artifact))
-                .collect()
+            let view = |(digest, artifact): &(Digest, &Artifact)| view::artifact(core, *digest, artifact);
+            pages::page(core.index().list(kind, after), size, view, |(digest, artifact)| token(*digest, artifact))
         };
-        let artifacts = self.0.store.read(look).instrument(span).await.map_err(stopped)?;
-        Ok(Response::new(v1::ListArtifactsResponse { artifacts }))
+        let (artifacts, next_page_token) = self.0.store.read(look).instrument(span).await.map_err(stopped)?;
+        Ok(Response::new(v1::ListArtifactsResponse { artifacts, next_page_token }))
+    }
+}
+
+/// Where the page behind this artifact begins. What comes meanwhile is newer, and so on none of the pages that follow.
+fn token(digest: Digest, artifact: &Artifact) -> String {
+    format!("{}.{}", artifact.created.0, digest.hex())
+}
+
+fn after(token: &str) -> Result<Option<(Millis, Digest)>, Status> {
+    let read = |token: &str| {
+        let (created, digest) = token.split_once('.')?;
+        Some((Millis(created.parse().ok()?), digest.parse().ok()?))
+    };
+    match token {
+        "" => Ok(None),
+        token => read(token).map(Some).ok_or_else(|| invalid("page_token is not one that this list gave")),
     }
 }

@@ -1,8 +1,9 @@
 //! `Fleet`: workers' sessions, and who there is.
 
+use super::bounds::{self, invalid};
 use super::sessions::{Opened, Sent};
-use super::{Context, blobs_failed, not_applied, reports, stopped, traced, view};
-use crate::core::{Command, Connect, Machine};
+use super::{Context, blobs_failed, not_applied, pages, reports, stopped, traced, view};
+use crate::core::{Command, Connect, Machine, Worker};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -55,13 +56,35 @@ impl v1::fleet_server::Fleet for Fleet {
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let span = traced(request.metadata(), info_span!("list workers"));
-        let look = self.0.store.read(|core| {
-            let mut workers: Vec<_> = core.workers().map(|worker| view::worker(core, worker)).collect();
-            workers.sort_by(|a, b| a.name.cmp(&b.name));
-            workers
+        let request = request.into_inner();
+        bounds::list_workers(&request)?;
+        let (size, after) = (pages::size(request.page_size), after(&request.page_token)?);
+        let look = self.0.store.read(move |core| {
+            let mut workers: Vec<_> = core.workers().collect();
+            workers.sort_by_key(|worker| (worker.name.as_str(), worker.id));
+            let is_behind = |worker: &&Worker| {
+                after.as_ref().is_none_or(|(name, id)| (worker.name.as_str(), worker.id) > (name, *id))
+            };
+            pages::page(workers.into_iter().filter(is_behind), size, |worker| view::worker(core, worker), |w| token(w))
         });
-        let workers = look.instrument(span).await.map_err(stopped)?;
-        Ok(Response::new(v1::ListWorkersResponse { workers }))
+        let (workers, next_page_token) = look.instrument(span).await.map_err(stopped)?;
+        Ok(Response::new(v1::ListWorkersResponse { workers, next_page_token }))
+    }
+}
+
+/// Where the page behind this worker begins.
+fn token(worker: &Worker) -> String {
+    format!("{}.{}", worker.id, worker.name)
+}
+
+fn after(token: &str) -> Result<Option<(String, WorkerId)>, Status> {
+    let read = |token: &str| {
+        let (id, name) = token.split_once('.')?;
+        Some((name.to_owned(), id.parse().ok()?))
+    };
+    match token {
+        "" => Ok(None),
+        token => read(token).map(Some).ok_or_else(|| invalid("page_token is not one that this list gave")),
     }
 }
 
@@ -113,10 +136,12 @@ async fn listen(
         let session = opened.id;
         let command = match message.message {
             Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
-            Some(Message::Heartbeat(heartbeat)) => {
+            Some(Message::Heartbeat(mut heartbeat)) => {
+                bounds::heartbeat(&mut heartbeat)?;
                 Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
             }
-            Some(Message::Reports(batch)) => {
+            Some(Message::Reports(mut batch)) => {
+                bounds::reports(&mut batch)?;
                 let behind = |_| Status::unavailable("the coordinator is behind with reports; connect again");
                 batches.try_send(batch).map_err(behind)?;
                 continue;
@@ -167,20 +192,15 @@ async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch
 }
 
 fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Status> {
-    text.parse().map_err(|error: T::Err| Status::invalid_argument(error.to_string()))
+    text.parse().map_err(|error: T::Err| invalid(error))
 }
 
 fn held(held: Vec<v1::Held>) -> Result<Vec<(AttemptId, Epoch)>, Status> {
     held.into_iter().map(|held| Ok((parse(&held.attempt_id)?, Epoch(held.epoch)))).collect()
 }
 
-fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
-    let name = hello.name.trim();
-    if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
-        return Err(Status::invalid_argument(
-            "a worker's name is 1 to 200 bytes without control characters; choose one with --name",
-        ));
-    }
+fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, Status> {
+    bounds::hello(&mut hello)?;
     let secret = Secret::try_from(&hello.secret[..]).map_err(|error| {
         Status::invalid_argument(format!("{error}: this worker is of another version than the coordinator"))
     })?;
@@ -190,7 +210,7 @@ fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
         worker: parse::<WorkerId>(&hello.worker_id)?,
         secret: secret.hash(),
         process: parse::<ProcessId>(&hello.process)?,
-        name: name.to_owned(),
+        name: hello.name,
         machine: Machine {
             chip: machine.chip,
             os: machine.os,

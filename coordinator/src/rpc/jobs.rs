@@ -1,8 +1,9 @@
 //! `Jobs`: what people ask of the coordinator.
 
+use super::bounds::{self, invalid};
 use super::follow::{Events, follow};
 use super::train::{self, Bases};
-use super::{Context, ambiguous, not_applied, stopped, traced, view};
+use super::{Context, ambiguous, not_applied, pages, stopped, traced, view};
 use crate::core::{Command, Core, Submit};
 use crate::store::Which;
 use tonic::{Request, Response, Status};
@@ -10,9 +11,6 @@ use tracing::{Instrument, info_span};
 use vertigo::id::{JobId, ParseIdError};
 use vertigo::placement::Need;
 use vertigo::v1;
-
-/// Jobs that a list shows unless told otherwise.
-const LISTED: usize = 100;
 
 pub(super) struct Jobs(pub(super) Context);
 
@@ -34,9 +32,10 @@ impl Jobs {
     }
 
     async fn submit(&self, request: v1::SubmitTrainRequest, traceparent: String) -> Result<Response<v1::Job>, Status> {
+        bounds::submit_train(&request)?;
         let id = match request.id.as_str() {
             "" => JobId::new(),
-            id => id.parse().map_err(|error: ParseIdError| Status::invalid_argument(error.to_string()))?,
+            id => id.parse().map_err(|error: ParseIdError| invalid(error))?,
         };
         if self.look(move |core| Ok(core.job(id).is_some())).await? {
             return self.view(id).await;
@@ -123,6 +122,7 @@ impl v1::jobs_server::Jobs for Jobs {
         let span = traced(request.metadata(), info_span!("plan"));
         async {
             let request = request.into_inner();
+            bounds::submit_train(&request)?;
             let recipes = train::read(&request.recipes)?;
             self.look(move |core| plan(core, recipes, &request.data).map(Response::new)).await
         }
@@ -132,7 +132,9 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::Job>, Status> {
         let span = traced(request.metadata(), info_span!("get job"));
-        let reference = request.into_inner().id;
+        let request = request.into_inner();
+        bounds::get_job(&request)?;
+        let reference = request.id;
         self.look(move |core| find(core, &reference).map(|job| Response::new(view::job(core, job))))
             .instrument(span)
             .await
@@ -140,24 +142,35 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn list(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
         let span = traced(request.metadata(), info_span!("list jobs"));
-        let limit = match request.into_inner().limit {
-            0 => LISTED,
-            limit => limit as usize,
+        let request = request.into_inner();
+        bounds::list_jobs(&request)?;
+        let size = pages::size(if request.page_size == 0 { request.limit } else { request.page_size });
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => Some(token.parse::<JobId>().map_err(|_| invalid("page_token is not one that this list gave"))?),
         };
-        let jobs = self.look(move |core| Ok(core.jobs().take(limit).map(|job| view::job(core, job)).collect()));
-        Ok(Response::new(v1::ListJobsResponse { jobs: jobs.instrument(span).await? }))
+        // Ids sort by the time of their making: what comes meanwhile is on none of the pages that follow.
+        let page = move |core: &Core| {
+            pages::page(core.jobs(after), size, |job| view::job(core, job), |job| job.id.to_string())
+        };
+        let (jobs, next_page_token) = self.look(move |core| Ok(page(core))).instrument(span).await?;
+        Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
     }
 
     async fn watch(&self, request: Request<v1::WatchJobRequest>) -> Result<Response<Events>, Status> {
         let span = traced(request.metadata(), info_span!("watch"));
-        let v1::WatchJobRequest { id, after } = request.into_inner();
+        let request = request.into_inner();
+        bounds::watch(&request)?;
+        let v1::WatchJobRequest { id, after } = request;
         let job = self.find(id).instrument(span).await?;
         Ok(Response::new(follow(self.0.store.clone(), job, after, Which::All, true)))
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Events>, Status> {
         let span = traced(request.metadata(), info_span!("logs"));
-        let v1::LogsRequest { id, after, follow: on } = request.into_inner();
+        let request = request.into_inner();
+        bounds::logs(&request)?;
+        let v1::LogsRequest { id, after, follow: on } = request;
         let job = self.find(id).instrument(span).await?;
         Ok(Response::new(follow(self.0.store.clone(), job, after, Which::Logs, on)))
     }
@@ -165,7 +178,9 @@ impl v1::jobs_server::Jobs for Jobs {
     async fn cancel(&self, request: Request<v1::CancelJobRequest>) -> Result<Response<v1::Job>, Status> {
         let span = traced(request.metadata(), info_span!("cancel"));
         async {
-            let job = self.find(request.into_inner().id).await?;
+            let request = request.into_inner();
+            bounds::cancel(&request)?;
+            let job = self.find(request.id).await?;
             self.0.store.apply(Command::Cancel { job }).await.map_err(not_applied)?;
             self.view(job).await
         }

@@ -4,9 +4,11 @@
 //! core never sees it. Each call runs in a span that is a child of its caller's, so that one job is one trace.
 
 mod artifacts;
+mod bounds;
 mod fleet;
 mod follow;
 mod jobs;
+mod pages;
 mod reports;
 mod sessions;
 mod train;
@@ -21,13 +23,11 @@ use std::time::Duration;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
+use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::refusal::SessionRefusal;
 use vertigo::v1::artifacts_server::ArtifactsServer;
 use vertigo::v1::fleet_server::FleetServer;
 use vertigo::v1::jobs_server::JobsServer;
-
-/// The largest message that is read: a manifest of many thousand files.
-const LARGEST: usize = 32 << 20;
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -44,9 +44,15 @@ pub struct Context {
 
 /// The services as HTTP routes.
 pub fn router(context: Context) -> axum::Router {
-    let jobs = JobsServer::new(jobs::Jobs(context.clone())).max_decoding_message_size(LARGEST);
-    let fleet = FleetServer::new(fleet::Fleet(context.clone())).max_decoding_message_size(LARGEST);
-    let artifacts = ArtifactsServer::new(artifacts::Artifacts(context)).max_decoding_message_size(LARGEST);
+    let jobs = JobsServer::new(jobs::Jobs(context.clone()))
+        .max_decoding_message_size(bounds::JOBS_REQUEST_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let fleet = FleetServer::new(fleet::Fleet(context.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let artifacts = ArtifactsServer::new(artifacts::Artifacts(context))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Routes::new(jobs).add_service(fleet).add_service(artifacts).prepare().into_axum_router()
 }
 
@@ -73,7 +79,7 @@ fn blobs_failed(error: BlobError) -> Status {
 }
 
 fn ambiguous(error: Ambiguous) -> Status {
-    Status::invalid_argument(error.to_string())
+    bounds::invalid(error)
 }
 
 fn not_applied(error: ApplyError) -> Status {
@@ -81,7 +87,7 @@ fn not_applied(error: ApplyError) -> Status {
         ApplyError::Stopped(error) => return stopped(error),
         ApplyError::Refused(refusal) => refusal,
     };
-    let message = refusal.to_string();
+    let message = bounds::brief(&refusal);
     match refusal {
         Refusal::NoJob(_) => Status::not_found(message),
         Refusal::Ended { .. } | Refusal::TooLarge { .. } => Status::failed_precondition(message),

@@ -2,6 +2,7 @@
 
 use crate::artifacts::{BlobError, Blobs};
 use crate::core::{Failure, FailureKind, Report, ReportBody};
+use vertigo::bounds::MANIFEST_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::{self, finished, report};
@@ -55,6 +56,12 @@ fn read_failure(said: &v1::Failure) -> Failure {
 
 /// A manifest of this kind whose blobs the store has, or the failure that its lack is.
 async fn manifest(json: &str, kind: Kind, blobs: &Blobs) -> Result<Result<Manifest, Failure>, BlobError> {
+    if json.len() > MANIFEST_BYTES_MAX {
+        let (size, most) = (Bytes(json.len() as u64), Bytes(MANIFEST_BYTES_MAX as u64));
+        let message = format!("the worker's manifest of a {kind} is {size} long, and at most {most} are taken");
+        // It would be as long the next time.
+        return Ok(Err(failure(FailureKind::BadInput, message)));
+    }
     let manifest = match Manifest::parse(json) {
         Ok(manifest) if manifest.kind() == kind => manifest,
         Ok(other) => {

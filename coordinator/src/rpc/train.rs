@@ -1,5 +1,6 @@
 //! From recipe files to plans: every check that can be made before anything is queued.
 
+use super::bounds::{self, invalid};
 use crate::core::{Artifact, Core, FactorKey, Factors, Index, MemoryPart, Plan};
 use tonic::Status;
 use vertigo::bytes::Bytes;
@@ -46,15 +47,19 @@ pub(super) fn read(files: &[RecipeFile]) -> Result<Vec<(Recipe, String)>, Status
     if files.is_empty() {
         return Err(Status::invalid_argument("no recipe: name at least one"));
     }
-    let parse = |file: &RecipeFile| Recipe::parse(&file.name, &file.yaml).map(|recipe| (recipe, file.yaml.clone()));
-    files.iter().map(|file| parse(file).map_err(|error| Status::invalid_argument(error.to_string()))).collect()
+    let parse = |file: &RecipeFile| {
+        let recipe = Recipe::parse(&file.name, &file.yaml).map_err(invalid)?;
+        bounds::recipe(&recipe)?;
+        Ok((recipe, file.yaml.clone()))
+    };
+    files.iter().map(parse).collect()
 }
 
 /// Finds each recipe's base and checks that the recipe can train it.
 pub(super) fn check(core: &Core, recipes: Vec<(Recipe, String)>, bases: Bases) -> Result<Vec<Checked>, Status> {
     let check = |(recipe, yaml): (Recipe, String)| {
         let base = base(core, &recipe, bases)?;
-        let refused = |error: vertigo::estimate::FitError| Status::invalid_argument(error.to_string());
+        let refused = |error: vertigo::estimate::FitError| invalid(error);
         match &base {
             // The table's mixtures of experts are planned for only.
             Base::Named(shape, _) if shape.experts.is_some() => {}
@@ -82,9 +87,8 @@ fn base(core: &Core, recipe: &Recipe, bases: Bases) -> Result<Base, Status> {
         )));
     }
     let config = artifact.manifest.fact("config").unwrap_or(&serde_json::Value::Null);
-    let shape = Shape::from_config(config).map_err(|error| {
-        Status::invalid_argument(format!("recipe `{name}`: the config.json of base `{model}`: {error}"))
-    })?;
+    let shape = Shape::from_config(config)
+        .map_err(|error| invalid(format!("recipe `{name}`: the config.json of base `{model}`: {error}")))?;
     Ok(Base::Imported(Input { digest, bytes: artifact.manifest.bytes() }, Box::new(shape)))
 }
 
@@ -106,7 +110,7 @@ pub(super) fn data(core: &Core, reference: &str) -> Result<Input, Status> {
 
 /// Refuses a name that its output's tag cannot have, or that names something that training must not replace.
 pub(super) fn check_name(core: &Core, name: &str) -> Result<(), Status> {
-    Index::check_tag(name).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    Index::check_tag(name).map_err(invalid)?;
     let tagged = core.index().tagged(name).and_then(|digest| core.index().get(&digest));
     match tagged.map(|artifact| artifact.manifest.kind()) {
         None | Some(Kind::Adapter) => Ok(()),

@@ -2,15 +2,28 @@
 
 use crate::core::{Artifact, Attempt, Core, Job, Machine, Plan, Worker};
 use crate::store;
+use serde_json::Value;
 use vertigo::id::{Digest, Millis};
+use vertigo::manifest::Manifest;
 use vertigo::placement::Placement;
 use vertigo::v1;
+
+/// Attempts of a job that are shown. One that goes on for months may have thousands.
+const ATTEMPTS_SHOWN_MAX: usize = 200;
+
+/// Tags of an artifact that are shown. Any number of them may be moved to one.
+const TAGS_SHOWN_MAX: usize = 100;
+
+/// Facts of an artifact that a list shows, and how long the name or the text of one may be.
+const FACTS_SHOWN_MAX: usize = 32;
+const FACT_BYTES_MAX: usize = 200;
 
 fn ms(time: Option<Millis>) -> u64 {
     time.map_or(0, |time| time.0)
 }
 
 pub(super) fn job(core: &Core, job: &Job) -> v1::Job {
+    let attempts = &job.attempts[job.attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX)..];
     v1::Job {
         id: job.id.to_string(),
         name: job.title(),
@@ -21,7 +34,7 @@ pub(super) fn job(core: &Core, job: &Job) -> v1::Job {
         ended_ms: ms(job.ended),
         data_digest: job.data.to_string(),
         plans: job.plans.iter().map(plan).collect(),
-        attempts: job.attempts.iter().filter_map(|id| core.attempt(*id)).map(attempt).collect(),
+        attempts: attempts.iter().filter_map(|id| core.attempt(*id)).map(attempt).collect(),
         output_digest: job.output().map(|digest| digest.to_string()).unwrap_or_default(),
     }
 }
@@ -77,16 +90,31 @@ fn machine(machine: &Machine) -> v1::Machine {
     }
 }
 
+/// An artifact without its manifest, as a list shows it.
 pub(super) fn artifact(core: &Core, digest: Digest, artifact: &Artifact) -> v1::Artifact {
     v1::Artifact {
         digest: digest.to_string(),
         kind: artifact.manifest.kind().to_string(),
-        manifest_json: artifact.manifest.to_json(),
+        manifest_json: String::new(),
         bytes: artifact.manifest.bytes().0,
-        tags: core.index().tags_of(digest),
+        tags: core.index().tags_of(digest).take(TAGS_SHOWN_MAX).map(str::to_owned).collect(),
         created_ms: artifact.created.0,
         job_id: artifact.job.map(|job| job.to_string()).unwrap_or_default(),
+        files: artifact.manifest.files().len() as u64,
+        facts_json: facts(&artifact.manifest),
     }
+}
+
+/// The facts that fit into a line of a list, as JSON.
+fn facts(manifest: &Manifest) -> String {
+    let fits = |value: &Value| match value {
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => text.len() <= FACT_BYTES_MAX,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    };
+    let small = manifest.facts().filter(|(key, value)| key.len() <= FACT_BYTES_MAX && fits(value));
+    let small = small.take(FACTS_SHOWN_MAX).map(|(key, value)| (key.to_owned(), value.clone()));
+    Value::Object(small.collect()).to_string()
 }
 
 /// A placement, given the names of the workers that it counts.

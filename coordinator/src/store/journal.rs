@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use vertigo::id::JobId;
-use vertigo::v1::{self, job_event, report};
+use vertigo::v1::{self, finished, job_event, report};
 
 /// Which events of a job to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
         }
         EntryBody::Report(report) => {
             let is_log = matches!(report.message.body, Some(report::Body::Log(_)));
-            (if is_log { "log" } else { "report" }, job_event::Event::Report(report.message.clone()))
+            (if is_log { "log" } else { "report" }, job_event::Event::Report(without_manifest(&report.message)))
         }
     };
     let event =
@@ -56,6 +56,24 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
 
 /// Connections that read at a time. Each keeps two descriptors for as long as the process lives.
 const READERS_MAX: usize = 8;
+
+/// The report as people see it: a manifest comes with the artifact, and may be longer than everything else in the journal.
+fn without_manifest(report: &v1::Report) -> v1::Report {
+    let body = match &report.body {
+        Some(report::Body::Checkpoint(v1::Checkpoint { iter, .. })) => {
+            Some(report::Body::Checkpoint(v1::Checkpoint { iter: *iter, manifest_json: String::new() }))
+        }
+        Some(report::Body::Finished(v1::Finished {
+            peak_bytes,
+            outcome: Some(finished::Outcome::ManifestJson(_)),
+        })) => {
+            let outcome = Some(finished::Outcome::ManifestJson(String::new()));
+            Some(report::Body::Finished(v1::Finished { peak_bytes: *peak_bytes, outcome }))
+        }
+        other => other.clone(),
+    };
+    v1::Report { number: report.number, at_ms: report.at_ms, body }
+}
 
 /// Connections that read while the writer writes.
 #[derive(Debug)]

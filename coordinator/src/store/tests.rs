@@ -100,8 +100,12 @@ struct Everything {
 async fn everything(store: &Store) -> Everything {
     store
         .read(|core| Everything {
-            jobs: core.jobs().cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
-            attempts: core.jobs().flat_map(|job| &job.attempts).map(|id| format!("{:?}", core.attempt(*id))).collect(),
+            jobs: core.jobs(None).cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
+            attempts: core
+                .jobs(None)
+                .flat_map(|job| &job.attempts)
+                .map(|id| format!("{:?}", core.attempt(*id)))
+                .collect(),
             workers: core.workers().map(|w| (w.id, w.name.clone(), w.machine.clone())).collect(),
             index: core.index().clone(),
             factor: core.factors().factor(&FactorKey { method: "full".to_owned(), engine: "1".to_owned() }),
@@ -177,7 +181,7 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     drop(store);
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let found = store.read(|core| core.jobs().map(|job| job.id).rev().collect::<Vec<_>>()).await.unwrap();
+    let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
     let mut expected = ids;
     expected.sort_unstable();
     assert_eq!(found, expected);

@@ -111,11 +111,11 @@ async fn artifacts_are_found_by_tag_and_digest_and_listed_by_kind() {
     let missing = get("minni").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
     assert!(missing.message().contains("did you mean `mini`"), "{}", missing.message());
-    let list = |kind: &str| v1::ListArtifactsRequest { kind: kind.to_owned() };
+    let list = |kind: &str| v1::ListArtifactsRequest { kind: kind.to_owned(), ..Default::default() };
     let all = coordinator.artifacts().list(list("")).await.unwrap().into_inner().artifacts;
     assert_eq!(all.len(), 2);
     let bases = coordinator.artifacts().list(list("base")).await.unwrap().into_inner().artifacts;
-    assert_eq!(bases, std::slice::from_ref(&base));
+    assert_eq!(bases, [v1::Artifact { manifest_json: String::new(), ..base.clone() }]);
     assert_eq!(coordinator.artifacts().list(list("cat")).await.unwrap_err().code(), Code::InvalidArgument);
 
     let (there, not) = (Digest::of(b"weights"), Digest::of(b"nothing"));

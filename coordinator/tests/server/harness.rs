@@ -165,7 +165,7 @@ impl Coordinator {
     }
 
     pub(crate) async fn workers(&self) -> Vec<v1::Worker> {
-        self.fleet().list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers
+        self.fleet().list_workers(v1::ListWorkersRequest::default()).await.unwrap().into_inner().workers
     }
 }
 

@@ -99,7 +99,13 @@ async fn a_job_goes_from_submission_to_its_artifact() {
         let artifact = coordinator.artifacts().get(ask).await.unwrap().into_inner();
         assert_eq!((artifact.job_id.as_str(), &artifact.tags[..]), (job.id.as_str(), &["tutor".to_owned()][..]));
     }
-    let listed = coordinator.jobs().list(v1::ListJobsRequest { limit: 1 }).await.unwrap().into_inner().jobs;
+    let listed = coordinator
+        .jobs()
+        .list(v1::ListJobsRequest { limit: 1, ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
+        .jobs;
     assert_eq!(listed, [done]);
 }
 

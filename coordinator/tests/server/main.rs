@@ -6,5 +6,6 @@ mod connections;
 mod harness;
 mod identity;
 mod jobs;
+mod lists;
 mod process;
 mod workers;

@@ -298,7 +298,7 @@ impl World {
             assert_eq!(promised, core.reserved(worker));
         }
         // 6
-        for (digest, _) in core.index.list(Some(Kind::Adapter)) {
+        for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
             assert!(core.jobs.values().any(|job| job.output() == Some(digest)));
         }
         for job in core.jobs.values() {

@@ -1,0 +1,245 @@
+//! What each field of each request may hold, checked where it enters.
+//!
+//! What a person submits is refused with the field, its size and its bound. What a worker says about itself is cut instead: a Mac is not
+//! locked out because its chip has a long name, nor is a run lost for a long line.
+//!
+//! Every function takes its message apart field by field, without `..`: a field that is added to the protocol does not compile before
+//! it has a place here. `_` stands for a number that may be any number.
+
+use std::fmt::Display;
+use tonic::Status;
+use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
+use vertigo::v1::{self, finished, report};
+
+/// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
+const REFERENCE_BYTES_MAX: usize = 200;
+/// A UUID.
+const ID_BYTES_MAX: usize = 64;
+/// `sha256:` and 64 digits.
+const DIGEST_BYTES_MAX: usize = 71;
+/// Blobs that are asked for at once: more than a manifest can list.
+const DIGESTS_MAX: usize = 300_000;
+/// Tags that one registration moves.
+const TAGS_MAX: usize = 64;
+/// Where a page begins.
+const PAGE_TOKEN_BYTES_MAX: usize = 300;
+/// The name of a kind of artifact.
+const KIND_BYTES_MAX: usize = 32;
+/// Recipes of a job.
+pub(super) const RECIPES_MAX: usize = 16;
+/// A recipe's file.
+pub(super) const RECIPE_BYTES_MAX: usize = 256 << 10;
+/// A worker's name.
+const WORKER_NAME_BYTES_MAX: usize = 200;
+/// Chip, system and version: what a table shows of a machine.
+const DESCRIPTION_BYTES_MAX: usize = 200;
+/// Attempts that a worker holds: the running one, and those whose end was not taken yet.
+const HELD_MAX: usize = 1024;
+/// Reports of a batch: a worker sends a quarter of a MiB of them, so of 16 bytes each.
+const REPORTS_MAX: usize = 16_384;
+/// A line of a log. Workers cut theirs at 2 KiB.
+const LINE_BYTES_MAX: usize = 16 << 10;
+/// Why an attempt failed: kept with the job, and shown in lists.
+const FAILURE_BYTES_MAX: usize = 8 << 10;
+/// What a person is told in an error: it has to fit into a header.
+const REASON_BYTES_MAX: usize = 2 << 10;
+/// An amount of memory: the largest that JSON's readers and SQLite keep exactly, 8 PiB.
+const AMOUNT_MAX: u64 = 1 << 53;
+
+/// The largest request that [`Jobs`](v1::jobs_server::Jobs) takes: all recipes that a job may have.
+pub(super) const JOBS_REQUEST_BYTES_MAX: usize = RECIPES_MAX * RECIPE_BYTES_MAX + (1 << 20);
+
+/// Input that is wrong, as its own error says. The error may repeat the input, so it is cut.
+pub(super) fn invalid(error: impl Display) -> Status {
+    Status::invalid_argument(brief(error))
+}
+
+/// What an error says, no longer than a header takes.
+pub(super) fn brief(error: impl Display) -> String {
+    shorten(&error.to_string(), REASON_BYTES_MAX).into_owned()
+}
+
+fn text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), Status> {
+    match text.len() {
+        bytes if bytes > bytes_max => {
+            Err(invalid(format!("{field} has {bytes} bytes, and at most {bytes_max} are taken")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn count<T>(field: &str, list: &[T], most: usize) -> Result<(), Status> {
+    match list.len() {
+        found if found > most => Err(invalid(format!("{field} has {found} entries, and at most {most} are taken"))),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn missing_blobs(request: &v1::MissingBlobsRequest) -> Result<(), Status> {
+    let v1::MissingBlobsRequest { digests } = request;
+    count("digests", digests, DIGESTS_MAX)?;
+    digests.iter().try_for_each(|digest| text("a digest", digest, DIGEST_BYTES_MAX))
+}
+
+pub(super) fn register(request: &v1::RegisterArtifactRequest) -> Result<(), Status> {
+    let v1::RegisterArtifactRequest { manifest_json, tags } = request;
+    text("the manifest", manifest_json, MANIFEST_BYTES_MAX)?;
+    count("tags", tags, TAGS_MAX)?;
+    tags.iter().try_for_each(|tag| text("a tag", tag, REFERENCE_BYTES_MAX))
+}
+
+pub(super) fn get_artifact(request: &v1::GetArtifactRequest) -> Result<(), Status> {
+    let v1::GetArtifactRequest { reference } = request;
+    text("the artifact's name", reference, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn list_artifacts(request: &v1::ListArtifactsRequest) -> Result<(), Status> {
+    let v1::ListArtifactsRequest { kind, page_size: _, page_token } = request;
+    text("the kind", kind, KIND_BYTES_MAX)?;
+    text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+pub(super) fn list_jobs(request: &v1::ListJobsRequest) -> Result<(), Status> {
+    let v1::ListJobsRequest { limit: _, page_size: _, page_token } = request;
+    text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+pub(super) fn list_workers(request: &v1::ListWorkersRequest) -> Result<(), Status> {
+    let v1::ListWorkersRequest { page_size: _, page_token } = request;
+    text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), Status> {
+    let v1::GetJobRequest { id } = request;
+    text("the job's id", id, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn watch(request: &v1::WatchJobRequest) -> Result<(), Status> {
+    let v1::WatchJobRequest { id, after: _ } = request;
+    text("the job's id", id, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn logs(request: &v1::LogsRequest) -> Result<(), Status> {
+    let v1::LogsRequest { id, after: _, follow: _ } = request;
+    text("the job's id", id, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn cancel(request: &v1::CancelJobRequest) -> Result<(), Status> {
+    let v1::CancelJobRequest { id } = request;
+    text("the job's id", id, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn submit_train(request: &v1::SubmitTrainRequest) -> Result<(), Status> {
+    let v1::SubmitTrainRequest { recipes, data, name, priority: _, id } = request;
+    count("recipes", recipes, RECIPES_MAX)?;
+    for v1::RecipeFile { name, yaml } in recipes {
+        text("a recipe's name", name, REFERENCE_BYTES_MAX)?;
+        text(format_args!("recipe `{name}`"), yaml, RECIPE_BYTES_MAX)?;
+    }
+    text("the dataset's name", data, REFERENCE_BYTES_MAX)?;
+    text("the job's name", name, REFERENCE_BYTES_MAX)?;
+    text("the job's id", id, ID_BYTES_MAX)
+}
+
+/// What a recipe names within its file, and lists then show.
+pub(super) fn recipe(recipe: &vertigo::recipe::Recipe) -> Result<(), Status> {
+    text(format_args!("recipe `{}`: model", recipe.name), &recipe.model, REFERENCE_BYTES_MAX)
+}
+
+pub(super) fn hello(hello: &mut v1::Hello) -> Result<(), Status> {
+    // What a secret is, its own type knows.
+    let v1::Hello { worker_id, name, machine, held, secret: _, process } = hello;
+    text("worker_id", worker_id, ID_BYTES_MAX)?;
+    text("process", process, ID_BYTES_MAX)?;
+    let trimmed = name.trim();
+    if trimmed.is_empty() || trimmed.len() > WORKER_NAME_BYTES_MAX || trimmed.contains(char::is_control) {
+        return Err(invalid(format!(
+            "a worker's name is 1 to {WORKER_NAME_BYTES_MAX} bytes without control characters; choose one with --name"
+        )));
+    }
+    *name = trimmed.to_owned();
+    machine.iter_mut().for_each(self::machine);
+    self::held(held)
+}
+
+fn machine(machine: &mut v1::Machine) {
+    let v1::Machine { chip, os, memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, version } = machine;
+    for said in [chip, os, version] {
+        cut(said, DESCRIPTION_BYTES_MAX);
+    }
+    [memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes].into_iter().for_each(amount);
+}
+
+fn held(list: &[v1::Held]) -> Result<(), Status> {
+    count("held", list, HELD_MAX)?;
+    list.iter().try_for_each(|v1::Held { attempt_id, epoch: _ }| text("attempt_id", attempt_id, ID_BYTES_MAX))
+}
+
+pub(super) fn heartbeat(heartbeat: &mut v1::Heartbeat) -> Result<(), Status> {
+    let v1::Heartbeat { free_bytes, held } = heartbeat;
+    amount(free_bytes);
+    self::held(held)
+}
+
+pub(super) fn reports(batch: &mut v1::ReportBatch) -> Result<(), Status> {
+    let v1::ReportBatch { attempt_id, epoch: _, reports } = batch;
+    text("attempt_id", attempt_id, ID_BYTES_MAX)?;
+    count("reports", reports, REPORTS_MAX)?;
+    reports.iter_mut().for_each(report);
+    Ok(())
+}
+
+/// Floats stay as they are: a loss that became infinite is what a person has to see, and JSON shows it as null. A manifest that is too long
+/// is no artifact, which is the report's outcome and not the session's end.
+fn report(report: &mut v1::Report) {
+    let v1::Report { number: _, at_ms: _, body } = report;
+    match body {
+        Some(report::Body::Started(started)) => {
+            let v1::Started {
+                trainable_parameters: _,
+                train_examples: _,
+                valid_examples: _,
+                skipped_examples: _,
+                resumed_at: _,
+                iters: _,
+            } = started;
+        }
+        Some(report::Body::Step(step)) => {
+            let v1::Step {
+                iter: _,
+                iters: _,
+                loss: _,
+                learning_rate: _,
+                tokens_per_second: _,
+                trained_tokens: _,
+                peak_bytes,
+                grad_norm: _,
+            } = step;
+            amount(peak_bytes);
+        }
+        Some(report::Body::Validation(v1::Validation { iter: _, loss: _, tokens: _ })) => {}
+        Some(report::Body::Checkpoint(v1::Checkpoint { iter: _, manifest_json: _ })) => {}
+        Some(report::Body::Log(v1::LogLine { text })) => cut(text, LINE_BYTES_MAX),
+        Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
+            amount(peak_bytes);
+            match outcome {
+                Some(finished::Outcome::Failure(v1::Failure { kind: _, message })) => cut(message, FAILURE_BYTES_MAX),
+                Some(finished::Outcome::ManifestJson(_)) | None => {}
+            }
+        }
+        None => {}
+    }
+}
+
+fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        *text = shorten(text, bytes_max).into_owned();
+    }
+}
+
+fn amount(bytes: &mut u64) {
+    *bytes = (*bytes).min(AMOUNT_MAX);
+}
+
+#[cfg(test)]
+mod tests;
