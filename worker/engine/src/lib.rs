@@ -31,6 +31,7 @@ pub mod gated_delta;
 mod layer;
 mod model;
 pub mod optimizer;
+pub mod remarks;
 mod split;
 pub mod text;
 mod trainer;
