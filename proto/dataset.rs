@@ -6,10 +6,16 @@
 //!
 //! Reading a folder is the one place here that touches files.
 
+mod caveats;
+
+pub use caveats::{Caveats, Reason};
+
 use crate::id::Digest;
 use serde_json::{Map, Value};
+use std::fmt::{self, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Without a `valid.jsonl`, one example in this many validates.
 pub const HOLD_OUT: u8 = 20;
@@ -84,6 +90,34 @@ impl Example {
             _ => Err("no `messages`, no `prompt` with `completion`, and no `text`".to_owned()),
         }
     }
+
+    /// Whether it is a conversation whose last turn is not the assistant's.
+    pub fn is_unanswered(&self) -> bool {
+        let Example::Chat { messages, .. } = self else { return false };
+        messages.last().is_some_and(|last| last["role"] != "assistant")
+    }
+
+    /// Whether its answer says nothing: no word, no thought and no call.
+    pub fn has_empty_answer(&self) -> bool {
+        match self {
+            Example::Completion { completion, .. } => completion.trim().is_empty(),
+            Example::Chat { messages, .. } if !self.is_unanswered() => messages.last().is_some_and(says_nothing),
+            Example::Chat { .. } | Example::Text(_) => false,
+        }
+    }
+}
+
+/// Where a message's text may be, and what it calls.
+const SPEECH: [&str; 5] = ["content", "reasoning_content", "thinking", "reasoning", "tool_calls"];
+
+fn says_nothing(message: &Value) -> bool {
+    SPEECH.iter().all(|key| match &message[*key] {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        // Parts of a content, or calls. A part that is no text, such as a picture, says something.
+        Value::Array(parts) => parts.iter().all(|part| part["text"].as_str().is_some_and(|text| text.trim().is_empty())),
+        _ => false,
+    })
 }
 
 fn chat(messages: Value, tools: Option<Value>) -> Result<Example, String> {
@@ -117,13 +151,37 @@ fn check_message(fields: &Map<String, Value>) -> Result<(), String> {
     }
 }
 
+/// Where an example is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file's name; it lies directly in the dataset's folder.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// An example and where it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Where.
+    pub place: Place,
+    /// The example.
+    pub example: Example,
+}
+
 /// The examples of a folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dataset {
     /// To train on.
-    pub train: Vec<Example>,
+    pub train: Vec<Row>,
     /// Held out for validation.
-    pub valid: Vec<Example>,
+    pub valid: Vec<Row>,
 }
 
 impl Dataset {
@@ -138,9 +196,9 @@ impl Dataset {
         let has_valid = files.iter().any(|file| named(file, "valid.jsonl"));
         let mut dataset = Dataset::default();
         for file in files.iter().filter(|file| !named(file, "test.jsonl")) {
-            for (line, example) in read_file(file)? {
+            for (line, row) in read_file(file)? {
                 let held_out = if has_valid { named(file, "valid.jsonl") } else { is_held_out(&line) };
-                if held_out { dataset.valid.push(example) } else { dataset.train.push(example) }
+                if held_out { dataset.valid.push(row) } else { dataset.train.push(row) }
             }
         }
         if dataset.train.is_empty() {
@@ -167,12 +225,13 @@ pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if files.is_empty() { Err(DatasetError::Empty(folder.to_owned())) } else { Ok(files) }
 }
 
-fn read_file(file: &Path) -> Result<Vec<(String, Example)>, DatasetError> {
+fn read_file(file: &Path) -> Result<Vec<(String, Row)>, DatasetError> {
+    let name: Arc<str> = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into();
     let text = fs::read_to_string(file).map_err(|error| DatasetError::Read { path: file.to_owned(), error })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(n, line)| match Example::parse(line) {
-            Ok(example) => Ok((line.to_owned(), example)),
+            Ok(example) => Ok((line.to_owned(), Row { place: Place { file: name.clone(), line: n + 1 }, example })),
             Err(problem) => Err(DatasetError::Line { file: file.to_owned(), line: n + 1, problem }),
         })
         .collect()
@@ -219,6 +278,40 @@ mod tests {
         fs::write(dir.path().join("a.jsonl"), "{\"text\":\"one\"}\n\n{\"text\":\n").unwrap();
         let error = Dataset::read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("a.jsonl:3: not JSON"), "{error}");
+    }
+
+    #[test]
+    fn each_example_knows_where_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.jsonl"), "{\"text\":\"one\"}\n\n{\"text\":\"two\"}\n").unwrap();
+        fs::write(dir.path().join("valid.jsonl"), "\n{\"text\":\"three\"}\n").unwrap();
+        let dataset = Dataset::read(dir.path()).unwrap();
+        let places = |rows: &[Row]| rows.iter().map(|row| row.place.to_string()).collect::<Vec<_>>();
+        assert_eq!((places(&dataset.train), places(&dataset.valid)), (vec!["a.jsonl:1".into(), "a.jsonl:3".into()], vec!["valid.jsonl:2".into()]));
+    }
+
+    #[test]
+    fn an_answer_is_there_or_is_not() {
+        let of = |json: serde_json::Value| {
+            let example = Example::parse(&json.to_string()).unwrap();
+            (example.is_unanswered(), example.has_empty_answer())
+        };
+        let chat = |last: serde_json::Value| of(serde_json::json!({"messages": [{"role": "user", "content": "q"}, last]}));
+        for (last, expected) in [
+            (serde_json::json!({"role": "assistant", "content": "a"}), (false, false)),
+            (serde_json::json!({"role": "assistant", "content": " \n"}), (false, true)),
+            (serde_json::json!({"role": "assistant", "content": [{"type": "text", "text": ""}]}), (false, true)),
+            (serde_json::json!({"role": "assistant", "content": [{"type": "image"}]}), (false, false)),
+            (serde_json::json!({"role": "assistant", "content": "", "reasoning": "so"}), (false, false)),
+            (serde_json::json!({"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}), (false, false)),
+            (serde_json::json!({"role": "assistant", "content": "", "tool_calls": []}), (false, true)),
+            (serde_json::json!({"role": "user", "content": ""}), (true, false)),
+            (serde_json::json!({"role": "tool", "content": "37"}), (true, false)),
+        ] {
+            assert_eq!(chat(last.clone()), expected, "{last}");
+        }
+        assert_eq!(of(serde_json::json!({"prompt": "q", "completion": "\t"})), (false, true));
+        assert_eq!(of(serde_json::json!({"text": ""})), (false, false));
     }
 
     #[test]

@@ -58,12 +58,13 @@ fn render(name: &str, dataset: &Dataset, artifact: &v1::Artifact) -> String {
 mod tests {
     use super::*;
     use crate::output::plain;
-    use vertigo::dataset::Example;
+    use vertigo::dataset::{Example, Place, Row};
 
     #[test]
     fn says_what_was_imported() {
-        let example = Example::Text("x".to_owned());
-        let dataset = Dataset { train: vec![example.clone(); 99], valid: vec![example; 6] };
+        let place = Place { file: "a.jsonl".into(), line: 1 };
+        let row = Row { place, example: Example::Text("x".to_owned()) };
+        let dataset = Dataset { train: vec![row.clone(); 99], valid: vec![row; 6] };
         let artifact = v1::Artifact { digest: "sha256:0123456789abcdef".into(), bytes: 115_000, ..Default::default() };
         insta::assert_snapshot!(plain(&render("luau", &dataset, &artifact)), @r"
         imported dataset luau

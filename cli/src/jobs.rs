@@ -7,6 +7,7 @@ use crate::json;
 use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use crate::pages::{self, Shown};
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::id::Millis;
 use vertigo::transfer::traced;
 use vertigo::v1;
@@ -87,6 +88,12 @@ fn render_job(job: &v1::Job, now: u64) -> String {
         };
         let rows = job.plans.iter().map(row).collect();
         text += &format!("\n{}", table(["RECIPE", "MODEL", "METHOD", "PEAK"], &[3], rows));
+        // Below the table and not in it, as the reasons below.
+        for plan in &job.plans {
+            for line in Caveats::from_message(plan.skipped_examples, plan.caveats.as_ref()).lines() {
+                text += &wrap(&format!("{}: {line}", plan.recipe), 0);
+            }
+        }
     }
     if !job.attempts.is_empty() {
         let rows = job.attempts.iter().map(|attempt| attempt_row(job, attempt, now)).collect();
@@ -232,6 +239,23 @@ pub(crate) mod tests {
         epoch 1: no heartbeat for 30s
 
         fetch it: vertigo get sha256:ab12cd34ef56 DIR
+        ");
+    }
+
+    #[test]
+    fn a_job_shows_what_of_its_examples_is_not_learned_as_it_was_written() {
+        let mut job = job();
+        job.plans[1].skipped_examples = 2;
+        job.plans[1].caveats = Some(v1::Caveats { unanswered_examples: 1, unshared_prompts: 5, ..Default::default() });
+        let text = plain(&render_job(&job, 181_000));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let told: Vec<_> = text.lines().skip_while(|line| !line.starts_with("4b-full: ")).take(5).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        4b-full: 2 examples left out: no token to learn from
+        4b-full: 1 conversation without the assistant's turn at the end: another's is
+        learned
+        4b-full: 5 prompts not the beginning of the conversation in tokens: masked as
+        far as shared
         ");
     }
 

@@ -64,6 +64,20 @@ pub(crate) fn plan(plan: &v1::Plan) -> Value {
         "peak_bytes": plan.peak_bytes,
         "factor": plan.factor,
         "parts": plan.parts.iter().map(part).collect::<Vec<_>>(),
+        "skipped_examples": plan.caveats.as_ref().map(|_| plan.skipped_examples),
+        "caveats": plan.caveats.as_ref().map(caveats),
+    })
+}
+
+fn caveats(it: &v1::Caveats) -> Value {
+    json!({
+        "cut_examples": it.cut_examples,
+        "cut_tokens": it.cut_tokens,
+        "cut_ends": it.cut_ends,
+        "unanswered_examples": it.unanswered_examples,
+        "empty_answers": it.empty_answers,
+        "unshared_prompts": it.unshared_prompts,
+        "leftover_micro_batches": it.leftover_micro_batches,
     })
 }
 
@@ -161,7 +175,7 @@ fn report(report: &v1::Report) -> Value {
         Some(Body::Started(it)) => json!({
             "event": "started", "trainable_parameters": it.trainable_parameters, "train_examples": it.train_examples,
             "valid_examples": it.valid_examples, "skipped_examples": it.skipped_examples, "resumed_at": it.resumed_at,
-            "iters": it.iters,
+            "iters": it.iters, "caveats": it.caveats.as_ref().map(caveats),
         }),
         Some(Body::Step(it)) => json!({
             "event": "step", "iter": it.iter, "iters": it.iters, "loss": it.loss, "learning_rate": it.learning_rate,
@@ -228,6 +242,19 @@ mod tests {
 
     fn report_line(report: v1::Report) -> Value {
         event(&v1::JobEvent { event: Some(v1::job_event::Event::Report(report)), ..Default::default() })
+    }
+
+    #[test]
+    fn what_is_not_learned_as_it_was_written_is_there_for_scripts() {
+        let caveats = v1::Caveats { cut_examples: 3, unshared_prompts: 2, ..Default::default() };
+        let read = plan(&v1::Plan { caveats: Some(caveats.clone()), skipped_examples: 1, ..Default::default() });
+        assert_eq!((&read["skipped_examples"], &read["caveats"]["cut_examples"]), (&json!(1), &json!(3)));
+        let unread = plan(&v1::Plan::default());
+        assert!(unread["caveats"].is_null() && unread["skipped_examples"].is_null(), "nobody has read the examples");
+        let started = v1::Started { caveats: Some(caveats), ..Default::default() };
+        let body = v1::report::Body::Started(started);
+        let line = super::report(&v1::Report { body: Some(body), ..Default::default() });
+        assert_eq!(line["caveats"]["unshared_prompts"], 2);
     }
 
     #[test]

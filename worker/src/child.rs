@@ -8,6 +8,8 @@
 //! peak that MLX itself reports with each step is compared with what the machine offers: past it the child is ended, before the
 //! system does it. That is coarse in time and exact in amount: by its first report a run has been through a validation and some
 //! batches, so the peak that goes back to the coordinator is near the one that the next attempt will need.
+//! What the process itself holds has a bound of its own, far above that: see [`memory`](crate::memory). It is looked at often, so that
+//! a process that grows without end is ended while the machine still has some left.
 //! A run that passes its reservation alone goes on. The reservation is a prediction, the machine is this attempt's while it
 //! runs, and the coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low.
 
@@ -81,6 +83,8 @@ pub struct Launch<'a> {
     pub traceparent: Option<String>,
     /// How long it is waited for.
     pub patience: Patience,
+    /// The most memory that its process may hold.
+    pub resident_limit: Bytes,
 }
 
 enum Line {
@@ -106,7 +110,12 @@ pub async fn run(
     if let Err(error) = fs::write(&pid_file, child.id().unwrap_or_default().to_string()) {
         tracing::warn!(%error, file = %pid_file.display(), "cannot say which process the attempt is");
     }
-    let watch = Watch { usable: machine.usable(), free: machine.free(), ..Watch::default() };
+    let watch = Watch {
+        usable: machine.usable(),
+        resident_limit: launch.resident_limit,
+        free: machine.free(),
+        ..Watch::default()
+    };
     let ending = follow(&mut child, launch.patience, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
@@ -282,6 +291,7 @@ struct Watch {
     hung: Option<Duration>,
     step_peak: Bytes,
     resident_peak: Bytes,
+    resident_limit: Bytes,
     free: Bytes,
     usable: Bytes,
 }
@@ -302,7 +312,7 @@ impl Watch {
 
     /// Whether it must not go on. A run that has finished has nothing left to use.
     fn is_too_large(&self) -> bool {
-        self.step_peak > self.usable && self.last_word.is_none()
+        (self.step_peak > self.usable || self.resident_peak > self.resident_limit) && self.last_word.is_none()
     }
 
     fn ending(self, exit: Exit, tail: VecDeque<String>, memory: Bytes) -> Ending {
@@ -313,6 +323,7 @@ impl Watch {
             tail: Vec::from(tail).join("\n"),
             step_peak: self.step_peak,
             resident_peak: self.resident_peak,
+            resident_limit: self.resident_limit,
             free: self.free,
             memory,
             usable: self.usable,

@@ -6,6 +6,7 @@
 use crate::cache::Cache;
 use crate::child::Patience;
 use crate::held::{Attempts, Stop};
+use crate::memory::BESIDE_MLX_BYTES;
 use crate::machine::{Machine, MachineError};
 use crate::session::{Phase, Refused, Session};
 use crate::state::{State, StateError};
@@ -73,6 +74,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         executable: settings.executable.clone(),
         gpu: Semaphore::new(1),
         patience: Patience::default(),
+        beside_mlx: BESIDE_MLX_BYTES,
     });
     let (phase, phases) = watch::channel(Phase::Serving);
     let told = phases.clone();

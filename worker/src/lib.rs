@@ -19,6 +19,7 @@ pub mod held;
 pub mod job;
 pub mod lines;
 pub mod machine;
+pub mod memory;
 pub mod outcome;
 pub mod session;
 pub mod spool;

@@ -42,6 +42,8 @@ pub struct Ending {
     pub step_peak: Bytes,
     /// The most memory that the process was seen to hold.
     pub resident_peak: Bytes,
+    /// The most that it may hold.
+    pub resident_limit: Bytes,
     /// What was free on the machine when that was last looked at.
     pub free: Bytes,
     /// All memory of the machine.
@@ -73,8 +75,8 @@ const SIGKILL: i32 = 9;
 
 /// What the attempt came to.
 ///
-/// In this order: a finished result; a peak past what the machine offers; the child's own words; that it hung; a SIGKILL that came while the system was
-/// short of memory; words of MLX, Metal or C++ that [`Fault`] knows; a crash.
+/// In this order: a finished result; a peak past what the machine offers; the child's own words; a process past its bound; that it hung;
+/// a SIGKILL that came while the system was short of memory; words of MLX, Metal or C++ that [`Fault`] knows; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
@@ -93,6 +95,15 @@ pub fn classify(ending: Ending) -> Verdict {
             return failed(kind.into(), message, peak);
         }
         None => {}
+    }
+    if ending.resident_peak > ending.resident_limit {
+        // Whether MLX's arrays were it or something else cannot be told from outside. So it is what has a cure without harm: the plan
+        // is tried where there is more memory, and never failed for good. What later jobs learn from is MLX's own peak, or nothing.
+        let message = format!(
+            "its process held {}, more than the {} that it may: what this worker offers and room for the rest; MLX's peak was {}",
+            ending.resident_peak, ending.resident_limit, ending.step_peak
+        );
+        return failed(FailureKind::OutOfMemory, message, ending.step_peak);
     }
     if let Some(still) = ending.hung {
         let message = format!("it hung: for {still:.0?} it said nothing and used no processor, and was ended");
@@ -149,6 +160,7 @@ mod tests {
             tail: String::new(),
             step_peak: Bytes::ZERO,
             resident_peak: Bytes::gib(5),
+            resident_limit: Bytes::gib(24),
             free: Bytes::gib(10),
             memory: Bytes::gib(36),
             usable: Bytes::gib(20),
@@ -223,6 +235,20 @@ mod tests {
             let tail = "std::bad_alloc was handled".to_owned();
             assert_eq!(failure(Ending { last_word: Some(said), tail, ..ending(Exit::Code(1)) }).0, kind);
         }
+    }
+
+    #[test]
+    fn a_process_past_its_bound_is_out_of_memory_and_teaches_mlxs_peak_alone() {
+        let grown = Ending { resident_peak: Bytes::gib(25), ..ending(Exit::Signal(15)) };
+        let (kind, message, peak) = failure(grown.clone());
+        assert_eq!((kind, peak), (FailureKind::OutOfMemory, Bytes::ZERO), "MLX's peak is not known: nothing is learned");
+        assert!(message.contains("25.0 GiB") && message.contains("24.0 GiB"), "{message}");
+        assert_eq!(failure(Ending { step_peak: Bytes::gib(9), ..grown.clone() }).2, Bytes::gib(9));
+        let at_its_bound = Ending { resident_peak: Bytes::gib(24), ..grown.clone() };
+        assert_eq!(failure(at_its_bound).0, FailureKind::Crashed);
+        // What it had to say itself goes before what was seen.
+        let said = LastWord::Failed(Failed { kind: Reason::BadInput, message: "so".to_owned() });
+        assert_eq!(failure(Ending { last_word: Some(said), ..grown }).0, FailureKind::BadInput);
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use crate::child::{self, Launch, Patience};
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::Job;
 use crate::machine::Machine;
+use crate::memory;
 use crate::outcome::{Verdict, classify};
 use crate::train;
 use futures::FutureExt;
@@ -49,6 +50,8 @@ pub struct Supervisor {
     pub gpu: Semaphore,
     /// How long it is waited for.
     pub patience: Patience,
+    /// What it may hold beside what MLX holds and what grows with its examples.
+    pub beside_mlx: Bytes,
 }
 
 /// Why an attempt ends without a result.
@@ -191,7 +194,14 @@ impl Supervisor {
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
         let span = info_span!("child", recipe = job.recipe, reserved = %job.reserved);
         let traceparent = telemetry::traceparent_of(&span);
-        let launch = Launch { executable: &self.executable, spec: path, traceparent, patience: self.patience };
+        let examples = memory::file_bytes(&spec.data);
+        let launch = Launch {
+            executable: &self.executable,
+            spec: path,
+            traceparent,
+            patience: self.patience,
+            resident_limit: memory::resident_limit(self.machine.usable(), self.beside_mlx, examples),
+        };
         let mut reports = train::Reports::default();
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder } = &event {

@@ -25,6 +25,10 @@ pub fn run(spec: &Spec, parent: Option<&str>, say: &mut dyn FnMut(Event)) -> Res
     let recipe = Recipe::parse(&spec.recipe, &spec.yaml).map_err(|e| EngineError::Input(e.to_string()))?;
     let trainer = span(info_span!("load", recipe = spec.recipe)).in_scope(|| {
         let data = training_data(&spec.base, &spec.data, &recipe)?;
+        for remark in data.remarks(&recipe) {
+            // No warning: a crash's last words are looked for among those.
+            tracing::info!("data: {remark}");
+        }
         let model = Model::load(&spec.base)?;
         tracing::info!(base = %spec.base.display(), parameters = model.shape().parameters(), "loaded");
         let session = match &spec.checkpoint {
@@ -56,6 +60,7 @@ impl Reports {
                 train_examples,
                 valid_examples,
                 skipped_examples,
+                caveats,
                 resumed_at,
                 iters,
             } => {
@@ -65,6 +70,7 @@ impl Reports {
                     train_examples,
                     valid_examples,
                     skipped_examples,
+                    caveats: Some(caveats.into()),
                     resumed_at,
                     iters,
                 }))

@@ -173,8 +173,8 @@ fn the_chat_template_is_chatml_with_tools() {
 #[test]
 fn a_prompt_is_the_beginning_of_its_chat() {
     // What is masked is the prompt's tokens: training rests on this.
-    for example in luau().train {
-        let vertigo::dataset::Example::Chat { messages, tools } = example else { continue };
+    for row in luau().train {
+        let vertigo::dataset::Example::Chat { messages, tools } = row.example else { continue };
         let (_, before) = messages.split_last().unwrap();
         let whole = render(json!({"messages": messages, "tools": tools}));
         let prompt = render(json!({"messages": before, "tools": tools, "add_generation_prompt": true}));

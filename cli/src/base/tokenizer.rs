@@ -43,7 +43,7 @@ pub(crate) fn train(dataset: &Dataset, vocabulary: usize) -> tokenizers::Result<
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .show_progress(false)
         .build();
-    let texts: Vec<String> = dataset.train.iter().flat_map(texts).collect();
+    let texts: Vec<String> = dataset.train.iter().flat_map(|row| texts(&row.example)).collect();
     tokenizer.train(&mut TrainerWrapper::from(trainer), texts.into_iter())?;
     tokenizer.add_special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)))?;
     tokenizer.add_tokens(MARKS.map(|token| AddedToken::from(token, false)))?;

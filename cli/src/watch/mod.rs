@@ -149,7 +149,8 @@ impl Screen {
             Some(Told::Waiting(line)) => {
                 self.line(&line);
                 self.bar.set_style(ProgressStyle::default_spinner());
-                self.bar.set_message(line);
+                // What is waited for is in the first line.
+                self.bar.set_message(line.lines().next().unwrap_or_default().to_owned());
             }
             Some(Told::Progress { iter, iters, text }) if self.output.is_live() => {
                 let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {msg}");

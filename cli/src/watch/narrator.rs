@@ -3,6 +3,7 @@
 use crate::json;
 use crate::output::{count, duration, loss};
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
 
 /// Something to show.
@@ -109,6 +110,10 @@ fn render_started(started: &v1::Started) -> String {
     if started.resumed_at > 0 {
         text += &format!("; goes on after iteration {}", started.resumed_at);
     }
+    // Those left out are counted in the line above.
+    for line in Caveats::from_message(0, started.caveats.as_ref()).lines() {
+        text += &format!("\n  {line}");
+    }
     text
 }
 
@@ -175,6 +180,13 @@ mod tests {
                 skipped_examples,
                 resumed_at,
                 iters: 60,
+                caveats: Some(v1::Caveats {
+                    cut_examples: skipped_examples * 4,
+                    cut_tokens: skipped_examples * 280,
+                    cut_ends: skipped_examples * 3,
+                    leftover_micro_batches: skipped_examples,
+                    ..Default::default()
+                }),
             })
         };
         let failure =
@@ -209,6 +221,8 @@ mod tests {
         queued
         placed on studio as 4b-full: 4b-full needs 400 MiB and fits studio, which has 1.0 GiB free
         training 2.9 M parameters on 97 examples, 8 held out, 3 skipped
+          12 examples cut at max_seq_length: 840 tokens lost, the end of turn in 9
+          the last 3 micro-batches of the run: no optimizer step follows
         validation at 0: loss 7.701
         iter 10/60  loss 7.100  432 tok/s  310 MiB  50s left
         checkpoint at 20

@@ -5,6 +5,7 @@ use super::{
     Resume, SessionId, State, retry,
 };
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
 
@@ -47,7 +48,10 @@ impl Core {
         let body = report.body.clone();
         self.journal(at.now, job, EntryBody::Report(Box::new(report)));
         match body {
-            ReportBody::Started => self.note_cached(id),
+            ReportBody::Started { caveats } => {
+                self.note_cached(id);
+                self.note_caveats(job, plan, caveats);
+            }
             ReportBody::Progress { peak } => self.note_peak(id, peak),
             ReportBody::Checkpoint { iter, manifest } => self.checkpoint(at.now, job, plan, iter, manifest),
             ReportBody::Finished { peak, outcome } => {
@@ -73,6 +77,13 @@ impl Core {
         };
         worker.cached.extend([job.data, job.plans[attempt.plan].base]);
         self.effects.workers.insert(worker.id);
+    }
+
+    fn note_caveats(&mut self, job: JobId, plan: usize, caveats: Caveats) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.plans[plan].caveats = Some(caveats);
+            self.effects.jobs.insert(job.id);
+        }
     }
 
     fn checkpoint(&mut self, now: Millis, job: JobId, plan: usize, iter: u64, manifest: Manifest) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::placement::Need;
 
@@ -137,6 +138,9 @@ pub struct Plan {
     pub raised: Option<Bytes>,
     /// Where the next attempt at this plan goes on. A checkpoint of one plan means nothing to another.
     pub resume: Option<Resume>,
+    /// What of its examples is not learned as it was written: found by the newest attempt that has read them.
+    #[serde(default)]
+    pub caveats: Option<Caveats>,
 }
 
 impl Plan {

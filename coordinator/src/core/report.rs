@@ -1,6 +1,7 @@
 //! What an attempt has to say, as far as the core decides by it.
 
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::manifest::Manifest;
 use vertigo::v1;
 
@@ -19,7 +20,10 @@ pub struct Report {
 #[derive(Debug, Clone)]
 pub enum ReportBody {
     /// The attempt runs, so its inputs are in the worker's cache.
-    Started,
+    Started {
+        /// What of its examples is not learned as it was written.
+        caveats: Caveats,
+    },
     /// Something for people to see.
     Progress {
         /// The most memory measured so far; 0 where it does not say.

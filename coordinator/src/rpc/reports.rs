@@ -4,6 +4,7 @@ use crate::artifacts::{BlobError, Blobs};
 use crate::core::{Failure, FailureKind, Report, ReportBody};
 use vertigo::bounds::MANIFEST_BYTES_MAX;
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::{self, finished, report};
 
@@ -13,7 +14,10 @@ use vertigo::v1::{self, finished, report};
 /// The store of blobs cannot be asked; then the report has to come again.
 pub(super) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, BlobError> {
     let body = match &message.body {
-        Some(report::Body::Started(_)) => ReportBody::Started,
+        Some(report::Body::Started(started)) => {
+            let caveats = Caveats::from_message(started.skipped_examples, started.caveats.as_ref());
+            ReportBody::Started { caveats }
+        }
         Some(report::Body::Step(step)) => ReportBody::Progress { peak: Bytes(step.peak_bytes) },
         Some(report::Body::Checkpoint(checkpoint)) => {
             match manifest(&checkpoint.manifest_json, Kind::Checkpoint, blobs).await? {

@@ -176,6 +176,7 @@ impl Checked {
             parts: parts.iter().map(|part| MemoryPart { name: part.name.to_owned(), bytes: part.bytes }).collect(),
             raised: None,
             resume: None,
+            caveats: None,
         }
     }
 }

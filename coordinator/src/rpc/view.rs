@@ -47,6 +47,8 @@ pub(super) fn plan(plan: &Plan) -> v1::Plan {
         peak_bytes: plan.need().0,
         parts: plan.parts.iter().map(|p| v1::MemoryPart { name: p.name.clone(), bytes: p.bytes.0 }).collect(),
         factor: plan.factor,
+        caveats: plan.caveats.map(Into::into),
+        skipped_examples: plan.caveats.map_or(0, |caveats| caveats.skipped_examples),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::core::{
 };
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
@@ -38,6 +39,7 @@ pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
         factor: 1.0,
         raised: None,
         resume: None,
+        caveats: None,
     };
     Command::Submit(Submit {
         id,
@@ -123,7 +125,8 @@ async fn busy(store: &Store) -> [JobId; 6] {
         |kind| ReportBody::Finished { peak: Bytes(3), outcome: Err(Failure { kind, message: "it failed".to_owned() }) };
     // Succeeded.
     store.apply(submit(ids[0], Some("mine"))).await.unwrap();
-    say(store, session, ids[0], ReportBody::Started, None).await;
+    let caveats = Caveats { skipped_examples: 2, cut_tokens: u64::MAX, ..Caveats::default() };
+    say(store, session, ids[0], ReportBody::Started { caveats }, None).await;
     let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
     say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
     say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;

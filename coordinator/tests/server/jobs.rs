@@ -51,7 +51,11 @@ async fn a_job_goes_from_submission_to_its_artifact() {
     let listed = coordinator.workers().await;
     assert_eq!((listed[0].job_id.as_str(), listed[0].reserved_bytes), (job.id.as_str(), given.reserved_bytes));
 
-    worker.report(&given, 1, report::Body::Started(v1::Started { iters: 2, ..Default::default() })).await;
+    assert_eq!((&job.plans[0].caveats, job.plans[0].skipped_examples), (&None, 0), "nobody has read the examples");
+    let caveats = v1::Caveats { cut_examples: 3, cut_tokens: 70, ..Default::default() };
+    let started =
+        v1::Started { iters: 2, skipped_examples: 1, caveats: Some(caveats.clone()), ..Default::default() };
+    worker.report(&given, 1, report::Body::Started(started)).await;
     worker.report(&given, 2, log("loading")).await;
     let step = v1::Step { iter: 1, iters: 2, loss: 1.5, ..Default::default() };
     worker.report(&given, 3, report::Body::Step(step)).await;
@@ -60,6 +64,9 @@ async fn a_job_goes_from_submission_to_its_artifact() {
     for number in 1..=4 {
         assert_eq!(worker.ack().await, number);
     }
+
+    let plan = coordinator.job(&job.id).await.plans.remove(0);
+    assert_eq!((plan.caveats, plan.skipped_examples), (Some(caveats), 1));
 
     let mut events = Vec::new();
     while let Some(event) = soon("the end of the watch", watch.message()).await.unwrap() {

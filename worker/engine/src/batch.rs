@@ -2,6 +2,7 @@
 //!
 //! Promise: each example that can be learned from comes once an epoch; an order resumed from a cursor goes on as it would have.
 
+use crate::remarks::Remarks;
 use crate::text::Tokens;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -53,6 +54,7 @@ pub struct Batches {
     groups: Vec<Vec<Tokens>>,
     seed: u64,
     skipped: u64,
+    remarks: Remarks,
     /// The order of one epoch, kept while it lasts.
     order: Option<(u64, Vec<usize>)>,
 }
@@ -68,12 +70,22 @@ impl Batches {
                 tokens.ids.truncate(max_length);
                 tokens
             })
-            .filter(|tokens| tokens.prompt.max(1) < tokens.ids.len())
+            .filter(|tokens| fate(tokens, max_length) != Fate::Skipped)
             .collect();
         let skipped = (total - kept.len()) as u64;
         kept.sort_by_key(|tokens| tokens.ids.len());
         let groups = kept.chunks(batch_size.max(1)).map(<[Tokens]>::to_vec).collect();
-        Batches { groups, seed, skipped, order: None }
+        Batches { groups, seed, skipped, remarks: Remarks::default(), order: None }
+    }
+
+    /// The same, with what is remarkable about the examples.
+    pub(crate) fn remarked(self, remarks: Remarks) -> Batches {
+        Batches { remarks, ..self }
+    }
+
+    /// What is remarkable about the examples, where they were read from files.
+    pub fn remarks(&self) -> &Remarks {
+        &self.remarks
     }
 
     /// Examples with nothing to learn from.
@@ -133,6 +145,30 @@ impl Batches {
             self.order = Some((epoch, order));
         }
         self.order.as_ref().map_or(&[], |(_, order)| order)
+    }
+}
+
+/// What becomes of an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has no token to learn from within the length that is trained on.
+    Skipped,
+    /// It is longer than that, and its end is cut off.
+    Cut,
+    /// It is learned whole.
+    Whole,
+}
+
+/// What becomes of an example where at most `max_length` of its tokens are trained on.
+pub fn fate(tokens: &Tokens, max_length: usize) -> Fate {
+    let length = tokens.ids.len();
+    // The first token is never learned: nothing comes before it to foretell it.
+    if tokens.prompt.max(1) >= length.min(max_length) {
+        Fate::Skipped
+    } else if length > max_length {
+        Fate::Cut
+    } else {
+        Fate::Whole
     }
 }
 

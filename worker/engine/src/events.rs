@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use vertigo::dataset::Caveats;
 
 /// What a run says while it goes on, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub enum Event {
         valid_examples: u64,
         /// Examples without a token to learn from, left out.
         skipped_examples: u64,
+        /// What of the examples is not learned as it was written; those left out are counted in it too.
+        #[serde(default)]
+        caveats: Caveats,
         /// Iterations done before, by the checkpoint resumed from.
         resumed_at: u64,
         /// Iterations of the whole run.

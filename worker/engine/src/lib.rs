@@ -34,6 +34,7 @@ mod layer;
 mod master;
 mod model;
 pub mod optimizer;
+pub mod remarks;
 mod split;
 pub mod text;
 mod trainer;

@@ -1,7 +1,10 @@
 //! From an example to tokens: the model's tokenizer and its chat template, as Hugging Face renders it.
 //!
-//! Promise: the tokens and the masked prompt of an example are those of mlx-lm's datasets. Where mlx-lm stops because the
-//! template refuses tool calls whose arguments are a JSON string, as Qwen3.5's does, the template gets them parsed.
+//! Promise: the tokens and the masked prompt of an example are those of mlx-lm's datasets, but for two things. Where mlx-lm stops
+//! because the template refuses tool calls whose arguments are a JSON string, as Qwen3.5's does, the template gets them parsed. Where
+//! the prompt's tokens are not the beginning of the conversation's, mlx-lm masks as many as there are, and so a part of the answer;
+//! here as many are masked as both begin with, and [`Tokenized`] says so. It happens where a token spans the border: after
+//! `<think>\n`, an empty thought goes on with one more line break, and both are one token.
 
 mod clock;
 mod template;
@@ -40,6 +43,15 @@ pub struct Tokens {
     pub ids: Vec<u32>,
     /// How many of the first are the prompt, and not learned from.
     pub prompt: usize,
+}
+
+/// An example's tokens, and whether its mask is what it looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenized {
+    /// The tokens.
+    pub tokens: Tokens,
+    /// Whether all of the prompt's tokens are the beginning of the conversation's.
+    pub prompt_is_shared: bool,
 }
 
 impl ChatTokenizer {
@@ -131,13 +143,21 @@ impl ChatTokenizer {
     /// # Errors
     /// As [`render`](Self::render) and [`encode`](Self::encode).
     pub fn tokenize(&self, example: &Example, mask_prompt: bool) -> Result<Tokens> {
+        Ok(self.read(example, mask_prompt)?.tokens)
+    }
+
+    /// The same, and whether the mask is what it looks like.
+    ///
+    /// # Errors
+    /// As [`tokenize`](Self::tokenize).
+    pub fn read(&self, example: &Example, mask_prompt: bool) -> Result<Tokenized> {
         match example {
             Example::Text(text) => {
                 let mut ids = self.encode_with(text, true)?;
                 if ids.last() != Some(&self.eos) {
                     ids.push(self.eos);
                 }
-                Ok(Tokens { ids, prompt: 0 })
+                Ok(Tokenized { tokens: Tokens { ids, prompt: 0 }, prompt_is_shared: true })
             }
             Example::Completion { prompt, completion } => {
                 let user = json!({"role": "user", "content": prompt});
@@ -147,14 +167,16 @@ impl ChatTokenizer {
         }
     }
 
-    fn chat(&self, messages: &[Value], tools: Option<&Value>, mask_prompt: bool) -> Result<Tokens> {
+    fn chat(&self, messages: &[Value], tools: Option<&Value>, mask_prompt: bool) -> Result<Tokenized> {
         let ids = self.encode(&self.render(messages, tools, false)?)?;
-        let mut prompt = 0;
+        let mut prompt = Vec::new();
         if let (true, Some((last, before))) = (mask_prompt, messages.split_last()) {
             let answers = last["role"] == "assistant";
-            prompt = self.encode(&self.render(before, tools, answers)?)?.len();
+            prompt = self.encode(&self.render(before, tools, answers)?)?;
         }
-        Ok(Tokens { ids, prompt })
+        let shared = prompt.iter().zip(&ids).take_while(|(prompt, whole)| prompt == whole).count();
+        let prompt_is_shared = shared == prompt.len();
+        Ok(Tokenized { tokens: Tokens { ids, prompt: shared }, prompt_is_shared })
     }
 }
 

@@ -8,12 +8,13 @@ use crate::error::{EngineError, Result};
 use crate::events::{Event, Outcome};
 use crate::model::{Model, Parameters};
 use crate::optimizer::{self, Adam};
+use crate::remarks::Remarks;
 use crate::text::ChatTokenizer;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vertigo::dataset::{Dataset, Example};
+use vertigo::dataset::{Caveats, Dataset, Row};
 use vertigo::id::Digest;
 use vertigo::recipe::{LossAverage, Method, Recipe};
 
@@ -53,6 +54,26 @@ impl TrainingData {
         self.valid.hash(&mut hasher);
         Digest::from_hasher(hasher)
     }
+
+    /// What of these examples is not learned as it was written, and what of the run's micro-batches is not learned from.
+    ///
+    /// Micro-batches that fill no accumulation are dropped, as mlx-lm drops them: a step over fewer would be a step of another
+    /// size than the recipe's.
+    pub fn caveats(&self, recipe: &Recipe) -> Caveats {
+        Caveats {
+            // Counted where they are left out, whether or not they were read from files.
+            skipped_examples: self.train.skipped() + self.valid.skipped(),
+            leftover_micro_batches: recipe.iters % recipe.grad_accumulation_steps,
+            ..self.train.remarks().caveats() + self.valid.remarks().caveats()
+        }
+    }
+
+    /// The same in words, with the files and lines of the first examples of each reason.
+    pub fn remarks(&self, recipe: &Recipe) -> Vec<String> {
+        let mut lines = self.train.remarks().clone().and(self.valid.remarks()).lines();
+        lines.extend(self.caveats(recipe).told_leftover());
+        lines
+    }
 }
 
 /// Reads and tokenizes the dataset folder `data` for `recipe` with the tokenizer in `model`.
@@ -62,9 +83,19 @@ impl TrainingData {
 pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<TrainingData> {
     let tokenizer = ChatTokenizer::load(model)?;
     let dataset = Dataset::read(data).map_err(|e| EngineError::input(e.to_string()))?;
-    let batches = |examples: &[Example]| -> Result<Batches> {
-        let tokens: Result<Vec<_>> = examples.iter().map(|e| tokenizer.tokenize(e, recipe.mask_prompt)).collect();
-        Ok(Batches::new(tokens?, recipe.batch_size as usize, recipe.max_seq_length as usize, recipe.seed))
+    let max_length = recipe.max_seq_length as usize;
+    let batches = |rows: &[Row]| -> Result<Batches> {
+        let mut remarks = Remarks::default();
+        let mut examples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let read = tokenizer.read(&row.example, recipe.mask_prompt).map_err(|error| match error {
+                EngineError::Input(problem) => EngineError::Input(format!("{}: {problem}", row.place)),
+                error => error,
+            })?;
+            remarks.note(row, &read, max_length, tokenizer.eos());
+            examples.push(read.tokens);
+        }
+        Ok(Batches::new(examples, recipe.batch_size as usize, max_length, recipe.seed).remarked(remarks))
     };
     let data = TrainingData { train: batches(&dataset.train)?, valid: batches(&dataset.valid)? };
     if data.train.is_empty() {
@@ -157,11 +188,13 @@ impl Trainer {
     fn begin(&mut self) -> Result<()> {
         self.phase = Phase::Iterate;
         let trainable = self.state.parameters.values().map(|x| x.size() as u64).sum();
+        let caveats = self.data.caveats(&self.recipe);
         self.pending.push_back(Event::Started {
             trainable_parameters: trainable,
             train_examples: self.data.train.examples(),
             valid_examples: self.data.valid.examples(),
-            skipped_examples: self.data.train.skipped() + self.data.valid.skipped(),
+            skipped_examples: caveats.skipped_examples,
+            caveats,
             resumed_at: self.resumed_at,
             iters: self.recipe.iters,
         });

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
 use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Epoch, JobId};
 use vertigo_engine::Event;
 use vertigo_worker::attempt::{End, Failed, Reason, Said, Spec};
@@ -94,6 +95,81 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
     assert!(matches!(said[0], Said::Event(Event::Started { resumed_at: 4, .. })), "{:?}", said[0]);
     let weights = |folder: &Path| fs::read(folder.join("adapter/adapters.safetensors")).unwrap();
     assert!(weights(&dir.path().join("again")) == weights(&dir.path().join("out")), "a resumed run is the same run");
+}
+
+#[test]
+fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = spec(dir.path(), 7);
+    spec.yaml += "mask_prompt: true\ngrad_accumulation_steps: 4\n";
+    // A thought is opened for the answer that the conversation does not have, as in Qwen3.5's template where thinking is on.
+    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% if messages[0].content == 'think' %}<think>{% endif %}{% endif %}";
+    fs::write(spec.base.join("chat_template.jinja"), template).unwrap();
+    let chat = |question: &str, role: &str, answer: &str| {
+        serde_json::json!({"messages": [{"role": "user", "content": question}, {"role": role, "content": answer}]}).to_string()
+    };
+    let lines = [
+        chat("q", "assistant", "a"),
+        chat("q", "assistant", &"long ".repeat(40)),
+        chat("q", "user", "and r"),
+        chat("q", "assistant", ""),
+        chat("think", "assistant", "a"),
+        chat(&"long ".repeat(40), "assistant", "a"),
+    ];
+    fs::write(spec.data.join("train.jsonl"), lines.join("\n")).unwrap();
+    fs::write(spec.data.join("valid.jsonl"), chat("q", "user", "held out")).unwrap();
+    let path = dir.path().join("spec.json");
+    spec.save(&path).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vertigo-worker"));
+    command.args(["attempt", "--spec"]).arg(&path);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Held open until it has ended.
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let first = output.stdout.split(|byte| *byte == b'\n').next().unwrap();
+    let Said::Event(Event::Started { caveats, skipped_examples: 1, train_examples: 5, valid_examples: 1, .. }) =
+        serde_json::from_slice(first).unwrap()
+    else {
+        panic!("{}", String::from_utf8_lossy(first))
+    };
+    let expected = Caveats {
+        skipped_examples: 1,
+        cut_examples: 1,
+        // A token a byte, and one for each mark: 20 before the answer, 200 in it and 2 after it, cut at 64.
+        cut_tokens: 222 - 64,
+        cut_ends: 1,
+        unanswered_examples: 2,
+        empty_answers: 1,
+        unshared_prompts: 1,
+        leftover_micro_batches: 3,
+    };
+    assert_eq!(caveats, expected);
+    let log = String::from_utf8(output.stderr).unwrap();
+    for (words, place) in [
+        ("left out", "; see train.jsonl:6"),
+        ("cut at max_seq_length", "; see train.jsonl:2"),
+        ("without the assistant's turn", "; see train.jsonl:3, valid.jsonl:1"),
+        ("empty answer", "; see train.jsonl:4"),
+        ("not the beginning", "; see train.jsonl:5"),
+        ("last 3 micro-batches", ""),
+    ] {
+        assert!(log.lines().any(|line| line.contains(words) && line.ends_with(place)), "{words}{place}: {log}");
+    }
+}
+
+#[test]
+fn a_template_that_does_not_end_is_bad_input_that_names_the_example() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = spec(dir.path(), 2);
+    let template = "{% set ns = namespace(s='xyz') %}{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
+    fs::write(spec.base.join("chat_template.jinja"), template).unwrap();
+    fs::write(spec.data.join("train.jsonl"), "\n{\"prompt\":\"q\",\"completion\":\"a\"}\n").unwrap();
+    let failed = failure(&dir, &spec);
+    assert_eq!(failed.kind, Reason::BadInput);
+    assert!(failed.message.starts_with("train.jsonl:2: chat_template: "), "{}", failed.message);
+    assert!(failed.message.contains("mend the base's template"), "{}", failed.message);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use vertigo_worker::cache::Cache;
 use vertigo_worker::child::Patience;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
+use vertigo_worker::memory::BESIDE_MLX_BYTES;
 use vertigo_worker::spool::Cursor;
 use vertigo_worker::supervisor::Supervisor;
 
@@ -59,6 +60,7 @@ fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Ar
         executable,
         gpu: Semaphore::new(1),
         patience: Patience::default(),
+        beside_mlx: BESIDE_MLX_BYTES,
     })
 }
 
@@ -217,6 +219,23 @@ async fn past_what_the_machine_offers_a_run_is_ended_as_out_of_memory() {
     let (failure, peak) = failure(&worker, id(&assignment)).await;
     assert_eq!(failure.kind(), FailureKind::OutOfMemory);
     assert!(peak > offered.0 && failure.message.contains("offers"), "{} {peak}", failure.message);
+}
+
+#[tokio::test]
+async fn a_child_that_grows_past_its_bound_is_ended_as_out_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Bytes::mib(1);
+    // The shell itself holds the 200 MB, and would hold them for long.
+    let mut worker = worker_with_script(&dir, "held=$(head -c 200000000 /dev/zero | tr '\\0' x)\necho grown >&2\nsleep 1000");
+    let inner = Arc::get_mut(&mut worker).unwrap();
+    inner.machine = Arc::new(Machine::probe(Some(small)).unwrap());
+    inner.beside_mlx = Bytes::mib(64);
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    let (failure, peak) = failure(&worker, id(&assignment)).await;
+    assert_eq!(failure.kind(), FailureKind::OutOfMemory, "{}", failure.message);
+    assert!(failure.message.contains("its process held"), "{}", failure.message);
+    assert_eq!(peak, 0, "MLX's peak is not known");
 }
 
 #[tokio::test]

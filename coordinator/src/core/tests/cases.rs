@@ -1,6 +1,7 @@
 //! One situation each.
 
 use super::*;
+use vertigo::dataset::Caveats;
 
 /// A worker of 100 bytes with a job leased to it.
 fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
@@ -25,7 +26,9 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
     };
     assert!(acks.is_empty());
     assert_eq!((assignment.attempt, assignment.epoch, assignment.reserved), (attempt, Epoch(1), Bytes(80)));
-    bench.report(session, attempt, ReportBody::Started).unwrap();
+    let caveats = Caveats { cut_examples: 3, ..Caveats::default() };
+    bench.report(session, attempt, ReportBody::Started { caveats }).unwrap();
+    assert_eq!(bench.core.jobs[&job].plans[0].caveats, Some(caveats));
     bench.report(session, attempt, success("out")).unwrap();
     let output = manifest(Kind::Adapter, "out").digest();
     assert_eq!(bench.core.jobs[&job].state, State::Succeeded { output });

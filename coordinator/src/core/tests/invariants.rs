@@ -227,7 +227,7 @@ impl World {
             && epoch_off == 0
             && skip == 1;
         let body = match body {
-            Body::Started => ReportBody::Started,
+            Body::Started => ReportBody::Started { caveats: Default::default() },
             Body::Progress(peak) => ReportBody::Progress { peak: Bytes(peak) },
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, manifest: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }

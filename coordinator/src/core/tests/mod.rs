@@ -214,6 +214,7 @@ fn plan(recipe: &str, need: u64) -> Plan {
         factor: 1.0,
         raised: None,
         resume: None,
+        caveats: None,
     }
 }
 

@@ -2,16 +2,32 @@
 //! `json.dumps`, `raise_exception`, `strftime_now` and `{% generation %}`.
 //!
 //! Promise: a template gives the text that `apply_chat_template` gives, or an error; an argument that is not supported is an
-//! error too, never another text.
+//! error too, never another text. A template comes with a base from anywhere, so what one rendering may cost is bounded: see
+//! [`RENDERING_FUEL_MAX`] and [`RENDERED_BYTES_MAX`].
 
 use super::clock;
 use crate::error::{EngineError, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value as Jinja};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::Value;
 use std::io;
+use vertigo::bytes::Bytes;
+
+/// What one rendering may cost in minijinja's unit: an instruction, or 64 bytes of text or lists that the template makes. So it
+/// ends within seconds, and holds at most 256 MB at a time. minijinja asks for the price of `'x' * n` before it makes it.
+///
+/// The bound does not grow with the conversation: one that is worth training on is bounded by `max_seq_length`, and what a hostile
+/// template may take must not be for the data to say. A template of
+/// Qwen3.5's kind takes some 40 for a short message and 13 for 100 bytes of a long one.
+const RENDERING_FUEL_MAX: u64 = 4_000_000;
+
+/// What one conversation may come to as text: some four million tokens, sixteen times what Qwen3.5 can attend to.
+const RENDERED_BYTES_MAX: usize = 16 << 20;
+
+/// What is told of an error: a template chooses the words of `raise_exception`.
+const PROBLEM_BYTES_MAX: usize = 2048;
 
 const DEFAULT: &str = "default";
 const TOOL_USE: &str = "tool_use";
@@ -60,18 +76,67 @@ impl ChatTemplate {
     }
 
     /// The text for `context`.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where the template refuses, loops on, or makes too much of the conversation.
     pub(super) fn render(&self, context: Jinja, with_tools: bool) -> Result<String> {
         let name = if with_tools && self.has_tool_use { TOOL_USE } else { DEFAULT };
-        self.environment.get_template(name).and_then(|template| template.render(context)).map_err(refused)
+        let mut out = Bounded::default();
+        let rendered = self.environment.get_template(name).and_then(|template| {
+            template.render_captured_to(context, &mut out)?;
+            Ok(())
+        });
+        rendered.map_err(refused)?;
+        String::from_utf8(out.bytes).map_err(|e| EngineError::input(format!("chat_template: {e}")))
     }
 }
 
 fn refused(error: Error) -> EngineError {
-    EngineError::input(format!("chat_template: {error:#}"))
+    let mut problem = format!("chat_template: {error}");
+    if problem.len() > PROBLEM_BYTES_MAX {
+        problem.truncate(problem.floor_char_boundary(PROBLEM_BYTES_MAX));
+        problem.push('…');
+    }
+    match error.kind() {
+        ErrorKind::OutOfFuel => problem += "; it loops on, or makes more and more text: mend the base's template",
+        // The writer's own words: minijinja says only that writing failed.
+        ErrorKind::WriteFailure => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            problem += &cause;
+        }
+        _ => {}
+    }
+    EngineError::input(problem)
+}
+
+/// Bytes, at most [`RENDERED_BYTES_MAX`] of them.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if more.len() > RENDERED_BYTES_MAX - self.bytes.len() {
+            return Err(io::Error::other(format!(
+                "it makes more than {} of one conversation; mend the base's template, or take the conversation apart",
+                Bytes(RENDERED_BYTES_MAX as u64)
+            )));
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn environment() -> std::result::Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
+    environment.set_fuel(Some(RENDERING_FUEL_MAX));
+    // With it, an error tells the template's variables, however long they are.
+    environment.set_debug(false);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> std::result::Result<String, Error> {
@@ -105,8 +170,12 @@ fn without_generation(template: &str) -> String {
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face's `tojson` is; `indent` as there.
-fn to_json(value: Jinja, arguments: Kwargs) -> std::result::Result<Jinja, Error> {
+fn to_json(state: &State, value: Jinja, arguments: Kwargs) -> std::result::Result<Jinja, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
+    if let Some(width) = indent.filter(|width| *width > SPACES.len()) {
+        let problem = format!("tojson(indent={width}) is more than {} spaces", SPACES.len());
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
     for flag in ["ensure_ascii", "sort_keys"] {
         if arguments.get::<Option<bool>>(flag)?.unwrap_or(false) {
             return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson({flag}=true) is not supported")));
@@ -114,12 +183,17 @@ fn to_json(value: Jinja, arguments: Kwargs) -> std::result::Result<Jinja, Error>
     }
     arguments.assert_all_used()?;
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, e.to_string());
-    let mut out = Vec::new();
+    let mut out = Bounded::default();
     let mut serializer =
         serde_json::Serializer::with_formatter(&mut out, PythonJson { indent, depth: 0, filled: false });
     value.serialize(&mut serializer).map_err(|e| failed(&e))?;
-    String::from_utf8(out).map(Jinja::from_safe_string).map_err(|e| failed(&e))
+    // The result's size is charged by minijinja; to walk a value takes as long again.
+    state.consume_fuel(out.bytes.len() as u64 / 64)?;
+    String::from_utf8(out.bytes).map(Jinja::from_safe_string).map_err(|e| failed(&e))
 }
+
+/// The widest indentation.
+const SPACES: [u8; 16] = [b' '; 16];
 
 /// Spaces, line breaks and floats as Python writes them.
 struct PythonJson {
@@ -131,7 +205,8 @@ struct PythonJson {
 
 impl PythonJson {
     fn line<W: ?Sized + io::Write>(&self, writer: &mut W, width: usize) -> io::Result<()> {
-        write!(writer, "\n{:1$}", "", width * self.depth)
+        writer.write_all(b"\n")?;
+        (0..self.depth).try_for_each(|_| writer.write_all(&SPACES[..width]))
     }
 
     fn begin_item<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
@@ -266,5 +341,63 @@ mod tests {
         assert_eq!(template.render(context! {}, true).unwrap() + &template.render(context! {}, false).unwrap(), "td");
         assert!(ChatTemplate::from_config(&json!([{"name": "rag", "template": ""}])).is_err());
         assert!(ChatTemplate::from_config(&Value::Null).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_template_that_makes_too_much_or_does_not_end_is_an_error() {
+        let doubled = |what: &str, made: &str| {
+            format!("{{% set ns = namespace(s={what}) %}}{{% for i in range(64) %}}{{% set ns.s = {made} %}}{{% endfor %}}")
+        };
+        let text = |made| doubled("'xyz'", made);
+        let lists = doubled("['x']", "[ns.s, ns.s]");
+        let macro_loop = "{% macro f(n) %}{% for i in range(1000) %}{{ f(n) }}{% endfor %}{% endmacro %}{{ f(1) }}";
+        let hostile = [
+            // Text doubled by each operator, filter and method that can.
+            text("ns.s ~ ns.s"),
+            text("ns.s + ns.s"),
+            text("ns.s * 2"),
+            text("ns.s | replace('x', 'xx')"),
+            text("ns.s.replace('x', 'xx')"),
+            text("[ns.s, ns.s] | join"),
+            text("('%s%s' | format(ns.s, ns.s))"),
+            format!("{{% set s = 'xyz' %}}{}", "{% set s %}{{ s }}{{ s }}{% endset %}".repeat(64)),
+            // All at once, in one expression.
+            "{{ 'x' * 1000000000 }}".to_owned(),
+            "{{ ([0] * 1000000000) | length }}".to_owned(),
+            "{{ [1] | tojson(indent=1000000000) }}".to_owned(),
+            // Small values that are exponentially large when they are written down.
+            lists.clone() + "{{ ns.s | tojson }}",
+            lists.clone() + "{{ ns.s }}",
+            lists.clone() + "{{ ns.s | string | length }}",
+            // Loops that do not end in a lifetime.
+            "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% endfor %}{% endfor %}{% endfor %}".to_owned(),
+            macro_loop.to_owned(),
+            // Output that goes on and on.
+            format!("{{% for i in range(100000) %}}{}{{% endfor %}}", "z".repeat(1000)),
+        ];
+        for template in hostile {
+            let error = render(&template, json!(0)).err().unwrap_or_else(|| panic!("rendered: {template}"));
+            let EngineError::Input(problem) = error else { panic!("{error:?}") };
+            assert!(problem.starts_with("chat_template: ") && problem.len() < 2 * PROBLEM_BYTES_MAX, "{problem}");
+        }
+        let problem = |template: &str| render(template, json!(0)).unwrap_err().to_string();
+        assert!(problem(&text("ns.s ~ ns.s")).contains("mend the base's template"));
+        let long = "{% for i in range(100000) %}".to_owned() + &"z".repeat(1000) + "{% endfor %}";
+        assert!(problem(&long).contains("more than 16 MiB of one conversation"), "{}", problem(&long));
+        let told = problem("{{ raise_exception('é' * 100000) }}");
+        assert!(told.len() < 2 * PROBLEM_BYTES_MAX, "{}", told.len());
+    }
+
+    #[test]
+    fn a_conversation_of_twice_what_qwen_attends_to_has_fuel_to_spare() {
+        let template = "{% for m in x %}{% set content = m.c | trim %}{% if m.c.startswith('<tool_response>') %}{% endif %}\
+            {% if '</think>' in content %}{% set content = content.split('</think>')[-1].lstrip() %}{% endif %}\
+            {{- '<|im_start|>' + 'user' + '\n' + content + '<|im_end|>' + '\n' }}{% endfor %}";
+        let of = |messages: usize, bytes: usize| {
+            let message = json!({"c": "word ".repeat(bytes / 5)});
+            render(template, Value::Array(vec![message; messages])).map(|text| text.len())
+        };
+        assert!(of(4, 500_000).unwrap() > 1_900_000, "few and long");
+        assert!(of(20_000, 100).unwrap() > 2_000_000, "many and short");
     }
 }

@@ -98,6 +98,39 @@ fn masks_all_up_to_the_answer() {
 }
 
 #[test]
+fn what_the_prompt_and_the_conversation_do_not_share_is_not_masked() {
+    // The generation prompt opens a thought that the conversation does not have: mlx-lm masks as many tokens of the answer.
+    let tokenizer = load(QWEN, &THINKS);
+    let example = Example::Completion { prompt: "1+1".to_owned(), completion: "it is 2".to_owned() };
+    let read = tokenizer.read(&example, true).unwrap();
+    assert!(!read.prompt_is_shared);
+    let (prompt, learned) = read.tokens.ids.split_at(read.tokens.prompt);
+    assert_eq!(shown(&tokenizer, prompt), "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(shown(&tokenizer, learned), "it is 2<|im_end|>\n");
+    let whole = tokenizer.read(&example, false).unwrap();
+    assert!(whole.prompt_is_shared && whole.tokens.prompt == 0, "nothing is masked, so nothing is masked wrongly");
+    let shared = load(CHATML, &PLAIN).read(&example, true).unwrap();
+    assert!(shared.prompt_is_shared);
+}
+
+#[test]
+fn a_token_across_the_border_is_learned() {
+    // `\n` and `\n\n` are tokens of their own, as in Qwen3.5's vocabulary: the prompt's last token is not in the conversation.
+    let dir = folder("{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '\n' }}{% endif %}", &PLAIN);
+    let path = dir.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    tokenizer["model"]["vocab"]["ĊĊ"] = json!(258);
+    tokenizer["model"]["merges"] = json!([["Ċ", "Ċ"]]);
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    let tokenizer = ChatTokenizer::load(dir.path()).unwrap();
+    let example = Example::Completion { prompt: "ab".to_owned(), completion: "\n\n".to_owned() };
+    let read = tokenizer.read(&example, true).unwrap();
+    let ids = |text: &str| tokenizer.encode(text).unwrap();
+    assert_eq!(read.tokens.ids, ids("ab\n\n"));
+    assert_eq!((read.tokens.prompt, read.prompt_is_shared), (2, false), "{read:?}");
+}
+
+#[test]
 fn only_an_assistant_as_the_last_one_has_a_generation_prompt() {
     let tokenizer = load(CHATML, &PLAIN);
     let messages = vec![json!({"role": "user", "content": "a"}), json!({"role": "user", "content": "b"})];
