@@ -26,6 +26,8 @@ pub struct Inputs<'a> {
     pub log_g: &'a Array,
     /// β, f32 [B, T, Hk·R].
     pub beta: &'a Array,
+    /// Whether a gradient will be asked for.
+    pub differentiable: bool,
 }
 
 /// y, f32 [B, T, Hk·R, Dv], from a state of zeros.
@@ -52,7 +54,7 @@ pub fn chunked(inputs: Inputs<'_>) -> Result<Array> {
     let beta = by_chunk(inputs.beta, r, 1)?;
     let c = by_chunk(inputs.log_g, r, 1)?.cumsum(4, None, None)?;
 
-    let chunks = Chunks::prepare(&q, &k, &v, &beta, &c)?;
+    let chunks = Chunks::prepare([&q, &k, &v, &beta, &c], inputs.differentiable)?;
     let y = chunks.scan(&[b, hk, r, dk, dv], n)?;
     let y = y.transpose_axes(&[0, 3, 4, 1, 2, 5])?.reshape(&[b, n * CHUNK, hv, dv])?;
     Ok(y.try_index((.., ..t))?)
@@ -75,7 +77,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn prepare(q: &Array, k: &Array, v: &Array, beta: &Array, c: &Array) -> Result<Chunks> {
+    fn prepare([q, k, v, beta, c]: [&Array; 5], differentiable: bool) -> Result<Chunks> {
         let lower = tril(Array::ones::<f32>(&[CHUNK, CHUNK])?, 0)?;
         let strict = tril(Array::ones::<f32>(&[CHUNK, CHUNK])?, -1)?;
         // Above the diagonal c_i − c_j is positive and may overflow: masked before exp, so that no gradient is inf · 0.
@@ -83,7 +85,7 @@ impl Chunks {
         let d = exp(select(lower.as_dtype(Dtype::Bool)?, difference, Array::from_f32(f32::NEG_INFINITY))?)?;
         let k_t = k.swap_axes(-1, -2)?;
         let a = k.matmul(&k_t)?.multiply(&d)?.multiply(beta)?.multiply(&strict)?;
-        let p = unit_triangle_inverse(&a)?;
+        let p = unit_triangle_inverse(&a, differentiable)?;
         let decay_in = exp(c)?;
         let end = c.try_index((.., .., .., .., -1.., ..))?;
         Ok(Chunks {
@@ -116,36 +118,67 @@ impl Chunks {
     }
 }
 
-/// P = (I + A)⁻¹ of a strictly lower triangular A [… , C, C], by blocks: once the diagonal blocks of size s are inverted in P, those
-/// of size 2s follow by `P ← P − P (A∘M) P`, where M keeps the lower left quarter of each.
-///
-/// Not by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)), which takes the same products: its powers grow like binomials where keys are alike
-/// (C(63, 31) ≈ 10¹⁸ for equal ones) and cancel to an inverse that is below 1, of which f32 then keeps nothing.
+/// P = (I + A)⁻¹ of a strictly lower triangular A [… , C, C].
 ///
 /// The gradient is dP = −P dA P, which needs P alone. Adding P (sg(A) − A) P, which is zero, to a P without gradient gives just that,
-/// and keeps none of the steps for the backward pass.
-fn unit_triangle_inverse(a: &Array) -> Result<Array> {
+/// and keeps none of the steps for the backward pass. Where no gradient is asked for, the two products are left out: they would
+/// only add zeros.
+fn unit_triangle_inverse(a: &Array, differentiable: bool) -> Result<Array> {
     let constant = stop_gradient(a)?;
-    let quarters = |size: i32| -> Result<Array> { Ok(constant.multiply(lower_left_quarters(size))?) };
-    // Blocks of size 1 are their own inverses: the first step needs no products.
-    let mut p = Array::eye::<f32>(CHUNK, None, None)?.subtract(quarters(1)?)?;
-    let mut size = 2;
-    while size < CHUNK {
-        p = p.subtract(p.matmul(quarters(size)?)?.matmul(&p)?)?;
-        size *= 2;
+    let p = block_inverse(&constant)?;
+    if !differentiable {
+        return Ok(p);
     }
     let zero = constant.subtract(a)?;
     Ok(p.add(p.matmul(zero)?.matmul(&p)?)?)
 }
 
-/// [C, C]: 1 in the lower left quarter of each diagonal block of 2·`size`, 0 elsewhere.
-fn lower_left_quarters(size: i32) -> Array {
+/// Rows of a triangle that is inverted whole; a larger one is inverted by quarters.
+const WHOLE: i32 = 16;
+
+/// (I + A)⁻¹ of a strictly lower triangular A [… , n, n], by quarters: with A = [A₁ 0; A₂₁ A₂] and P₁, P₂ the inverses of I + A₁ and
+/// I + A₂ it is [P₁ 0; −P₂ A₂₁ P₁ P₂], so the upper right quarter, which is zero, is never multiplied.
+///
+/// Not by the doubling Σ(−A)ⁱ = Π(I + (−A)^(2ʲ)): its powers grow like binomials where keys are alike (C(63, 31) ≈ 10¹⁸ for equal
+/// ones) and cancel to an inverse that is below 1, of which f32 then keeps nothing.
+fn block_inverse(a: &Array) -> Result<Array> {
+    let (n, columns) = (a.dim(-1), a.ndim() as i32 - 1);
+    let rows = columns - 1;
+    if n <= WHOLE {
+        return whole_inverse(a, n);
+    }
+    let halves = |x: &Array, axis: i32| pieces(x, n / 2, axis);
+    let [top, bottom] = &halves(a, rows)?[..] else { unreachable!("n is even") };
+    let [a21, a2] = &halves(bottom, columns)?[..] else { unreachable!("n is even") };
+    let p1 = block_inverse(&halves(top, columns)?[0])?;
+    let p2 = block_inverse(a2)?;
+    let p21 = p2.matmul(a21)?.matmul(&p1)?.negative()?;
+    let zeros = zeros_dtype(p1.shape(), Dtype::Float32)?;
+    let columns = [concatenate(&[p1, p21], rows)?, concatenate(&[zeros, p2], rows)?];
+    Ok(concatenate(&columns, columns[0].ndim() as i32 - 1)?)
+}
+
+/// The same for a small A: once the diagonal blocks of size s are inverted in P, those of size 2s follow by `P ← P − P (A∘M) P`, where
+/// M keeps the lower left quarter of each.
+fn whole_inverse(a: &Array, n: i32) -> Result<Array> {
+    let quarters = |size: i32| -> Result<Array> { Ok(a.multiply(lower_left_quarters(n, size))?) };
+    // Blocks of size 1 are their own inverses: the first step needs no products.
+    let mut p = Array::eye::<f32>(n, None, None)?.subtract(quarters(1)?)?;
+    let mut size = 2;
+    while size < n {
+        p = p.subtract(p.matmul(quarters(size)?)?.matmul(&p)?)?;
+        size *= 2;
+    }
+    Ok(p)
+}
+
+/// [n, n]: 1 in the lower left quarter of each diagonal block of 2·`size`, 0 elsewhere.
+fn lower_left_quarters(n: i32, size: i32) -> Array {
     let in_quarter = |row: i32, column: i32| {
         row / (2 * size) == column / (2 * size) && (row / size) % 2 == 1 && (column / size) % 2 == 0
     };
-    let values: Vec<f32> =
-        (0..CHUNK * CHUNK).map(|at| f32::from(u8::from(in_quarter(at / CHUNK, at % CHUNK)))).collect();
-    Array::from_slice(&values, &[CHUNK, CHUNK])
+    let values: Vec<f32> = (0..n * n).map(|at| f32::from(u8::from(in_quarter(at / n, at % n)))).collect();
+    Array::from_slice(&values, &[n, n])
 }
 
 /// log g = −exp(A_log)·softplus(a + dt_bias): [B, T, Hv], f32. The softplus is rounded as `a` is, as mlx-lm's, since the models
@@ -195,7 +228,7 @@ mod tests {
     }
 
     fn by_chunks(x: &[Array]) -> Array {
-        chunked(Inputs { q: &x[0], k: &x[1], v: &x[2], log_g: &x[3], beta: &x[4] }).unwrap()
+        chunked(Inputs { q: &x[0], k: &x[1], v: &x[2], log_g: &x[3], beta: &x[4], differentiable: true }).unwrap()
     }
 
     /// The rule as the module's documentation has it, token by token.

@@ -92,7 +92,8 @@ impl Model {
         Ok(dequantize(rows(weight)?, rows(scales)?, biases.as_ref(), group, bits)?)
     }
 
-    /// A half of layer `index` on x [B, T, H], with its trained tensors by path within the layer.
+    /// A half of layer `index` on x [B, T, H], with its trained tensors by path within the layer. Where no gradient will be asked
+    /// for, `differentiable` spares what only that needs.
     pub(crate) fn half(
         &self,
         (index, half): (usize, Half),
@@ -100,13 +101,15 @@ impl Model {
         names: &[String],
         trained: &[Array],
         lora: LoraForward,
+        differentiable: bool,
     ) -> Result<Array> {
         let mixer = self.shape.mixer(index as u64);
-        Layer { shape: &self.shape, mixer, frozen: &self.layers[index], names, trained, lora }.forward(half, x)
+        let frozen = &self.layers[index];
+        Layer { shape: &self.shape, mixer, frozen, names, trained, lora, differentiable }.forward(half, x)
     }
 
     /// The halves of all layers in the order of the forward pass.
-    pub(crate) fn halves(&self) -> impl DoubleEndedIterator<Item = (usize, Half)> + use<> {
+    pub(crate) fn halves(&self) -> impl DoubleEndedIterator<Item = (usize, Half)> + Clone + use<> {
         (0..self.layers.len()).flat_map(|index| [(index, Half::Mixer), (index, Half::Mlp)])
     }
 
@@ -144,7 +147,7 @@ impl Model {
         let mut h = self.embed(tokens)?;
         for place in self.halves() {
             let (names, values) = self.trained_of(place, parameters);
-            h = self.half(place, &h, &names, &values, lora)?;
+            h = self.half(place, &h, &names, &values, lora, false)?;
         }
         Ok(self.unembed(&self.final_norm(&h)?)?.as_dtype(Dtype::Float32)?)
     }
