@@ -202,7 +202,18 @@ fn report(report: &mut v1::Report) {
                 skipped_examples: _,
                 resumed_at: _,
                 iters: _,
+                caveats,
             } = started;
+            if let Some(v1::Caveats {
+                cut_examples: _,
+                cut_tokens: _,
+                cut_ends: _,
+                unanswered_examples: _,
+                empty_answers: _,
+                unshared_prompts: _,
+                leftover_micro_batches: _,
+            }) = caveats
+            {}
         }
         Some(report::Body::Step(step)) => {
             let v1::Step {
