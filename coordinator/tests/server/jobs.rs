@@ -224,5 +224,5 @@ async fn a_base_with_endless_sizes_is_refused_when_it_is_used_and_stops_nothing(
         assert_eq!(planned.message(), refused.message(), "{round}");
         coordinator.restart().await;
     }
-    coordinator.submit("still here").await;
+    coordinator.submit("still-here").await;
 }
