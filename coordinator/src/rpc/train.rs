@@ -15,9 +15,6 @@ use vertigo::recipe::Recipe;
 use vertigo::shape::Shape;
 use vertigo::v1::RecipeFile;
 
-/// Recipes of a job: more alternatives than anybody weighs.
-const RECIPES_MAX: usize = 64;
-
 /// An artifact that a request names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Input {
@@ -67,10 +64,6 @@ pub(super) enum Bases {
 pub(super) fn read(files: &[RecipeFile]) -> Result<Vec<(Recipe, String)>, Status> {
     if files.is_empty() {
         return Err(Status::invalid_argument("no recipe: name at least one"));
-    }
-    if files.len() > RECIPES_MAX {
-        let found = files.len();
-        return Err(Status::invalid_argument(format!("{found} recipes for one job; name {RECIPES_MAX} at most")));
     }
     let parse = |file: &RecipeFile| Recipe::parse(&file.name, &file.yaml).map(|recipe| (recipe, file.yaml.clone()));
     files.iter().map(|file| parse(file).map_err(|error| Status::invalid_argument(error.to_string()))).collect()

@@ -90,11 +90,3 @@ async fn a_base_that_is_not_imported_is_planned_for_by_name_and_not_run() {
     assert_eq!(refused.code(), tonic::Code::NotFound);
     assert!(refused.message().contains("vertigo base import"), "{}", refused.message());
 }
-
-#[test]
-fn recipes_of_a_job_are_counted() {
-    let file = RecipeFile { name: "a".to_owned(), yaml: "model: m\n".to_owned() };
-    assert!(read(&vec![file.clone(); RECIPES_MAX]).is_ok());
-    assert!(read(&vec![file; RECIPES_MAX + 1]).unwrap_err().message().contains("64 at most"));
-    assert!(read(&[]).unwrap_err().message().contains("at least one"));
-}
