@@ -79,7 +79,7 @@ pub enum ServerError {
         /// Where the database should be.
         database: PathBuf,
         /// Where the blobs are.
-        url: Url,
+        url: Box<Url>,
         /// One of them.
         blob: String,
     },
@@ -92,7 +92,7 @@ pub enum ServerError {
         /// Where the database should be.
         database: PathBuf,
         /// The store.
-        url: Url,
+        url: Box<Url>,
         /// Why.
         problem: String,
     },
@@ -200,7 +200,7 @@ fn open_blobs(state: &Path, url: &Url) -> Result<Blobs, ServerError> {
 
 /// Refuses to begin with a new database beside blobs: an artifact that the old one knew would be gone without a word.
 async fn refuse_orphans(blobs: &Blobs, url: &Url, database: PathBuf) -> Result<(), ServerError> {
-    let url = url.clone();
+    let url = Box::new(url.clone());
     match timeout(LOOK, blobs.any()).await {
         Ok(Ok(None)) => Ok(()),
         Ok(Ok(Some(blob))) => Err(ServerError::Orphans { database, url, blob }),

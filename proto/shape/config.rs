@@ -97,9 +97,8 @@ impl Shape {
             full_attention_interval: read.size_or("full_attention_interval", 4, LAYERS_MAX)?,
             // The engine computes with these in 32 bits, where they must be no zero and not infinite.
             rms_eps: read.number_or("rms_norm_eps", 1e-6, "above 0 and below 1", |n| n as f32 > 0.0 && n < 1.0)?,
-            rope_theta: of_rope("rope_theta").number_or("rope_theta", 1e7, "above 0 and below 1e38", |n| {
-                n as f32 > 0.0 && n < 1e38
-            })?,
+            rope_theta: of_rope("rope_theta")
+                .number_or("rope_theta", 1e7, "above 0 and below 1e38", |n| n as f32 > 0.0 && n < 1e38)?,
             partial_rotary: of_rope("partial_rotary_factor").number_or(
                 "partial_rotary_factor",
                 0.25,
@@ -133,7 +132,8 @@ impl Shape {
         // Dimensions are rotated in pairs.
         let rotated = (head_dim as f64 * self.partial_rotary) as u64;
         if rotated < 2 || !rotated.is_multiple_of(2) {
-            let problem = format!("rotates {rotated} of head_dim's {head_dim} dimensions; it must be an even number, 2 or more");
+            let problem =
+                format!("rotates {rotated} of head_dim's {head_dim} dimensions; it must be an even number, 2 or more");
             return Err(key_error("partial_rotary_factor", problem));
         }
         match &self.experts {
@@ -166,13 +166,7 @@ impl<'a> Config<'a> {
     }
 
     /// A number in the range that `fits` knows and `range` names.
-    fn number_or(
-        &self,
-        key: &str,
-        default: f64,
-        range: &str,
-        fits: impl Fn(f64) -> bool,
-    ) -> Result<f64, ShapeError> {
+    fn number_or(&self, key: &str, default: f64, range: &str, fits: impl Fn(f64) -> bool) -> Result<f64, ShapeError> {
         let Some(value) = self.given(key) else { return Ok(default) };
         let number = value.as_f64().filter(|number| fits(*number));
         number.ok_or_else(|| wrong(key, value, &format!("a number {range}")))

@@ -133,7 +133,10 @@ fn sizes_out_of_their_range_are_refused_by_their_key() {
 fn numbers_flags_and_names_of_another_type_or_range_are_refused_by_their_key() {
     let rope = |key: &'static str| ["text_config", "rope_parameters", key];
     let cases: [(&[&str], Vec<Value>); 8] = [
-        (&["text_config", "rms_norm_eps"], vec![json!("x"), json!(0), json!(1), json!(-1e-6), json!(1e-60), json!(true)]),
+        (
+            &["text_config", "rms_norm_eps"],
+            vec![json!("x"), json!(0), json!(1), json!(-1e-6), json!(1e-60), json!(true)],
+        ),
         (&rope("rope_theta"), vec![json!("x"), json!(0), json!(-1), json!(1e300), json!([])]),
         // 0.1 of 32 dimensions are 3, 0.01 none.
         (&rope("partial_rotary_factor"), vec![json!("x"), json!(-1), json!(0), json!(1.01), json!(0.1), json!(0.01)]),

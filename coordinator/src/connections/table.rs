@@ -106,7 +106,9 @@ impl Table {
             line.in_flight == 0 && now.saturating_duration_since(line.since) >= patience
         };
         let closed: Vec<_> = self.open.iter().filter(|(_, line)| overdue(line)).map(|(id, _)| *id).collect();
-        closed.iter().for_each(|id| drop(self.open.remove(id)));
+        for id in &closed {
+            self.open.remove(id);
+        }
         closed
     }
 

@@ -42,15 +42,20 @@ impl Jobs {
         }
         let recipes = train::read(&request.recipes)?;
         let name = Some(request.name).filter(|name| !name.is_empty());
-        let (data, plans, name) = self
+        let asked = name.clone();
+        let (found, data) = self
             .look(move |core| {
-                if let Some(name) = &name {
-                    train::check_name(core, name)?;
-                }
-                let checked = train::check(core, recipes, Bases::Imported)?;
-                let data = train::data(core, &request.data)?;
-                let plans: Vec<_> = checked.into_iter().map(|checked| checked.plan(core.factors())).collect();
-                Ok((data, plans, name))
+                check_name(core, asked.as_deref())?;
+                Ok((train::find(core, recipes)?, train::data(core, &request.data)?))
+            })
+            .await?;
+        let checked = train::check(found, Bases::Imported).await?;
+        let asked = name.clone();
+        let plans = self
+            .look(move |core| {
+                // Meanwhile the name may have been given to something else.
+                check_name(core, asked.as_deref())?;
+                Ok(checked.into_iter().map(|checked| checked.plan(core.factors())).collect())
             })
             .await?;
         tracing::Span::current().record("job", id.to_string());
@@ -73,17 +78,14 @@ fn find<'a>(core: &'a Core, reference: &str) -> Result<&'a crate::core::Job, Sta
     job.ok_or_else(|| Status::not_found(format!("there is no job `{reference}`; `vertigo jobs` lists them")))
 }
 
-fn plan(
-    core: &Core,
-    recipes: Vec<(vertigo::recipe::Recipe, String)>,
-    data: &str,
-) -> Result<v1::PlanTrainResponse, Status> {
-    let checked = train::check(core, recipes, Bases::OrNamed)?;
-    let mut inputs: Vec<_> = checked.iter().filter_map(train::Checked::input).collect();
-    if !data.is_empty() {
-        inputs.push(train::data(core, data)?);
-    }
-    let mut inputs: Vec<_> = inputs.into_iter().map(|input| (input.digest, input.bytes)).collect();
+fn check_name(core: &Core, name: Option<&str>) -> Result<(), Status> {
+    name.map_or(Ok(()), |name| train::check_name(core, name))
+}
+
+/// What would become of a job with these plans and this data.
+fn plan(core: &Core, checked: Vec<train::Checked>, data: Option<train::Input>) -> v1::PlanTrainResponse {
+    let inputs = checked.iter().filter_map(|checked| checked.input).chain(data);
+    let mut inputs: Vec<_> = inputs.map(|input| (input.digest, input.bytes)).collect();
     inputs.sort_unstable();
     inputs.dedup();
     let guessed: Vec<_> = checked.iter().filter_map(|checked| checked.unconfirmed().map(str::to_owned)).collect();
@@ -95,7 +97,7 @@ fn plan(
     if !guessed.is_empty() {
         placement.reason += &format!("; the sizes of {} are not confirmed by a config.json", guessed.join(", "));
     }
-    Ok(v1::PlanTrainResponse { plans: plans.iter().map(view::plan).collect(), placement: Some(placement) })
+    v1::PlanTrainResponse { plans: plans.iter().map(view::plan).collect(), placement: Some(placement) }
 }
 
 #[tonic::async_trait]
@@ -124,7 +126,15 @@ impl v1::jobs_server::Jobs for Jobs {
             let request = request.into_inner();
             bounds::submit_train(&request)?;
             let recipes = train::read(&request.recipes)?;
-            self.look(move |core| plan(core, recipes, &request.data).map(Response::new)).await
+            let (found, data) = self
+                .look(move |core| {
+                    let data = Some(request.data).filter(|data| !data.is_empty());
+                    let data = data.map(|data| train::data(core, &data)).transpose()?;
+                    Ok((train::find(core, recipes)?, data))
+                })
+                .await?;
+            let checked = train::check(found, Bases::OrNamed).await?;
+            self.look(move |core| Ok(Response::new(plan(core, checked, data)))).await
         }
         .instrument(span)
         .await

@@ -168,7 +168,8 @@ impl Store {
         Ok(answered.await.map_err(|_| Stopped)??)
     }
 
-    /// Looks at the committed state. `look` runs on the writer's thread, so it should be quick.
+    /// Looks at the committed state. `look` runs on the writer's thread, where everybody waits for it: it looks things up and computes
+    /// nothing that grows with what a request says.
     ///
     /// # Errors
     /// The writer is gone.

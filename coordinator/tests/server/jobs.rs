@@ -218,3 +218,24 @@ async fn the_caller_s_trace_reaches_the_worker() {
     coordinator.jobs().submit_train(request).await.unwrap();
     assert_eq!(worker.assignment().await.traceparent, context);
 }
+
+#[tokio::test]
+async fn a_base_with_endless_sizes_is_refused_when_it_is_used_and_stops_nothing() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    let mut config = super::harness::config();
+    config["num_hidden_layers"] = json!(1_000_000_000_000u64);
+    let endless = coordinator.upload(Kind::Base, "endless", json!({"config": config})).await;
+    coordinator.register(&endless, "endless").await;
+    let mut request = train("");
+    request.recipes.push(recipe("endless", "model: endless\n"));
+    for round in ["as it was registered", "after a restart"] {
+        let refused = coordinator.jobs().submit_train(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{round}");
+        assert!(refused.message().contains("num_hidden_layers"), "{round}: {}", refused.message());
+        let planned = coordinator.jobs().plan_train(request.clone()).await.unwrap_err();
+        assert_eq!(planned.message(), refused.message(), "{round}");
+        coordinator.restart().await;
+    }
+    coordinator.submit("still-here").await;
+}

@@ -103,7 +103,6 @@ pub fn loss_and_gradients(
         // A copy, since of what comes from a traced array MLX keeps every step.
         let (sum, cotangent) = sliced_loss(model, &y.deep_clone(), targets, true)?;
         loss = sum;
-        probe("loss");
         let cotangent = cotangent.unwrap_or_else(|| unreachable!("asked for"));
         // Only its gradient is evaluated, which is the cotangent.
         Ok(y.multiply(cotangent)?.sum(None)?)
@@ -145,7 +144,6 @@ impl Pass<'_> {
             h = self.model.half(place, &h, &names, &values, salted(self.lora, place.0), false)?;
             // Evaluated half by half, so that the insides of one are gone before the next one's are made.
             h.eval()?;
-            probe(&format!("fwd {:?}", place));
         }
         Ok(h)
     }
@@ -171,7 +169,6 @@ impl Pass<'_> {
         let (_, mut products) = fallible_vjp(half, &primals, &[cotangent])?;
         let below = products.remove(0);
         eval(products.iter().chain(more.then_some(&below)))?;
-        probe(&format!("bwd {:?}", place));
         let prefix = layer_prefix(place.0);
         let named = names.iter().map(|name| format!("{prefix}{name}")).zip(products).collect();
         Ok((below, named))
@@ -257,12 +254,4 @@ fn as_mlx(result: Result<Vec<Array>>) -> mlx_rs::error::Result<Vec<Array>> {
         crate::EngineError::Mlx(exception) => exception,
         other => mlx_rs::error::Exception::custom(other.to_string()),
     })
-}
-
-/// x
-pub fn probe(what: &str) {
-    if std::env::var("PROBE").is_ok() {
-        println!("PROBE {what}: active {:.2} peak {:.2}", mlx_rs::memory::active_memory().unwrap() as f64 / 1e6, mlx_rs::memory::peak_memory().unwrap() as f64 / 1e6);
-        mlx_rs::memory::reset_peak_memory().unwrap();
-    }
 }

@@ -286,7 +286,6 @@ impl Trainer {
             LossAverage::Token => progress.accumulated_tokens,
             LossAverage::Batch => self.recipe.grad_accumulation_steps,
         };
-        backward::probe("accumulate");
         let mut gradients = optimizer::scaled(sum, 1.0 / count as f64)?;
         let norm = optimizer::global_norm(&gradients)?;
         if !norm.is_finite() {
@@ -298,7 +297,6 @@ impl Trainer {
         }
         let rate = self.recipe.learning_rate.at(progress.optimizer_step);
         self.state.adam.update(&self.recipe.optimizer, rate, &mut self.state.parameters, &gradients)?;
-        backward::probe("update");
         progress.optimizer_step += 1;
         progress.accumulated_tokens = 0;
         Ok(())
