@@ -82,6 +82,14 @@ pub enum TransferError {
         /// Its reason.
         message: String,
     },
+    /// The store has no whole copy of a file: its blob was damaged and set aside, or removed.
+    #[error("the store lacks {path} (blob {digest}): import the artifact again, and what waits for it goes on")]
+    Missing {
+        /// The file's path in its artifact.
+        path: String,
+        /// The blob.
+        digest: Digest,
+    },
     /// The file is another one than its digest says.
     #[error("{} is not {expected}: it was changed, or damaged on its way", path.display())]
     Damaged {
@@ -107,7 +115,10 @@ impl TransferError {
             }
             TransferError::Connection { .. } => true,
             TransferError::Refused { status, .. } | TransferError::NotTaken { status, .. } => passes(*status),
-            TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. } => false,
+            TransferError::File { .. }
+            | TransferError::Manifest(_)
+            | TransferError::Missing { .. }
+            | TransferError::Damaged { .. } => false,
         }
     }
 }
@@ -241,8 +252,12 @@ impl Transfer {
     /// What was fetched before a cut lies in `.NAME.DIGEST.partial` beside it, and is not fetched again. The digest is in the name so
     /// that nothing of one artifact ends in the folder of another.
     ///
+    /// Bytes that are not what their digest says are reported to the coordinator, which looks for itself; those that were damaged
+    /// on their way are fetched once more.
+    ///
     /// # Errors
-    /// [`TransferError::Damaged`] where the store's bytes are not what the digest says.
+    /// [`TransferError::Missing`] where the store lacks a blob, or has set a damaged one aside; [`TransferError::Damaged`] where the
+    /// coordinator cannot say so.
     pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
         if folder.exists() {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");

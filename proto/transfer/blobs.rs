@@ -161,6 +161,24 @@ impl Blobs {
 
     /// Fetches the blob into the file at `path`; what is there already of it is kept.
     pub(super) async fn get(&self, file: &FileEntry, path: &Path, meter: &Meter<'_>) -> Result<(), TransferError> {
+        let mut fetched_again = false;
+        loop {
+            let error = match self.get_verified(file, path, meter).await {
+                Err(error @ TransferError::Damaged { .. }) => error,
+                done => return done,
+            };
+            // What is wrong is not kept for the next try to go on from.
+            fs::remove_file(path).at(path)?;
+            match self.check(file).await {
+                Standing::Lacking => return Err(missing(file)),
+                Standing::Whole if !fetched_again => fetched_again = true,
+                Standing::Whole | Standing::Unknown => return Err(error),
+            }
+        }
+    }
+
+    /// The same, told as [`TransferError::Damaged`] where the bytes or their number are not the blob's.
+    async fn get_verified(&self, file: &FileEntry, path: &Path, meter: &Meter<'_>) -> Result<(), TransferError> {
         let mut tries = Tries::default();
         loop {
             let error = match self.get_once(file, path, meter, &mut tries).await {
@@ -175,12 +193,25 @@ impl Blobs {
             Ok(read)
         })
         .await?;
-        if digest == file.digest {
-            return Ok(());
-        }
-        // What is wrong is not kept for the next try to go on from.
-        fs::remove_file(path).at(path)?;
-        Err(TransferError::Damaged { path: path.to_owned(), expected: file.digest })
+        if digest == file.digest { Ok(()) } else { Err(damaged(file, path)) }
+    }
+
+    /// Asks the coordinator to look at a blob whose bytes came damaged. It reads all of the blob, so it is waited for; one that is
+    /// checked or sent up already is asked for again.
+    async fn check(&self, file: &FileEntry) -> Standing {
+        let asking = async {
+            loop {
+                // Not the client whose answers may be quiet for a moment only.
+                let request = self.uploads.post(format!("{}/check", self.url(&file.digest)));
+                match self.send(request).await.map(|answer| answer.status()) {
+                    Ok(StatusCode::OK) => return Standing::Whole,
+                    Ok(StatusCode::NOT_FOUND) => return Standing::Lacking,
+                    Ok(StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) => tokio::time::sleep(PAUSE).await,
+                    Ok(_) | Err(_) => return Standing::Unknown,
+                }
+            }
+        };
+        tokio::time::timeout(self.storing(file), asking).await.unwrap_or(Standing::Unknown)
     }
 
     async fn get_once(
@@ -207,8 +238,16 @@ impl Blobs {
             // Not a part but the whole: begin anew.
             sink.set_len(0).await.at(path)?;
             position = 0;
+        } else if answer.status() == StatusCode::NOT_FOUND {
+            return Err(missing(file));
+        } else if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            // The store has fewer bytes than are here already.
+            return Err(damaged(file, path));
         } else if !answer.status().is_success() {
             return Err(refused(file.digest, answer).await);
+        }
+        if answer.content_length().is_some_and(|rest| position + rest != file.bytes.0) {
+            return Err(damaged(file, path));
         }
         let url = answer.url().to_string();
         let mut body = answer.bytes_stream();
@@ -261,6 +300,24 @@ impl Blobs {
             connection(url, &e)
         })
     }
+}
+
+/// What the coordinator found of a blob that came damaged.
+enum Standing {
+    /// The store's copy is whole.
+    Whole,
+    /// The store has no whole copy.
+    Lacking,
+    /// It could not be asked.
+    Unknown,
+}
+
+fn missing(file: &FileEntry) -> TransferError {
+    TransferError::Missing { path: file.path.clone(), digest: file.digest }
+}
+
+fn damaged(file: &FileEntry, path: &Path) -> TransferError {
+    TransferError::Damaged { path: path.to_owned(), expected: file.digest }
 }
 
 fn connection(url: String, error: &reqwest::Error) -> TransferError {

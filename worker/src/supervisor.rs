@@ -345,7 +345,7 @@ fn kind_of(error: &TransferError) -> FailureKind {
         TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
             FailureKind::BadInput
         }
-        TransferError::Refused { status: 404, .. } => FailureKind::BadInput,
+        // A blob that is missing may be imported again, and then the job goes on.
         _ => FailureKind::Transient,
     }
 }

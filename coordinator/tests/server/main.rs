@@ -2,5 +2,6 @@
 
 mod blobs;
 mod harness;
+mod healing;
 mod jobs;
 mod workers;
