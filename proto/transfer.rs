@@ -82,6 +82,20 @@ pub enum TransferError {
         /// Its reason.
         message: String,
     },
+    /// A blob of another size than the manifest says: waiting brings no bytes that there are not.
+    #[error(
+        "the manifest says that `{path}` has {said} bytes, and its blob {digest} has {found}: import the artifact again"
+    )]
+    Size {
+        /// The file, in the manifest.
+        path: String,
+        /// Its blob.
+        digest: Digest,
+        /// The manifest's size, in bytes.
+        said: u64,
+        /// The blob's, in bytes.
+        found: u64,
+    },
     /// The store has no whole copy of a file: its blob was damaged and set aside, or removed.
     #[error("the store lacks {path} (blob {digest}): import the artifact again, and what waits for it goes on")]
     Missing {
@@ -117,6 +131,7 @@ impl TransferError {
             TransferError::Refused { status, .. } | TransferError::NotTaken { status, .. } => passes(*status),
             TransferError::File { .. }
             | TransferError::Manifest(_)
+            | TransferError::Size { .. }
             | TransferError::Missing { .. }
             | TransferError::Damaged { .. } => false,
         }
@@ -256,8 +271,8 @@ impl Transfer {
     /// on their way are fetched once more.
     ///
     /// # Errors
-    /// [`TransferError::Missing`] where the store lacks a blob, or has set a damaged one aside; [`TransferError::Damaged`] where the
-    /// coordinator cannot say so.
+    /// [`TransferError::Missing`] where the store lacks a blob, or has set a damaged one aside; [`TransferError::Size`] where the
+    /// blob is whole and the manifest's size of it is not so; [`TransferError::Damaged`] where the coordinator cannot say which.
     pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
         if folder.exists() {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");

@@ -164,15 +164,17 @@ impl Blobs {
         let mut fetched_again = false;
         loop {
             let error = match self.get_verified(file, path, meter).await {
-                Err(error @ TransferError::Damaged { .. }) => error,
+                Err(error @ (TransferError::Damaged { .. } | TransferError::Size { .. })) => error,
                 done => return done,
             };
             // What is wrong is not kept for the next try to go on from.
             fs::remove_file(path).at(path)?;
-            match self.check(file).await {
-                Standing::Lacking => return Err(missing(file)),
-                Standing::Whole if !fetched_again => fetched_again = true,
-                Standing::Whole | Standing::Unknown => return Err(error),
+            match (self.check(file).await, error) {
+                (Standing::Lacking, _) => return Err(missing(file)),
+                (Standing::Whole, TransferError::Damaged { .. }) if !fetched_again => fetched_again = true,
+                (Standing::Whole, error) => return Err(error),
+                // It may be the manifest or the blob: nobody has looked.
+                (Standing::Unknown, _) => return Err(damaged(file, path)),
             }
         }
     }
@@ -234,20 +236,18 @@ impl Blobs {
         }
         let request = self.request(Method::GET, &file.digest).header(RANGE, format!("bytes={position}-"));
         let answer = self.send(request).await?;
+        if let Some(found) = whole_size(&answer).filter(|found| *found != file.bytes.0) {
+            let (path, digest, said) = (file.path.clone(), file.digest, file.bytes.0);
+            return Err(TransferError::Size { path, digest, said, found });
+        }
         if answer.status() == StatusCode::OK && position > 0 {
             // Not a part but the whole: begin anew.
             sink.set_len(0).await.at(path)?;
             position = 0;
         } else if answer.status() == StatusCode::NOT_FOUND {
             return Err(missing(file));
-        } else if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // The store has fewer bytes than are here already.
-            return Err(damaged(file, path));
         } else if !answer.status().is_success() {
             return Err(refused(file.digest, answer).await);
-        }
-        if answer.content_length().is_some_and(|rest| position + rest != file.bytes.0) {
-            return Err(damaged(file, path));
         }
         let url = answer.url().to_string();
         let mut body = answer.bytes_stream();
@@ -354,6 +354,18 @@ async fn words(answer: Response) -> (u16, String) {
     let said = String::from_utf8_lossy(&words).trim().to_owned();
     let named = || status.canonical_reason().unwrap_or("no reason given").to_owned();
     (status.as_u16(), if said.is_empty() { named() } else { said })
+}
+
+/// The size of the whole blob that an answer is of: what a part's or a refused range's `Content-Range` names after the `/`, or the length
+/// of an answer that is the whole.
+fn whole_size(answer: &Response) -> Option<u64> {
+    match answer.status() {
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            answer.headers().get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()
+        }
+        StatusCode::OK => header(answer.headers(), CONTENT_LENGTH.as_str()),
+        _ => None,
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
