@@ -91,6 +91,28 @@ pub enum TransferError {
         /// Its reason.
         message: String,
     },
+    /// A blob of another size than the manifest says: waiting brings no bytes that there are not.
+    #[error(
+        "the manifest says that `{path}` has {said} bytes, and its blob {digest} has {found}: import the artifact again"
+    )]
+    Size {
+        /// The file, in the manifest.
+        path: String,
+        /// Its blob.
+        digest: Digest,
+        /// The manifest's size, in bytes.
+        said: u64,
+        /// The blob's, in bytes.
+        found: u64,
+    },
+    /// The store has no whole copy of a file: its blob was damaged and set aside, or removed.
+    #[error("the store lacks {path} (blob {digest}): import the artifact again, and what waits for it goes on")]
+    Missing {
+        /// The file's path in its artifact.
+        path: String,
+        /// The blob.
+        digest: Digest,
+    },
     /// The file is another one than its digest says.
     #[error("{} is not {expected}: it was changed, or damaged on its way", path.display())]
     Damaged {
@@ -119,6 +141,8 @@ impl TransferError {
             TransferError::File { .. }
             | TransferError::Manifest(_)
             | TransferError::TooLarge { .. }
+            | TransferError::Size { .. }
+            | TransferError::Missing { .. }
             | TransferError::Damaged { .. } => false,
         }
     }
@@ -254,8 +278,12 @@ impl Transfer {
     /// What was fetched before a cut lies in `.NAME.DIGEST.partial` beside it, and is not fetched again. The digest is in the name so
     /// that nothing of one artifact ends in the folder of another.
     ///
+    /// Bytes that are not what their digest says are reported to the coordinator, which looks for itself; those that were damaged
+    /// on their way are fetched once more.
+    ///
     /// # Errors
-    /// [`TransferError::Damaged`] where the store's bytes are not what the digest says.
+    /// [`TransferError::Missing`] where the store lacks a blob, or has set a damaged one aside; [`TransferError::Size`] where the
+    /// blob is whole and the manifest's size of it is not so; [`TransferError::Damaged`] where the coordinator cannot say which.
     pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
         if folder.exists() {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");

@@ -134,6 +134,10 @@ fn not_taken_hint(status: u16) -> &'static str {
 /// What a transfer's error means to a person.
 pub(crate) fn from_transfer(error: &TransferError, endpoint: &Endpoint) -> CliError {
     match error {
+        TransferError::Missing { .. } => CliError::refused(error).hint(
+            "`vertigo base import NAME DIR` and `vertigo data import NAME DIR` send what is missing, and nothing else; \
+             the coordinator's log says what was damaged",
+        ),
         TransferError::NotTaken { status, .. } => CliError::refused(error).hint(not_taken_hint(*status)),
         // Not the connection: the coordinator is there, and says what it cannot reach.
         TransferError::Rpc(status)

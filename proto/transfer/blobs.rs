@@ -161,6 +161,26 @@ impl Blobs {
 
     /// Fetches the blob into the file at `path`; what is there already of it is kept.
     pub(super) async fn get(&self, file: &FileEntry, path: &Path, meter: &Meter<'_>) -> Result<(), TransferError> {
+        let mut fetched_again = false;
+        loop {
+            let error = match self.get_verified(file, path, meter).await {
+                Err(error @ (TransferError::Damaged { .. } | TransferError::Size { .. })) => error,
+                done => return done,
+            };
+            // What is wrong is not kept for the next try to go on from.
+            fs::remove_file(path).at(path)?;
+            match (self.check(file).await, error) {
+                (Standing::Lacking, _) => return Err(missing(file)),
+                (Standing::Whole, TransferError::Damaged { .. }) if !fetched_again => fetched_again = true,
+                (Standing::Whole, error) => return Err(error),
+                // It may be the manifest or the blob: nobody has looked.
+                (Standing::Unknown, _) => return Err(damaged(file, path)),
+            }
+        }
+    }
+
+    /// The same, told as [`TransferError::Damaged`] where the bytes or their number are not the blob's.
+    async fn get_verified(&self, file: &FileEntry, path: &Path, meter: &Meter<'_>) -> Result<(), TransferError> {
         let mut tries = Tries::default();
         loop {
             let error = match self.get_once(file, path, meter, &mut tries).await {
@@ -175,12 +195,25 @@ impl Blobs {
             Ok(read)
         })
         .await?;
-        if digest == file.digest {
-            return Ok(());
-        }
-        // What is wrong is not kept for the next try to go on from.
-        fs::remove_file(path).at(path)?;
-        Err(TransferError::Damaged { path: path.to_owned(), expected: file.digest })
+        if digest == file.digest { Ok(()) } else { Err(damaged(file, path)) }
+    }
+
+    /// Asks the coordinator to look at a blob whose bytes came damaged. It reads all of the blob, so it is waited for; one that is
+    /// checked or sent up already is asked for again.
+    async fn check(&self, file: &FileEntry) -> Standing {
+        let asking = async {
+            loop {
+                // Not the client whose answers may be quiet for a moment only.
+                let request = self.uploads.post(format!("{}/check", self.url(&file.digest)));
+                match self.send(request).await.map(|answer| answer.status()) {
+                    Ok(StatusCode::OK) => return Standing::Whole,
+                    Ok(StatusCode::NOT_FOUND) => return Standing::Lacking,
+                    Ok(StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) => tokio::time::sleep(PAUSE).await,
+                    Ok(_) | Err(_) => return Standing::Unknown,
+                }
+            }
+        };
+        tokio::time::timeout(self.storing(file), asking).await.unwrap_or(Standing::Unknown)
     }
 
     async fn get_once(
@@ -203,10 +236,16 @@ impl Blobs {
         }
         let request = self.request(Method::GET, &file.digest).header(RANGE, format!("bytes={position}-"));
         let answer = self.send(request).await?;
+        if let Some(found) = whole_size(&answer).filter(|found| *found != file.bytes.0) {
+            let (path, digest, said) = (file.path.clone(), file.digest, file.bytes.0);
+            return Err(TransferError::Size { path, digest, said, found });
+        }
         if answer.status() == StatusCode::OK && position > 0 {
             // Not a part but the whole: begin anew.
             sink.set_len(0).await.at(path)?;
             position = 0;
+        } else if answer.status() == StatusCode::NOT_FOUND {
+            return Err(missing(file));
         } else if !answer.status().is_success() {
             return Err(refused(file.digest, answer).await);
         }
@@ -263,6 +302,24 @@ impl Blobs {
     }
 }
 
+/// What the coordinator found of a blob that came damaged.
+enum Standing {
+    /// The store's copy is whole.
+    Whole,
+    /// The store has no whole copy.
+    Lacking,
+    /// It could not be asked.
+    Unknown,
+}
+
+fn missing(file: &FileEntry) -> TransferError {
+    TransferError::Missing { path: file.path.clone(), digest: file.digest }
+}
+
+fn damaged(file: &FileEntry, path: &Path) -> TransferError {
+    TransferError::Damaged { path: path.to_owned(), expected: file.digest }
+}
+
 fn connection(url: String, error: &reqwest::Error) -> TransferError {
     // reqwest's own message says only that sending failed; the causes below it say why.
     let mut problem = error.to_string();
@@ -297,6 +354,18 @@ async fn words(answer: Response) -> (u16, String) {
     let said = String::from_utf8_lossy(&words).trim().to_owned();
     let named = || status.canonical_reason().unwrap_or("no reason given").to_owned();
     (status.as_u16(), if said.is_empty() { named() } else { said })
+}
+
+/// The size of the whole blob that an answer is of: what a part's or a refused range's `Content-Range` names after the `/`, or the length
+/// of an answer that is the whole.
+fn whole_size(answer: &Response) -> Option<u64> {
+    match answer.status() {
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            answer.headers().get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()
+        }
+        StatusCode::OK => header(answer.headers(), CONTENT_LENGTH.as_str()),
+        _ => None,
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<u64> {

@@ -351,11 +351,11 @@ fn not_sent(error: TransferError) -> Halt {
 fn kind_of(error: &TransferError) -> FailureKind {
     use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
     match error {
-        TransferError::Manifest(_) => FailureKind::BadInput,
+        TransferError::Manifest(_) | TransferError::Size { .. } => FailureKind::BadInput,
         TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
             FailureKind::BadInput
         }
-        TransferError::Refused { status: 404, .. } => FailureKind::BadInput,
+        // A blob that is missing may be imported again, and then the job goes on.
         _ => FailureKind::Transient,
     }
 }

@@ -14,24 +14,17 @@
 
 use super::{BlobError, Blobs, Checked, Extent, Start, Uploaded};
 use axum::Router;
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures::StreamExt;
-use std::time::Duration;
-use tokio::time::timeout;
 use tracing::Instrument;
 use vertigo::id::Digest;
 
 /// Says how many bytes of an unfinished upload are kept.
 pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-
-/// How long the rest of a refused upload's body is still taken, so that its sender reads why. A connection that is closed while
-/// bytes come loses the answer.
-const FAREWELL_SECONDS: u64 = 5;
 
 /// The routes.
 pub fn router(blobs: Blobs) -> Router {
@@ -163,27 +156,13 @@ async fn upload(
     let span = span(&headers, tracing::info_span!("blob put", blob = %digest, bytes = extent.end));
     // A task of its own: when the client goes away, what is being written is still written to its end, so that the next upload
     // finds a file that nobody else has open; and verified bytes still become a blob.
-    let task = async move {
-        let mut body = body.into_data_stream();
-        let uploaded = blobs.upload(digest, extent, &mut body).await;
-        if uploaded.is_err() {
-            tokio::spawn(take_rest(body));
-        }
-        uploaded
-    };
+    let task = async move { blobs.upload(digest, extent, body.into_data_stream()).await };
     let uploaded = tokio::spawn(task.instrument(span)).await;
     match uploaded.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?? {
         Uploaded::Created => Ok(StatusCode::CREATED.into_response()),
         Uploaded::Existed => Ok(StatusCode::OK.into_response()),
         Uploaded::Partly { kept } => Ok((StatusCode::ACCEPTED, [(UPLOAD_OFFSET, kept)]).into_response()),
     }
-}
-
-/// Reads what is still sent of a refused upload, for a while.
-async fn take_rest(mut body: BodyDataStream) {
-    let rest = async { while let Some(Ok(_)) = body.next().await {} };
-    // Its sender may go on for longer; then the connection ends.
-    let _ = timeout(Duration::from_secs(FAREWELL_SECONDS), rest).await;
 }
 
 async fn check(State(blobs): State<Blobs>, Path(name): Path<String>) -> Result<Response, Refused> {

@@ -185,9 +185,9 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
     let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
-    let mut expected = ids;
-    expected.sort_unstable();
-    assert_eq!(found, expected);
+    let mut newest_first = ids;
+    newest_first.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(found, newest_first);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod browsers;
 mod connections;
 mod harness;
 mod identity;
+mod healing;
 mod jobs;
 mod lists;
 mod process;
