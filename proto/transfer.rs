@@ -64,6 +64,20 @@ pub enum TransferError {
         /// Its reason.
         message: String,
     },
+    /// A blob of another size than the manifest says: waiting brings no bytes that there are not.
+    #[error(
+        "the manifest says that `{path}` has {said} bytes, and its blob {digest} has {found}: import the artifact again"
+    )]
+    Size {
+        /// The file, in the manifest.
+        path: String,
+        /// Its blob.
+        digest: Digest,
+        /// The manifest's size, in bytes.
+        said: u64,
+        /// The blob's, in bytes.
+        found: u64,
+    },
     /// The file is another one than its digest says.
     #[error("{} is not {expected}: it was changed, or damaged on its way", path.display())]
     Damaged {
@@ -89,7 +103,10 @@ impl TransferError {
             }
             TransferError::Connection { .. } => true,
             TransferError::Refused { status, .. } => *status >= 500 || *status == 409,
-            TransferError::File { .. } | TransferError::Manifest(_) | TransferError::Damaged { .. } => false,
+            TransferError::File { .. }
+            | TransferError::Manifest(_)
+            | TransferError::Size { .. }
+            | TransferError::Damaged { .. } => false,
         }
     }
 }
@@ -172,24 +189,49 @@ impl Transfer {
     /// that nothing of one artifact ends in the folder of another.
     ///
     /// # Errors
-    /// [`TransferError::Damaged`] where the store's bytes are not what the digest says.
+    /// [`TransferError::Damaged`] where the store's bytes are not what the digest says; [`TransferError::Size`] where the manifest's size
+    /// of a file is not its blob's.
     pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
         if folder.exists() {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");
             return Err(error).at(folder);
         }
         let partial = partial(folder, &manifest.digest());
-        fs::create_dir_all(&partial).at(&partial)?;
-        for file in manifest.files() {
-            let path = partial.join(&file.path);
-            let parent = path.parent().unwrap_or(&partial);
-            fs::create_dir_all(parent).at(parent)?;
-            let meter = Meter::new(progress, file.bytes.0);
-            self.blobs.get(file, &path, &meter).await?;
+        let fetched = self.fetch(manifest, &partial, progress).await;
+        match fetched {
+            // A file where a folder must be, or the other way round: what an earlier fetch left is of no use, and waiting changes nothing.
+            Err(TransferError::File { error, .. }) if is_in_the_way(&error) => {
+                clear(&partial).at(&partial)?;
+                self.fetch(manifest, &partial, progress).await?;
+            }
+            fetched => fetched?,
         }
         fs::rename(&partial, folder).at(folder)?;
         sync_parent(folder)
     }
+
+    /// Fetches the files into `partial`, which may have some of them already.
+    async fn fetch(&self, manifest: &Manifest, partial: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
+        fs::create_dir_all(partial).at(partial)?;
+        for file in manifest.files() {
+            let path = partial.join(&file.path);
+            let parent = path.parent().unwrap_or(partial);
+            fs::create_dir_all(parent).at(parent)?;
+            let meter = Meter::new(progress, file.bytes.0);
+            self.blobs.get(file, &path, &meter).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether something of another kind lies where a file or folder must be.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+}
+
+/// Removes a folder, or the file or link in its place.
+fn clear(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// The manifest of every file below `folder`.

@@ -186,6 +186,10 @@ impl Blobs {
         }
         let request = self.request(Method::GET, &file.digest).header(RANGE, format!("bytes={position}-"));
         let answer = self.send(request).await?;
+        if let Some(found) = whole_size(&answer).filter(|found| *found != file.bytes.0) {
+            let (path, digest, said) = (file.path.clone(), file.digest, file.bytes.0);
+            return Err(TransferError::Size { path, digest, said, found });
+        }
         if answer.status() == StatusCode::OK && position > 0 {
             // Not a part but the whole: begin anew.
             sink.set_len(0).await.at(path)?;
@@ -261,6 +265,18 @@ async fn refused(digest: Digest, answer: Response) -> TransferError {
     let status = answer.status().as_u16();
     let message = answer.text().await.unwrap_or_default();
     TransferError::Refused { digest, status, message: message.trim().to_owned() }
+}
+
+/// The size of the whole blob that an answer is of: what a part's or a refused range's `Content-Range` names after the `/`, or the length
+/// of an answer that is the whole.
+fn whole_size(answer: &Response) -> Option<u64> {
+    match answer.status() {
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            answer.headers().get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()
+        }
+        StatusCode::OK => header(answer.headers(), CONTENT_LENGTH.as_str()),
+        _ => None,
+    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<u64> {

@@ -334,7 +334,7 @@ fn failed_transfer(error: TransferError) -> Halt {
 fn kind_of(error: &TransferError) -> FailureKind {
     use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
     match error {
-        TransferError::Manifest(_) => FailureKind::BadInput,
+        TransferError::Manifest(_) | TransferError::Size { .. } => FailureKind::BadInput,
         TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
             FailureKind::BadInput
         }

@@ -4,6 +4,7 @@
 //! core never sees it. Each call runs in a span that is a child of its caller's, so that one job is one trace.
 
 mod artifacts;
+mod contents;
 mod fleet;
 mod follow;
 mod jobs;

@@ -271,6 +271,23 @@ async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
 }
 
+#[tokio::test]
+async fn a_manifest_that_would_not_be_taken_today_keeps_no_coordinator_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let entry = |path: &str| format!(r#"{{"path":"{path}","digest":"{}","bytes":1}}"#, Digest::of(b"x"));
+    let json = format!(r#"{{"kind":"dataset","files":[{},{}],"facts":{{}}}}"#, entry("a"), entry("a/b"));
+    assert!(Manifest::parse(&json).is_err());
+    let manifest = Manifest::parse_kept(&json).unwrap();
+    let digest = manifest.digest();
+    store.apply(Command::Register { manifest: manifest.clone(), tags: vec!["old".to_owned()] }).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let (store, ..) = open(folder.path());
+    let look = move |core: &crate::core::Core| core.index().get(&digest).map(|artifact| artifact.manifest.clone());
+    assert_eq!(store.read(look).await.unwrap(), Some(manifest));
+}
+
 #[test]
 fn a_commit_is_on_the_disk_and_not_in_a_cache() {
     let folder = tempfile::tempdir().unwrap();
