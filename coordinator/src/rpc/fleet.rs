@@ -2,7 +2,7 @@
 
 use super::sessions::{Opened, Sent};
 use super::{Context, blobs_failed, not_applied, reports, stopped, traced, view};
-use crate::core::{Command, Connect, Machine};
+use crate::core::{Command, Connect, Machine, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -113,7 +113,8 @@ async fn listen(
         let command = match message.message {
             Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
             Some(Message::Heartbeat(heartbeat)) => {
-                Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
+                let (free, disk_free) = (Bytes(heartbeat.free_bytes), disk_free(heartbeat.disk_free_bytes));
+                Command::Heartbeat { session, free, disk_free, held: held(heartbeat.held)? }
             }
             Some(Message::Reports(batch)) => {
                 let behind = |_| Status::unavailable("the coordinator is behind with reports; connect again");
@@ -193,6 +194,7 @@ fn connect(opened: &Opened, hello: v1::Hello) -> Result<Connect, Status> {
             usable: Bytes(machine.usable_bytes),
             free: Bytes(machine.free_bytes),
             version: machine.version,
+            disk_free: disk_free(machine.disk_free_bytes),
         },
         held: held(hello.held)?,
     })

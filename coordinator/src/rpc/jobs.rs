@@ -8,7 +8,6 @@ use crate::store::Which;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
 use vertigo::id::{JobId, ParseIdError};
-use vertigo::placement::Need;
 use vertigo::v1;
 
 /// Jobs that a list shows unless told otherwise.
@@ -80,17 +79,10 @@ fn plan(
     data: &str,
 ) -> Result<v1::PlanTrainResponse, Status> {
     let checked = train::check(core, recipes, Bases::OrNamed)?;
-    let mut inputs: Vec<_> = checked.iter().filter_map(train::Checked::input).collect();
-    if !data.is_empty() {
-        inputs.push(train::data(core, data)?);
-    }
-    let mut inputs: Vec<_> = inputs.into_iter().map(|input| (input.digest, input.bytes)).collect();
-    inputs.sort_unstable();
-    inputs.dedup();
+    let data = if data.is_empty() { None } else { Some(train::data(core, data)?) };
     let guessed: Vec<_> = checked.iter().filter_map(|checked| checked.unconfirmed().map(str::to_owned)).collect();
     let plans: Vec<_> = checked.into_iter().map(|checked| checked.plan(core.factors())).collect();
-    let needs: Vec<_> = plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect();
-    let (workers, placement) = core.placement(&needs, &inputs);
+    let (workers, placement) = core.placement(&plans, data.map(|data| (data.digest, data.bytes)));
     let names: Vec<_> = workers.iter().filter_map(|id| core.worker(*id)).map(|worker| worker.name.clone()).collect();
     let mut placement = view::placement(placement, &names);
     if !guessed.is_empty() {

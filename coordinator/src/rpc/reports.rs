@@ -33,7 +33,7 @@ pub(super) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, B
             };
             ReportBody::Finished { peak: Bytes(finished.peak_bytes), outcome }
         }
-        Some(report::Body::Validation(_) | report::Body::Log(_)) | None => {
+        Some(report::Body::Validation(_) | report::Body::Log(_) | report::Body::Warning(_)) | None => {
             ReportBody::Progress { peak: Bytes::ZERO }
         }
     };

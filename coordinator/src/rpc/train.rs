@@ -3,7 +3,7 @@
 use crate::core::{Artifact, Core, FactorKey, Factors, Index, MemoryPart, Plan};
 use tonic::Status;
 use vertigo::bytes::Bytes;
-use vertigo::estimate::{Engine, estimate, fit};
+use vertigo::estimate::{Engine, bytes_written, estimate, fit};
 use vertigo::id::Digest;
 use vertigo::manifest::Kind;
 use vertigo::recipe::Recipe;
@@ -140,14 +140,6 @@ impl Checked {
         matches!(self.base, Base::Named(_, false)).then_some(self.recipe.model.as_str())
     }
 
-    /// The base, where it is imported.
-    pub(super) fn input(&self) -> Option<Input> {
-        match &self.base {
-            Base::Imported(input, _) => Some(*input),
-            Base::Named(..) => None,
-        }
-    }
-
     /// The plan, with its memory predicted by what finished attempts have taught.
     pub(super) fn plan(self, factors: &Factors) -> Plan {
         // A base that is not imported has no digest. Its plan is shown and never run.
@@ -162,6 +154,7 @@ impl Checked {
         let key = FactorKey { method, engine: vertigo::VERSION.to_owned() };
         Plan {
             factor: factors.factor(&key),
+            disk: bytes_written(&shape, &self.recipe),
             recipe: self.recipe.name,
             yaml: self.yaml,
             model: self.recipe.model,

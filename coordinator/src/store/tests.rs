@@ -35,6 +35,7 @@ pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
         engine: "1".to_owned(),
         parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(10) }],
         factor: 1.0,
+        disk: Bytes(7),
         raised: None,
         resume: None,
     };
@@ -129,7 +130,7 @@ async fn busy(store: &Store) -> [JobId; 6] {
     say(store, session, ids[2], failure(FailureKind::Crashed), None).await;
     store.apply(submit(ids[3], None)).await.unwrap();
     store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
-    store.apply(Command::Heartbeat { session, free: Bytes::ZERO, held: Vec::new() }).await.unwrap();
+    store.apply(Command::Heartbeat { session, free: Bytes::ZERO, disk_free: None, held: Vec::new() }).await.unwrap();
     store.apply(submit(ids[4], None)).await.unwrap();
     store.apply(submit(ids[5], None)).await.unwrap();
     ids

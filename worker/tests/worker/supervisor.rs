@@ -391,3 +391,24 @@ async fn a_child_that_has_said_its_last_word_and_stays_is_ended_and_its_word_cou
     let (failed, _) = failure(&worker, id(&assignment)).await;
     assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::BadInput, "so it is"));
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_the_disk_did_not_take_is_a_warning_to_the_person_and_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let unwritten = r#"{"event":"unwritten","iter":20,"what":"checkpoint","reason":"out/00000020: no space left"}"#;
+    let step = r#"{"event":"step","iter":30,"loss":1.0,"learning_rate":1.0,"tokens_per_second":1.0,"trained_tokens":1,"peak_bytes":1,"grad_norm":1.0}"#;
+    let worker = worker_with_script(&dir, &format!("echo '{unwritten}'; echo '{step}'; exit 3"));
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    finished(&worker, id(&assignment)).await;
+    let bodies: Vec<Body> = reports(&worker, id(&assignment)).into_iter().filter_map(|report| report.body).collect();
+    let warning = bodies.iter().position(|body| match body {
+        Body::Warning(warning) => {
+            assert!(warning.text.contains("no checkpoint at 20: out/00000020: no space left"), "{}", warning.text);
+            true
+        }
+        _ => false,
+    });
+    let step = bodies.iter().position(|body| matches!(body, Body::Step(_)));
+    assert!(warning.is_some() && warning < step, "{bodies:?}");
+}
