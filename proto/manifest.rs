@@ -3,6 +3,10 @@
 //! An artifact's name is the SHA-256 of its manifest's canonical JSON: the same files and facts are the same artifact,
 //! whoever made it, and nobody can change one without changing its name.
 
+mod paths;
+
+pub use paths::{PART_BYTES_MAX, PATH_BYTES_MAX};
+
 use crate::bytes::Bytes;
 use crate::id::Digest;
 use serde::{Deserialize, Serialize};
@@ -10,6 +14,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+/// Files of an artifact. Datasets of tens of thousands of files exist; with the longest paths that are allowed, so many entries are a
+/// manifest of 32 MB, which still fits the largest message that a coordinator takes.
+pub const FILES_MAX: usize = 50_000;
 
 /// What an artifact is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +90,20 @@ pub enum ManifestError {
     /// A path that would leave the artifact's folder, or that cannot be written everywhere.
     #[error("`{0}` is not a path of an artifact: it must be relative, without `..`, empty parts or backslashes")]
     Path(String),
+    /// A path that cannot be shown.
+    #[error("the path `{0}` has control characters or marks of direction; rename the file")]
+    Characters(String),
+    /// A path that some file system cannot write.
+    #[error(
+        "the path `{0}` is too long: at most {PATH_BYTES_MAX} bytes, and {PART_BYTES_MAX} for each part; rename the file"
+    )]
+    Long(String),
+    /// Two paths that are one on a file system that folds case, or a file that is also a folder.
+    #[error("`{0}` and `{1}` cannot lie in one folder on every machine: macOS takes them for the same; rename one")]
+    Collision(String, String),
+    /// More files than an artifact may have.
+    #[error("{0} files are more than an artifact's {FILES_MAX}; pack them into fewer")]
+    Many(usize),
     /// A path that stands twice.
     #[error("`{0}` stands twice in the manifest")]
     Twice(String),
@@ -93,12 +115,38 @@ pub enum ManifestError {
     Kind(String),
 }
 
+/// A manifest as it is written, before its paths are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    kind: Kind,
+    files: Vec<FileEntry>,
+    facts: BTreeMap<String, Value>,
+}
+
+impl Raw {
+    fn parse(json: &str) -> Result<Raw, ManifestError> {
+        serde_json::from_str(json).map_err(|e| ManifestError::Json(e.to_string()))
+    }
+}
+
 impl Manifest {
     /// A manifest of these files, in any order.
     ///
     /// # Errors
-    /// [`ManifestError::Path`] where a path would leave the folder, [`ManifestError::Twice`], [`ManifestError::Empty`].
-    pub fn new(
+    /// [`ManifestError::Path`] where a path would leave the folder, and all others but [`ManifestError::Json`] where the files could not
+    /// lie in one folder on every machine.
+    pub fn new(kind: Kind, files: Vec<FileEntry>, facts: BTreeMap<String, Value>) -> Result<Manifest, ManifestError> {
+        if files.len() > FILES_MAX {
+            return Err(ManifestError::Many(files.len()));
+        }
+        let manifest = Manifest::within_a_folder(kind, files, facts)?;
+        paths::check_portable(&manifest.files)?;
+        Ok(manifest)
+    }
+
+    /// A manifest whose paths stay in the folder, whether or not every machine can write them.
+    fn within_a_folder(
         kind: Kind,
         mut files: Vec<FileEntry>,
         facts: BTreeMap<String, Value>,
@@ -107,11 +155,8 @@ impl Manifest {
             return Err(ManifestError::Empty);
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        for file in &files {
-            let bad = |part: &str| part.is_empty() || part == "." || part == "..";
-            if file.path.contains(['\\', '\0', ':']) || file.path.split('/').any(bad) {
-                return Err(ManifestError::Path(file.path.clone()));
-            }
+        if let Some(file) = files.iter().find(|file| !paths::stays_inside(&file.path)) {
+            return Err(ManifestError::Path(file.path.clone()));
         }
         if let Some(pair) = files.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(ManifestError::Twice(pair[0].path.clone()));
@@ -124,15 +169,19 @@ impl Manifest {
     /// # Errors
     /// As [`Manifest::new`], or [`ManifestError::Json`].
     pub fn parse(json: &str) -> Result<Manifest, ManifestError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Raw {
-            kind: Kind,
-            files: Vec<FileEntry>,
-            facts: BTreeMap<String, Value>,
-        }
-        let raw: Raw = serde_json::from_str(json).map_err(|e| ManifestError::Json(e.to_string()))?;
+        let raw = Raw::parse(json)?;
         Manifest::new(raw.kind, raw.files, raw.facts)
+    }
+
+    /// Reads a manifest that was taken before, perhaps by a version with fewer rules: one that is kept must not be lost, nor keep a
+    /// coordinator from starting. Its paths stay in their folder all the same, and whoever fetches it reads it with
+    /// [`Manifest::parse`] and says what is wrong.
+    ///
+    /// # Errors
+    /// [`ManifestError::Json`], [`ManifestError::Path`], [`ManifestError::Twice`], [`ManifestError::Empty`].
+    pub fn parse_kept(json: &str) -> Result<Manifest, ManifestError> {
+        let raw = Raw::parse(json)?;
+        Manifest::within_a_folder(raw.kind, raw.files, raw.facts)
     }
 
     /// The canonical JSON: files by path, facts and their tables by key, no spaces.
@@ -209,6 +258,67 @@ mod tests {
         }
         let twice = Manifest::new(Kind::Adapter, vec![file("a"), file("a")], BTreeMap::new());
         assert_eq!(twice, Err(ManifestError::Twice("a".to_owned())));
+    }
+
+    fn made(paths: &[&str]) -> Result<Manifest, ManifestError> {
+        Manifest::new(Kind::Base, paths.iter().map(|path| file(path)).collect(), BTreeMap::new())
+    }
+
+    #[test]
+    fn refuses_files_that_cannot_lie_in_one_folder_everywhere() {
+        for paths in [
+            ["a", "a/b"],
+            ["a", "a/b/c"],
+            ["README", "readme"],
+            ["Shards/x", "shards/y"],
+            ["A", "a/b"],
+            ["caf\u{e9}", "cafe\u{301}"],
+            ["CAFE\u{301}/x", "caf\u{e9}/y"],
+            ["\u{3a3}", "\u{3c2}"],
+        ] {
+            assert!(matches!(made(&paths), Err(ManifestError::Collision(..))), "{paths:?}");
+            let [other, first] = paths;
+            assert!(made(&[first, other]).is_err(), "{paths:?} in the other order");
+            assert!(made(&[first]).is_ok() && made(&[other]).is_ok(), "{paths:?} alone");
+        }
+        assert!(made(&["a", "a-b", "ab/c", "b/a", "b/c/a"]).is_ok());
+    }
+
+    #[test]
+    fn refuses_paths_that_are_too_long_or_cannot_be_shown() {
+        let part = "x".repeat(PART_BYTES_MAX);
+        assert!(made(&[&part, &format!("{part}/y")]).is_err(), "a file that is a folder too");
+        assert!(made(&[&format!("{part}/{}", "y".repeat(PART_BYTES_MAX))]).is_ok());
+        let (long, deep) = (format!("{part}x"), format!("{part}/{part}/y"));
+        for path in [&long, &deep] {
+            assert_eq!(made(&[path]), Err(ManifestError::Long(path.clone())));
+        }
+        for path in ["a\nb", "\u{1b}[2J", "a\rb", "\u{7f}", "\u{9b}31m", "a\u{202e}b", "\u{2066}x"] {
+            let refused = made(&[path]).unwrap_err();
+            assert!(matches!(refused, ManifestError::Characters(_)), "{refused}");
+            assert!(refused.to_string().chars().all(|c| c.is_ascii_graphic() || c == ' '), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_has_a_bounded_number_of_files() {
+        let files = |n: usize| (0..n).map(|n| file(&n.to_string())).collect::<Vec<_>>();
+        assert!(Manifest::new(Kind::Base, files(FILES_MAX), BTreeMap::new()).is_ok());
+        let many = Manifest::new(Kind::Base, files(FILES_MAX + 1), BTreeMap::new());
+        assert_eq!(many, Err(ManifestError::Many(FILES_MAX + 1)));
+    }
+
+    #[test]
+    fn what_was_taken_once_is_still_read_unless_it_leaves_its_folder() {
+        let raw = |paths: &[&str]| {
+            let files: Vec<_> = paths.iter().map(|path| file(path)).collect();
+            json!({"kind": "base", "files": files, "facts": {}}).to_string()
+        };
+        let old = raw(&["a", "a/b"]);
+        assert!(Manifest::parse(&old).is_err());
+        let kept = Manifest::parse_kept(&old).unwrap();
+        assert_eq!((kept.to_json(), kept.digest()), (old.clone(), Digest::of(old.as_bytes())));
+        assert!(Manifest::parse_kept(&raw(&["../x"])).is_err());
     }
 
     #[test]

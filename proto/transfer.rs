@@ -290,17 +290,41 @@ impl Transfer {
             return Err(error).at(folder);
         }
         let partial = partial(folder, &manifest.digest());
-        fs::create_dir_all(&partial).at(&partial)?;
-        for file in manifest.files() {
-            let path = partial.join(&file.path);
-            let parent = path.parent().unwrap_or(&partial);
-            fs::create_dir_all(parent).at(parent)?;
-            let meter = Meter::new(progress, file.bytes.0);
-            self.blobs.get(file, &path, &meter).await?;
+        let fetched = self.fetch(manifest, &partial, progress).await;
+        match fetched {
+            // A file where a folder must be, or the other way round: what an earlier fetch left is of no use, and waiting changes nothing.
+            Err(TransferError::File { error, .. }) if is_in_the_way(&error) => {
+                clear(&partial).at(&partial)?;
+                self.fetch(manifest, &partial, progress).await?;
+            }
+            fetched => fetched?,
         }
         fs::rename(&partial, folder).at(folder)?;
         sync_parent(folder)
     }
+
+    /// Fetches the files into `partial`, which may have some of them already.
+    async fn fetch(&self, manifest: &Manifest, partial: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
+        fs::create_dir_all(partial).at(partial)?;
+        for file in manifest.files() {
+            let path = partial.join(&file.path);
+            let parent = path.parent().unwrap_or(partial);
+            fs::create_dir_all(parent).at(parent)?;
+            let meter = Meter::new(progress, file.bytes.0);
+            self.blobs.get(file, &path, &meter).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether something of another kind lies where a file or folder must be.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+}
+
+/// Removes a folder, or the file or link in its place.
+fn clear(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// A manifest's JSON, which the coordinator has to have room for: now and, once it is registered, whenever it is asked for.

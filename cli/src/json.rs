@@ -120,6 +120,7 @@ pub(crate) fn worker(worker: &v1::Worker) -> Value {
         "gpu_limit_bytes": machine.gpu_limit_bytes,
         "usable_bytes": machine.usable_bytes,
         "free_bytes": machine.free_bytes,
+        "disk_free_bytes": machine.disk_free_bytes,
         "version": machine.version,
     })
 }
@@ -187,6 +188,7 @@ fn report(report: &v1::Report) -> Value {
         }
         Some(Body::Checkpoint(it)) => json!({"event": "checkpoint", "iter": it.iter}),
         Some(Body::Log(it)) => json!({"event": "log", "text": it.text}),
+        Some(Body::Warning(it)) => json!({"event": "warning", "text": it.text}),
         Some(Body::Finished(it)) => finished(it),
         None => json!({"event": "unknown"}),
     }

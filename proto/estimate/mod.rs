@@ -7,10 +7,12 @@
 //! Promise: pure functions of shape and recipe. The estimate assumes examples as long as `max_seq_length` allows, because one such
 //! example is enough to reach it.
 
+mod disk;
 mod fit;
 mod mlx_lm;
 mod vertigo;
 
+pub use disk::bytes_written;
 pub use fit::{FitError, fit, notes};
 
 use crate::bytes::Bytes;

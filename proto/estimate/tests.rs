@@ -149,3 +149,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_run_writes_what_it_needs_to_go_on_twice_and_its_adapter() {
+    let four = shape("qwen3.5-4b-4bit");
+    let values = |recipe: &Recipe| 4 * trainable_parameters(&four, recipe);
+    let small = Bytes::mib(1).0;
+    let plain = recipe("num_layers: 2");
+    assert_eq!(bytes_written(&four, &plain).0, small + values(&plain) * (2 * 3 + 1));
+    let more = recipe("num_layers: 2, grad_accumulation_steps: 4, early_stopping_patience: 3");
+    assert_eq!(bytes_written(&four, &more).0, small + values(&more) * (2 * 5 + 1));
+    let full = recipe("fine_tune_type: full, num_layers: -1");
+    // Weights and moments of 3.6 billion values, twice: what a Mac's disk has to have free.
+    let gb = bytes_written(&shape("qwen3.5-4b"), &full).0 as f64 / 1e9;
+    assert!((90.0..110.0).contains(&gb), "{gb}");
+}

@@ -2,12 +2,21 @@ use super::*;
 use proptest::prelude::*;
 
 fn need(recipe: &str, gib: u64) -> Need {
-    Need { recipe: recipe.to_owned(), peak: Bytes::gib(gib) }
+    Need { recipe: recipe.to_owned(), peak: Bytes::gib(gib), disk: Bytes::ZERO }
 }
 
 fn worker(name: &str, usable: u64) -> Candidate {
     let (reserved, held) = (Bytes::ZERO, Bytes::ZERO);
-    Candidate { name: name.to_owned(), usable: Bytes::gib(usable), reserved, available: true, held }
+    let (disk_free, to_fetch) = (None, Vec::new());
+    Candidate {
+        name: name.to_owned(),
+        usable: Bytes::gib(usable),
+        reserved,
+        available: true,
+        held,
+        disk_free,
+        to_fetch,
+    }
 }
 
 fn on(placement: &Placement) -> (usize, usize, &str) {
@@ -70,26 +79,71 @@ fn who_waits_is_told_for_what() {
     assert_eq!(waits(&needs, &[m5]), "4b (30.0 GiB) fits m5, but 20.0 GiB of its 36.0 GiB are reserved");
 }
 
+#[test]
+fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
+    let full = Need { disk: Bytes::gib(9), ..need("4b-full", 20) };
+    let disk = |name: &str, usable, free| Candidate { disk_free: Some(Bytes::gib(free)), ..worker(name, usable) };
+    let (small, large) = (disk("mac-36gb", 36, 3), disk("mac-128gb", 128, 500));
+    assert_eq!(on(&place(std::slice::from_ref(&full), &[small.clone(), large.clone()])).1, 1);
+    let alone = [small.clone()];
+    assert_eq!(
+        waits(std::slice::from_ref(&full), &alone),
+        "mac-36gb has 3.0 GiB of disk free, the job needs 9.0 GiB for its checkpoints"
+    );
+    // The preferred one has no room, the other one has.
+    let both = [full.clone(), Need { disk: Bytes::gib(1), ..need("4b-qlora", 4) }];
+    let told = place(&both, &alone);
+    assert_eq!(
+        on(&told),
+        (
+            1,
+            0,
+            "4b-qlora needs 4.0 GiB and fits mac-36gb, which has 36.0 GiB free; 4b-full, preferred, fits no free worker: mac-36gb \
+             has 3.0 GiB of disk free, the job needs 9.0 GiB for its checkpoints"
+        )
+    );
+    // Inputs that are to be fetched need room as well.
+    let fetches = Candidate { to_fetch: vec![Bytes::gib(492)], ..large.clone() };
+    assert_eq!(
+        waits(std::slice::from_ref(&full), &[fetches]),
+        "mac-128gb has 500 GiB of disk free, the job needs 9.0 GiB for its checkpoints and 492 GiB for its inputs"
+    );
+    // One that is busy and has room is waited for.
+    let busy = Candidate { available: false, ..large };
+    assert_eq!(waits(&[full], &[small, busy]), "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy");
+}
+
 fn needs() -> impl Strategy<Value = Vec<Need>> {
-    prop::collection::vec((0u64..40).prop_map(|gib| need("r", gib)), 0..5)
+    let one = (0u64..40, 0u64..6).prop_map(|(gib, disk)| Need { disk: Bytes::gib(disk), ..need("r", gib) });
+    prop::collection::vec(one, 0..5)
 }
 
 /// Few different sizes, so that ties happen; names are unique, as in the fleet.
 fn workers() -> impl Strategy<Value = Vec<Candidate>> {
-    let one = (0u64..40, 0u64..40, any::<bool>(), 0u64..3);
+    type Disk = (Option<u64>, Vec<u64>);
+    let disk = (prop::option::of(0u64..8), prop::collection::vec(0u64..3, 0..5));
+    let one = (0u64..40, 0u64..40, any::<bool>(), 0u64..3, disk);
     prop::collection::vec(one, 0..7).prop_map(|all| {
-        let candidate = |(n, (usable, reserved, available, held)): (usize, (u64, u64, bool, u64))| Candidate {
-            reserved: Bytes::gib(reserved),
-            available,
-            held: Bytes::gib(held),
-            ..worker(&format!("w{n}"), usable)
-        };
+        let candidate =
+            |(n, (usable, reserved, available, held, (free, fetch))): (usize, (u64, u64, bool, u64, Disk))| Candidate {
+                reserved: Bytes::gib(reserved),
+                available,
+                held: Bytes::gib(held),
+                disk_free: free.map(Bytes::gib),
+                to_fetch: fetch.into_iter().map(Bytes::gib).collect(),
+                ..worker(&format!("w{n}"), usable)
+            };
         all.into_iter().enumerate().map(candidate).collect()
     })
 }
 
-fn fits(need: &Need, worker: &Candidate) -> bool {
-    worker.available && need.peak + worker.reserved <= worker.usable.max(worker.reserved)
+fn room(plan: usize, need: &Need, worker: &Candidate) -> bool {
+    let fetch = worker.to_fetch.get(plan).copied().unwrap_or_default();
+    worker.disk_free.is_none_or(|free| free >= need.disk + fetch)
+}
+
+fn fits(plan: usize, need: &Need, worker: &Candidate) -> bool {
+    worker.available && need.peak + worker.reserved <= worker.usable.max(worker.reserved) && room(plan, need, worker)
 }
 
 proptest! {
@@ -98,21 +152,37 @@ proptest! {
         match place(&needs, &workers) {
             Placement::On { plan, worker: index, .. } => {
                 let (need, chosen) = (&needs[plan], &workers[index]);
-                prop_assert!(fits(need, chosen));
-                prop_assert!(needs[..plan].iter().all(|earlier| !workers.iter().any(|worker| fits(earlier, worker))));
-                for other in workers.iter().filter(|worker| fits(need, worker)) {
+                prop_assert!(fits(plan, need, chosen));
+                for (earlier, need) in needs[..plan].iter().enumerate() {
+                    prop_assert!(!workers.iter().any(|worker| fits(earlier, need, worker)));
+                }
+                for other in workers.iter().filter(|worker| fits(plan, need, worker)) {
                     prop_assert!(chosen.free() <= other.free());
                     prop_assert!(chosen.free() < other.free() || chosen.held >= other.held);
                 }
             }
             Placement::Wait { reason } => {
-                prop_assert!(!needs.iter().any(|need| workers.iter().any(|worker| fits(need, worker))));
+                let fit = |(plan, need): (usize, &Need)| workers.iter().any(|worker| fits(plan, need, worker));
+                prop_assert!(!needs.iter().enumerate().any(fit));
                 prop_assert!(!reason.is_empty() && !reason.contains('\n'));
                 let hopeless = needs.iter().all(|need| workers.iter().all(|worker| need.peak > worker.usable));
                 let told = reason.starts_with("too large") || reason.starts_with("no worker") || reason.ends_with("no plan");
                 prop_assert_eq!(hopeless, told, "{}", reason);
+                // Whoever waits for room on a disk is told so, and nobody else.
+                let smallest = needs.iter().enumerate().min_by_key(|(_, need)| need.peak);
+                let full = smallest.is_some_and(|(plan, need)| {
+                    !workers.iter().any(|worker| need.peak <= worker.usable && room(plan, need, worker))
+                });
+                prop_assert_eq!(full && !hopeless, reason.contains("of disk free"), "{}", reason);
             }
         }
+    }
+
+    #[test]
+    fn a_worker_that_does_not_say_what_its_disk_has_is_refused_nothing(needs in needs(), workers in workers()) {
+        let silent: Vec<_> = workers.iter().map(|w| Candidate { disk_free: None, ..w.clone() }).collect();
+        let free: Vec<_> = needs.iter().map(|need| Need { disk: Bytes::ZERO, ..need.clone() }).collect();
+        prop_assert_eq!(place(&needs, &silent), place(&free, &silent));
     }
 
     #[test]

@@ -1,17 +1,26 @@
 //! Inputs by digest: fetched once, used by every attempt that names them.
 //!
-//! Promise: an entry is whole and verified, or not there; two attempts that want the same input fetch it once. What a running attempt
-//! uses stays. Everything else goes, the longest unused first, when a fetch would take the cache past its limit.
+//! Promise: an entry that is given out is whole and has the bytes of its digest, or it is not given out: one that was damaged on the disk
+//! is moved away and fetched again. Two attempts that want the same input fetch it once. What a running attempt uses stays. Everything
+//! else goes, the longest unused first, when a fetch would take the cache past its limit.
+//!
+//! `DIGEST/` has an entry's files and `.DIGEST.manifest` beside it says what they must be: its own SHA-256 is the digest, so it cannot be
+//! damaged unseen. Links are not followed.
+
+mod soundness;
+
+use soundness::{Damage, Look};
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
-use vertigo::manifest::Kind;
+use vertigo::manifest::{Kind, Manifest};
 use vertigo::transfer::{Transfer, TransferError};
 
 /// One fetch at a time; whoever holds it uses the entry.
@@ -24,6 +33,8 @@ pub struct Cache {
     limit: Bytes,
     transfer: Transfer,
     used: Arc<Used>,
+    /// How entries looked when they were last verified by this daemon.
+    looks: Mutex<HashMap<Digest, Look>>,
 }
 
 /// Entries in use, by digest in hexadecimal.
@@ -72,10 +83,11 @@ impl Entry {
 impl Cache {
     /// A cache in `folder`, filled by `transfer`, of `limit` bytes: more only where running attempts need more.
     pub fn new(folder: PathBuf, limit: Bytes, transfer: Transfer) -> Cache {
-        Cache { folder, limit, transfer, used: Arc::default() }
+        Cache { folder, limit, transfer, used: Arc::default(), looks: Mutex::default() }
     }
 
-    /// The files of artifact `digest`, fetched where they are not here. What is fetched and cut off goes on where it was.
+    /// The files of artifact `digest`, fetched where they are not here or not what they were. What is fetched and cut off goes on where
+    /// it was.
     ///
     /// # Errors
     /// [`CacheError::Transfer`], and [`CacheError::Other`] where the artifact is not a `kind`.
@@ -83,20 +95,84 @@ impl Cache {
         let turn = self.used.turn(&digest);
         let mine = turn.lock().await;
         let folder = self.folder.join(digest.hex());
-        if !folder.exists() {
-            let failed = |error| CacheError::Transfer { kind, digest, error };
-            let (name, manifest) = self.transfer.manifest(&digest.to_string()).await.map_err(failed)?;
-            if name != digest || manifest.kind() != kind {
-                return Err(CacheError::Other { kind, digest, got: format!("{} {}", manifest.kind(), name.short()) });
-            }
-            self.make_room(manifest.bytes()).await;
-            self.transfer.pull(&manifest, &folder, &|_| {}).await.map_err(failed)?;
-            tracing::info!(%kind, digest = %digest.short(), size = %manifest.bytes(), "fetched");
+        // Not `exists`, which follows links.
+        if fs::symlink_metadata(&folder).is_err() || !self.is_sound(kind, digest, &folder).await? {
+            self.fetch(kind, digest, &folder).await?;
         }
         // The folder's own time says when it was last used; one that cannot be set makes it go earlier, no more.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
         drop(mine);
         Ok(Entry { folder, _turn: turn })
+    }
+
+    /// Fetches an entry that is not there. What comes is verified as it comes.
+    async fn fetch(&self, kind: Kind, digest: Digest, folder: &Path) -> Result<(), CacheError> {
+        let failed = |error| CacheError::Transfer { kind, digest, error };
+        let manifest = self.manifest(kind, digest).await?;
+        self.make_room(manifest.bytes()).await;
+        let mut pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
+        if let Err(error @ TransferError::Damaged { .. }) = &pulled {
+            // What was wrong of it is gone; a second time it is not the connection.
+            tracing::warn!(%kind, digest = %digest.short(), "{error}; fetching it once more");
+            pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
+        }
+        pulled.map_err(failed)?;
+        // Where this look fails, the next use verifies.
+        if let Ok(look) = Look::at(folder) {
+            self.looks().insert(digest, look);
+        }
+        tracing::info!(%kind, digest = %digest.short(), size = %manifest.bytes(), "fetched");
+        Ok(())
+    }
+
+    /// Whether the entry in `folder` is what its manifest says. One that is not is moved away.
+    async fn is_sound(&self, kind: Kind, digest: Digest, folder: &Path) -> Result<bool, CacheError> {
+        let manifest = self.manifest(kind, digest).await?;
+        let last = self.looks().get(&digest).cloned();
+        let verified = verify(folder.to_owned(), manifest, last).await;
+        match verified {
+            Ok(look) => {
+                self.looks().insert(digest, look);
+                return Ok(true);
+            }
+            Err(damage) => {
+                tracing::warn!(%kind, digest = %digest.short(), "this input was damaged on the disk: {damage}; it is fetched again");
+            }
+        }
+        self.looks().remove(&digest);
+        let (path, gone) = (folder.to_owned(), self.folder.join(format!(".{}{GONE}", digest.hex())));
+        let moved = tokio::task::spawn_blocking(move || discard(&path, &gone)).await;
+        moved.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
+            let error = TransferError::File { path: folder.to_owned(), error };
+            CacheError::Transfer { kind, digest, error }
+        })?;
+        Ok(false)
+    }
+
+    /// What the entry must be: by the manifest that lies beside it, or else the coordinator's, which is laid there.
+    async fn manifest(&self, kind: Kind, digest: Digest) -> Result<Manifest, CacheError> {
+        let path = self.folder.join(format!(".{}{MANIFEST}", digest.hex()));
+        let kept = fs::read_to_string(&path).ok().and_then(|text| Manifest::parse(&text).ok());
+        let manifest = match kept.filter(|manifest| manifest.digest() == digest) {
+            Some(manifest) => manifest,
+            None => {
+                let failed = |error| CacheError::Transfer { kind, digest, error };
+                let (_, manifest) = self.transfer.manifest(&digest.to_string()).await.map_err(failed)?;
+                if let Err(error) = fs::write(&path, manifest.to_json()) {
+                    tracing::warn!(%error, file = %path.display(), "cannot keep a manifest; it is asked for again when it is needed");
+                }
+                manifest
+            }
+        };
+        if manifest.digest() != digest || manifest.kind() != kind {
+            let got = format!("{} {}", manifest.kind(), manifest.digest().short());
+            return Err(CacheError::Other { kind, digest, got });
+        }
+        Ok(manifest)
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Look>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes what must go before `need` more bytes come. A cache that cannot be made smaller is no reason not to work.
@@ -141,6 +217,44 @@ struct Found {
 /// The ending of a folder that is being removed.
 const GONE: &str = ".gone";
 
+/// The ending of the file beside an entry that says what it must be.
+const MANIFEST: &str = ".manifest";
+
+/// Verifies an entry off the async threads. Where the caller is dropped, as when its attempt is stopped, the hashing ends too.
+async fn verify(folder: PathBuf, manifest: Manifest, last: Option<Look>) -> Result<Look, Damage> {
+    struct GivesUp(Arc<AtomicBool>);
+    impl Drop for GivesUp {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let caller = GivesUp(Arc::default());
+    let given_up = caller.0.clone();
+    let work = move || soundness::verify(&folder, &manifest, last.as_ref(), &given_up);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Some(verified)) => verified,
+        Ok(None) => unreachable!("the caller is here, so nobody gave up"),
+        Err(panic) => Err(Damage::Unreadable { path: String::new(), problem: panic.to_string() }),
+    }
+}
+
+/// Moves an entry away and removes it, whatever it is. It is not there any more, for whoever looks, before its first file is gone.
+fn discard(path: &Path, gone: &Path) -> io::Result<()> {
+    remove(gone)?;
+    fs::rename(path, gone)?;
+    remove(gone)
+}
+
+/// Removes a folder with all in it, or a file or link; nothing that is not there.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
 fn make_room(folder: &Path, limit: Bytes, need: Bytes, used: &Used) -> io::Result<()> {
     let (mut found, mut busy) = (Vec::new(), HashSet::new());
     for entry in fs::read_dir(folder)? {
@@ -148,7 +262,13 @@ fn make_room(folder: &Path, limit: Bytes, need: Bytes, used: &Used) -> io::Resul
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(GONE) {
             // Of a daemon that died in the middle of it.
-            fs::remove_dir_all(&path)?;
+            remove(&path)?;
+            continue;
+        }
+        if let Some(digest) = name.strip_prefix('.').and_then(|name| name.strip_suffix(MANIFEST)) {
+            let of_nothing = || fs::symlink_metadata(folder.join(digest)).is_err();
+            // A fetch lays it there before the entry comes.
+            used.unless_used(digest, || if of_nothing() { remove(&path) } else { Ok(()) }).transpose()?;
             continue;
         }
         // DIGEST, or .DIGEST.….partial where its fetch was cut off.
@@ -156,13 +276,13 @@ fn make_room(folder: &Path, limit: Bytes, need: Bytes, used: &Used) -> io::Resul
         if used.unless_used(&digest, || ()).is_none() {
             busy.insert(digest.clone());
         }
-        found.push(Found { bytes: size(&path)?, used: fs::metadata(&path)?.modified()?, path, digest });
+        found.push(Found { bytes: size(&path)?, used: fs::symlink_metadata(&path)?.modified()?, path, digest });
     }
     for old in to_remove(found, &busy, limit.0, need.0) {
         let gone = folder.join(format!(".{}{GONE}", old.digest));
         if let Some(renamed) = used.unless_used(&old.digest, || fs::rename(&old.path, &gone)) {
             renamed?;
-            fs::remove_dir_all(&gone)?;
+            remove(&gone)?;
             tracing::info!(digest = old.digest, size = %Bytes(old.bytes), "removed from the cache");
         }
     }
@@ -239,6 +359,10 @@ mod tests {
             File::open(folder).unwrap().set_modified(used).unwrap();
         }
         fs::create_dir_all(dir.path().join(".dead.gone/sub")).unwrap();
+        let kept = |digest: &Digest| format!(".{}{MANIFEST}", digest.hex());
+        for digest in [&digests[2], &digests[3], &Digest::of(b"of nothing")] {
+            fs::write(dir.path().join(kept(digest)), "{}").unwrap();
+        }
         let used = Used::default();
         let held = used.turn(&digests[0]);
         make_room(dir.path(), Bytes(350), Bytes(100), &used).unwrap();
@@ -248,9 +372,10 @@ mod tests {
             names.collect::<HashSet<_>>()
         };
         // The oldest is in use; the two after it go, one of them a fetch that was given up.
-        assert_eq!(left(), HashSet::from([digests[0].hex(), digests[3].hex()]));
+        // Manifests go with their entries at the latest when room is made the next time.
+        assert_eq!(left(), HashSet::from([digests[0].hex(), digests[3].hex(), kept(&digests[2]), kept(&digests[3])]));
         drop(held);
         make_room(dir.path(), Bytes(150), Bytes::ZERO, &used).unwrap();
-        assert_eq!(left(), HashSet::from([digests[3].hex()]));
+        assert_eq!(left(), HashSet::from([digests[3].hex(), kept(&digests[3])]));
     }
 }

@@ -63,7 +63,7 @@ pub enum DaemonError {
 /// Where it cannot begin, or the coordinator refuses it for good.
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
-    let machine = Arc::new(Machine::probe(settings.memory)?);
+    let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let transfer = Transfer::new(&settings.coordinator);
     let supervisor = Arc::new(Supervisor {

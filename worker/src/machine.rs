@@ -1,5 +1,7 @@
 //! What this machine is, and what plans may use of it.
 
+use nix::sys::statvfs::statvfs;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
@@ -16,6 +18,8 @@ pub struct Machine {
     memory: Bytes,
     gpu_limit: Bytes,
     usable: Bytes,
+    /// A folder on the disk that inputs and outputs lie on.
+    disk: Option<PathBuf>,
 }
 
 /// What a process uses.
@@ -66,7 +70,22 @@ impl Machine {
             system: Mutex::new(system),
             memory,
             gpu_limit,
+            disk: None,
         })
+    }
+
+    /// The same machine, whose inputs and outputs lie on the volume of `folder`.
+    pub fn with_disk(self, folder: PathBuf) -> Machine {
+        Machine { disk: Some(folder), ..self }
+    }
+
+    /// What can be written on that volume now. `None` where there is none or the system does not say.
+    pub fn disk_free(&self) -> Option<Bytes> {
+        let volume = statvfs(self.disk.as_deref()?)
+            .inspect_err(|error| tracing::debug!(%error, "cannot ask how much room the disk has"))
+            .ok()?;
+        // Blocks for those who are not root, in the unit of the second. Their types differ between systems.
+        Some(Bytes(u64::from(volume.blocks_available()).saturating_mul(u64::from(volume.fragment_size()))))
     }
 
     /// All memory.
@@ -108,8 +127,14 @@ impl Machine {
             usable_bytes: self.usable.0,
             free_bytes: self.free().0,
             version: vertigo::VERSION.to_owned(),
+            disk_free_bytes: told(self.disk_free()),
         }
     }
+}
+
+/// Free disk as it is told to the coordinator, where 0 means that it is not known: a disk without a byte has one.
+pub fn told(disk_free: Option<Bytes>) -> u64 {
+    disk_free.map_or(0, |free| free.0.max(1))
 }
 
 /// What is available, within the limits of the process's group where there are any.
@@ -129,6 +154,17 @@ mod tests {
         assert_eq!(usable(gib(27), gib(36), Some(gib(20))), gib(20));
         assert_eq!(usable(gib(27), gib(36), Some(gib(400))), gib(27));
         assert_eq!(usable(gib(40), gib(36), None), gib(36));
+    }
+
+    #[test]
+    fn a_disk_is_known_by_a_folder_on_it_and_nothing_is_guessed() {
+        let machine = |folder: &str| Machine::probe(None).unwrap().with_disk(folder.into());
+        let dir = tempfile::tempdir().unwrap();
+        let free = machine(dir.path().to_str().unwrap()).disk_free().unwrap();
+        assert!(free > Bytes::mib(1) && free < Bytes::gib(1 << 30), "{free}");
+        assert_eq!(machine("/no such folder").disk_free(), None);
+        assert_eq!(Machine::probe(None).unwrap().describe().disk_free_bytes, 0);
+        assert_eq!([None, Some(Bytes::ZERO), Some(Bytes(5))].map(told), [0, 1, 5]);
     }
 
     #[test]

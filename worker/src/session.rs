@@ -7,7 +7,7 @@
 use crate::backoff;
 use crate::child::GRACE;
 use crate::held::{Attempts, Stop};
-use crate::machine::Machine;
+use crate::machine::{Machine, told};
 use crate::spool::Cursor;
 use crate::state::Identity;
 use std::collections::{HashMap, VecDeque};
@@ -265,8 +265,12 @@ impl Connection<'_> {
                 _ = news.changed() => unsent = true,
                 _ = self.heartbeat.tick() => {
                     if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
-                        let free_bytes = self.session.machine.free().0;
-                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat { free_bytes, held: attempts.named() }));
+                        let machine = self.session.machine;
+                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat {
+                            free_bytes: machine.free().0,
+                            disk_free_bytes: told(machine.disk_free()),
+                            held: attempts.named(),
+                        }));
                     }
                 }
                 Ok(()) = self.phase.changed() => {

@@ -8,8 +8,8 @@ use vertigo::id::{Digest, Epoch};
 use vertigo::recipe::Recipe;
 use vertigo::telemetry;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Started, Step, Validation};
-use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, training_data};
+use vertigo::v1::{Started, Step, Validation, Warning};
+use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, Written, training_data};
 
 /// Trains as `spec` says, and hands each event to `say`. `parent` is the trace to be part of.
 ///
@@ -39,9 +39,27 @@ pub fn run(spec: &Spec, parent: Option<&str>, say: &mut dyn FnMut(Event)) -> Res
     })?;
     span(info_span!("train", recipe = spec.recipe)).in_scope(|| {
         for event in trainer {
-            say(event?);
+            let event = event?;
+            if let Some(text) = warning(&event) {
+                // Into the log as well, beside what came before and after.
+                tracing::warn!("{text}");
+            }
+            say(event);
         }
         Ok(())
+    })
+}
+
+/// What a person should know of an event.
+fn warning(event: &Event) -> Option<String> {
+    let Event::Unwritten { iter, what, reason } = event else { return None };
+    Some(match what {
+        Written::Checkpoint => {
+            format!("no checkpoint at {iter}: {reason}; training goes on, and the next save point tries again")
+        }
+        Written::Adapter => format!(
+            "the adapter cannot be written: {reason}; it is kept in memory and tried again until it can be: make room on this disk"
+        ),
     })
 }
 
@@ -88,6 +106,7 @@ impl Reports {
                 }))
             }
             Event::Validation { iter, loss, tokens } => Some(Body::Validation(Validation { iter, loss, tokens })),
+            Event::Unwritten { .. } => warning(event).map(|text| Body::Warning(Warning { text })),
             Event::Checkpoint { .. } | Event::Finished(_) => None,
         }
     }

@@ -103,7 +103,7 @@ fn usable(memory: Bytes) -> Bytes {
 /// Where the plans would go: on each machine alone, and on all of them together.
 fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
     let running: Vec<&Planned> = plans.iter().filter(|plan| plan.runs).collect();
-    let need = |plan: &&Planned| Need { recipe: plan.recipe.clone(), peak: plan.estimate.total() };
+    let need = |plan: &&Planned| Need { recipe: plan.recipe.clone(), peak: plan.estimate.total(), disk: Bytes::ZERO };
     let needs: Vec<Need> = running.iter().map(need).collect();
     let candidate = |&memory: &Bytes| Candidate {
         name: format!("the {memory} Mac"),
@@ -111,6 +111,9 @@ fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
         reserved: Bytes::ZERO,
         available: true,
         held: Bytes::ZERO,
+        // Machines that are named by their memory have no disk yet.
+        disk_free: None,
+        to_fetch: Vec::new(),
     };
     let candidates: Vec<Candidate> = memory.iter().map(candidate).collect();
     let machine = |(&memory, candidate): (&Bytes, &Candidate)| Machine {

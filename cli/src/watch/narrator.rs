@@ -78,6 +78,7 @@ impl Narrator {
             }
             Body::Checkpoint(checkpoint) => Some(Told::Line(format!("checkpoint at {}", checkpoint.iter))),
             Body::Finished(finished) => finished_line(finished).map(Told::Line),
+            Body::Warning(warning) => Some(Told::Line(format!("warning: {}", warning.text))),
             // `vertigo logs` has them.
             Body::Log(_) => None,
         }
@@ -200,6 +201,7 @@ mod tests {
             report(6, 20_000, step(10, 7.1)),
             report(7, 20_500, Body::Log(v1::LogLine { text: "not shown".to_owned() })),
             report(8, 31_000, Body::Checkpoint(v1::Checkpoint { iter: 20, ..Default::default() })),
+            report(8, 32_000, Body::Warning(v1::Warning { text: "no checkpoint at 30: disk full".to_owned() })),
             state(9, v1::JobState::Queued, "attempt 1 lost: no heartbeat for 30s"),
             placed("", "4b-full (400 MiB) fits book, but book is busy"),
             placed("book", "4b-full needs 400 MiB and fits book, which has 600 MiB free"),
@@ -226,6 +228,7 @@ mod tests {
         validation at 0: loss 7.701
         iter 10/60  loss 7.100  432 tok/s  310 MiB  50s left
         checkpoint at 20
+        warning: no checkpoint at 30: disk full
         queued: attempt 1 lost: no heartbeat for 30s
         waits: 4b-full (400 MiB) fits book, but book is busy
         placed on book as 4b-full: 4b-full needs 400 MiB and fits book, which has 600 MiB free

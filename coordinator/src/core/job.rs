@@ -48,20 +48,6 @@ impl Job {
         self.name.clone().unwrap_or_else(|| self.id.to_string()[..13].to_owned())
     }
 
-    /// What each plan needs, in order of preference.
-    pub(super) fn needs(&self) -> Vec<Need> {
-        self.plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect()
-    }
-
-    /// What its plans read, and how large that is: each once.
-    pub(super) fn inputs(&self) -> Vec<(Digest, Bytes)> {
-        let bases = self.plans.iter().map(|plan| (plan.base, plan.base_bytes));
-        let mut inputs: Vec<_> = bases.chain([(self.data, self.data_bytes)]).collect();
-        inputs.sort_unstable();
-        inputs.dedup();
-        inputs
-    }
-
     /// Its place among queued jobs: priority, then age.
     pub(super) fn rank(&self) -> (Reverse<i32>, Millis, JobId) {
         (Reverse(self.priority), self.created, self.id)
@@ -134,6 +120,9 @@ pub struct Plan {
     pub parts: Vec<MemoryPart>,
     /// What finished attempts have taught: the prediction is the sum of the parts times this.
     pub factor: f64,
+    /// What it writes on its worker's disk.
+    #[serde(default)]
+    pub disk: Bytes,
     /// What running out of memory has taught, for this job.
     pub raised: Option<Bytes>,
     /// Where the next attempt at this plan goes on. A checkpoint of one plan means nothing to another.
@@ -152,6 +141,11 @@ impl Plan {
     /// Predicted peak memory: what a worker has to reserve.
     pub fn need(&self) -> Bytes {
         self.estimate().scale(self.factor).max(self.raised.unwrap_or_default())
+    }
+
+    /// What a worker has to have for it.
+    pub(super) fn wants(&self) -> Need {
+        Need { recipe: self.recipe.clone(), peak: self.need(), disk: self.disk }
     }
 }
 

@@ -32,7 +32,7 @@ pub use installation::Installation;
 pub use job::{Attempt, Job, MemoryPart, Outcome, Plan, Resume, State};
 pub use lookup::Ambiguous;
 pub use report::{Failure, FailureKind, Report, ReportBody};
-pub use worker::{Machine, SessionId, Worker};
+pub use worker::{Machine, SessionId, Worker, disk_free};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +80,8 @@ pub enum Command {
         session: SessionId,
         /// Memory that is free on the machine now.
         free: Bytes,
+        /// What its disk has free now, where it says so.
+        disk_free: Option<Bytes>,
         /// Attempts that run there.
         held: Vec<(AttemptId, Epoch)>,
     },
@@ -311,7 +313,9 @@ impl Core {
                 self.disconnect(at.now, session);
                 Ok(())
             }
-            Command::Heartbeat { session, free, held } => self.heartbeat(at.now, session, free, &held),
+            Command::Heartbeat { session, free, disk_free, held } => {
+                self.heartbeat(at.now, session, (free, disk_free), &held)
+            }
             Command::Drain { session } => self.drain(session),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags } => {

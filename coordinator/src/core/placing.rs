@@ -4,7 +4,8 @@
 //! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
 //! order that fits gets it.
 
-use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, State, Worker};
+use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, Plan, State, Worker};
+use std::collections::BTreeMap;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place};
@@ -19,7 +20,7 @@ impl Core {
         let mut waiting = 0;
         for id in jobs {
             let job = &self.jobs[&id];
-            let (workers, placement) = self.placement(&job.needs(), &job.inputs());
+            let (workers, placement) = self.placement(&job.plans, Some((job.data, job.data_bytes)));
             match placement {
                 Placement::On { plan, worker, reason } => {
                     let Some(attempt) = ids.next() else { return };
@@ -35,24 +36,45 @@ impl Core {
         self.unsettled = false;
     }
 
-    /// Where a job of these needs and inputs would go now. The first of the pair names the workers that the placement counts.
-    pub fn placement(&self, needs: &[Need], inputs: &[(Digest, Bytes)]) -> (Vec<WorkerId>, Placement) {
+    /// Where a job of these plans and this dataset would go now. The first of the pair names the workers that the placement counts.
+    pub fn placement(&self, plans: &[Plan], data: Option<(Digest, Bytes)>) -> (Vec<WorkerId>, Placement) {
         let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
-        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, inputs)).collect();
-        let placement = match place(needs, &candidates) {
-            Placement::Wait { reason } => Placement::Wait { reason: self.absent(needs, &candidates).unwrap_or(reason) },
+        let inputs: Vec<_> = plans.iter().map(|plan| self.inputs(plan, data)).collect();
+        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, &inputs)).collect();
+        let needs: Vec<Need> = plans.iter().map(Plan::wants).collect();
+        let placement = match place(&needs, &candidates) {
+            Placement::Wait { reason } => {
+                Placement::Wait { reason: self.absent(&needs, &candidates).unwrap_or(reason) }
+            }
             on => on,
         };
         (connected.iter().map(|worker| worker.id).collect(), placement)
     }
 
-    fn candidate(&self, worker: &Worker, inputs: &[(Digest, Bytes)]) -> Candidate {
+    /// What an attempt at a plan reads, and how large that is.
+    fn inputs(&self, plan: &Plan, data: Option<(Digest, Bytes)>) -> BTreeMap<Digest, Bytes> {
+        let checkpoint = plan
+            .resume
+            .and_then(|resume| Some((resume.checkpoint, self.index.get(&resume.checkpoint)?.manifest.bytes())));
+        [(plan.base, plan.base_bytes)].into_iter().chain(data).chain(checkpoint).collect()
+    }
+
+    /// A worker as a placement sees it; `inputs` are those of each plan.
+    fn candidate(&self, worker: &Worker, inputs: &[BTreeMap<Digest, Bytes>]) -> Candidate {
+        let is_held = |(digest, _): &(&Digest, &Bytes)| worker.cached.contains(*digest);
+        // Each once, however many plans read it.
+        let all: BTreeMap<&Digest, &Bytes> = inputs.iter().flatten().collect();
+        let to_fetch = |inputs: &BTreeMap<Digest, Bytes>| -> Bytes {
+            inputs.iter().filter(|input| !is_held(input)).map(|(_, bytes)| *bytes).sum()
+        };
         Candidate {
             name: worker.name.clone(),
             usable: worker.machine.usable,
             reserved: self.reserved(worker),
             available: worker.is_available(),
-            held: inputs.iter().filter(|(digest, _)| worker.cached.contains(digest)).map(|(_, bytes)| *bytes).sum(),
+            held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
+            disk_free: worker.machine.disk_free,
+            to_fetch: inputs.iter().map(to_fetch).collect(),
         }
     }
 

@@ -119,7 +119,7 @@ impl Core {
         &mut self,
         now: Millis,
         session: SessionId,
-        free: Bytes,
+        (free, disk_free): (Bytes, Option<Bytes>),
         held: &[(AttemptId, Epoch)],
     ) -> Result<(), Refusal> {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
@@ -129,7 +129,9 @@ impl Core {
             installation.heard = now;
         }
         if let Some(worker) = self.workers.get_mut(&id) {
-            (worker.last_seen, worker.machine.free) = (now, free);
+            // Whoever waits for room on a disk is placed when there is more.
+            self.unsettled |= disk_free > worker.machine.disk_free;
+            (worker.last_seen, worker.machine.free, worker.machine.disk_free) = (now, free, disk_free);
             let was = worker.stopping.len();
             worker.stopping.retain(|attempt| held.iter().any(|(id, _)| id == attempt));
             self.unsettled |= worker.stopping.len() < was;

@@ -26,6 +26,18 @@ pub struct Machine {
     pub free: Bytes,
     /// The worker's version.
     pub version: String,
+    /// What was free on the disk that its inputs, checkpoints and adapters lie on when it last said. `None` where it does not say.
+    #[serde(default)]
+    pub disk_free: Option<Bytes>,
+}
+
+/// Free disk changes all the time, and jobs are placed anew when there is more of it: it is counted in steps of this many bytes,
+/// rounded down.
+const DISK_STEP_BYTES: u64 = 64 << 20;
+
+/// What a worker says that its disk has free. 0 is what one says that does not know.
+pub fn disk_free(said: u64) -> Option<Bytes> {
+    (said > 0).then_some(Bytes(said / DISK_STEP_BYTES * DISK_STEP_BYTES))
 }
 
 /// A worker that has connected at least once.

@@ -1,6 +1,7 @@
 //! `Artifacts`: the index of what there is.
 
 use super::bounds::{self, invalid};
+use super::contents::{Difference, difference};
 use super::{Context, ambiguous, blobs_failed, not_applied, pages, stopped, traced, view};
 use crate::core::{Artifact, Command, Core, Index};
 use std::sync::Arc;
@@ -19,11 +20,10 @@ impl Artifacts {
         for tag in &request.tags {
             Index::check_tag(tag).map_err(invalid)?;
         }
-        let files = manifest.files().iter().map(|file| file.digest).collect();
-        if let Some(blob) = self.0.blobs.missing(files).await.map_err(blobs_failed)?.first() {
-            return Err(Status::failed_precondition(format!(
-                "the store lacks blob {blob}: upload it before registering"
-            )));
+        match difference(&self.0.blobs, &manifest).await.map_err(blobs_failed)? {
+            None => {}
+            Some(missing @ Difference::Missing { .. }) => return Err(Status::failed_precondition(missing.to_string())),
+            Some(size @ Difference::Size { .. }) => return Err(invalid(size)),
         }
         let digest = manifest.digest();
         self.0.store.apply(Command::Register { manifest, tags: request.tags }).await.map_err(not_applied)?;

@@ -163,11 +163,12 @@ pub(super) fn hello(hello: &mut v1::Hello) -> Result<(), Status> {
 }
 
 fn machine(machine: &mut v1::Machine) {
-    let v1::Machine { chip, os, memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, version } = machine;
+    let v1::Machine { chip, os, memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, version, disk_free_bytes } =
+        machine;
     for said in [chip, os, version] {
         cut(said, DESCRIPTION_BYTES_MAX);
     }
-    [memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes].into_iter().for_each(amount);
+    [memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, disk_free_bytes].into_iter().for_each(amount);
 }
 
 fn held(list: &[v1::Held]) -> Result<(), Status> {
@@ -176,8 +177,9 @@ fn held(list: &[v1::Held]) -> Result<(), Status> {
 }
 
 pub(super) fn heartbeat(heartbeat: &mut v1::Heartbeat) -> Result<(), Status> {
-    let v1::Heartbeat { free_bytes, held } = heartbeat;
+    let v1::Heartbeat { free_bytes, held, disk_free_bytes } = heartbeat;
     amount(free_bytes);
+    amount(disk_free_bytes);
     self::held(held)
 }
 
@@ -230,7 +232,9 @@ fn report(report: &mut v1::Report) {
         }
         Some(report::Body::Validation(v1::Validation { iter: _, loss: _, tokens: _ })) => {}
         Some(report::Body::Checkpoint(v1::Checkpoint { iter: _, manifest_json: _ })) => {}
-        Some(report::Body::Log(v1::LogLine { text })) => cut(text, LINE_BYTES_MAX),
+        Some(report::Body::Log(v1::LogLine { text }) | report::Body::Warning(v1::Warning { text })) => {
+            cut(text, LINE_BYTES_MAX)
+        }
         Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
             amount(peak_bytes);
             match outcome {

@@ -3,7 +3,7 @@
 use super::bounds::{self, invalid};
 use super::sessions::{Opened, Sent};
 use super::{Context, blobs_failed, not_applied, pages, reports, stopped, traced, view};
-use crate::core::{Command, Connect, Machine, Worker};
+use crate::core::{Command, Connect, Machine, Worker, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -138,7 +138,8 @@ async fn listen(
             Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
             Some(Message::Heartbeat(mut heartbeat)) => {
                 bounds::heartbeat(&mut heartbeat)?;
-                Command::Heartbeat { session, free: Bytes(heartbeat.free_bytes), held: held(heartbeat.held)? }
+                let (free, disk_free) = (Bytes(heartbeat.free_bytes), disk_free(heartbeat.disk_free_bytes));
+                Command::Heartbeat { session, free, disk_free, held: held(heartbeat.held)? }
             }
             Some(Message::Reports(mut batch)) => {
                 bounds::reports(&mut batch)?;
@@ -219,6 +220,7 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, Status> {
             usable: Bytes(machine.usable_bytes),
             free: Bytes(machine.free_bytes),
             version: machine.version,
+            disk_free: disk_free(machine.disk_free_bytes),
         },
         held: held(hello.held)?,
     })

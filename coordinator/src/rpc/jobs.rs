@@ -9,7 +9,6 @@ use crate::store::Which;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
 use vertigo::id::{JobId, ParseIdError};
-use vertigo::placement::Need;
 use vertigo::v1;
 
 pub(super) struct Jobs(pub(super) Context);
@@ -84,14 +83,9 @@ fn check_name(core: &Core, name: Option<&str>) -> Result<(), Status> {
 
 /// What would become of a job with these plans and this data.
 fn plan(core: &Core, checked: Vec<train::Checked>, data: Option<train::Input>) -> v1::PlanTrainResponse {
-    let inputs = checked.iter().filter_map(|checked| checked.input).chain(data);
-    let mut inputs: Vec<_> = inputs.map(|input| (input.digest, input.bytes)).collect();
-    inputs.sort_unstable();
-    inputs.dedup();
     let guessed: Vec<_> = checked.iter().filter_map(|checked| checked.unconfirmed().map(str::to_owned)).collect();
     let plans: Vec<_> = checked.into_iter().map(|checked| checked.plan(core.factors())).collect();
-    let needs: Vec<_> = plans.iter().map(|plan| Need { recipe: plan.recipe.clone(), peak: plan.need() }).collect();
-    let (workers, placement) = core.placement(&needs, &inputs);
+    let (workers, placement) = core.placement(&plans, data.map(|data| (data.digest, data.bytes)));
     let names: Vec<_> = workers.iter().filter_map(|id| core.worker(*id)).map(|worker| worker.name.clone()).collect();
     let mut placement = view::placement(placement, &names);
     if !guessed.is_empty() {

@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod bounds;
+mod contents;
 mod fleet;
 mod follow;
 mod jobs;

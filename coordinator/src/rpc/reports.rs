@@ -1,5 +1,6 @@
 //! What an attempt says, as the core takes it: manifests read, and their blobs looked for.
 
+use super::contents::{Difference, difference};
 use crate::artifacts::{BlobError, Blobs};
 use crate::core::{Failure, FailureKind, Report, ReportBody};
 use vertigo::bounds::MANIFEST_BYTES_MAX;
@@ -37,7 +38,9 @@ pub(super) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, B
             };
             ReportBody::Finished { peak: Bytes(finished.peak_bytes), outcome }
         }
-        Some(report::Body::Validation(_) | report::Body::Log(_)) | None => ReportBody::Progress { peak: Bytes::ZERO },
+        Some(report::Body::Validation(_) | report::Body::Log(_) | report::Body::Warning(_)) | None => {
+            ReportBody::Progress { peak: Bytes::ZERO }
+        }
     };
     Ok(Report { number: message.number, body, message })
 }
@@ -74,11 +77,13 @@ async fn manifest(json: &str, kind: Kind, blobs: &Blobs) -> Result<Result<Manife
         }
         Err(error) => return Ok(Err(failure(FailureKind::Crashed, format!("the worker's manifest: {error}")))),
     };
-    let missing = blobs.missing(manifest.files().iter().map(|file| file.digest).collect()).await?;
-    Ok(match missing.first() {
+    Ok(match difference(blobs, &manifest).await? {
         None => Ok(manifest),
-        Some(blob) => {
-            Err(failure(FailureKind::Transient, format!("the store lacks blob {blob} of the worker's {kind}")))
+        Some(missing @ Difference::Missing { .. }) => {
+            Err(failure(FailureKind::Transient, format!("the worker's {kind}: {missing}")))
+        }
+        Some(size @ Difference::Size { .. }) => {
+            Err(failure(FailureKind::Crashed, format!("the worker's {kind}: {size}")))
         }
     })
 }

@@ -9,7 +9,7 @@ use crate::core::{Artifact, Core, FactorKey, Factors, Index, MemoryPart, Plan};
 use serde_json::Value;
 use tonic::Status;
 use vertigo::bytes::Bytes;
-use vertigo::estimate::{Engine, Part, estimate, fit};
+use vertigo::estimate::{Engine, Part, bytes_written, estimate, fit};
 use vertigo::id::Digest;
 use vertigo::manifest::Kind;
 use vertigo::recipe::Recipe;
@@ -50,6 +50,8 @@ pub(super) struct Checked {
     confirmed: bool,
     method: String,
     parts: Vec<MemoryPart>,
+    /// What a run writes on its worker's disk.
+    disk: Bytes,
 }
 
 /// Whether a base has to be there.
@@ -120,7 +122,8 @@ fn check_one(Found { recipe, yaml, base }: Found, bases: Bases) -> Result<Checke
     let parts = estimate(&shape, &recipe, Engine::Vertigo).parts.iter().map(part).collect();
     let base_bytes = input.map_or_else(|| shape.weight_bytes(), |input| input.bytes);
     let method = recipe.method_name(shape.quantization.is_some());
-    Ok(Checked { recipe, yaml, input, base_bytes, confirmed, method, parts })
+    let disk = bytes_written(&shape, &recipe);
+    Ok(Checked { recipe, yaml, input, base_bytes, confirmed, method, parts, disk })
 }
 
 fn shape(recipe: &Recipe, config: &Value) -> Result<Shape, Status> {
@@ -189,6 +192,7 @@ impl Checked {
             // A base that is not imported has no digest. Its plan is shown and never run.
             base: self.input.map_or_else(|| Digest::of(self.recipe.model.as_bytes()), |input| input.digest),
             base_bytes: self.base_bytes,
+            disk: self.disk,
             recipe: self.recipe.name,
             yaml: self.yaml,
             model: self.recipe.model,

@@ -89,6 +89,7 @@ fn machine(machine: &Machine) -> v1::Machine {
         usable_bytes: machine.usable.0,
         free_bytes: machine.free.0,
         version: machine.version.clone(),
+        disk_free_bytes: machine.disk_free.unwrap_or_default().0,
     }
 }
 

@@ -160,7 +160,7 @@ fn installation(row: &Row<'_>) -> Result<(WorkerId, Installation), Unreadable> {
 
 fn artifact(row: &Row<'_>) -> Result<(Manifest, Millis, Option<JobId>), Unreadable> {
     let text: String = row.get("manifest")?;
-    let manifest = Manifest::parse(&text).map_err(|error| Unreadable(error.to_string()))?;
+    let manifest = Manifest::parse_kept(&text).map_err(|error| Unreadable(error.to_string()))?;
     let (digest, found): (Digest, Digest) = (parsed(row, "digest")?, manifest.digest());
     if digest != found {
         return Err(Unreadable(format!("the manifest of {digest} has the digest {found}")));

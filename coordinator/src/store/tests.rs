@@ -37,6 +37,7 @@ pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
         engine: "1".to_owned(),
         parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(10) }],
         factor: 1.0,
+        disk: Bytes(7),
         raised: None,
         resume: None,
         caveats: None,
@@ -139,7 +140,7 @@ async fn busy(store: &Store) -> [JobId; 6] {
     say(store, session, ids[2], failure(FailureKind::Crashed), None).await;
     store.apply(submit(ids[3], None)).await.unwrap();
     store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
-    store.apply(Command::Heartbeat { session, free: Bytes::ZERO, held: Vec::new() }).await.unwrap();
+    store.apply(Command::Heartbeat { session, free: Bytes::ZERO, disk_free: None, held: Vec::new() }).await.unwrap();
     store.apply(submit(ids[4], None)).await.unwrap();
     store.apply(submit(ids[5], None)).await.unwrap();
     ids
@@ -280,6 +281,23 @@ async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     drop(database);
     let corrupt = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {})).err().unwrap();
     assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_would_not_be_taken_today_keeps_no_coordinator_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let entry = |path: &str| format!(r#"{{"path":"{path}","digest":"{}","bytes":1}}"#, Digest::of(b"x"));
+    let json = format!(r#"{{"kind":"dataset","files":[{},{}],"facts":{{}}}}"#, entry("a"), entry("a/b"));
+    assert!(Manifest::parse(&json).is_err());
+    let manifest = Manifest::parse_kept(&json).unwrap();
+    let digest = manifest.digest();
+    store.apply(Command::Register { manifest: manifest.clone(), tags: vec!["old".to_owned()] }).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let (store, ..) = open(folder.path());
+    let look = move |core: &crate::core::Core| core.index().get(&digest).map(|artifact| artifact.manifest.as_ref().clone());
+    assert_eq!(store.read(look).await.unwrap(), Some(manifest));
 }
 
 #[test]

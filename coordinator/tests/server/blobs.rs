@@ -143,3 +143,70 @@ async fn a_dataset_of_many_thousand_files_is_registered_and_found() {
     transfer.register(&many, &["many".to_owned()]).await.unwrap();
     assert_eq!(transfer.manifest("many").await.unwrap(), (many.digest(), many));
 }
+
+#[tokio::test]
+async fn a_manifest_that_lies_about_a_size_is_refused_with_both_sizes() {
+    let coordinator = Coordinator::start().await;
+    let honest = coordinator.upload(Kind::Dataset, "hello", json!({})).await;
+    for said in [0, 4, 6, u64::MAX] {
+        let file = FileEntry { path: "file".to_owned(), digest: Digest::of(b"hello"), bytes: Bytes(said) };
+        let lie = Manifest::new(Kind::Dataset, vec![file], Default::default()).unwrap();
+        let request = v1::RegisterArtifactRequest { manifest_json: lie.to_json(), tags: vec!["lie".to_owned()] };
+        let refused = coordinator.artifacts().register(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let told = refused.message();
+        assert!(told.contains(&format!("{said} bytes")) && told.contains("has 5"), "{told}");
+    }
+    coordinator.register(&honest, "honest").await;
+    let all = coordinator.artifacts().list(v1::ListArtifactsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(all.artifacts.len(), 1);
+}
+
+#[tokio::test]
+async fn files_that_cannot_lie_in_one_folder_are_refused_by_name() {
+    let coordinator = Coordinator::start().await;
+    assert_status(&coordinator.put(b"x").await, StatusCode::CREATED);
+    let long = "x".repeat(300);
+    for (paths, named) in [
+        (vec!["a", "a/b"], "`a` and `a/b`"),
+        (vec!["README", "readme"], "`README` and `readme`"),
+        (vec![long.as_str()], "too long"),
+        (vec!["a\u{1b}[2J"], "control characters"),
+        (vec!["../x"], "`../x`"),
+    ] {
+        let entry = |path: &&str| json!({"path": path, "digest": Digest::of(b"x"), "bytes": 1});
+        let files: Vec<_> = paths.iter().map(entry).collect();
+        let manifest_json = json!({"kind": "dataset", "files": files, "facts": {}}).to_string();
+        let request = v1::RegisterArtifactRequest { manifest_json, tags: Vec::new() };
+        let refused = coordinator.artifacts().register(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{paths:?}");
+        assert!(refused.message().contains(named), "{}", refused.message());
+        assert!(!refused.message().contains(char::is_control), "{}", refused.message());
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_fetch_left_in_the_way_is_set_aside() {
+    let coordinator = Coordinator::start().await;
+    let digest = Digest::of(b"x");
+    assert_status(&coordinator.put(b"x").await, StatusCode::CREATED);
+    let files = vec![FileEntry { path: "a/b".to_owned(), digest, bytes: Bytes(1) }];
+    let manifest = Manifest::new(Kind::Dataset, files, Default::default()).unwrap();
+    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let in_the_way: [fn(&std::path::Path); 3] = [
+        |partial| std::fs::write(partial, "a file for the folder").unwrap(),
+        |partial| {
+            std::fs::create_dir(partial).unwrap();
+            std::fs::write(partial.join("a"), "a file for a folder").unwrap();
+        },
+        |partial| std::fs::create_dir_all(partial.join("a/b")).unwrap(),
+    ];
+    for lay in in_the_way {
+        let dir = tempfile::tempdir().unwrap();
+        lay(&dir.path().join(format!(".to.{}.partial", manifest.digest().short())));
+        let folder = dir.path().join("to");
+        transfer.pull(&manifest, &folder, &|_| {}).await.unwrap();
+        assert_eq!(std::fs::read(folder.join("a/b")).unwrap(), b"x");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

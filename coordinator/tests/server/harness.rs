@@ -254,7 +254,7 @@ impl Worker {
     }
 
     pub(crate) async fn heartbeat(&self, held: &[v1::Held]) {
-        let heartbeat = v1::Heartbeat { free_bytes: 1, held: held.to_vec() };
+        let heartbeat = v1::Heartbeat { free_bytes: 1, held: held.to_vec(), ..Default::default() };
         self.sender.send(message(worker_message::Message::Heartbeat(heartbeat))).await.unwrap();
     }
 
@@ -292,7 +292,7 @@ impl Heart {
             let mut pace = tokio::time::interval(Duration::from_millis(50));
             loop {
                 pace.tick().await;
-                let heartbeat = v1::Heartbeat { free_bytes: 1, held: named.borrow().clone() };
+                let heartbeat = v1::Heartbeat { free_bytes: 1, held: named.borrow().clone(), ..Default::default() };
                 let _ = sender.send(message(worker_message::Message::Heartbeat(heartbeat))).await;
             }
         });

@@ -1,8 +1,10 @@
 //! What is trained, and the files it is kept in: mlx-lm's `adapters.safetensors` and `adapter_config.json`.
 
 use crate::error::{AtPath, EngineError, Result};
+use crate::fault::Fault;
 use crate::folder::whole;
 use crate::model::{Model, Parameters, layer_prefix};
+use mlx_rs::error::IoError;
 use mlx_rs::{Array, random};
 use serde_json::{Value, json};
 use std::fs;
@@ -102,8 +104,13 @@ pub fn load(folder: &Path) -> Result<Parameters> {
 }
 
 pub(crate) fn save_arrays(path: &Path, arrays: &Parameters) -> Result<()> {
-    Array::save_safetensors(arrays.iter().map(|(name, x)| (name.as_str(), x)), None, path)
-        .map_err(|e| EngineError::File { path: path.to_owned(), error: std::io::Error::other(e.to_string()) })
+    Array::save_safetensors(arrays.iter().map(|(name, x)| (name.as_str(), x)), None, path).map_err(
+        |error| match error {
+            // The values are computed on the way; that they could not be says nothing of the file.
+            IoError::Exception(exception) if Fault::of(exception.what()).is_some() => EngineError::Mlx(exception),
+            error => EngineError::File { path: path.to_owned(), error: std::io::Error::other(error.to_string()) },
+        },
+    )
 }
 
 pub(crate) fn load_arrays(path: &Path) -> Result<Parameters> {

@@ -59,8 +59,28 @@ pub enum Event {
         /// Its folder.
         folder: PathBuf,
     },
+    /// What the run has reached could not be written, as on a full disk. It goes on: it writes again at the next save point, or, where it
+    /// is the adapter, after a pause.
+    Unwritten {
+        /// Iterations done.
+        iter: u64,
+        /// What could not be written.
+        what: Written,
+        /// Why, with the file.
+        reason: String,
+    },
     /// The run is over; the adapter is complete in `folder`.
     Finished(Outcome),
+}
+
+/// What a run writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Written {
+    /// A checkpoint.
+    Checkpoint,
+    /// The adapter.
+    Adapter,
 }
 
 /// What a run came to.

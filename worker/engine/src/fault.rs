@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn words_that_only_sound_like_it_are_no_sign() {
-        for text in ["[reshape] Cannot reshape array", "mallocator", "failed to allocate a seat", "out of memory of it"] {
+        for text in ["[reshape] Cannot reshape array", "mallocator", "failed to allocate a seat", "out of memory of it"]
+        {
             assert_eq!(Fault::of(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Folders that are whole or not there, whenever the power goes.
 //!
 //! Promise: after [`whole`] returns, the folder and all in it are on the disk; before that, the folder is as it was, or gone, but
-//! never half of anything.
+//! never half of anything. A write that fails, as on a full disk, leaves nothing of itself.
 
 use crate::error::{AtPath, Result};
 use std::fs::{self, File};
@@ -15,17 +15,21 @@ pub(crate) fn whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
             fs::remove_dir_all(leftover).at(leftover)?;
         }
     }
-    fs::create_dir_all(&partial).at(&partial)?;
-    write(&partial)?;
-    for entry in fs::read_dir(&partial).at(&partial)? {
-        sync(&entry.at(&partial)?.path())?;
+    let made = fill(&partial, write).and_then(|()| {
+        // Moved aside, not removed in place: a folder half removed would look whole.
+        if folder.exists() {
+            fs::rename(folder, &old).at(folder)?;
+        }
+        fs::rename(&partial, folder).at(folder)
+    });
+    if made.is_err() {
+        // On a disk that is full this is the room that others need. Where it cannot be removed either, the next write tries to.
+        let _ = fs::remove_dir_all(&partial);
+        if old.exists() && !folder.exists() {
+            let _ = fs::rename(&old, folder);
+        }
+        return made;
     }
-    sync(&partial)?;
-    // Moved aside, not removed in place: a folder half removed would look whole.
-    if folder.exists() {
-        fs::rename(folder, &old).at(folder)?;
-    }
-    fs::rename(&partial, folder).at(folder)?;
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync(parent)?;
     }
@@ -33,6 +37,16 @@ pub(crate) fn whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
         fs::remove_dir_all(&old).at(&old)?;
     }
     Ok(())
+}
+
+/// Writes into a new folder, to the disk.
+fn fill(partial: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    fs::create_dir_all(partial).at(partial)?;
+    write(partial)?;
+    for entry in fs::read_dir(partial).at(partial)? {
+        sync(&entry.at(partial)?.path())?;
+    }
+    sync(partial)
 }
 
 fn sync(path: &Path) -> Result<()> {
@@ -76,8 +90,7 @@ mod tests {
             Err(EngineError::input("stop"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "stop");
-        assert_eq!(names(&folder), ["one"]);
-        // What the failure left beside it is no hindrance.
+        assert_eq!((names(&folder), names(dir.path())), (vec!["one".to_owned()], vec!["b".to_owned()]));
         whole(&folder, |at| fs::write(at.join("three"), "3").at(at)).unwrap();
         assert_eq!((names(&folder), names(dir.path())), (vec!["three".to_owned()], vec!["b".to_owned()]));
     }

@@ -41,7 +41,7 @@ mod trainer;
 mod weights;
 
 pub use error::EngineError;
-pub use events::{Event, Outcome};
+pub use events::{Event, Outcome, Written};
 pub use fault::Fault;
 pub use model::{Model, Parameters};
 pub use trainer::{Session, Trainer, TrainingData, training_data};

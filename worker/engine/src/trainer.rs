@@ -5,7 +5,7 @@ use crate::backward::{self, Targets};
 use crate::batch::{Batch, Batches, Cursor};
 use crate::checkpoint::{Checkpoint, Identity, Progress};
 use crate::error::{EngineError, Result};
-use crate::events::{Event, Outcome};
+use crate::events::{Event, Outcome, Written};
 use crate::model::{Model, Parameters};
 use crate::optimizer::{self, Adam};
 use crate::remarks::Remarks;
@@ -124,12 +124,23 @@ pub struct Trainer {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Begin,
     Iterate,
+    /// All is trained; the adapter is to be written. What it came to is fixed by now.
+    Write {
+        validation_after: Option<f64>,
+        failures: u32,
+    },
     Done,
 }
+
+/// Pause before the adapter is written again, in seconds. It doubles up to [`WRITE_PAUSE_SECONDS_MAX`].
+const WRITE_PAUSE_SECONDS: u64 = 1;
+
+/// The longest such pause: soon enough once there is room, and each try says that the run lives.
+const WRITE_PAUSE_SECONDS_MAX: u64 = 60;
 
 impl Trainer {
     /// A run of `recipe`, fresh or resumed.
@@ -180,6 +191,7 @@ impl Trainer {
         match self.phase {
             Phase::Begin => self.begin()?,
             Phase::Iterate => self.iterate()?,
+            Phase::Write { validation_after, failures } => self.write(validation_after, failures)?,
             Phase::Done => {}
         }
         Ok(())
@@ -249,10 +261,22 @@ impl Trainer {
             return self.finish();
         }
         if due(self.recipe.save_every) {
-            let folder = self.folder.join("checkpoints").join(format!("{iter:08}"));
-            self.state.save(&folder, &self.recipe)?;
-            self.pending.push_back(Event::Checkpoint { iter, folder });
+            self.save(iter)?;
         }
+        Ok(())
+    }
+
+    /// Writes a checkpoint. A disk that does not take it costs the run nothing but a point to go on from.
+    fn save(&mut self, iter: u64) -> Result<()> {
+        let folder = self.folder.join("checkpoints").join(format!("{iter:08}"));
+        let event = match self.state.save(&folder, &self.recipe) {
+            Ok(()) => Event::Checkpoint { iter, folder },
+            Err(error @ EngineError::File { .. }) => {
+                Event::Unwritten { iter, what: Written::Checkpoint, reason: error.to_string() }
+            }
+            Err(error) => return Err(error),
+        };
+        self.pending.push_back(event);
         Ok(())
     }
 
@@ -358,7 +382,6 @@ impl Trainer {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.phase = Phase::Done;
         let validation_after = match (self.state.progress.best, self.pending.back()) {
             (Some((best, _)), _) => Some(best),
             (None, Some(Event::Validation { loss, .. })) => Some(*loss),
@@ -370,8 +393,29 @@ impl Trainer {
         // With early stopping, the adapter that is kept is the best one, not the last one.
         let best = self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0));
         self.state.parameters = best.map_or_else(|| low.exact(&self.state.parameters), Ok)?;
+        self.phase = Phase::Write { validation_after, failures: 0 };
+        Ok(())
+    }
+
+    /// Writes the adapter. Where the disk does not take it, all that was trained is still here: the run waits for room for as long as
+    /// whoever started it lets it.
+    fn write(&mut self, validation_after: Option<f64>, failures: u32) -> Result<()> {
+        if failures > 0 {
+            let seconds = WRITE_PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(16)).min(WRITE_PAUSE_SECONDS_MAX);
+            std::thread::sleep(Duration::from_secs(seconds));
+        }
         let folder = self.folder.join("adapter");
-        adapter::save(&folder, &self.state.parameters, &self.recipe)?;
+        match adapter::save(&folder, &self.state.parameters, &self.recipe) {
+            Ok(()) => {}
+            Err(error @ EngineError::File { .. }) => {
+                self.phase = Phase::Write { validation_after, failures: failures.saturating_add(1) };
+                let (iter, reason) = (self.state.progress.iter, error.to_string());
+                self.pending.push_back(Event::Unwritten { iter, what: Written::Adapter, reason });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.phase = Phase::Done;
         self.pending.push_back(Event::Finished(Outcome {
             folder,
             iter: self.state.progress.iter,

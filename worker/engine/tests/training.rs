@@ -9,7 +9,7 @@ use vertigo::recipe::Recipe;
 use vertigo_engine::backward::{Targets, loss};
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
-use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, TrainingData, adapter};
+use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, TrainingData, Written, adapter};
 
 fn trainer(base: &Path, recipe: &Recipe, session: Session) -> Trainer {
     Trainer::new(Model::load(base).unwrap(), data(recipe), recipe.clone(), session).unwrap()
@@ -294,4 +294,51 @@ fn what_has_nothing_to_learn_is_counted_and_changes_nothing() {
     let (one, other) =
         (adapter::load(&outcome(&plain).folder).unwrap(), adapter::load(&outcome(&with).folder).unwrap());
     assert!(one.iter().all(|(name, x)| relative_difference(x, &other[name]) == 0.0));
+}
+
+/// A recipe of six iterations that saves at every second one, and the adapter that it comes to.
+fn short_run(dir: &Path) -> (std::path::PathBuf, Recipe, Vec<u8>) {
+    let base = dir.join("base");
+    write_base(&base);
+    let recipe = recipe("iters: 6, save_every: 2, num_layers: 2, lora_parameters: {rank: 2, scale: 2, dropout: 0}");
+    let straight = events(&base, &recipe, Session::fresh(dir.join("straight")));
+    let adapter = std::fs::read(outcome(&straight).folder.join("adapters.safetensors")).unwrap();
+    (base, recipe, adapter)
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on_to_the_same_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, recipe, adapter) = short_run(dir.path());
+    let out = dir.path().join("out");
+    std::fs::create_dir_all(out.join("checkpoints")).unwrap();
+    // What lies where the checkpoint is to be written keeps it from being written, as a full disk does.
+    std::fs::write(out.join("checkpoints/.00000002.partial"), "in the way").unwrap();
+    let run = events(&base, &recipe, Session::fresh(&out));
+    let told = run.iter().find_map(|event| match event {
+        Event::Unwritten { iter: 2, what: Written::Checkpoint, reason } => Some(reason),
+        _ => None,
+    });
+    assert!(told.is_some_and(|reason| reason.contains("00000002")), "{run:?}");
+    assert!(!out.join("checkpoints/00000002").exists());
+    assert!(run.iter().any(|event| matches!(event, Event::Checkpoint { iter: 4, .. })), "{run:?}");
+    assert!(std::fs::read(outcome(&run).folder.join("adapters.safetensors")).unwrap() == adapter);
+}
+
+#[test]
+fn an_adapter_that_cannot_be_written_waits_for_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, recipe, adapter) = short_run(dir.path());
+    let out = dir.path().join("out");
+    std::fs::create_dir_all(&out).unwrap();
+    let in_the_way = out.join(".adapter.partial");
+    std::fs::write(&in_the_way, "in the way").unwrap();
+    let mut run = trainer(&base, &recipe, Session::fresh(&out)).map(Result::unwrap);
+    for _ in 0..2 {
+        let told = run.find(|event| matches!(event, Event::Unwritten { iter: 6, what: Written::Adapter, .. }));
+        assert!(told.is_some());
+    }
+    std::fs::remove_file(&in_the_way).unwrap();
+    let rest: Vec<Event> = run.collect();
+    assert!(std::fs::read(outcome(&rest).folder.join("adapters.safetensors")).unwrap() == adapter);
 }

@@ -1,7 +1,7 @@
 //! The daemon as a process: what it says, how it goes, and that its child goes with it.
 
 use crate::coordinator::{Call, Coordinator};
-use crate::support::{eventually, recipe, write_base, write_data};
+use crate::support::{eventually, lay_inputs, recipe};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, JobId};
+use vertigo::id::{AttemptId, JobId};
 use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
@@ -38,16 +38,15 @@ fn is_step(report: &Report) -> bool {
 /// A state folder with the inputs of a job that never ends.
 fn state(dir: &Path) -> (PathBuf, Assignment) {
     let state = dir.join("worker");
-    write_base(&state.join("cache").join(Digest::of(b"base").hex()));
-    write_data(&state.join("cache").join(Digest::of(b"data").hex()));
+    let (base, data) = lay_inputs(&state.join("cache"));
     let assignment = Assignment {
         job_id: JobId::new().to_string(),
         attempt_id: AttemptId::new().to_string(),
         epoch: 1,
         reserved_bytes: Bytes::gib(1).0,
         recipe: Some(RecipeText { name: "tiny".to_owned(), yaml: recipe(1_000_000) }),
-        base_digest: Digest::of(b"base").to_string(),
-        data_digest: Digest::of(b"data").to_string(),
+        base_digest: base.to_string(),
+        data_digest: data.to_string(),
         ..Assignment::default()
     };
     (state, assignment)

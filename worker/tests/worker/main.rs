@@ -1,6 +1,7 @@
 //! The worker's parts with real processes and connections. Tests of worker and coordinator together are in the workspace's `tests/`.
 
 mod attempt;
+mod cache;
 mod coordinator;
 mod daemon;
 mod session;

@@ -1,7 +1,7 @@
 //! Attempts led to their ends with real children, on inputs that are in the cache already.
 
 use crate::coordinator::Coordinator;
-use crate::support::{eventually, recipe, write_base, write_data};
+use crate::support::{INPUTS, eventually, lay_inputs, recipe};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -32,7 +32,7 @@ fn worker(dir: &TempDir) -> Arc<Supervisor> {
     worker_of(dir, &"http://127.0.0.1:9".parse().unwrap())
 }
 
-fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
+pub(crate) fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
     worker_with(dir, coordinator, env!("CARGO_BIN_EXE_vertigo-worker").into())
 }
 
@@ -48,8 +48,7 @@ fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
 
 fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
     let folder = |name: &str| dir.path().join(name);
-    write_base(&folder("cache").join(Digest::of(b"base").hex()));
-    write_data(&folder("cache").join(Digest::of(b"data").hex()));
+    lay_inputs(&folder("cache"));
     fs::create_dir(folder("attempts")).unwrap();
     let transfer = Transfer::new(coordinator);
     Arc::new(Supervisor {
@@ -64,20 +63,20 @@ fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Ar
     })
 }
 
-fn assignment(yaml: String) -> Assignment {
+pub(crate) fn assignment(yaml: String) -> Assignment {
     Assignment {
         job_id: JobId::new().to_string(),
         attempt_id: AttemptId::new().to_string(),
         epoch: 1,
         reserved_bytes: Bytes::gib(1).0,
         recipe: Some(RecipeText { name: "tiny".to_owned(), yaml }),
-        base_digest: Digest::of(b"base").to_string(),
-        data_digest: Digest::of(b"data").to_string(),
+        base_digest: INPUTS.0.to_string(),
+        data_digest: INPUTS.1.to_string(),
         ..Assignment::default()
     }
 }
 
-fn id(assignment: &Assignment) -> AttemptId {
+pub(crate) fn id(assignment: &Assignment) -> AttemptId {
     assignment.attempt_id.parse().unwrap()
 }
 
@@ -94,7 +93,7 @@ async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
     .await
 }
 
-async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64) {
+pub(crate) async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64) {
     let finished = finished(worker, id).await;
     match finished.outcome {
         Some(finished::Outcome::Failure(failure)) => (failure, finished.peak_bytes),
@@ -128,8 +127,7 @@ async fn a_run_reports_as_it_goes_and_its_adapter_goes_up() {
     assert!(adapter.file("adapters.safetensors").is_some() && adapter.file("adapter_config.json").is_some());
     let fact = |key: &str| adapter.fact(key).unwrap_or_else(|| panic!("no fact {key}")).clone();
     assert_eq!(fact("recipe"), "tiny");
-    assert_eq!(fact("base"), Digest::of(b"base").to_string());
-    assert_eq!(fact("data"), Digest::of(b"data").to_string());
+    assert_eq!((fact("base"), fact("data")), (INPUTS.0.to_string().into(), INPUTS.1.to_string().into()));
     assert_eq!((fact("iters"), fact("engine")), (40.into(), vertigo::VERSION.into()));
     assert_eq!(fact("peak_bytes"), finished.peak_bytes);
     assert!(fact("validation_after").as_f64() < fact("validation_before").as_f64());
@@ -411,4 +409,25 @@ async fn a_child_that_has_said_its_last_word_and_stays_is_ended_and_its_word_cou
     worker.take(assignment.clone(), None);
     let (failed, _) = failure(&worker, id(&assignment)).await;
     assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::BadInput, "so it is"));
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_the_disk_did_not_take_is_a_warning_to_the_person_and_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let unwritten = r#"{"event":"unwritten","iter":20,"what":"checkpoint","reason":"out/00000020: no space left"}"#;
+    let step = r#"{"event":"step","iter":30,"loss":1.0,"learning_rate":1.0,"tokens_per_second":1.0,"trained_tokens":1,"peak_bytes":1,"grad_norm":1.0}"#;
+    let worker = worker_with_script(&dir, &format!("echo '{unwritten}'; echo '{step}'; exit 3"));
+    let assignment = assignment(recipe(2));
+    worker.take(assignment.clone(), None);
+    finished(&worker, id(&assignment)).await;
+    let bodies: Vec<Body> = reports(&worker, id(&assignment)).into_iter().filter_map(|report| report.body).collect();
+    let warning = bodies.iter().position(|body| match body {
+        Body::Warning(warning) => {
+            assert!(warning.text.contains("no checkpoint at 20: out/00000020: no space left"), "{}", warning.text);
+            true
+        }
+        _ => false,
+    });
+    let step = bodies.iter().position(|body| matches!(body, Body::Step(_)));
+    assert!(warning.is_some() && warning < step, "{bodies:?}");
 }

@@ -4,7 +4,11 @@ use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+use vertigo::bytes::Bytes;
+use vertigo::id::Digest;
+use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::shape::Shape;
 use vertigo::tensors::{matrices, vectors};
 
@@ -86,6 +90,33 @@ pub(crate) fn write_data(folder: &Path) {
     let lines = |n| (0..n).map(|n| format!("{{\"text\":\"local x{n} = {n} * {n}\"}}\n")).collect::<String>();
     fs::write(folder.join("train.jsonl"), lines(8)).unwrap();
     fs::write(folder.join("valid.jsonl"), lines(2)).unwrap();
+}
+
+/// The digests of the inputs that [`lay_inputs`] lays: the same each time.
+pub(crate) static INPUTS: LazyLock<(Digest, Digest)> =
+    LazyLock::new(|| lay_inputs(tempfile::tempdir().expect("a folder for a moment").path()));
+
+/// Lays the base and the data into a worker's cache, as if they had been fetched. Gives their digests.
+pub(crate) fn lay_inputs(cache: &Path) -> (Digest, Digest) {
+    (lay(cache, Kind::Base, write_base), lay(cache, Kind::Dataset, write_data))
+}
+
+/// Lays the files that `write` makes into a worker's cache, as an artifact.
+pub(crate) fn lay(cache: &Path, kind: Kind, write: fn(&Path)) -> Digest {
+    let new = cache.join("new");
+    write(&new);
+    let file = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let bytes = fs::read(entry.path()).unwrap();
+        let path = entry.file_name().into_string().unwrap();
+        FileEntry { path, digest: Digest::of(&bytes), bytes: Bytes(bytes.len() as u64) }
+    };
+    let files = fs::read_dir(&new).unwrap().map(file).collect();
+    let manifest = Manifest::new(kind, files, Default::default()).unwrap();
+    let digest = manifest.digest();
+    fs::write(cache.join(format!(".{}.manifest", digest.hex())), manifest.to_json()).unwrap();
+    fs::rename(&new, cache.join(digest.hex())).unwrap();
+    digest
 }
 
 /// Waits until `done` gives something.

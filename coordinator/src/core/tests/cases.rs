@@ -430,3 +430,38 @@ fn an_id_belongs_to_its_installation_even_when_the_worker_s_row_is_gone() {
     let thief = bench.connect_as(worker, secret(WorkerId::new()), ProcessId::new(), "thief", 100, &[]);
     assert_eq!(thief, Err(Refusal::OtherInstallation(worker)));
 }
+
+#[test]
+fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
+    let mut bench = Bench::new();
+    let session = bench.connect(WorkerId::new(), "mac", 100, &[]).unwrap();
+    bench.heartbeat_with_disk(session, Some(Bytes(1000)));
+    let job = JobId::new();
+    let submit = Submit {
+        id: job,
+        name: None,
+        priority: 0,
+        data: Digest::of(b"data"),
+        data_bytes: Bytes(10),
+        plans: vec![Plan { disk: Bytes(900), ..plan("full", 80) }],
+        traceparent: String::new(),
+    };
+    bench.apply(Command::Submit(submit)).unwrap();
+    // 900 to write, and a base of 100 and a dataset of 10 to fetch.
+    assert_eq!(bench.state(job), "queued");
+    let reason = &bench.core.jobs[&job].reason;
+    assert_eq!(reason, "mac has 1000 B of disk free, the job needs 900 B for its checkpoints and 110 B for its inputs");
+    bench.heartbeat_with_disk(session, Some(Bytes(1010)));
+    assert_eq!(bench.state(job), "leased");
+    // Once they are there, inputs need no more room; a checkpoint to go on from does.
+    let attempt = bench.live(job);
+    bench.report(session, attempt, ReportBody::Started { caveats: Default::default() }).unwrap();
+    let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
+    bench.report(session, attempt, checkpoint).unwrap();
+    bench.heartbeat_with_disk(session, Some(Bytes(900)));
+    bench.fail(session, attempt, FailureKind::Transient);
+    bench.wait_out_backoff(job);
+    assert_eq!(bench.state(job), "queued", "{}", bench.core.jobs[&job].reason);
+    bench.heartbeat_with_disk(session, Some(Bytes(901)));
+    assert_eq!(bench.state(job), "leased");
+}

@@ -170,7 +170,12 @@ impl Bench {
 
     fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Heartbeat { session, free: Bytes(1), held })
+        self.apply(Command::Heartbeat { session, free: Bytes(1), disk_free: None, held })
+    }
+
+    /// A heartbeat of a worker that holds nothing, with this much room on its disk.
+    fn heartbeat_with_disk(&mut self, session: SessionId, disk_free: Option<Bytes>) {
+        self.apply(Command::Heartbeat { session, free: Bytes(1), disk_free, held: Vec::new() }).unwrap();
     }
 
     fn report(&mut self, session: SessionId, attempt: AttemptId, body: ReportBody) -> Result<(), Refusal> {
@@ -212,6 +217,7 @@ fn plan(recipe: &str, need: u64) -> Plan {
         engine: "1".to_owned(),
         parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(need) }],
         factor: 1.0,
+        disk: Bytes::ZERO,
         raised: None,
         resume: None,
         caveats: None,

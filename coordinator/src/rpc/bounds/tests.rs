@@ -60,6 +60,7 @@ fn what_a_worker_says_of_its_machine_is_cut_and_does_not_lock_it_out() {
         gpu_limit_bytes: u64::MAX,
         usable_bytes: u64::MAX,
         free_bytes: 7,
+        disk_free_bytes: u64::MAX,
     };
     let mut said = v1::Hello { name: " mac ".to_owned(), machine: Some(machine), ..Default::default() };
     hello(&mut said).unwrap();
@@ -72,7 +73,7 @@ fn what_a_worker_says_of_its_machine_is_cut_and_does_not_lock_it_out() {
         refused(hello(&mut v1::Hello { name: name.to_owned(), ..Default::default() }), &["--name"]);
     }
     let held = vec![Held { attempt_id: huge(), epoch: 1 }];
-    let mut beat = v1::Heartbeat { free_bytes: u64::MAX, held: held.clone() };
+    let mut beat = v1::Heartbeat { free_bytes: u64::MAX, held: held.clone(), disk_free_bytes: u64::MAX };
     refused(heartbeat(&mut beat), &["attempt_id"]);
     refused(hello(&mut v1::Hello { name: "mac".to_owned(), held, ..Default::default() }), &["attempt_id"]);
     beat.held = vec![Held::default(); HELD_MAX + 1];

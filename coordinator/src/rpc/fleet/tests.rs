@@ -66,7 +66,10 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let renewed = async {
         while deadline().await <= before {
             let held = vec![v1::Held { attempt_id: attempt_id.clone(), epoch }];
-            sender.send(say(Message::Heartbeat(v1::Heartbeat { free_bytes: 1, held }))).await.unwrap();
+            sender
+                .send(say(Message::Heartbeat(v1::Heartbeat { free_bytes: 1, held, ..Default::default() })))
+                .await
+                .unwrap();
         }
     };
     timeout(Duration::from_secs(20), renewed).await.expect("heartbeats are heard");
