@@ -105,7 +105,7 @@ mod tests {
             let next = if end < total { end.to_string() } else { String::new() };
             Ok(((begin..end).collect::<Vec<_>>(), next))
         };
-        let shown = Shown { json: |n| (*n).into(), table: Box::new(|_| String::new()) };
+        let shown = Shown { json: |n: &u32| (*n).into(), table: Box::new(|_| String::new()) };
         show(Output::new(true, Color::Never), limit, fetch, shown).await.unwrap();
         asked.into_inner()
     }
