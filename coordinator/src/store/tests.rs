@@ -181,7 +181,8 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     drop(store);
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
+    let mut found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
+    found.reverse();
     let mut expected = ids;
     expected.sort_unstable();
     assert_eq!(found, expected);
