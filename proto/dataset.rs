@@ -115,7 +115,9 @@ fn says_nothing(message: &Value) -> bool {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
         // Parts of a content, or calls. A part that is no text, such as a picture, says something.
-        Value::Array(parts) => parts.iter().all(|part| part["text"].as_str().is_some_and(|text| text.trim().is_empty())),
+        Value::Array(parts) => {
+            parts.iter().all(|part| part["text"].as_str().is_some_and(|text| text.trim().is_empty()))
+        }
         _ => false,
     })
 }
@@ -287,7 +289,10 @@ mod tests {
         fs::write(dir.path().join("valid.jsonl"), "\n{\"text\":\"three\"}\n").unwrap();
         let dataset = Dataset::read(dir.path()).unwrap();
         let places = |rows: &[Row]| rows.iter().map(|row| row.place.to_string()).collect::<Vec<_>>();
-        assert_eq!((places(&dataset.train), places(&dataset.valid)), (vec!["a.jsonl:1".into(), "a.jsonl:3".into()], vec!["valid.jsonl:2".into()]));
+        assert_eq!(
+            (places(&dataset.train), places(&dataset.valid)),
+            (vec!["a.jsonl:1".into(), "a.jsonl:3".into()], vec!["valid.jsonl:2".into()])
+        );
     }
 
     #[test]
@@ -296,7 +301,8 @@ mod tests {
             let example = Example::parse(&json.to_string()).unwrap();
             (example.is_unanswered(), example.has_empty_answer())
         };
-        let chat = |last: serde_json::Value| of(serde_json::json!({"messages": [{"role": "user", "content": "q"}, last]}));
+        let chat =
+            |last: serde_json::Value| of(serde_json::json!({"messages": [{"role": "user", "content": "q"}, last]}));
         for (last, expected) in [
             (serde_json::json!({"role": "assistant", "content": "a"}), (false, false)),
             (serde_json::json!({"role": "assistant", "content": " \n"}), (false, true)),

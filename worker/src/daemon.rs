@@ -6,8 +6,8 @@
 use crate::cache::Cache;
 use crate::child::Patience;
 use crate::held::{Attempts, Stop};
-use crate::memory::BESIDE_MLX_BYTES;
 use crate::machine::{Machine, MachineError};
+use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::Supervisor;

@@ -241,7 +241,11 @@ mod tests {
     fn a_process_past_its_bound_is_out_of_memory_and_teaches_mlxs_peak_alone() {
         let grown = Ending { resident_peak: Bytes::gib(25), ..ending(Exit::Signal(15)) };
         let (kind, message, peak) = failure(grown.clone());
-        assert_eq!((kind, peak), (FailureKind::OutOfMemory, Bytes::ZERO), "MLX's peak is not known: nothing is learned");
+        assert_eq!(
+            (kind, peak),
+            (FailureKind::OutOfMemory, Bytes::ZERO),
+            "MLX's peak is not known: nothing is learned"
+        );
         assert!(message.contains("25.0 GiB") && message.contains("24.0 GiB"), "{message}");
         assert_eq!(failure(Ending { step_peak: Bytes::gib(9), ..grown.clone() }).2, Bytes::gib(9));
         let at_its_bound = Ending { resident_peak: Bytes::gib(24), ..grown.clone() };

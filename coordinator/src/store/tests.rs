@@ -296,7 +296,8 @@ async fn a_manifest_that_would_not_be_taken_today_keeps_no_coordinator_from_star
     store.stop().await;
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let look = move |core: &crate::core::Core| core.index().get(&digest).map(|artifact| artifact.manifest.as_ref().clone());
+    let look =
+        move |core: &crate::core::Core| core.index().get(&digest).map(|artifact| artifact.manifest.as_ref().clone());
     assert_eq!(store.read(look).await.unwrap(), Some(manifest));
 }
 

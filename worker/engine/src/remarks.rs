@@ -121,7 +121,8 @@ mod tests {
     fn each_reason_is_counted_once_and_named() {
         let text = json!({"text": "t"});
         let mut remarks = Remarks::default();
-        let mut note = |line, example: &serde_json::Value, read: &Tokenized| remarks.note(&row(line, example), read, 4, END);
+        let mut note =
+            |line, example: &serde_json::Value, read: &Tokenized| remarks.note(&row(line, example), read, 4, END);
         note(1, &text, &read(vec![1, 2, 3, END], 0));
         note(2, &text, &read(vec![1, 2, 3, 4, 5, END], 1));
         // The line break after the end of turn is all that this one loses.

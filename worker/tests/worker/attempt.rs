@@ -107,7 +107,8 @@ fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
         {% if add_generation_prompt %}<|im_start|>assistant\n{% if messages[0].content == 'think' %}<think>{% endif %}{% endif %}";
     fs::write(spec.base.join("chat_template.jinja"), template).unwrap();
     let chat = |question: &str, role: &str, answer: &str| {
-        serde_json::json!({"messages": [{"role": "user", "content": question}, {"role": role, "content": answer}]}).to_string()
+        serde_json::json!({"messages": [{"role": "user", "content": question}, {"role": role, "content": answer}]})
+            .to_string()
     };
     let lines = [
         chat("q", "assistant", "a"),

@@ -224,7 +224,8 @@ async fn a_child_that_grows_past_its_bound_is_ended_as_out_of_memory() {
     let dir = tempfile::tempdir().unwrap();
     let small = Bytes::mib(1);
     // The shell itself holds the 200 MB, and would hold them for long.
-    let mut worker = worker_with_script(&dir, "held=$(head -c 200000000 /dev/zero | tr '\\0' x)\necho grown >&2\nsleep 1000");
+    let mut worker =
+        worker_with_script(&dir, "held=$(head -c 200000000 /dev/zero | tr '\\0' x)\necho grown >&2\nsleep 1000");
     let inner = Arc::get_mut(&mut worker).unwrap();
     inner.machine = Arc::new(Machine::probe(Some(small)).unwrap());
     inner.beside_mlx = Bytes::mib(64);

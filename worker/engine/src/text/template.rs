@@ -8,15 +8,18 @@
 use super::clock;
 use crate::error::{EngineError, Result};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value as Jinja};
+use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::Value;
-use std::io;
+use std::io::{self, Write};
 use vertigo::bytes::Bytes;
 
 /// What one rendering may cost in minijinja's unit: an instruction, or 64 bytes of text or lists that the template makes. So it
 /// ends within seconds, and holds at most 256 MB at a time. minijinja asks for the price of `'x' * n` before it makes it.
+///
+/// What it does not count, such as lists that are joined to text or compared with `==` where each holds the one before twice, has the
+/// child's resident memory as its bound.
 ///
 /// The bound does not grow with the conversation: one that is worth training on is bounded by `max_seq_length`, and what a hostile
 /// template may take must not be for the data to say. A template of
@@ -146,6 +149,7 @@ fn environment() -> std::result::Result<Environment<'static>, Error> {
         clock::now(&format).map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
     });
     environment.add_filter("tojson", to_json);
+    environment.add_filter("string", to_string);
     Ok(environment)
 }
 
@@ -167,6 +171,18 @@ fn without_generation(template: &str) -> String {
         rest = &rest[end + 2..];
     }
     out + rest
+}
+
+/// minijinja's own, bounded: it charges for a list's text when it is made, and one that holds itself twice, 64 times over, is small
+/// until then.
+fn to_string(value: Jinja) -> std::result::Result<Jinja, Error> {
+    if value.kind() == ValueKind::String {
+        return Ok(value);
+    }
+    let mut out = Bounded::default();
+    let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::InvalidOperation, format!("string: {e}"));
+    write!(out, "{value}").map_err(|e| failed(&e))?;
+    String::from_utf8(out.bytes).map(Jinja::from).map_err(|e| failed(&e))
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face's `tojson` is; `indent` as there.
@@ -346,7 +362,9 @@ mod tests {
     #[test]
     fn a_template_that_makes_too_much_or_does_not_end_is_an_error() {
         let doubled = |what: &str, made: &str| {
-            format!("{{% set ns = namespace(s={what}) %}}{{% for i in range(64) %}}{{% set ns.s = {made} %}}{{% endfor %}}")
+            format!(
+                "{{% set ns = namespace(s={what}) %}}{{% for i in range(64) %}}{{% set ns.s = {made} %}}{{% endfor %}}"
+            )
         };
         let text = |made| doubled("'xyz'", made);
         let lists = doubled("['x']", "[ns.s, ns.s]");
@@ -383,7 +401,7 @@ mod tests {
         let problem = |template: &str| render(template, json!(0)).unwrap_err().to_string();
         assert!(problem(&text("ns.s ~ ns.s")).contains("mend the base's template"));
         let long = "{% for i in range(100000) %}".to_owned() + &"z".repeat(1000) + "{% endfor %}";
-        assert!(problem(&long).contains("more than 16 MiB of one conversation"), "{}", problem(&long));
+        assert!(problem(&long).contains("more than 16.0 MiB of one conversation"), "{}", problem(&long));
         let told = problem("{{ raise_exception('é' * 100000) }}");
         assert!(told.len() < 2 * PROBLEM_BYTES_MAX, "{}", told.len());
     }

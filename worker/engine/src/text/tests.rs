@@ -116,7 +116,10 @@ fn what_the_prompt_and_the_conversation_do_not_share_is_not_masked() {
 #[test]
 fn a_token_across_the_border_is_learned() {
     // `\n` and `\n\n` are tokens of their own, as in Qwen3.5's vocabulary: the prompt's last token is not in the conversation.
-    let dir = folder("{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '\n' }}{% endif %}", &PLAIN);
+    let dir = folder(
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}{{ '\n' }}{% endif %}",
+        &PLAIN,
+    );
     let path = dir.path().join("tokenizer.json");
     let mut tokenizer: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     tokenizer["model"]["vocab"]["ĊĊ"] = json!(258);
