@@ -3,6 +3,9 @@
 //! A thin shell: commands read files, call the coordinator and print. What they print is made by pure functions in each command's
 //! module; where and how it is printed is [`output`]'s matter. Links neither MLX nor a database.
 
+// Nothing is printed past `output`, which makes text from outside safe.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod artifacts;
 mod base;
 mod cli;
@@ -17,6 +20,7 @@ mod output;
 mod pages;
 mod plan;
 mod progress;
+mod safe;
 mod train;
 mod upload;
 mod watch;
@@ -30,7 +34,10 @@ use std::process::ExitCode;
 use tracing::Instrument;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => return ExitCode::from(explain(&message) as u8),
+    };
     let output = Output::new(cli.global.json, cli.global.color);
     let exit = match start(&cli, output) {
         Ok(()) => Exit::Done,
@@ -40,6 +47,21 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Shows what clap has to say: help and version as they are, and what is wrong with the command line, whose words are echoed, made safe.
+fn explain(message: &clap::Error) -> Exit {
+    // The command line could not be read, so what it asks for is looked up.
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let output = Output::new(json, cli::Color::Auto);
+    if !message.use_stderr() {
+        output.styled(&message.render().ansi().to_string());
+        return Exit::Done;
+    }
+    let said = message.render().to_string();
+    let said = said.strip_prefix("error: ").unwrap_or(&said).trim_end();
+    output.error(&CliError::new(Exit::Usage, said));
+    Exit::Usage
 }
 
 fn start(cli: &Cli, output: Output) -> Result<()> {

@@ -1,10 +1,11 @@
 //! What commands print: results on stdout, progress and errors on stderr, JSON where it was asked for.
 //!
-//! Promise: with `--json`, stdout is JSON and nothing else. Nothing here fails because a reader went away; a result that could not be
+//! Promise: with `--json`, stdout is JSON and nothing else. What comes from outside reaches no terminal but through [`safe`]. Nothing here fails because a reader went away; a result that could not be
 //! written whole, such as on a full disk, is a failure.
 
 use crate::cli::Color;
 use crate::error::{CliError, Exit};
+use crate::safe;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -42,33 +43,38 @@ impl Output {
     /// The command's result: one JSON document, or text.
     pub(crate) fn show(self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.json {
-            write_out(&format!("{:#}\n", json()));
+            write_out(&safe::json(&format!("{:#}\n", json())));
         } else {
-            write_out(&with_newline(text()));
+            self.styled(&text());
         }
     }
 
     /// One of many JSON documents, one a line.
     pub(crate) fn json_line(self, value: &Value) {
-        write_out(&format!("{value}\n"));
+        write_out(&safe::json(&format!("{value}\n")));
     }
 
-    /// A line of text on stdout.
+    /// A line of text on stdout, without styles.
     pub(crate) fn line(self, text: &str) {
-        write_out(&with_newline(text.to_owned()));
+        write_out(&with_newline(safe::text(text).into_owned()));
+    }
+
+    /// Text on stdout, with our styles in it.
+    pub(crate) fn styled(self, text: &str) {
+        write_out(&with_newline(safe::styled(text)));
     }
 
     /// Something for a person that is no result.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
-            write_err(&with_newline(text.to_owned()));
+            write_err(&with_newline(safe::text(text).into_owned()));
         }
     }
 
     /// Why the command failed.
     pub(crate) fn error(self, error: &CliError) {
         if self.json {
-            write_err(&format!("{}\n", error.json()));
+            write_err(&safe::json(&format!("{}\n", error.json())));
         } else {
             write_err(&render_error(error));
         }
@@ -105,11 +111,11 @@ fn render_error(error: &CliError) -> String {
     let (red, dim) = (style(AnsiColor::Red).bold(), Style::new().dimmed());
     let mut text = match error.exit {
         // To leave is no error.
-        Exit::Interrupted => format!("{}\n", error.message),
-        _ => format!("{red}error:{red:#} {}\n", error.message),
+        Exit::Interrupted => format!("{}\n", safe::text(&error.message)),
+        _ => format!("{red}error:{red:#} {}\n", safe::text(&error.message)),
     };
     if let Some(hint) = &error.hint {
-        text += &format!("{dim} hint:{dim:#} {hint}\n");
+        text += &format!("{dim} hint:{dim:#} {}\n", safe::text(hint));
     }
     text
 }
@@ -122,7 +128,7 @@ pub(crate) fn style(color: AnsiColor) -> Style {
 /// Text that stands out.
 pub(crate) fn bold(text: &str) -> String {
     let bold = Style::new().bold();
-    format!("{bold}{text}{bold:#}")
+    format!("{bold}{}{bold:#}", safe::line(text))
 }
 
 /// A table of at most 80 columns without lines. Columns at `right` are numbers.
@@ -130,7 +136,8 @@ pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Ve
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_width(WIDTH).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
-    table.add_rows(rows);
+    // Made safe here and not on the way out, since what a cell shows is as wide as its escapes.
+    table.add_rows(rows.into_iter().map(|row| row.map(|cell| safe::line(&cell).into_owned())));
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if right.contains(&index) {
@@ -141,7 +148,7 @@ pub(crate) fn table<const N: usize>(header: [&str; N], right: &[usize], rows: Ve
     // Styled as a whole: an escape within a cell would count as columns.
     match text.split_once('\n') {
         Some((header, rows)) => format!("{}\n{rows}\n", bold(header)),
-        None => format!("{}\n", bold(&text)),
+        None => format!("{}\n", bold(text.trim_end())),
     }
 }
 
@@ -150,6 +157,7 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
     let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let row = |(name, value): (&str, String)| {
+        let value = safe::text(&value).into_owned();
         let value = if value.starts_with("vertigo ") { value + "\n" } else { wrap(&value, width + 4) };
         format!("  {name:width$}  {}", value.trim_start())
     };
@@ -159,7 +167,7 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
 /// Text broken at spaces into lines of at most 80 columns, each after `indent` spaces.
 pub(crate) fn wrap(text: &str, indent: usize) -> String {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in safe::text(text).split_whitespace() {
         let last = lines.last_mut().map_or(0, |line| line.chars().count());
         if last > 0 && indent + last + 1 + word.chars().count() > usize::from(WIDTH) {
             lines.push(String::new());
@@ -222,6 +230,8 @@ pub(crate) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::safe::tests::{hostile, is_harmless};
+    use proptest::prelude::*;
 
     #[test]
     fn tables_fit_eighty_columns_whatever_they_hold() {
@@ -276,6 +286,24 @@ b   12
         assert_eq!(short_id("0190163d-8694-739b-aea5-966c26f8ad91"), "0190163d-8694");
         assert_eq!(short_id("sha256:0123456789abcdef"), "0123456789ab");
         assert_eq!(short_id("abc"), "abc");
+    }
+
+    proptest! {
+        /// Whatever comes from outside, in whatever is shown: nothing that a terminal obeys but our own styles.
+        #[test]
+        fn no_text_from_outside_drives_the_terminal(outside in hostile()) {
+            let rows = vec![[outside.clone(), "x".to_owned()]];
+            let error = CliError::refused(outside.clone()).hint(outside.clone());
+            for shown in [
+                bold(&outside),
+                wrap(&outside, 4),
+                pairs([("why", outside.clone()), ("to copy", format!("vertigo get {outside}"))]),
+                table(["NAME", "X"], &[], rows),
+                render_error(&error),
+            ] {
+                prop_assert!(is_harmless(&shown), "{shown:?}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, Result};
 use crate::output::Output;
+use crate::safe;
 use serde_json::Value;
 
 /// Rows that are asked for at a time: a table's columns are as wide as its page needs.
@@ -36,7 +37,7 @@ pub(crate) async fn show<T>(
         if output.is_json() {
             items.iter().for_each(|item| document.item(output, &(shown.json)(item)));
         } else if first || !items.is_empty() {
-            output.line(&(shown.table)(&items));
+            output.styled(&(shown.table)(&items));
         }
         if left == 0 || token.is_empty() {
             break;
@@ -75,7 +76,7 @@ impl Document {
 
     fn item(&mut self, output: Output, item: &Value) {
         self.open(output);
-        if let Some(before) = self.waiting.replace(item.to_string()) {
+        if let Some(before) = self.waiting.replace(safe::json(&item.to_string())) {
             output.line(&format!("{before},"));
         }
     }

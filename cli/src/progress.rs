@@ -1,6 +1,7 @@
 //! Progress of what takes more than a moment: a bar on a terminal, a few lines in a pipe, nothing beside JSON.
 
 use crate::output::Output;
+use crate::safe;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) struct Moving {
 impl Moving {
     /// `what` is what happens: "uploading mini-4b".
     pub(crate) fn new(output: Output, what: impl Into<String>, total: Bytes) -> Moving {
-        let (what, total) = (what.into(), total.0);
+        let (what, total) = (safe::line(&what.into()).into_owned(), total.0);
         let bar = if output.is_live() {
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
         } else {
@@ -75,7 +76,7 @@ pub(crate) fn spinner(output: Output, what: &str) -> ProgressBar {
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::default_spinner());
-    bar.set_message(what.to_owned());
+    bar.set_message(safe::line(what).into_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

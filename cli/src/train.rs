@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Out
     if output.is_json() {
         output.json_line(&json!({"event": "submitted", "job": json::job(&job)}));
     } else {
-        output.line(&render_plans(&job));
+        output.styled(&render_plans(&job));
     }
     watch::watch(&job, coordinator, output).await
 }

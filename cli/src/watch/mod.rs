@@ -7,7 +7,7 @@ use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
 use crate::output::{Output, bold, duration, pairs, short_id};
-use crate::{artifacts, jobs, json};
+use crate::{artifacts, jobs, json, safe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrator::{Narrator, Told};
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn report_outcome(id: &str, coordinator: &Coordinator, output: Output) -> 
         let artifact = artifact.as_ref().map(json::artifact);
         output.json_line(&json!({"event": "result", "job": json::job(&job), "artifact": artifact}));
     } else if job.state() == v1::JobState::Succeeded {
-        output.line(&render_outcome(&job, artifact.as_ref()));
+        output.styled(&render_outcome(&job, artifact.as_ref()));
     }
     match job.state() {
         v1::JobState::Succeeded => Ok(()),
@@ -150,14 +150,14 @@ impl Screen {
                 self.line(&line);
                 self.bar.set_style(ProgressStyle::default_spinner());
                 // What is waited for is in the first line.
-                self.bar.set_message(line.lines().next().unwrap_or_default().to_owned());
+                self.bar.set_message(safe::line(line.lines().next().unwrap_or_default()).into_owned());
             }
             Some(Told::Progress { iter, iters, text }) if self.output.is_live() => {
                 let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {msg}");
                 self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
                 self.bar.set_length(iters);
                 self.bar.set_position(iter);
-                self.bar.set_message(text);
+                self.bar.set_message(safe::line(&text).into_owned());
             }
             Some(Told::Progress { iter, iters, text }) => self.output.line(&format!("iter {iter}/{iters}  {text}")),
         }
