@@ -6,6 +6,7 @@
 //!
 //! Reading a folder is the one place here that touches files.
 
+use crate::folder;
 use crate::id::Digest;
 use serde_json::{Map, Value};
 use std::fs;
@@ -168,7 +169,8 @@ pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 }
 
 fn read_file(file: &Path) -> Result<Vec<(String, Example)>, DatasetError> {
-    let text = fs::read_to_string(file).map_err(|error| DatasetError::Read { path: file.to_owned(), error })?;
+    let text = folder::read_to_string(file);
+    let text = text.map_err(|error| DatasetError::Read { path: file.to_owned(), error: error.into() })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(n, line)| match Example::parse(line) {
@@ -219,6 +221,22 @@ mod tests {
         fs::write(dir.path().join("a.jsonl"), "{\"text\":\"one\"}\n\n{\"text\":\n").unwrap();
         let error = Dataset::read(dir.path()).unwrap_err().to_string();
         assert!(error.contains("a.jsonl:3: not JSON"), "{error}");
+    }
+
+    #[test]
+    fn a_fifo_and_a_link_out_of_the_folder_are_named_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, pipe) = (dir.path().join("data"), dir.path().join("data/b.jsonl"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("a.jsonl"), "{\"text\":\"a\"}\n").unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Dataset::read(&data).unwrap_err().to_string();
+        assert!(error.contains("b.jsonl: it is a FIFO"), "{error}");
+        fs::remove_file(&pipe).unwrap();
+        fs::write(dir.path().join("secret"), "{\"text\":\"secret\"}\n").unwrap();
+        std::os::unix::fs::symlink("../secret", &pipe).unwrap();
+        let error = Dataset::read(&data).unwrap_err().to_string();
+        assert!(error.contains("b.jsonl: it is a link to ") && error.contains("secret, outside"), "{error}");
     }
 
     #[test]

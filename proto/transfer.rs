@@ -8,6 +8,7 @@ mod meter;
 
 use crate::bytes::Bytes;
 use crate::endpoint::Endpoint;
+use crate::folder::{Folder, Unfit};
 use crate::id::Digest;
 use crate::manifest::{FileEntry, Kind, Manifest, ManifestError};
 use crate::v1::artifacts_client::ArtifactsClient;
@@ -195,7 +196,8 @@ impl Transfer {
 /// The manifest of every file below `folder`.
 ///
 /// # Errors
-/// A file that cannot be read; a name that is no path of an artifact.
+/// A file that cannot be read, or that is not to be read: a link that leads out of the folder, a FIFO; a name that is no path of an
+/// artifact.
 pub async fn describe(kind: Kind, folder: &Path, facts: BTreeMap<String, Value>) -> Result<Manifest, TransferError> {
     let mut paths = Vec::new();
     list(folder, "", &mut paths)?;
@@ -214,18 +216,23 @@ pub async fn describe_files(
     progress: Progress<'_>,
 ) -> Result<Manifest, TransferError> {
     let mut files = Vec::with_capacity(paths.len());
+    let inside = Folder::at(folder).at(folder)?;
     for path in paths {
-        let file = folder.join(&path);
-        let (digest, bytes) = blocking(&file, hash_file).await?;
+        let (inside, name) = (inside.clone(), path.clone());
+        let (digest, bytes) = blocking(&folder.join(&path), move |_| hash(inside.open(name)?)).await?;
         progress(bytes);
         files.push(FileEntry { path, digest, bytes: Bytes(bytes) });
     }
     Ok(Manifest::new(kind, files, facts)?)
 }
 
-/// The digest and the size of a file.
+/// The digest and the size of a file of our own.
 fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = File::open(path)?;
+    hash(File::open(path)?)
+}
+
+/// The digest and the size of what is left of a file.
+fn hash(mut file: File) -> io::Result<(Digest, u64)> {
     let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
     loop {
         let n = file.read(&mut buffer)?;
@@ -242,9 +249,12 @@ fn list(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<(), Trans
         let entry = entry.at(folder)?;
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        // Links are followed: Hugging Face's cache is made of them.
-        if fs::metadata(&path).at(&path)?.is_dir() {
+        let kind = entry.file_type().at(&path)?;
+        if kind.is_dir() {
             list(&path, &format!("{name}/"), into)?;
+        } else if kind.is_symlink() && path.is_dir() {
+            // It may lead round in a circle.
+            return Err(io::Error::from(Unfit::Special("link to a folder"))).at(&path);
         } else {
             into.push(name);
         }
