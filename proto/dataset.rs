@@ -10,6 +10,7 @@ mod caveats;
 
 pub use caveats::{Caveats, Reason};
 
+use crate::folder;
 use crate::id::Digest;
 use serde_json::{Map, Value};
 use std::fmt::{self, Display};
@@ -229,7 +230,8 @@ pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 
 fn read_file(file: &Path) -> Result<Vec<(String, Row)>, DatasetError> {
     let name: Arc<str> = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into();
-    let text = fs::read_to_string(file).map_err(|error| DatasetError::Read { path: file.to_owned(), error })?;
+    let text = folder::read_to_string(file);
+    let text = text.map_err(|error| DatasetError::Read { path: file.to_owned(), error: error.into() })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(n, line)| match Example::parse(line) {
@@ -318,6 +320,22 @@ mod tests {
         }
         assert_eq!(of(serde_json::json!({"prompt": "q", "completion": "\t"})), (false, true));
         assert_eq!(of(serde_json::json!({"text": ""})), (false, false));
+    }
+
+    #[test]
+    fn a_fifo_and_a_link_out_of_the_folder_are_named_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, pipe) = (dir.path().join("data"), dir.path().join("data/b.jsonl"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("a.jsonl"), "{\"text\":\"a\"}\n").unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Dataset::read(&data).unwrap_err().to_string();
+        assert!(error.contains("b.jsonl: it is a FIFO"), "{error}");
+        fs::remove_file(&pipe).unwrap();
+        fs::write(dir.path().join("secret"), "{\"text\":\"secret\"}\n").unwrap();
+        std::os::unix::fs::symlink("../secret", &pipe).unwrap();
+        let error = Dataset::read(&data).unwrap_err().to_string();
+        assert!(error.contains("b.jsonl: it is a link to ") && error.contains("secret, outside"), "{error}");
     }
 
     #[test]

@@ -8,13 +8,14 @@
 //! Behind features, for processes and not for the engine: `rpc` is the generated protocol, `client` moves
 //! artifacts over HTTP, `telemetry` sets up logs and traces.
 //!
-//! Promise: everything here but [`telemetry`] and [`transfer`] is a pure function of its arguments.
+//! Promise: everything here but [`folder`], [`telemetry`] and [`transfer`] is a pure function of its arguments.
 
 pub mod bounds;
 pub mod bytes;
 pub mod dataset;
 pub mod endpoint;
 pub mod estimate;
+pub mod folder;
 pub mod id;
 pub mod manifest;
 pub mod placement;

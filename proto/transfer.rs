@@ -14,6 +14,7 @@ pub use waiting::Patience;
 use crate::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::bytes::Bytes;
 use crate::endpoint::Endpoint;
+use crate::folder::{Folder, Unfit};
 use crate::id::Digest;
 use crate::manifest::{FileEntry, Kind, Manifest, ManifestError};
 use crate::v1::artifacts_client::ArtifactsClient;
@@ -339,7 +340,8 @@ fn json(manifest: &Manifest) -> Result<String, TransferError> {
 /// The manifest of every file below `folder`.
 ///
 /// # Errors
-/// A file that cannot be read; a name that is no path of an artifact.
+/// A file that cannot be read, or that is not to be read: a link that leads out of the folder, a FIFO; a name that is no path of an
+/// artifact.
 pub async fn describe(kind: Kind, folder: &Path, facts: BTreeMap<String, Value>) -> Result<Manifest, TransferError> {
     let mut paths = Vec::new();
     list(folder, "", &mut paths)?;
@@ -358,9 +360,10 @@ pub async fn describe_files(
     progress: Progress<'_>,
 ) -> Result<Manifest, TransferError> {
     let mut files = Vec::with_capacity(paths.len());
+    let inside = Folder::at(folder).at(folder)?;
     for path in paths {
-        let file = folder.join(&path);
-        let (digest, bytes) = blocking(&file, hash_file).await?;
+        let (inside, name) = (inside.clone(), path.clone());
+        let (digest, bytes) = blocking(&folder.join(&path), move |_| hash(inside.open(name)?)).await?;
         progress(bytes);
         files.push(FileEntry { path, digest, bytes: Bytes(bytes) });
     }
@@ -371,9 +374,13 @@ fn meters<'a>(manifest: &Manifest, progress: Progress<'a>) -> Vec<Meter<'a>> {
     manifest.files().iter().map(|file| Meter::new(progress, file.bytes.0)).collect()
 }
 
-/// The digest and the size of a file.
+/// The digest and the size of a file of our own.
 fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = File::open(path)?;
+    hash(File::open(path)?)
+}
+
+/// The digest and the size of what is left of a file.
+fn hash(mut file: File) -> io::Result<(Digest, u64)> {
     let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
     loop {
         let n = file.read(&mut buffer)?;
@@ -390,9 +397,12 @@ fn list(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<(), Trans
         let entry = entry.at(folder)?;
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        // Links are followed: Hugging Face's cache is made of them.
-        if fs::metadata(&path).at(&path)?.is_dir() {
+        let kind = entry.file_type().at(&path)?;
+        if kind.is_dir() {
             list(&path, &format!("{name}/"), into)?;
+        } else if kind.is_symlink() && path.is_dir() {
+            // It may lead round in a circle.
+            return Err(io::Error::from(Unfit::Special("link to a folder"))).at(&path);
         } else {
             into.push(name);
         }

@@ -17,15 +17,28 @@ async fn a_folder_is_described_by_all_its_files() {
     assert_ne!(some.digest(), manifest.digest());
 }
 
-#[cfg(unix)]
 #[tokio::test]
-async fn links_are_followed() {
+async fn links_are_followed_as_hugging_faces_cache_has_them_and_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("blob"), "weights").unwrap();
-    fs::create_dir(dir.path().join("snapshot")).unwrap();
-    std::os::unix::fs::symlink("../blob", dir.path().join("snapshot/model.safetensors")).unwrap();
-    let manifest = describe(Kind::Base, &dir.path().join("snapshot"), BTreeMap::new()).await.unwrap();
+    let model = dir.path().join("models--org--name");
+    let snapshot = model.join("snapshots/abcd");
+    fs::create_dir_all(model.join("blobs")).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(model.join("blobs/0123"), "weights").unwrap();
+    std::os::unix::fs::symlink("../../blobs/0123", snapshot.join("model.safetensors")).unwrap();
+    let manifest = describe(Kind::Base, &snapshot, BTreeMap::new()).await.unwrap();
     assert_eq!(manifest.file("model.safetensors").unwrap().digest, Digest::of(b"weights"));
+
+    let refused = async |name: &str, target: &Path| {
+        let folder = dir.path().join(format!("folder-{name}"));
+        fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
+        describe(Kind::Base, &folder, BTreeMap::new()).await.unwrap_err().to_string()
+    };
+    let error = refused("tokenizer.json", &model.join("blobs/0123")).await;
+    assert!(error.contains("tokenizer.json: it is a link to ") && error.contains("outside"), "{error}");
+    let error = refused("circle", Path::new(".")).await;
+    assert!(error.contains("circle: it is a link to a folder"), "{error}");
 }
 
 #[tokio::test]
