@@ -12,8 +12,11 @@ pub(crate) struct Shown<T> {
     /// An item for scripts.
     pub(crate) json: fn(&T) -> Value,
     /// A table of some items; without any, what to do about it.
-    pub(crate) table: Box<dyn Fn(&[T]) -> String>,
+    pub(crate) table: Table<T>,
 }
+
+/// A table of a page's items.
+type Table<T> = Box<dyn Fn(&[T]) -> String>;
 
 /// Shows a list of at most `limit` items, or all. `fetch` is given how many to ask for and the token of the page, and gives the items
 /// and the token of the next one. With `--json` the list is one document, an item a line.
@@ -123,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_that_repeats_itself_is_an_error() {
-        let fetch = async |_, _| Ok((vec![1], "again".to_owned()));
+        let fetch = async |_: u32, _: String| Ok((vec![1], "again".to_owned()));
         let shown = Shown { json: |n: &i32| (*n).into(), table: Box::new(|_| String::new()) };
         let answer = show(Output::new(true, Color::Never), None, fetch, shown).await;
         assert!(answer.unwrap_err().message.contains("does not come to an end"));

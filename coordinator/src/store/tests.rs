@@ -181,11 +181,10 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     drop(store);
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let mut found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
-    found.reverse();
-    let mut expected = ids;
-    expected.sort_unstable();
-    assert_eq!(found, expected);
+    let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
+    let mut newest_first = ids;
+    newest_first.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(found, newest_first);
 }
 
 #[tokio::test]
