@@ -13,8 +13,11 @@ pub(crate) struct Shown<T> {
     /// An item for scripts.
     pub(crate) json: fn(&T) -> Value,
     /// A table of some items; without any, what to do about it.
-    pub(crate) table: Box<dyn Fn(&[T]) -> String>,
+    pub(crate) table: Table<T>,
 }
+
+/// A table of a page's items.
+type Table<T> = Box<dyn Fn(&[T]) -> String>;
 
 /// Shows a list of at most `limit` items, or all. `fetch` is given how many to ask for and the token of the page, and gives the items
 /// and the token of the next one. With `--json` the list is one document, an item a line.
