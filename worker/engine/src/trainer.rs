@@ -255,7 +255,6 @@ impl Trainer {
             LossAverage::Token => progress.accumulated_tokens,
             LossAverage::Batch => self.recipe.grad_accumulation_steps,
         };
-        backward::probe("accumulate");
         let mut gradients = optimizer::scaled(sum, 1.0 / count as f64)?;
         self.grad_norm = optimizer::global_norm(&gradients)?;
         if !self.grad_norm.is_finite() {
@@ -266,7 +265,6 @@ impl Trainer {
         }
         let rate = self.recipe.learning_rate.at(progress.optimizer_step);
         self.state.adam.update(&self.recipe.optimizer, rate, &mut self.state.parameters, &gradients)?;
-        backward::probe("update");
         progress.optimizer_step += 1;
         progress.accumulated_tokens = 0;
         Ok(())
