@@ -2,19 +2,19 @@
 //!
 //! The forward pass evaluates one half of a layer (mixer, MLP) after the other and keeps only the input of each half from the first
 //! trained one on. The backward pass computes a half again from its input, takes its vector-Jacobian product, evaluates it and lets
-//! go of it before the half below. The last half is computed once: its insides stay until the loss has been taken. The head and the cross-entropy go by slices of [`LOSS_SLICE`] tokens, and a token that is not
+//! go of it before the half below. The head and the cross-entropy go by slices of [`LOSS_SLICE`] tokens, and a token that is not
 //! learned from never reaches the head. Values and gradients are those of the whole graph. It is always done so: a recipe's
 //! `grad_checkpoint: false` changes nothing.
 //!
 //! Alive at the peak, for a batch of B·T tokens and a residual stream of width H:
-//! - the weights as they are stored, those that are trained among them once, or the adapters; the optimizer's two moments, in f32, and
-//!   16 bits more for each 16-bit weight that is trained; where the run stops early, the best trained parameters so far, in f32;
+//! - the weights as they are stored, those that are trained among them once, or the adapters; the optimizer's two moments; where the
+//!   run stops early, the best trained parameters so far;
 //! - the saved inputs: B·T·H in the activations' dtype, two for each layer from the first trained one on, fewer the further down
 //!   the backward pass is; and the residual stream's gradient, as large as one;
 //! - the gradients made so far, and with accumulation the sum of those before;
 //! - the insides of one half (its forward pass, kept for its own backward pass, and the gradients in flight), or of one slice of
-//!   the loss with the insides of the last half's forward pass, whichever is more. Of a slice that is one array [LOSS_SLICE, V] in
-//!   f32 and, where the base is not, one in its dtype. Of an MLP some ten arrays
+//!   the loss, whichever is more. Of a slice that is one array [LOSS_SLICE, V] in f32, and one in the base's dtype where that is
+//!   another. Of an MLP some ten arrays
 //!   [B·T, FFN]; of full attention the scores of a block of 256 queries three times
 //!   and the probabilities of all blocks once (each on the keys up to its end, so just over half of heads·T²); of gated delta, all
 //!   in f32, some fifteen arrays [B·T, conv channels] and ten [B, heads, T, C] (chunks of C tokens).
@@ -65,7 +65,7 @@ impl Targets {
 /// MLX's.
 pub fn loss(model: &Model, parameters: &Parameters, lora_scale: f64, targets: &Targets) -> Result<f64> {
     let lora = LoraForward { scale: lora_scale as f32, dropout: None };
-    let h = Pass { model, parameters, lora }.forward(&targets.inputs, model.halves(), |_, _| {})?;
+    let h = run_layers(model, parameters, lora, &targets.inputs, 0, |_| {})?;
     let (loss, _) = sliced_loss(model, &h, targets, false)?;
     Ok(loss)
 }
@@ -84,95 +84,52 @@ pub fn loss_and_gradients(
     targets: &Targets,
 ) -> Result<(f64, Parameters)> {
     let lora = LoraForward { scale: lora_scale as f32, dropout: dropout.map(|(p, seed)| (p as f32, seed)) };
-    let pass = Pass { model, parameters, lora };
-    let mut halves = model.halves();
-    let last = halves.next_back().ok_or_else(|| crate::EngineError::input("the base has no layers"))?;
-    // Inputs are kept from the first trained half on.
-    let frozen = halves.clone().take_while(|place| model.trained_of(*place, parameters).0.is_empty()).count();
+    let trained = |place: &(usize, Half)| !model.trained_of(*place, parameters).0.is_empty();
+    let first = model.halves().position(|place| trained(&place)).unwrap_or(usize::MAX);
     let mut saved = Vec::new();
-    let keep = |n: usize, input: &Array| {
-        if n >= frozen {
-            saved.push(input.clone());
-        }
-    };
-    let input = pass.forward(&targets.inputs, halves.clone(), keep)?;
-    // The loss is taken while the insides of the last half are there, so that this half is computed once.
-    let mut loss = 0.0;
-    let loss_of = |y: Array| -> Result<Array> {
-        y.eval()?;
-        // A copy, since of what comes from a traced array MLX keeps every step.
-        let (sum, cotangent) = sliced_loss(model, &y.deep_clone(), targets, true)?;
-        loss = sum;
-        let cotangent = cotangent.unwrap_or_else(|| unreachable!("asked for"));
-        // Only its gradient is evaluated, which is the cotangent.
-        Ok(y.multiply(cotangent)?.sum(None)?)
-    };
-    let one = Array::from_f32(1.0).as_dtype(input.dtype())?;
-    let (mut cotangent, mut gradients) = pass.backward(last, input, one, !saved.is_empty(), loss_of)?;
-    for place in halves.rev() {
+    let h = run_layers(model, parameters, lora, &targets.inputs, first, |input| saved.push(input.clone()))?;
+    let (loss, cotangent) = sliced_loss(model, &h, targets, true)?;
+    drop(h);
+    let mut cotangent = cotangent.unwrap_or_else(|| unreachable!("asked for"));
+    let mut gradients = Parameters::new();
+    for place in model.halves().rev() {
         let Some(input) = saved.pop() else { break };
-        let more;
-        (cotangent, more) = pass.backward(place, input, cotangent, !saved.is_empty(), Ok)?;
-        gradients.extend(more);
+        let (names, values) = model.trained_of(place, parameters);
+        let lora = salted(lora, place.0);
+        let mut primals = vec![input];
+        primals.extend(values);
+        let half = |x: &[Array]| as_mlx(model.half(place, &x[0], &names, &x[1..], lora, true).map(|y| vec![y]));
+        let (_, mut products) = fallible_vjp(half, &primals, &[cotangent])?;
+        cotangent = products.remove(0);
+        // Below the first trained half nobody asks for a gradient.
+        let wanted = products.iter().chain((!saved.is_empty()).then_some(&cotangent));
+        eval(wanted)?;
+        let prefix = layer_prefix(place.0);
+        gradients.extend(names.iter().map(|name| format!("{prefix}{name}")).zip(products));
     }
     Ok((loss, gradients))
 }
 
-/// A half of a layer: the layer's index, and which.
-type Place = (usize, Half);
-
-/// What does not change from half to half.
-#[derive(Clone, Copy)]
-struct Pass<'a> {
-    model: &'a Model,
-    parameters: &'a Parameters,
+/// The residual stream after the last layer. `keep` sees the input of each half of a layer from the `first` on.
+fn run_layers(
+    model: &Model,
+    parameters: &Parameters,
     lora: LoraForward,
-}
-
-impl Pass<'_> {
-    /// The residual stream after `halves`. `keep` sees the number and the input of each.
-    fn forward(
-        self,
-        inputs: &Array,
-        halves: impl Iterator<Item = Place>,
-        mut keep: impl FnMut(usize, &Array),
-    ) -> Result<Array> {
-        let mut h = self.model.embed(inputs)?;
-        for (n, place) in halves.enumerate() {
-            keep(n, &h);
-            let (names, values) = self.model.trained_of(place, self.parameters);
-            h = self.model.half(place, &h, &names, &values, salted(self.lora, place.0), false)?;
-            // Evaluated half by half, so that the insides of one are gone before the next one's are made.
-            h.eval()?;
+    inputs: &Array,
+    first: usize,
+    mut keep: impl FnMut(&Array),
+) -> Result<Array> {
+    let mut h = model.embed(inputs)?;
+    for (n, place) in model.halves().enumerate() {
+        if n >= first {
+            keep(&h);
         }
-        Ok(h)
+        let (names, values) = model.trained_of(place, parameters);
+        h = model.half(place, &h, &names, &values, salted(lora, place.0), false)?;
+        // Evaluated half by half, so that the insides of one are gone before the next one's are made.
+        h.eval()?;
     }
-
-    /// The gradients of the half at `place` for its input and, by name, for its parameters. `cotangent` is that of what `then` makes
-    /// of the half's output. The gradient for the input is evaluated only where `more` halves below are waiting for it.
-    fn backward(
-        self,
-        place: Place,
-        input: Array,
-        cotangent: Array,
-        more: bool,
-        mut then: impl FnMut(Array) -> Result<Array>,
-    ) -> Result<(Array, Parameters)> {
-        let (names, values) = self.model.trained_of(place, self.parameters);
-        let lora = salted(self.lora, place.0);
-        let mut primals = vec![input];
-        primals.extend(values);
-        let half = |x: &[Array]| {
-            let y = self.model.half(place, &x[0], &names, &x[1..], lora, true);
-            as_mlx(y.and_then(&mut then).map(|y| vec![y]))
-        };
-        let (_, mut products) = fallible_vjp(half, &primals, &[cotangent])?;
-        let below = products.remove(0);
-        eval(products.iter().chain(more.then_some(&below)))?;
-        let prefix = layer_prefix(place.0);
-        let named = names.iter().map(|name| format!("{prefix}{name}")).zip(products).collect();
-        Ok((below, named))
-    }
+    Ok(h)
 }
 
 /// Dropout draws differ from layer to layer.

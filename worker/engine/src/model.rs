@@ -109,7 +109,7 @@ impl Model {
     }
 
     /// The halves of all layers in the order of the forward pass.
-    pub(crate) fn halves(&self) -> impl DoubleEndedIterator<Item = (usize, Half)> + Clone + use<> {
+    pub(crate) fn halves(&self) -> impl DoubleEndedIterator<Item = (usize, Half)> + use<> {
         (0..self.layers.len()).flat_map(|index| [(index, Half::Mixer), (index, Half::Mlp)])
     }
 
