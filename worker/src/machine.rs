@@ -84,8 +84,10 @@ impl Machine {
         let volume = statvfs(self.disk.as_deref()?)
             .inspect_err(|error| tracing::debug!(%error, "cannot ask how much room the disk has"))
             .ok()?;
-        // Blocks for those who are not root, in the unit of the second. Their types differ between systems.
-        Some(Bytes(u64::from(volume.blocks_available()).saturating_mul(u64::from(volume.fragment_size()))))
+        // Blocks for those who are not root, in fragments. macOS counts them in 32 bits, Linux in 64.
+        #[allow(clippy::useless_conversion)]
+        let blocks = u64::from(volume.blocks_available());
+        Some(Bytes(blocks.saturating_mul(volume.fragment_size())))
     }
 
     /// All memory.
