@@ -1,32 +1,29 @@
 //! A base's folder, checked before gigabytes of it go anywhere: config, the headers of its safetensors, its tokenizer.
 //!
-//! Promise: a folder that passes has every tensor that the engine will ask for, in its size; and [`BaseFolder::files`] names all
-//! files that training and inference need, none that could run code.
+//! Promise: a folder that passes has every tensor that the engine will ask for, in its size, and a tokenizer that it can read; and
+//! [`BaseFolder::files`] names all files that training and inference need, none that could run code, none that lies outside of the
+//! folder by a link (`vertigo::folder`), and none that is not what its name says.
 
+use super::language;
 use safetensors::tensor::Metadata;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use vertigo::folder::{Folder, Unfit};
 use vertigo::shape::{Shape, ShapeError};
 use vertigo::tensors::{self, Sizes, TensorError, canonical_name};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
 
-/// Files that go along where they are there.
-const COMPANIONS: [&str; 7] = [
-    "generation_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-];
+/// A config.json of Qwen3.5 has some 10 KiB, and one that packs each module in its own way a few hundred.
+const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// An index has about 100 bytes a tensor.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
 
 /// Endings of weights that run code when they are loaded, or that nothing here reads.
 const REFUSED: [&str; 6] = ["bin", "pt", "pth", "ckpt", "npz", "gguf"];
@@ -64,41 +61,76 @@ pub(crate) struct BaseFolder {
 
 impl BaseFolder {
     /// Checks a folder as Hugging Face or MLX lay it out.
-    pub(crate) fn check(folder: &Path) -> Result<BaseFolder> {
-        let (config, shape) = read_config(folder)?;
+    pub(crate) fn check(path: &Path) -> Result<BaseFolder> {
+        let (config, shape) = read_config(path)?;
         if shape.experts.is_some() {
-            return Err(FolderError::Experts(folder.to_owned()));
+            return Err(FolderError::Experts(path.to_owned()));
         }
-        let shards = shards(folder)?;
+        let folder = Opened::at(path)?;
+        let shards = shards(&folder)?;
         let mut sizes = Sizes::new();
         for shard in &shards {
-            read_sizes(&folder.join(shard), shape.tied, &mut sizes)?;
+            read_sizes(&folder, shard, shape.tied, &mut sizes)?;
         }
-        let tensor = |error| FolderError::Tensor { path: folder.to_owned(), error };
+        let tensor = |error| FolderError::Tensor { path: path.to_owned(), error };
         tensors::check(&shape, &tensors::in_mlx_layout(sizes)).map_err(tensor)?;
-        for name in TOKENIZER {
-            let path = folder.join(name);
-            if !path.is_file() {
-                let why = "without it no text becomes tokens; a Hugging Face snapshot has it".to_owned();
-                return Err(FolderError::Missing { path, why });
-            }
-        }
         let mut files: BTreeSet<String> = shards.into_iter().collect();
-        files.extend(TOKENIZER.map(str::to_owned));
+        files.extend(language::check(&folder, shape.vocab)?.into_iter().map(str::to_owned));
         files.insert(CONFIG.to_owned());
-        let companions = COMPANIONS.into_iter().chain([INDEX]).filter(|name| folder.join(name).is_file());
-        files.extend(companions.map(str::to_owned));
+        if folder.has(INDEX)? {
+            files.insert(INDEX.to_owned());
+        }
         Ok(BaseFolder { shape, config, files: files.into_iter().collect() })
+    }
+}
+
+/// A folder whose files are read, with errors that name them.
+pub(super) struct Opened<'a> {
+    path: &'a Path,
+    folder: Folder,
+}
+
+impl Opened<'_> {
+    fn at(path: &Path) -> Result<Opened<'_>> {
+        let folder = Folder::at(path).map_err(|error| FolderError::Read { path: path.to_owned(), error })?;
+        Ok(Opened { path, folder })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> Result<bool> {
+        self.folder.has(name).map_err(|unfit| self.unread(name, unfit))
+    }
+
+    pub(super) fn read(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>> {
+        self.folder.read(name, bytes_max).map_err(|unfit| self.unread(name, unfit))
+    }
+
+    pub(super) fn json(&self, name: &str, bytes_max: u64) -> Result<Value> {
+        serde_json::from_slice(&self.read(name, bytes_max)?).map_err(|e| self.broken(name, format!("not JSON: {e}")))
+    }
+
+    pub(super) fn broken(&self, name: &str, problem: impl Into<String>) -> FolderError {
+        FolderError::Broken { path: self.path(name), problem: problem.into() }
+    }
+
+    fn unread(&self, name: &str, unfit: Unfit) -> FolderError {
+        FolderError::Read { path: self.path(name), error: unfit.into() }
     }
 }
 
 /// Reads a folder's config.json and the shape that it describes.
 pub(crate) fn read_config(folder: &Path) -> Result<(Value, Shape)> {
     let path = folder.join(CONFIG);
-    if !path.is_file() {
-        return Err(FolderError::Missing { path, why: no_model(folder) });
+    let missing = || FolderError::Missing { path: path.clone(), why: no_model(folder) };
+    // Where there is no folder there is no config either, and that says more.
+    let opened = Opened::at(folder).map_err(|_| missing())?;
+    if !opened.has(CONFIG)? {
+        return Err(missing());
     }
-    let config = read_json(&path)?;
+    let config = opened.json(CONFIG, CONFIG_BYTES_MAX)?;
     match Shape::from_config(&config) {
         Ok(shape) => Ok((config, shape)),
         Err(error) => Err(FolderError::Config { path, error }),
@@ -115,34 +147,24 @@ fn no_model(folder: &Path) -> String {
     }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).map_err(|error| FolderError::Read { path: path.to_owned(), error })?;
-    serde_json::from_str(&text).map_err(|e| broken(path, format!("not JSON: {e}")))
-}
-
-fn broken(path: &Path, problem: impl Into<String>) -> FolderError {
-    FolderError::Broken { path: path.to_owned(), problem: problem.into() }
-}
-
 /// The files that hold the weights.
-fn shards(folder: &Path) -> Result<Vec<String>> {
-    let index = folder.join(INDEX);
-    if !index.is_file() {
-        let path = folder.join(WEIGHTS);
-        return if path.is_file() { Ok(vec![WEIGHTS.to_owned()]) } else { Err(no_weights(folder, path)) };
+fn shards(folder: &Opened<'_>) -> Result<Vec<String>> {
+    if !folder.has(INDEX)? {
+        let alone = folder.has(WEIGHTS)?;
+        return if alone { Ok(vec![WEIGHTS.to_owned()]) } else { Err(no_weights(folder.path, folder.path(WEIGHTS))) };
     }
-    let json = read_json(&index)?;
+    let json = folder.json(INDEX, INDEX_BYTES_MAX)?;
     let map = json.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| broken(&index, "has no `weight_map`"))?;
+    let map = map.ok_or_else(|| folder.broken(INDEX, "has no `weight_map`"))?;
     let names: BTreeSet<&str> = map.values().filter_map(Value::as_str).collect();
     for name in &names {
         // What an index names is uploaded, so it must be a file beside the index.
         if name.contains(['/', '\\']) || !name.ends_with(".safetensors") {
-            return Err(broken(&index, format!("`{name}` is no safetensors file of this folder")));
+            return Err(folder.broken(INDEX, format!("`{name}` is no safetensors file of this folder")));
         }
-        if !folder.join(name).is_file() {
+        if !folder.has(name)? {
             let why = format!("{INDEX} names it; fetch the rest of the model");
-            return Err(FolderError::Missing { path: folder.join(name), why });
+            return Err(FolderError::Missing { path: folder.path(name), why });
         }
     }
     Ok(names.into_iter().map(str::to_owned).collect())
@@ -167,25 +189,25 @@ fn no_weights(folder: &Path, path: PathBuf) -> FolderError {
 }
 
 /// Adds the sizes of a file's tensors, by MLX's names. Reads the header alone: 8 bytes of its length, then JSON.
-fn read_sizes(path: &Path, tied: bool, into: &mut Sizes) -> Result<()> {
-    let metadata = read_header(path)?;
+fn read_sizes(folder: &Opened<'_>, shard: &str, tied: bool, into: &mut Sizes) -> Result<()> {
+    let metadata = read_header(folder, shard)?;
     let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().collect();
     for (name, info) in tensors {
         let Some(canonical) = canonical_name(&name, tied) else { continue };
         let size = info.shape.iter().map(|&n| n as u64).collect();
         if into.insert(canonical, size).is_some() {
-            return Err(broken(path, format!("tensor `{name}` is in another file too")));
+            return Err(folder.broken(shard, format!("tensor `{name}` is in another file too")));
         }
     }
     Ok(())
 }
 
-fn read_header(path: &Path) -> Result<Metadata> {
-    let read = |error| FolderError::Read { path: path.to_owned(), error };
-    let mut file = File::open(path).map_err(read)?;
+fn read_header(folder: &Opened<'_>, shard: &str) -> Result<Metadata> {
+    let read = |error| folder.unread(shard, Unfit::Io(error));
+    let mut file = folder.folder.open(shard).map_err(|unfit| folder.unread(shard, unfit))?;
     let size = file.metadata().map_err(read)?.len();
     let mut length = [0; 8];
-    let cut = || broken(path, "not safetensors, or cut off; fetch it again");
+    let cut = || folder.broken(shard, "not safetensors, or cut off; fetch it again");
     file.read_exact(&mut length).map_err(|_| cut())?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER || length + 8 > size {
@@ -194,10 +216,11 @@ fn read_header(path: &Path) -> Result<Metadata> {
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(read)?;
     let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|e| broken(path, format!("not safetensors: {e}")))?;
+        serde_json::from_slice(&header).map_err(|e| folder.broken(shard, format!("not safetensors: {e}")))?;
     let expected = 8 + length + metadata.data_len() as u64;
     if size != expected {
-        return Err(broken(path, format!("has {size} bytes where its header says {expected}; fetch it again")));
+        let problem = format!("has {size} bytes where its header says {expected}; fetch it again");
+        return Err(folder.broken(shard, problem));
     }
     Ok(metadata)
 }

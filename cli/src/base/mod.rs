@@ -1,6 +1,7 @@
 //! `vertigo base`: base models, imported or made.
 
 mod folder;
+mod language;
 mod preset;
 mod tokenizer;
 mod weights;

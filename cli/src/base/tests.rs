@@ -7,6 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 use tokenizers::Tokenizer;
 use vertigo::shape::{Dtype, Mixer};
 
@@ -219,6 +220,69 @@ fn a_folder_with_something_wrong_is_refused_and_told_what() {
     assert!(error.contains("no safetensors file of this folder"), "{error}");
 }
 
+#[test]
+fn a_file_that_is_not_what_its_name_says_is_refused_before_anything_goes_up() {
+    let (dir, _) = made(Preset::Mini4b, None);
+    let secrets = tempfile::tempdir().unwrap();
+    fs::write(secrets.path().join("passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    let secret = fs::canonicalize(secrets.path().join("passwd")).unwrap();
+    // What lies at `name` instead of what belongs there.
+    let refusal = |name: &str, spoil: &dyn Fn(&Path)| {
+        let (path, kept) = (dir.path().join(name), dir.path().join("kept"));
+        let there = fs::rename(&path, &kept).is_ok();
+        spoil(&path);
+        let error = BaseFolder::check(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        fs::remove_file(&path).unwrap();
+        if there {
+            fs::rename(&kept, &path).unwrap();
+        }
+        error
+    };
+    let ours = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    for name in ours.into_iter().chain(["vocab.json", "merges.txt", "chat_template.jinja"]) {
+        let error = refusal(name, &|path| symlink(&secret, path).unwrap());
+        assert!(error.contains(&format!("a link to {}, outside", secret.display())), "{error}");
+        let error = refusal(name, &|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap());
+        assert!(error.contains("a FIFO and no regular file"), "{error}");
+        let error = refusal(name, &|path| fs::write(path, b"\xff\0 no text").unwrap());
+        assert!(error.contains(": not "), "{error}");
+    }
+    let sparse = |path: &Path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "merges.txt", "model.safetensors.index.json"]
+    {
+        let error = refusal(name, &sparse);
+        assert!(error.contains("1099511627776 bytes, and no more than"), "{error}");
+    }
+    let told = |name: &str, json: Value| refusal(name, &|path| fs::write(path, json.to_string()).unwrap());
+    assert!(told("tokenizer.json", json!({"model": {}})).contains("not a tokenizer"));
+    assert!(told("tokenizer_config.json", json!([])).contains("not a JSON object"));
+    assert!(told("vocab.json", json!("x")).contains("not a JSON object"));
+    let config = |edit: &dyn Fn(&mut Value)| {
+        let text = fs::read(dir.path().join("tokenizer_config.json")).unwrap();
+        let mut config = serde_json::from_slice(&text).unwrap();
+        edit(&mut config);
+        told("tokenizer_config.json", config)
+    };
+    assert!(config(&|it| it["eos_token"] = Value::Null).contains("no `eos_token`"));
+    assert!(config(&|it| it["eos_token"] = json!("<|nowhere|>")).contains("`<|nowhere|>`"));
+    assert!(config(&|it| it["chat_template"] = json!({"a": 1})).contains("`chat_template` is neither"));
+    assert!(config(&|it| it["chat_template"] = json!([{"name": "tool_use", "template": ""}])).contains("`default`"));
+    assert!(config(&|it| it["chat_template"] = json!([{"name": "default"}])).contains("one of it is no"));
+    BaseFolder::check(dir.path()).unwrap();
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused() {
+    let (dir, base) = made(Preset::Mini4b, None);
+    let mut tokenizer = Tokenizer::from_file(dir.path().join("tokenizer.json")).unwrap();
+    let more = (0..base.shape.vocab).map(|n| tokenizers::AddedToken::from(format!("<|{n}|>"), true));
+    tokenizer.add_special_tokens(more).unwrap();
+    tokenizer.save(dir.path().join("tokenizer.json"), false).unwrap();
+    let error = BaseFolder::check(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("another model's") && error.contains(&base.shape.vocab.to_string()), "{error}");
+}
+
 fn edit_config(dir: &Path, edit: impl Fn(&mut Value)) {
     let path = dir.join("config.json");
     let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
@@ -232,8 +296,9 @@ fn a_hugging_face_snapshot_passes_and_only_what_matters_goes_up() {
     // Two shards, Hugging Face's names and convolutions, a vision tower, and files that must not go up.
     let bytes = fs::read(dir.path().join("model.safetensors")).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let snapshot = dir.path().join("snapshot");
-    fs::create_dir(&snapshot).unwrap();
+    let model = dir.path().join("models--mlx-community--mini");
+    let snapshot = model.join("snapshots/0123abcd");
+    fs::create_dir_all(&snapshot).unwrap();
     let mut shards = [Vec::new(), Vec::new()];
     let mut map = serde_json::Map::new();
     for (n, (name, view)) in tensors.tensors().into_iter().enumerate() {
@@ -251,21 +316,21 @@ fn a_hugging_face_snapshot_passes_and_only_what_matters_goes_up() {
         safetensors::serialize_to_file(shard, None, &snapshot.join(format!("part-{n}.safetensors"))).unwrap();
     }
     fs::write(snapshot.join("model.safetensors.index.json"), json!({"weight_map": map}).to_string()).unwrap();
+    fs::create_dir(model.join("blobs")).unwrap();
     for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         // As in Hugging Face's cache.
-        std::os::unix::fs::symlink(dir.path().join(name), snapshot.join(name)).unwrap();
+        fs::rename(dir.path().join(name), model.join("blobs").join(name)).unwrap();
+        symlink(Path::new("../../blobs").join(name), snapshot.join(name)).unwrap();
     }
     for name in ["pytorch_model.bin", "README.md", "modeling.py", "merges.txt"] {
         fs::write(snapshot.join(name), "x").unwrap();
     }
     // Someone who names the cache's folder of the model is told which folder in it is meant.
-    let cache = tempfile::tempdir().unwrap();
-    fs::create_dir(cache.path().join("snapshots")).unwrap();
-    let commit = cache.path().join("snapshots/0123abcd");
-    std::os::unix::fs::symlink(&snapshot, &commit).unwrap();
-    let error = BaseFolder::check(cache.path()).unwrap_err().to_string();
-    assert!(error.contains(&format!("import {}", commit.display())), "{error}");
-    assert_eq!(BaseFolder::check(&commit).unwrap().shape, base.shape);
+    let error = BaseFolder::check(&model).unwrap_err().to_string();
+    assert!(error.contains(&format!("import {}", snapshot.display())), "{error}");
+    // The snapshot may be reached by a link.
+    symlink(&snapshot, dir.path().join("link")).unwrap();
+    assert_eq!(BaseFolder::check(&dir.path().join("link")).unwrap().shape, base.shape);
     let found = BaseFolder::check(&snapshot).unwrap();
     assert_eq!(found.shape, base.shape);
     let expected = [
