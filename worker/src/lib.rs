@@ -20,6 +20,7 @@ pub mod job;
 pub mod lines;
 pub mod machine;
 pub mod outcome;
+pub mod output;
 pub mod session;
 pub mod spool;
 pub mod state;

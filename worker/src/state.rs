@@ -4,7 +4,8 @@
 //! lock          held while a daemon runs
 //! worker-id     made once
 //! cache/        inputs, by digest, up to a limit
-//! attempts/ID/  spec.json, epoch, pid, log, reports, out/
+//! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
 //!
 //! Promise: one daemon a folder; the id outlives restarts.

@@ -3,6 +3,7 @@
 mod attempt;
 mod coordinator;
 mod daemon;
+mod outputs;
 mod session;
 mod supervisor;
 mod support;

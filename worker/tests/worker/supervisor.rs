@@ -31,7 +31,7 @@ fn worker(dir: &TempDir) -> Arc<Supervisor> {
     worker_of(dir, &"http://127.0.0.1:9".parse().unwrap())
 }
 
-fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
+pub(crate) fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor> {
     worker_with(dir, coordinator, env!("CARGO_BIN_EXE_vertigo-worker").into())
 }
 
@@ -45,7 +45,7 @@ fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
     worker_with(dir, &"http://127.0.0.1:9".parse().unwrap(), path)
 }
 
-fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
+pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
     let folder = |name: &str| dir.path().join(name);
     write_base(&folder("cache").join(Digest::of(b"base").hex()));
     write_data(&folder("cache").join(Digest::of(b"data").hex()));
@@ -62,7 +62,7 @@ fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Ar
     })
 }
 
-fn assignment(yaml: String) -> Assignment {
+pub(crate) fn assignment(yaml: String) -> Assignment {
     Assignment {
         job_id: JobId::new().to_string(),
         attempt_id: AttemptId::new().to_string(),
@@ -75,16 +75,16 @@ fn assignment(yaml: String) -> Assignment {
     }
 }
 
-fn id(assignment: &Assignment) -> AttemptId {
+pub(crate) fn id(assignment: &Assignment) -> AttemptId {
     assignment.attempt_id.parse().unwrap()
 }
 
-fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
+pub(crate) fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
     let attempt = worker.attempts.all().into_iter().find(|attempt| attempt.id() == id);
     attempt.map(|attempt| attempt.read(&mut Cursor::START.clone()).unwrap()).unwrap_or_default()
 }
 
-async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
+pub(crate) async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
     eventually("the attempt's end", || match reports(worker, id).pop()?.body? {
         Body::Finished(finished) => Some(finished),
         _ => None,
