@@ -7,6 +7,7 @@ mod blobs;
 mod meter;
 #[cfg(test)]
 mod refusals;
+mod tries;
 mod waiting;
 
 pub use waiting::Patience;

@@ -4,6 +4,7 @@
 //! asks for what the file beside lacks (`Range`).
 
 use super::meter::Meter;
+use super::tries::{PAUSE, Tries};
 use super::{AtPath, TransferError, blocking, hash_file};
 use crate::endpoint::Endpoint;
 use crate::id::Digest;
@@ -15,7 +16,7 @@ use std::fs;
 use std::io::SeekFrom;
 use std::path::Path;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -23,12 +24,6 @@ use tokio_util::io::ReaderStream;
 
 /// The header that says how many bytes of an unfinished upload are kept.
 const UPLOAD_OFFSET: &str = "upload-offset";
-
-/// Tries of one blob while it makes no headway; each that gets further starts the count again.
-const TRIES: u32 = 6;
-
-/// Pause before the second try; it doubles with each.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes read from a file at a time.
 const CHUNK: usize = 256 << 10;
@@ -372,42 +367,6 @@ fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
-/// Tries without headway.
-#[derive(Debug, Default)]
-pub(super) struct Tries {
-    failed: u32,
-    furthest: u64,
-    /// Since when another upload of the blob has its turn.
-    busy: Option<Instant>,
-}
-
-impl Tries {
-    /// The blob is there up to `position`.
-    fn reached(&mut self, position: u64) {
-        if position > self.furthest {
-            *self = Tries { furthest: position, ..Tries::default() };
-        }
-    }
-
-    /// Waits for the next try, or gives the error back where none can help. Another upload of the blob, which may be our own
-    /// from before the connection broke, is waited for as long as `turn`.
-    async fn pause_or_give_up(&mut self, error: TransferError, turn: Duration) -> Result<(), TransferError> {
-        if matches!(error, TransferError::NotTaken { status: 409, .. }) {
-            if self.busy.get_or_insert_with(Instant::now).elapsed() < turn {
-                tokio::time::sleep(PAUSE).await;
-                return Ok(());
-            }
-            return Err(error);
-        }
-        self.failed += 1;
-        if !error.is_transient() || self.failed >= TRIES {
-            return Err(error);
-        }
-        tokio::time::sleep(PAUSE * 2u32.pow(self.failed - 1)).await;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,16 +432,6 @@ mod tests {
         let outcome = blobs.put_once(&path, &file, &meter, &mut Tries::default()).await;
         server.abort();
         (outcome, told.load(Ordering::Relaxed))
-    }
-
-    #[tokio::test]
-    async fn another_upload_s_turn_is_waited_for_and_not_for_ever() {
-        let busy = || TransferError::NotTaken { digest: Digest::of(b""), status: 409, message: "busy".to_owned() };
-        let mut tries = Tries::default();
-        for _ in 0..TRIES + 2 {
-            tries.pause_or_give_up(busy(), QUIET).await.unwrap();
-        }
-        assert!(tries.pause_or_give_up(busy(), Duration::ZERO).await.is_err());
     }
 
     #[tokio::test]

@@ -5,8 +5,11 @@
 //!
 //! Promise: an attempt is held from its assignment until its `Finished` is acknowledged or its lease is over, through lost
 //! connections; one that had finished is held through a restart too, so that its result is not lost. What is held is named in
-//! every heartbeat; what is not held has no child.
+//! every heartbeat; what is not held has no child. An adapter that a child has finished outlives its attempt: see [`output`].
+//!
+//! [`output`]: crate::output
 
+use crate::output::{Kept, Output, Work};
 use crate::spool::{Cursor, Spool};
 use crate::state::{AtPath, StateError};
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vertigo::id::{AttemptId, Epoch, Millis};
@@ -55,6 +59,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Attempts {
     folder: PathBuf,
+    kept: Kept,
     held: Mutex<BTreeMap<AttemptId, Arc<Attempt>>>,
     news: watch::Sender<()>,
 }
@@ -143,7 +148,8 @@ impl Attempt {
 }
 
 impl Attempts {
-    /// What is left in `folder` from before: attempts that had finished are held again, of all others only the log is kept.
+    /// What is left in `folder` from before: attempts that had finished are held again, of all others only the log is kept, and the
+    /// adapter where there is one.
     ///
     /// # Errors
     /// Where the folder cannot be read or cleaned.
@@ -160,11 +166,14 @@ impl Attempts {
                 None => ended.push(path),
             }
         }
+        let kept = Kept::new(folder.join("kept"));
+        kept.tidy(SystemTime::now()).at(folder)?;
         for path in &ended {
+            kept.keep(path).at(path)?;
             clean(path).at(path)?;
         }
         remove_old_logs(ended).at(folder)?;
-        Ok(Attempts { folder: folder.to_owned(), held: Mutex::new(held), news })
+        Ok(Attempts { folder: folder.to_owned(), kept, held: Mutex::new(held), news })
     }
 
     /// Holds a new attempt. `None` where it is held already.
@@ -212,7 +221,22 @@ impl Attempts {
             spool.is_finished() && number >= spool.last()
         };
         if lock(&self.held).get(&id).is_some_and(taken) {
-            self.forget(id);
+            self.let_go(id);
+        }
+    }
+
+    /// The adapter that an earlier attempt has finished of `work` and could not send, moved to `attempt`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn take_output(&self, attempt: &Attempt, work: &Work) -> io::Result<Option<Output>> {
+        self.kept.take(work, &attempt.folder)
+    }
+
+    /// Keeps the adapter of `attempt`, if it has one, beyond it.
+    pub fn keep_output(&self, attempt: &Attempt) {
+        if let Err(error) = self.kept.keep(&attempt.folder) {
+            tracing::error!(%error, folder = %attempt.folder.display(), "cannot keep a finished adapter");
         }
     }
 
@@ -234,8 +258,16 @@ impl Attempts {
         }
     }
 
-    /// Lets an attempt go, with all its files but the log.
+    /// Lets an attempt go whose end nobody has taken. Its log stays, and its adapter, if it has one.
     pub fn forget(&self, id: AttemptId) {
+        if let Some(attempt) = lock(&self.held).get(&id).cloned() {
+            self.keep_output(&attempt);
+        }
+        self.let_go(id);
+    }
+
+    /// Lets an attempt go, with all its files but the log.
+    fn let_go(&self, id: AttemptId) {
         let Some(attempt) = lock(&self.held).remove(&id) else { return };
         if let Err(error) = clean(&attempt.folder) {
             tracing::warn!(%error, folder = %attempt.folder.display(), "cannot remove an ended attempt's files");

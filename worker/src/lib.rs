@@ -21,6 +21,7 @@ pub mod lines;
 pub mod machine;
 pub mod memory;
 pub mod outcome;
+pub mod output;
 pub mod session;
 pub mod spool;
 pub mod state;

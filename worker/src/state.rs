@@ -5,7 +5,8 @@
 //! worker-id     made once, as is
 //! secret        what proves to the coordinator that the id is this installation's
 //! cache/        inputs, by digest, up to a limit
-//! attempts/ID/  spec.json, epoch, pid, log, reports, out/
+//! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.

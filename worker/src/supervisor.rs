@@ -1,7 +1,7 @@
 //! An attempt from its assignment to its `Finished`: fetch the inputs, run the child, send up what it makes.
 //!
 //! Promise: every attempt that is taken ends in exactly one `Finished` report, unless its lease is over first; whatever can
-//! be cured by waiting is tried again for as long as the lease lives. Children run one at a time: a new one begins when
+//! be cured by waiting is tried again for as long as the lease lives, and what a child has finished outlives it. Children run one at a time: a new one begins when
 //! the one before is gone.
 
 use crate::attempt::Spec;
@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::machine::Machine;
 use crate::memory;
 use crate::outcome::{Verdict, classify};
+use crate::output::{Output, Work};
 use crate::train;
 use futures::FutureExt;
 use serde_json::Value;
@@ -30,7 +31,7 @@ use vertigo::manifest::{Kind, Manifest};
 use vertigo::telemetry;
 use vertigo::transfer::{Transfer, TransferError, describe};
 use vertigo::v1::report::Body;
-use vertigo::v1::{self, Checkpoint, Failure, FailureKind, Finished, finished};
+use vertigo::v1::{self, Checkpoint, Failure, FailureKind, Finished, LogLine, finished};
 use vertigo_engine::{Event, Outcome};
 
 /// What attempts need of this worker.
@@ -99,6 +100,10 @@ impl Supervisor {
 
     /// Reports how the attempt ended, and lets it go where nobody will acknowledge that.
     fn end(&self, attempt: &Attempt, result: Result<Finished, Halt>) {
+        if result.is_err() {
+            // Before the end is said: whoever takes it takes the attempt's files away.
+            self.attempts.keep_output(attempt);
+        }
         let failed = |kind: FailureKind, message: String, peak: Bytes| {
             tracing::warn!(attempt = %attempt.id(), kind = kind.as_str_name(), "{message}");
             let failure = Failure { kind: kind.into(), message };
@@ -128,6 +133,9 @@ impl Supervisor {
     }
 
     async fn work(self: &Arc<Self>, job: &Arc<Job>, attempt: &Arc<Attempt>) -> Result<Finished, Halt> {
+        if let Some(output) = unless_stopped(attempt, self.finished_before(job, attempt)).await? {
+            return self.deliver(attempt, output).await;
+        }
         // The inputs stay in the cache until this ends.
         let (spec, _inputs) = unless_stopped(attempt, self.fetch(job, attempt)).await??;
         let _turn = unless_stopped(attempt, self.gpu.acquire()).await?;
@@ -138,9 +146,8 @@ impl Supervisor {
             Verdict::Succeeded(outcome) => {
                 // The result outdoes any checkpoint that is still on its way.
                 drop(uploads);
-                let facts = train::adapter_facts(&job.recipe, job.base, job.data, &outcome);
-                let manifest = unless_stopped(attempt, self.send(Kind::Adapter, &outcome.folder, facts)).await??;
-                Ok(succeeded(&outcome, &manifest))
+                let output = record(job, attempt, outcome).await?;
+                self.deliver(attempt, output).await
             }
             Verdict::Failed { kind, message, peak } => {
                 if let Some(stop) = attempt.stop_reason() {
@@ -153,20 +160,57 @@ impl Supervisor {
         }
     }
 
+    /// What an earlier attempt at the same work has finished here and could not send, where its files are still what they were.
+    async fn finished_before(&self, job: &Job, attempt: &Attempt) -> Option<Output> {
+        let kept = self.attempts.take_output(attempt, &Work::of(job)).unwrap_or_else(|error| {
+            tracing::warn!(%error, job = %job.id, "cannot use a kept adapter; training again");
+            None
+        })?;
+        let found = describe(Kind::Adapter, &kept.folder, BTreeMap::new()).await;
+        if found.is_ok_and(|found| found.files() == kept.manifest.files()) {
+            tracing::info!(job = %job.id, "finished here before; its adapter is sent instead of training again");
+            return Some(kept);
+        }
+        tracing::error!(job = %job.id, "a kept adapter was damaged on this machine's disk; training again");
+        if let Err(error) = kept.folder.parent().map_or(Ok(()), fs::remove_dir_all) {
+            tracing::warn!(%error, folder = %kept.folder.display(), "cannot remove a damaged adapter");
+        }
+        None
+    }
+
+    /// Sends what a child has finished. Whatever the coordinator answers, the files are as good as they were: it is sent for as
+    /// long as the lease lives, and kept beyond it.
+    async fn deliver(&self, attempt: &Attempt, output: Output) -> Result<Finished, Halt> {
+        let told = |error: &TransferError| {
+            let text = format!("the adapter is finished and waits on this worker until it can be sent: {error}");
+            attempt.mention(Body::Log(LogLine { text }));
+        };
+        let span = upload_span(Kind::Adapter);
+        let sent = self.send_files(&output.folder, &output.manifest, told).instrument(span);
+        unless_stopped(attempt, sent).await??;
+        Ok(succeeded(&output.outcome, &output.manifest))
+    }
+
     /// All inputs, and what the child is to do with them.
     async fn fetch(&self, job: &Job, attempt: &Attempt) -> Result<(Spec, Vec<Entry>), Halt> {
         let get = |kind: Kind, digest| {
             let fetch = persist(move || self.cache.get(kind, digest), CacheError::is_transient);
-            async move { fetch.await.map_err(|e| e.halt()) }.instrument(info_span!("fetch", %kind, digest = %digest))
+            fetch.instrument(info_span!("fetch", %kind, digest = %digest))
         };
         let checkpoint = async {
-            match job.checkpoint {
-                Some(digest) => get(Kind::Checkpoint, digest).await.map(Some),
-                None => Ok(None),
+            let Some(digest) = job.checkpoint else { return Ok(None) };
+            match get(Kind::Checkpoint, digest).await {
+                Err(error) if error.is_of_damage() => {
+                    // Nobody can import it again, and the same run gives the same bits without it.
+                    let text = format!("training from the beginning, because the checkpoint is lost: {error}");
+                    attempt.mention(Body::Log(LogLine { text }));
+                    Ok(None)
+                }
+                fetched => fetched.map(Some),
             }
         };
-        let (base, data, checkpoint) =
-            tokio::try_join!(get(Kind::Base, job.base), get(Kind::Dataset, job.data), checkpoint)?;
+        let fetched = tokio::try_join!(get(Kind::Base, job.base), get(Kind::Dataset, job.data), checkpoint);
+        let (base, data, checkpoint) = fetched.map_err(|error| error.halt())?;
         let path = |entry: &Entry| entry.folder().to_owned();
         let spec = Spec {
             job: job.id,
@@ -257,19 +301,47 @@ impl Supervisor {
 
     /// Sends a folder up as an artifact's files.
     async fn send(&self, kind: Kind, folder: &Path, facts: BTreeMap<String, Value>) -> Result<Manifest, Halt> {
-        let span = info_span!("upload", %kind, digest = tracing::field::Empty);
         async {
             let manifest = describe(kind, folder, facts).await.map_err(not_sent)?;
-            tracing::Span::current().record("digest", manifest.digest().to_string());
-            let push = || self.transfer.push(folder, &manifest, &|_| {});
-            // Whatever the coordinator answers, the files are as good as they were.
-            persist(push, |error| !error.is_local()).await.map_err(not_sent)?;
-            tracing::info!(%kind, digest = %manifest.digest().short(), size = %manifest.bytes(), "sent");
+            self.send_files(folder, &manifest, |_| {}).await?;
             Ok(manifest)
         }
-        .instrument(span)
+        .instrument(upload_span(kind))
         .await
     }
+
+    /// Sends the files of `manifest` up from `folder`, until they are taken. `told` hears the first refusal.
+    async fn send_files(&self, folder: &Path, manifest: &Manifest, told: impl Fn(&TransferError)) -> Result<(), Halt> {
+        let digest = manifest.digest();
+        tracing::Span::current().record("digest", digest.to_string());
+        let mut refusals = 0;
+        let push = || self.transfer.push(folder, manifest, &|_| {});
+        let waits = |error: &TransferError| {
+            refusals += 1;
+            if refusals == 1 {
+                told(error);
+            }
+            !error.is_local()
+        };
+        persist(push, waits).await.map_err(not_sent)?;
+        tracing::info!(kind = %manifest.kind(), digest = %digest.short(), size = %manifest.bytes(), "sent");
+        Ok(())
+    }
+}
+
+fn upload_span(kind: Kind) -> tracing::Span {
+    info_span!("upload", %kind, digest = tracing::field::Empty)
+}
+
+/// Writes down what the child has finished. Where that cannot be, such as on a full disk, it is sent from where it is.
+async fn record(job: &Job, attempt: &Attempt, outcome: Outcome) -> Result<Output, Halt> {
+    let facts = train::adapter_facts(&job.recipe, job.base, job.data, &outcome);
+    let manifest = describe(Kind::Adapter, &outcome.folder, facts).await.map_err(not_sent)?;
+    let recorded = Output::record(attempt.folder(), Work::of(job), outcome.clone(), manifest.clone());
+    Ok(recorded.unwrap_or_else(|error| {
+        tracing::warn!(%error, job = %job.id, "cannot write down that the adapter is finished; it is lost with its lease");
+        Output { folder: outcome.folder.clone(), outcome, manifest }
+    }))
 }
 
 /// An attempt's last word. A disk that has no room for it gets some: what the child made is up by now, or of no use.
@@ -299,7 +371,7 @@ async fn unless_stopped<T>(attempt: &Attempt, work: impl Future<Output = T>) -> 
 }
 
 /// Tries again, ever more rarely, what can be cured by waiting.
-async fn persist<T, E, F>(mut work: impl FnMut() -> F, is_transient: impl Fn(&E) -> bool) -> Result<T, E>
+async fn persist<T, E, F>(mut work: impl FnMut() -> F, mut is_transient: impl FnMut(&E) -> bool) -> Result<T, E>
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,
@@ -325,6 +397,12 @@ where
 impl CacheError {
     fn is_transient(&self) -> bool {
         matches!(self, CacheError::Transfer { error, .. } if error.is_transient())
+    }
+
+    /// Whether the store has no whole copy of it.
+    fn is_of_damage(&self) -> bool {
+        use TransferError::{Damaged, Missing};
+        matches!(self, CacheError::Transfer { error: Missing { .. } | Damaged { .. }, .. })
     }
 
     fn halt(&self) -> Halt {
@@ -374,22 +452,4 @@ fn remove_older(newest: &Path, busy: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn older_checkpoints_go_and_unfinished_ones_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["00000010", "00000020", "00000030", ".00000040.partial"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        let path = |name: &str| dir.path().join(name);
-        remove_older(&path("00000020"), &path("00000020")).unwrap();
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, [".00000040.partial", "00000020", "00000030"]);
-        fs::create_dir(path("00000040")).unwrap();
-        remove_older(&path("00000040"), &path("00000020")).unwrap();
-        assert!(path("00000020").exists() && !path("00000030").exists(), "the one on its way stays");
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ mod attempt;
 mod cache;
 mod coordinator;
 mod daemon;
+mod outputs;
 mod session;
 mod supervisor;
 mod support;

@@ -46,7 +46,7 @@ fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
     worker_with(dir, &"http://127.0.0.1:9".parse().unwrap(), path)
 }
 
-fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
+pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: PathBuf) -> Arc<Supervisor> {
     let folder = |name: &str| dir.path().join(name);
     lay_inputs(&folder("cache"));
     fs::create_dir(folder("attempts")).unwrap();
@@ -80,12 +80,12 @@ pub(crate) fn id(assignment: &Assignment) -> AttemptId {
     assignment.attempt_id.parse().unwrap()
 }
 
-fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
+pub(crate) fn reports(worker: &Supervisor, id: AttemptId) -> Vec<Report> {
     let attempt = worker.attempts.all().into_iter().find(|attempt| attempt.id() == id);
     attempt.map(|attempt| attempt.read(&mut Cursor::START.clone()).unwrap()).unwrap_or_default()
 }
 
-async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
+pub(crate) async fn finished(worker: &Supervisor, id: AttemptId) -> Finished {
     eventually("the attempt's end", || match reports(worker, id).pop()?.body? {
         Body::Finished(finished) => Some(finished),
         _ => None,
