@@ -136,6 +136,7 @@ fn the_coordinators_answer_reads_as_a_report_too() {
         peak_bytes,
         parts: vec![v1::MemoryPart { name: "weights".to_owned(), bytes: peak_bytes / 2 }],
         factor,
+        ..v1::Plan::default()
     };
     let answer = v1::PlanTrainResponse {
         plans: vec![plan("large", 1 << 30, 1.0), plan("small", 1 << 28, 1.25)],
