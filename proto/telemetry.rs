@@ -4,7 +4,7 @@
 //! one job is one trace: its W3C trace context travels in gRPC metadata, in the header `traceparent` of blob requests and in the
 //! environment variable [`ENVIRONMENT`] of an attempt's process.
 //!
-//! Promise: a collector that is away costs nothing but its spans; no call here fails or waits because of it, but for
+//! Promise: an event is one line, and what it says of others (names, paths, reasons) drives no terminal; a collector that is away costs nothing but its spans; no call here fails or waits because of it, but for
 //! [`Telemetry::shutdown`], which gives the last spans [`FLUSH`] to leave.
 
 use opentelemetry::propagation::{Injector, TextMapPropagator};
@@ -14,11 +14,15 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::collections::HashMap;
+use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::time::Duration;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::{FormatFields, MakeWriter, format};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -68,11 +72,7 @@ pub fn init_with(service: &'static str, filter: &str) -> Result<Telemetry, Telem
     });
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logs = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .with_target(false)
-        .with_filter(filter);
+    let logs = logs(std::io::stderr, color).with_filter(filter);
     // Spans below information are for a debugger's eyes; a library's spans are not the job's trace.
     let ours = EnvFilter::new("off,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info");
     let traces = provider
@@ -84,6 +84,46 @@ pub fn init_with(service: &'static str, filter: &str) -> Result<Telemetry, Telem
         .try_init()
         .map_err(|e| TelemetryError::Twice(e.to_string()))?;
     Ok(Telemetry(provider))
+}
+
+/// Events as lines.
+fn logs<S, W>(writer: W, color: bool) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(color).with_target(false).fmt_fields(fields())
+}
+
+/// Fields as `name=value`, made safe to show. tracing-subscriber's own fields let line ends and marks of direction through: a line
+/// end in a worker's name would be a line of the log that nobody wrote.
+fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let field = |writer: &mut format::Writer<'_>, field: &tracing::field::Field, value: &dyn fmt::Debug| {
+        match field.name() {
+            "message" => {}
+            name if writer.has_ansi_escapes() => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m")?,
+            name => write!(writer, "{name}=")?,
+        }
+        write!(Shown(writer), "{value:?}")
+    };
+    format::debug_fn(field).delimited(" ")
+}
+
+/// Writes what a terminal obeys, and what changes how the rest is read, as `\u{…}`.
+struct Shown<'a, 'w>(&'a mut format::Writer<'w>);
+
+impl Write for Shown<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            if is_unsafe(c) { write!(self.0, "{}", c.escape_unicode()) } else { self.0.write_char(c) }
+        })
+    }
+}
+
+/// Control characters, marks of direction, line and paragraph separators.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn exporter() -> Result<Option<SpanExporter>, TelemetryError> {
@@ -161,6 +201,10 @@ impl Injector for Metadata<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::io;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
     use tracing::subscriber::with_default;
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -183,6 +227,64 @@ mod tests {
             assert!(carried.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{carried}");
             assert_ne!(carried, PARENT, "the child has an id of its own");
         });
+    }
+
+    /// What is logged, with and without colours, when `text` is everywhere that text can be.
+    fn logged(text: &str, color: bool) -> String {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = lines.clone();
+        let layer = logs(move || Lines(writer.clone()), color);
+        with_default(tracing_subscriber::registry().with(layer), || {
+            let span = tracing::info_span!("session", worker = %text);
+            let error = std::io::Error::other(text.to_owned());
+            span.in_scope(|| {
+                tracing::warn!(name = text, path = ?Path::new(text), %error, e = &error as &dyn std::error::Error, "lost {text}")
+            });
+        });
+        String::from_utf8(lines.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_one_line_and_drives_no_terminal(
+            odd in prop::sample::select(vec!["\r", "\n", "\u{1b}[2J", "\u{9b}2J", "\u{202e}", "\u{2028}", "\u{7f}", "é漢🦀"]),
+            text in any::<String>(),
+        ) {
+            let text = format!("{text}{odd}{text}");
+            let line = logged(&text, false);
+            let line = line.strip_suffix('\n').unwrap();
+            prop_assert!(!line.contains(is_unsafe), "{line:?}");
+            // Our own styles are all that colour adds.
+            let coloured = logged(&text, true);
+            let styles = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[33m"];
+            let bare = styles.iter().fold(coloured, |text, style| text.replace(style, ""));
+            prop_assert!(!bare.strip_suffix('\n').unwrap().contains(is_unsafe), "{bare:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_line_reads_as_it_always_has() {
+        let line = logged("mäc 1", false);
+        assert!(
+            line.ends_with(
+                " WARN session{worker=mäc 1}: lost mäc 1 name=\"mäc 1\" path=\"mäc 1\" error=mäc 1 e=mäc 1\n"
+            ),
+            "{line}"
+        );
+        assert!(logged("a\r\u{202e}b", false).contains(": lost a\\u{d}\\u{202e}b "));
     }
 
     #[test]
