@@ -6,6 +6,7 @@ use crate::error::{CliError, Result};
 use crate::output::{Output, bold, pairs, short_id};
 use crate::{json, upload::Upload};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::dataset::{Dataset, DatasetError, jsonl_files};
@@ -34,8 +35,11 @@ fn told(error: &DatasetError) -> CliError {
     let told = CliError::refused(error);
     match error {
         DatasetError::Line { .. } => told.hint("nothing was uploaded; mend the line and run the command again"),
-        DatasetError::Read { .. } => told.hint("name the folder that holds the .jsonl files"),
-        DatasetError::Empty(_) => told,
+        DatasetError::Read { error, .. } if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            told.hint("name the folder that holds the .jsonl files")
+        }
+        // What is wrong with a file, such as a link that leaves the folder, says what to do itself.
+        DatasetError::Read { .. } | DatasetError::Empty(_) => told,
     }
 }
 
@@ -81,5 +85,19 @@ mod tests {
         let error = read(dir.path()).unwrap_err();
         assert!(error.message.contains("a.jsonl:2: not JSON"), "{}", error.message);
         assert!(error.hint.unwrap().contains("nothing was uploaded"));
+    }
+
+    #[test]
+    fn only_a_folder_that_is_none_is_answered_with_where_the_folder_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.jsonl");
+        std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert!(error.message.contains("a link to /etc/passwd") && error.hint.is_none(), "{error:?}");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "").unwrap();
+        for none in [file, dir.path().join("none")] {
+            assert!(read(&none).unwrap_err().hint.unwrap().contains("name the folder"), "{}", none.display());
+        }
     }
 }
