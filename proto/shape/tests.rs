@@ -1,4 +1,5 @@
 use super::*;
+use crate::bytes::Bytes;
 use serde_json::json;
 
 fn config() -> Value {

@@ -130,7 +130,14 @@ impl Layer<'_> {
         let [q, k, v] = &split(&qkv, &[keys, 2 * keys], 2)?[..] else { unreachable!("two cuts make three parts") };
         let (q, k) = (unit(q, scale * scale)?, unit(k, scale)?);
         let v = f32(&v.reshape(&[b, t, hv, dv])?)?;
-        let y = gated_delta::chunked(Inputs { q: &q, k: &k, v: &v, log_g: &log_g, beta: &beta, differentiable: self.differentiable })?;
+        let y = gated_delta::chunked(Inputs {
+            q: &q,
+            k: &k,
+            v: &v,
+            log_g: &log_g,
+            beta: &beta,
+            differentiable: self.differentiable,
+        })?;
         let y = rms_norm(y.as_dtype(x.dtype())?, Some(self.get("linear_attn.norm.weight")), self.shape.rms_eps as f32)?;
         let y = f32(&y)?.multiply(silu(&f32(&z)?)?)?.as_dtype(x.dtype())?;
         self.linear(&y.reshape(&[b, t, hv * dv])?, "linear_attn.out_proj")

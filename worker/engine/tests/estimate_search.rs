@@ -22,7 +22,7 @@ use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
 const TOLERANCE: (f64, f64) = (0.10, 0.05);
 
 /// The seeds that are always drawn.
-const SEEDS: Range<u64> = 0..36;
+const SEEDS: Range<u64> = 0..40;
 
 /// A base and how to train it.
 struct Case {
@@ -40,16 +40,16 @@ impl Case {
         let bits = *[None, Some(4), Some(8)].choose(rng).unwrap();
         let bits = bits.filter(|_| !full);
         let (config, layers) = base(rng);
-        // Enough tokens that activations count, few enough that a case takes a second or two.
-        let rows = *[1, 1, 2, 4].choose(rng).unwrap();
-        let length = *[33, 97, 200, 257, 385, 513, 1025].choose(rng).unwrap();
-        let length = if rows * length > 1100 { 257 } else { length };
+        // Enough tokens that activations count, few enough that a case takes a second: MLX's products of bf16 are slow on a CPU.
+        let (rows, longest): (u64, u64) = *[(1, 513), (1, 513), (2, 257), (4, 129)].choose(rng).unwrap();
+        let length = *[33, 97, 129, 200, 257, 385, 513].choose(rng).unwrap();
+        let length = longest.min(length);
         let accumulation = *[1, 1, 2].choose(rng).unwrap();
         let mut text = format!(
             "model: base, steps_per_report: 1, batch_size: {rows}, max_seq_length: {length}, \
              gradient_accumulation: {accumulation}, iters: {}, num_layers: {}",
             // The optimizer's moments are only there once it has run.
-            2 * accumulation + 1,
+            2 * accumulation,
             rng.random_range(1..=layers),
         );
         if rng.random_bool(0.2) {
@@ -70,7 +70,7 @@ fn base(rng: &mut ChaCha8Rng) -> (Value, u64) {
     let tied = rng.random_bool(0.5);
     let dtype = *["float32", "bfloat16"].choose(rng).unwrap();
     let mut pick = |from: &[u64]| *from.choose(rng).unwrap();
-    let (hidden, kv_heads, key_heads) = (pick(&[256, 384, 512]), pick(&[2, 4]), pick(&[2, 4]));
+    let (hidden, kv_heads, key_heads) = (pick(&[256, 320, 384]), pick(&[2, 4]), pick(&[2, 4]));
     let config = json!({"model_type": "qwen3_5", "text_config": {
         "model_type": "qwen3_5_text", "hidden_size": hidden, "num_hidden_layers": layers, "rms_norm_eps": 1e-6,
         "intermediate_size": hidden * pick(&[2, 3, 4, 6]), "head_dim": 64, "num_key_value_heads": kv_heads,
