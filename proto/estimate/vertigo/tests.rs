@@ -5,7 +5,7 @@ use proptest::prelude::*;
 /// The moments of every half of every layer, one after the other: what [`moments`] finds the worst of without looking at each.
 fn walk(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
     let size = Sizes::new(shape, recipe);
-    let places: Vec<(u64, Half)> = (0..shape.layers).flat_map(halves).collect();
+    let places: Vec<(u64, Half)> = (0..shape.layers).flat_map(Half::of).collect();
     let layers = trained_layers(shape, recipe);
     let run = Run::new(shape, recipe);
     let values = |&(index, half): &(u64, Half)| match layers.contains(&index) {
@@ -17,16 +17,19 @@ fn walk(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
     let all_gradients = trained.iter().sum::<f64>() * value_size(shape, recipe);
     let summed = if recipe.grad_accumulation_steps > 1 { all_gradients } else { 0.0 };
     let kept = |until: usize| (until.saturating_sub(first) + 1) as f64 * size.stream();
-    let work = |&(index, half): &(u64, Half)| size.backward(shape.mixer(index), half, layers.contains(&index));
+    let forward = |&(index, half): &(u64, Half)| size.forward(shape.mixer(index), half, layers.contains(&index));
+    let backward = |n: usize, &(index, half): &(u64, Half)| {
+        size.backward(shape.mixer(index), half, layers.contains(&index), n == first)
+    };
     let mut all = Vec::new();
     for (n, place) in places.iter().enumerate() {
-        all.push(Moment { name: "", gradients: summed, inputs: kept(n), work: FORWARD * work(place) });
+        all.push(Moment { name: "", gradients: summed, inputs: kept(n), work: forward(place) });
     }
     all.push(Moment { name: "", gradients: summed, inputs: kept(places.len()), work: size.loss() });
     let mut gradients = summed;
     for (n, place) in places.iter().enumerate().skip(first).rev() {
         gradients += trained[n] * value_size(shape, recipe);
-        all.push(Moment { name: "", gradients, inputs: kept(n + 1), work: work(place) });
+        all.push(Moment { name: "", gradients, inputs: kept(n + 1), work: backward(n, place) });
     }
     all
 }
