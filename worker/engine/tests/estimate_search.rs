@@ -45,10 +45,14 @@ impl Case {
         let (config, layers) = base(rng);
         // Enough tokens that activations count, few enough that a case takes a second: MLX's products of bf16 and of packed weights
         // are slow on a CPU.
-        let slow = bits.is_some() || config["text_config"]["dtype"] == "bfloat16";
+        let (packed, bf16) = (bits.is_some(), config["text_config"]["dtype"] == "bfloat16");
         let large = config["text_config"]["vocab_size"] == LARGE_VOCABULARY;
         let (rows, longest): (u64, u64) = *[(1, 513), (1, 513), (2, 257), (4, 129)].choose(rng).unwrap();
-        let longest = if slow && large { 97 / rows } else { longest };
+        let longest = match (packed, bf16) {
+            (true, true) => longest.min(129 / rows),
+            (true, false) | (false, true) if large => longest.min(97),
+            _ => longest,
+        };
         let length = *[33, 97, 129, 200, 257, 385, 513].choose(rng).unwrap();
         let length = longest.min(length);
         let accumulation = *[1, 1, 2].choose(rng).unwrap();
