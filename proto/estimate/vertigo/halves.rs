@@ -95,7 +95,8 @@ impl<'a> Sizes<'a> {
         match (half, mixer) {
             (Half::Mixer, Mixer::Linear) => {
                 let d = self.delta();
-                let rule = 11.2 * d.values + 5.1 * d.keys_for_values + 2.6 * d.triangles + 7.4 * d.chunk;
+                let ahead = if self.length > CHUNK { 7.4 * d.chunk } else { 0.0 };
+                let rule = 11.2 * d.values + 5.1 * d.keys_for_values + 2.6 * d.triangles + ahead;
                 let each = if self.is_f32() { 9.2 } else { 11.0 };
                 rule.max(each * d.channels + 1.5 * self.stream())
             }
