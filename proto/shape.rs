@@ -4,10 +4,16 @@
 //! table knows the Qwen3.5 family by name ([`Shape::named`]), so that plans can be made before gigabytes are moved.
 
 mod config;
+mod memory;
 
-use crate::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The product of sizes; `u64::MAX` where that is not enough. A caller may build a shape of any sizes.
+fn product(sizes: &[u64]) -> u64 {
+    sizes.iter().copied().fold(1, u64::saturating_mul)
+}
 
 /// The sizes of a Qwen3.5 text model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +77,7 @@ pub struct LinearShape {
 impl LinearShape {
     /// Channels of the convolution: queries, keys and values side by side.
     pub fn conv_channels(&self) -> u64 {
-        2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+        product(&[2, self.key_heads, self.key_dim]).saturating_add(product(&[self.value_heads, self.value_dim]))
     }
 }
 
@@ -156,6 +162,13 @@ pub struct LinearLayer {
     pub outputs: u64,
 }
 
+impl LinearLayer {
+    /// Values of its matrix.
+    pub fn values(&self) -> u64 {
+        self.inputs.saturating_mul(self.outputs)
+    }
+}
+
 /// What is wrong with a `config.json`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
@@ -184,7 +197,19 @@ pub struct NamedShape {
 impl Shape {
     /// The mixer of layer `index`, counted from 0.
     pub fn mixer(&self, index: u64) -> Mixer {
-        if (index + 1).is_multiple_of(self.full_attention_interval) { Mixer::Full } else { Mixer::Linear }
+        let full = index.checked_add(1).is_some_and(|number| number.is_multiple_of(self.full_attention_interval));
+        if full { Mixer::Full } else { Mixer::Linear }
+    }
+
+    /// How many of the layers in `range` have `mixer`: without looking at each.
+    pub fn layers_with(&self, mixer: Mixer, range: Range<u64>) -> u64 {
+        let full_below = |index: u64| index.checked_div(self.full_attention_interval).unwrap_or(0);
+        let all = range.end.saturating_sub(range.start);
+        let full = full_below(range.end).saturating_sub(full_below(range.start));
+        match mixer {
+            Mixer::Full => full,
+            Mixer::Linear => all.saturating_sub(full),
+        }
     }
 
     /// The linears of a layer, in the order of the forward pass. A mixture's experts are not among them: adapters on them
@@ -193,19 +218,25 @@ impl Shape {
         let linear = |path, inputs, outputs| LinearLayer { path, inputs, outputs };
         let (h, a, l) = (self.hidden, &self.attention, &self.linear);
         let mut all = match mixer {
-            Mixer::Full => vec![
-                linear("self_attn.q_proj", h, 2 * a.heads * a.head_dim),
-                linear("self_attn.k_proj", h, a.kv_heads * a.head_dim),
-                linear("self_attn.v_proj", h, a.kv_heads * a.head_dim),
-                linear("self_attn.o_proj", a.heads * a.head_dim, h),
-            ],
-            Mixer::Linear => vec![
-                linear("linear_attn.in_proj_qkv", h, l.conv_channels()),
-                linear("linear_attn.in_proj_z", h, l.value_heads * l.value_dim),
-                linear("linear_attn.in_proj_b", h, l.value_heads),
-                linear("linear_attn.in_proj_a", h, l.value_heads),
-                linear("linear_attn.out_proj", l.value_heads * l.value_dim, h),
-            ],
+            Mixer::Full => {
+                let (q, kv) = (product(&[a.heads, a.head_dim]), product(&[a.kv_heads, a.head_dim]));
+                vec![
+                    linear("self_attn.q_proj", h, q.saturating_mul(2)),
+                    linear("self_attn.k_proj", h, kv),
+                    linear("self_attn.v_proj", h, kv),
+                    linear("self_attn.o_proj", q, h),
+                ]
+            }
+            Mixer::Linear => {
+                let values = product(&[l.value_heads, l.value_dim]);
+                vec![
+                    linear("linear_attn.in_proj_qkv", h, l.conv_channels()),
+                    linear("linear_attn.in_proj_z", h, values),
+                    linear("linear_attn.in_proj_b", h, l.value_heads),
+                    linear("linear_attn.in_proj_a", h, l.value_heads),
+                    linear("linear_attn.out_proj", values, h),
+                ]
+            }
         };
         match &self.experts {
             None => all.extend([
@@ -235,61 +266,38 @@ impl Shape {
     /// Values in the weight matrices of a layer (linears and experts) and in its other weights (norms, convolution,
     /// gates' constants), which are never packed.
     pub fn layer_values(&self, mixer: Mixer) -> LayerValues {
-        let linears: u64 = self.linears(mixer).iter().map(|l| l.inputs * l.outputs).sum();
-        let experts =
-            self.experts.as_ref().map_or(0, |e| 3 * self.hidden * e.ffn * e.count + self.hidden * (e.count + 1));
-        let norms = 2 * self.hidden;
+        let linears = self.linears(mixer).iter().map(LinearLayer::values).fold(0, u64::saturating_add);
+        let norms = self.hidden.saturating_mul(2);
         let other = match mixer {
-            Mixer::Full => 2 * self.attention.head_dim,
+            Mixer::Full => self.attention.head_dim.saturating_mul(2),
             Mixer::Linear => {
                 let l = &self.linear;
-                l.conv_channels() * l.conv_kernel + 2 * l.value_heads + l.value_dim
+                let gates = l.value_heads.saturating_mul(2).saturating_add(l.value_dim);
+                l.conv_channels().saturating_mul(l.conv_kernel).saturating_add(gates)
             }
         };
-        LayerValues { matrices: linears + experts, other: norms + other }
+        LayerValues { matrices: linears.saturating_add(self.expert_values()), other: norms.saturating_add(other) }
+    }
+
+    /// Values in a layer's experts and in what chooses among them.
+    fn expert_values(&self) -> u64 {
+        let of = |e: &ExpertsShape| {
+            let chooser = self.hidden.saturating_mul(e.count.saturating_add(1));
+            product(&[3, self.hidden, e.ffn, e.count]).saturating_add(chooser)
+        };
+        self.experts.as_ref().map_or(0, of)
     }
 
     /// Values in the embedding, and in the head where it is another matrix.
     pub fn embedding_values(&self) -> u64 {
-        self.vocab * self.hidden * if self.tied { 1 } else { 2 }
+        product(&[self.vocab, self.hidden, if self.tied { 1 } else { 2 }])
     }
 
-    /// Values in the whole text model.
+    /// Values in the whole text model; `u64::MAX` where that is not enough.
     pub fn parameters(&self) -> u64 {
-        let layers: u64 = (0..self.layers).map(|i| self.layer_values(self.mixer(i)).total()).sum();
-        layers + self.embedding_values() + self.hidden
-    }
-
-    /// Memory of the weights as they are stored: each matrix packed as the quantisation says, all else in the model's dtype.
-    pub fn weight_bytes(&self) -> Bytes {
-        let embeddings = ["language_model.model.embed_tokens", "language_model.lm_head"];
-        let embeddings = embeddings.iter().take(if self.tied { 1 } else { 2 });
-        let embeddings = embeddings.map(|path| self.matrix_bytes(path, self.vocab * self.hidden)).sum::<Bytes>();
-        let norm = Bytes(self.hidden * self.dtype.size());
-        embeddings + norm + (0..self.layers).map(|index| self.layer_bytes(index)).sum::<Bytes>()
-    }
-
-    fn layer_bytes(&self, index: u64) -> Bytes {
-        let layer = format!("language_model.model.layers.{index}");
-        let linears = self.linears(self.mixer(index));
-        let values = self.layer_values(self.mixer(index));
-        let experts = values.matrices - linears.iter().map(|linear| linear.inputs * linear.outputs).sum::<u64>();
-        let of = |linear: &LinearLayer| {
-            self.matrix_bytes(&format!("{layer}.{}", linear.path), linear.inputs * linear.outputs)
-        };
-        linears.iter().map(of).sum::<Bytes>()
-            + self.matrix_bytes(&format!("{layer}.mlp.switch_mlp"), experts)
-            + Bytes(values.other * self.dtype.size())
-    }
-
-    /// Memory of the `values` of the matrix at `path`: packed, with a scale and a bias a group, where it is quantised.
-    fn matrix_bytes(&self, path: &str, values: u64) -> Bytes {
-        match self.quantization.as_ref().and_then(|q| q.of(path)) {
-            None => Bytes(values * self.dtype.size()),
-            Some(Packing { group_size, bits }) => {
-                Bytes(values * bits / 8 + 2 * values.div_ceil(group_size) * self.dtype.size())
-            }
-        }
+        let of = |mixer| self.layers_with(mixer, 0..self.layers).saturating_mul(self.layer_values(mixer).total());
+        let outside = self.embedding_values().saturating_add(self.hidden);
+        [Mixer::Full, Mixer::Linear].map(of).into_iter().fold(outside, u64::saturating_add)
     }
 
     /// A model of the Qwen3.5 family by the name its users give it (`mlx-community/Qwen3.5-4B-4bit`, `Qwen/Qwen3.5-9B`,
@@ -336,7 +344,7 @@ pub struct LayerValues {
 impl LayerValues {
     /// In all weights.
     pub fn total(self) -> u64 {
-        self.matrices + self.other
+        self.matrices.saturating_add(self.other)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a recipe can train a base at all.
 
-use super::{adapted, trained_layers};
+use super::{adapted, trained_layers, trained_mixers};
 use crate::recipe::{Layers, LoraParameters, Method, Recipe};
 use crate::shape::{Mixer, Shape};
 
@@ -84,7 +84,7 @@ pub fn fit(shape: &Shape, recipe: &Recipe) -> Result<Vec<String>, FitError> {
                 return Err(FitError::UnknownKey { recipe: name, model, key: key.to_owned(), near, known });
             }
             let layers = trained_layers(shape, recipe);
-            if layers.clone().all(|index| adapted(shape, recipe, index).is_empty()) {
+            if trained_mixers(shape, recipe).iter().all(|&mixer| adapted(shape, recipe, mixer).is_empty()) {
                 return Err(FitError::NothingTrained { recipe: name, model, layers: layers.end - layers.start });
             }
         }
@@ -129,7 +129,7 @@ fn unreached_keys<'a>(
         mixers.iter().flat_map(|&mixer| shape.linears(mixer)).map(|linear| linear.path).collect()
     };
     let all = paths(&[Mixer::Full, Mixer::Linear]);
-    let trained = paths(&layers.map(|index| shape.mixer(index)).collect::<Vec<_>>());
+    let trained = paths(&trained_mixers(shape, recipe));
     let unreached = move |key: &&String| all.contains(&key.as_str()) && !trained.contains(&key.as_str());
     let note = move |key: &String| format!("key `{key}` is in none of the last {count} layers and adapts nothing");
     lora.keys.iter().flatten().filter(unreached).map(note)

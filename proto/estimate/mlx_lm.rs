@@ -45,10 +45,10 @@ pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
     let value = if recipe.method == Method::Full { s } else { F32 };
     let accumulated = if recipe.grad_accumulation_steps > 1 { 2.0 } else { 1.0 };
     // mlx-lm cuts batches to max_seq_length, and the last token is only a target.
-    let tokens = recipe.batch_size as f64 * (recipe.max_seq_length - 1) as f64;
+    let tokens = recipe.batch_size as f64 * recipe.max_seq_length.saturating_sub(1) as f64;
     let l = &shape.linear;
-    let state = (l.value_heads * l.value_dim * l.key_dim) as f64 * F32;
-    let linear = layers.clone().filter(|&index| shape.mixer(index) == Mixer::Linear).count() as f64;
+    let state = l.value_heads as f64 * l.value_dim as f64 * l.key_dim as f64 * F32;
+    let linear = shape.layers_with(Mixer::Linear, layers.clone()) as f64;
     let further = (linear - 1.0).max(0.0);
     let states = STATES_PER_TOKEN
         + if recipe.grad_checkpoint {

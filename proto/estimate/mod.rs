@@ -4,7 +4,8 @@
 //! gradients, kept layer inputs) and what is there at the worst moment. Each part's formula stands with the function that gives it;
 //! dims are the paper's: B examples of T tokens, H hidden, F the MLP's width, V vocabulary.
 //!
-//! Promise: pure functions of shape and recipe. The estimate assumes examples as long as `max_seq_length` allows, because one such
+//! Promise: pure functions of shape and recipe, for any sizes, in a time that does not depend on them: layers come in two kinds, and sums
+//! go by kind. What is too large for 64 bits is `u64::MAX`. The estimate assumes examples as long as `max_seq_length` allows, because one such
 //! example is enough to reach it.
 
 mod disk;
@@ -16,10 +17,11 @@ pub use disk::bytes_written;
 pub use fit::{FitError, fit, notes};
 
 use crate::bytes::Bytes;
-use crate::recipe::{Method, Recipe};
-use crate::shape::{LinearLayer, Shape};
+use crate::recipe::{LoraParameters, Method, Recipe};
+use crate::shape::{LinearLayer, Mixer, Shape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// What trains.
@@ -97,31 +99,45 @@ pub fn estimate(shape: &Shape, recipe: &Recipe, engine: Engine) -> Estimate {
     }
 }
 
-/// Values that `recipe` trains on a base of `shape`.
+/// Values that `recipe` trains on a base of `shape`; `u64::MAX` where that is not enough.
 pub fn trainable_parameters(shape: &Shape, recipe: &Recipe) -> u64 {
-    let of_layer = |index| match &recipe.method {
-        Method::Full => shape.layer_values(shape.mixer(index)).total(),
-        Method::Lora(lora) => {
-            adapted(shape, recipe, index).iter().map(|linear| lora.rank * (linear.inputs + linear.outputs)).sum()
-        }
+    let of = |mixer| {
+        let of_layer = match &recipe.method {
+            Method::Full => shape.layer_values(mixer).total(),
+            Method::Lora(lora) => sum(adapted(shape, recipe, mixer).iter().map(|linear| adapter(lora, linear))),
+        };
+        shape.layers_with(mixer, trained_layers(shape, recipe)).saturating_mul(of_layer)
     };
-    trained_layers(shape, recipe).map(of_layer).sum()
+    sum([Mixer::Full, Mixer::Linear].map(of))
+}
+
+/// Values of the adapter of a linear: one matrix from its inputs to the rank, one from the rank to its outputs.
+fn adapter(lora: &LoraParameters, linear: &LinearLayer) -> u64 {
+    lora.rank.saturating_mul(linear.inputs.saturating_add(linear.outputs))
 }
 
 /// The layers that are trained.
-fn trained_layers(shape: &Shape, recipe: &Recipe) -> std::ops::Range<u64> {
+fn trained_layers(shape: &Shape, recipe: &Recipe) -> Range<u64> {
     shape.layers - recipe.layers.of(shape.layers)..shape.layers
 }
 
-/// The linears of layer `index` that have adapters.
-fn adapted(shape: &Shape, recipe: &Recipe, index: u64) -> Vec<LinearLayer> {
+/// The mixers of the layers that are trained.
+fn trained_mixers(shape: &Shape, recipe: &Recipe) -> Vec<Mixer> {
+    let layers = trained_layers(shape, recipe);
+    let trained = |mixer: &Mixer| shape.layers_with(*mixer, layers.clone()) > 0;
+    [Mixer::Full, Mixer::Linear].into_iter().filter(trained).collect()
+}
+
+/// The linears of a trained layer with `mixer` that have adapters.
+fn adapted(shape: &Shape, recipe: &Recipe, mixer: Mixer) -> Vec<LinearLayer> {
     let Method::Lora(lora) = &recipe.method else { return Vec::new() };
-    if !trained_layers(shape, recipe).contains(&index) {
-        return Vec::new();
-    }
-    let mut linears = shape.linears(shape.mixer(index));
+    let mut linears = shape.linears(mixer);
     linears.retain(|linear| lora.keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == linear.path)));
     linears
+}
+
+fn sum(values: impl IntoIterator<Item = u64>) -> u64 {
+    values.into_iter().fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
-use crate::shape::{Dtype, Shape};
+use crate::recipe::Layers;
+use crate::shape::{AttentionShape, Dtype, ExpertsShape, LinearShape, Packing, Quantization, Shape};
 use proptest::prelude::*;
 
 fn shape(name: &str) -> Shape {
@@ -163,4 +164,53 @@ fn a_run_writes_what_it_needs_to_go_on_twice_and_its_adapter() {
     // Weights and moments of 3.6 billion values, twice: what a Mac's disk has to have free.
     let gb = bytes_written(&shape("qwen3.5-4b"), &full).0 as f64 / 1e9;
     assert!((90.0..110.0).contains(&gb), "{gb}");
+}
+
+/// Sizes that a file may claim, small ones and any others.
+fn sizes() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => 1u64..5000, 1 => any::<u64>(), 1 => Just(u64::MAX), 1 => Just(1 << 63), 1 => Just(0)]
+}
+
+prop_compose! {
+    fn any_shapes()(s in prop::array::uniform20(sizes()), tied in any::<bool>(), experts in any::<bool>(), packed in any::<bool>()) -> Shape {
+        let mut shape = shape("qwen3.5-4b");
+        (shape.hidden, shape.ffn, shape.layers, shape.vocab, shape.full_attention_interval) = (s[0], s[1], s[2], s[3], s[4]);
+        shape.attention = AttentionShape { heads: s[5], kv_heads: s[6], head_dim: s[7] };
+        shape.linear = LinearShape { key_heads: s[8], value_heads: s[9], key_dim: s[10], value_dim: s[11], conv_kernel: s[12] };
+        shape.tied = tied;
+        shape.experts = experts.then_some(ExpertsShape { count: s[13], active: s[14], ffn: s[15], shared_ffn: s[16] });
+        let packing = Packing { group_size: s[17], bits: s[18] };
+        let overrides = [(format!("language_model.model.layers.{}.mlp.up_proj", s[19]), Some(packing))].into();
+        shape.quantization = packed.then_some(Quantization { default: packing, overrides });
+        shape
+    }
+}
+
+proptest! {
+    /// No sizes make the arithmetic panic, wrap or take long: what is too large is the largest number that there is.
+    #[test]
+    fn any_shape_has_an_estimate(
+        shape in any_shapes(), engine in engines(), full in any::<bool>(), s in prop::array::uniform5(sizes()),
+    ) {
+        let mut recipe = recipe(if full { "fine_tune_type: full" } else { "lora_parameters: {rank: 8}" });
+        recipe.layers = Layers::Last(s[0]);
+        (recipe.batch_size, recipe.max_seq_length, recipe.grad_accumulation_steps) = (s[1], s[2], s[3]);
+        if let Method::Lora(lora) = &mut recipe.method {
+            lora.rank = s[4];
+        }
+        let predicted = estimate(&shape, &recipe, engine);
+        // Parts are computed in f64, of which 53 bits are sure.
+        let at_least = |one: Bytes, other: Bytes| one.0 as f64 >= other.0 as f64 * (1.0 - 1e-9);
+        prop_assert!(at_least(predicted.total(), shape.weight_bytes()));
+        prop_assert!(shape.parameters() >= shape.embedding_values());
+        prop_assert!(trainable_parameters(&shape, &recipe) <= shape.parameters() || !full);
+        let _ = (fit(&shape, &recipe), notes(&shape, &recipe));
+        // One size more of anything is not less: nothing has wrapped.
+        let mut larger = shape.clone();
+        larger.hidden = larger.hidden.saturating_add(larger.hidden / 2 + 1);
+        prop_assert!(at_least(estimate(&larger, &recipe, engine).total(), predicted.total()));
+        let mut deeper = shape.clone();
+        deeper.layers = deeper.layers.saturating_add(deeper.layers / 2 + 1);
+        prop_assert!(deeper.weight_bytes() >= shape.weight_bytes());
+    }
 }

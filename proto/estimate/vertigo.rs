@@ -4,25 +4,16 @@
 //! the largest of these moments: a half's forward pass, the loss of a slice, a half's backward pass with the gradients made so far, the optimizer's update.
 //! [`moments`] lists them; the parts of the estimate are those of the largest.
 //!
-//! What a backward pass holds is a sum of arrays that each have a size of the layer for each token: how many of each there are at its
-//! worst, the constants below say. They were counted by shapes that differ in one size at a time, on MLX 0.32, and
-//! `worker/engine/tests/estimate.rs` checks their sum against MLX.
+//! What a moment of a layer or of the loss holds, [`halves`] says; `worker/engine/tests/estimate.rs` and `estimate_search.rs` compare
+//! the sum with MLX's peak.
 
-use super::{Estimate, adapted, trainable_parameters, trained_layers};
+mod halves;
+
+use self::halves::{Half, Sizes};
+use super::{Estimate, adapted, adapter, sum, trainable_parameters, trained_layers, trained_mixers};
 use crate::recipe::{Method, Optimizer, Recipe};
-use crate::shape::{Mixer, Shape};
-
-/// Tokens whose logits exist at the same time: `vertigo_engine::backward::LOSS_SLICE`.
-const LOSS_SLICE: u64 = 256;
-
-/// Tokens in a chunk of the gated delta rule: `vertigo_engine::gated_delta::CHUNK`.
-const CHUNK: f64 = 64.0;
-
-/// Queries whose attention scores are one array: `QUERY_BLOCK` of `vertigo_engine::layer`.
-const QUERY_BLOCK: u64 = 256;
-
-/// Inputs are padded to a multiple of this: `vertigo_engine::batch`.
-const PAD_TO: u64 = 32;
+use crate::shape::{LinearLayer, Mixer, Shape};
+use std::ops::Range;
 
 /// Bytes of the f32 that the gated delta rule, adapters and logits are computed in.
 const F32: f64 = 4.0;
@@ -30,14 +21,12 @@ const F32: f64 = 4.0;
 /// Bytes in f32 of parameters that are updated together: `EVALUATED_BYTES` of `vertigo_engine::optimizer`.
 const UPDATED: f64 = (16 << 20) as f64;
 
-/// New weights and moments beside the old ones, and what they are made from: arrays in f32, whatever the weights are.
-const UPDATE_ARRAYS: f64 = 3.5;
-
-/// A mixer's forward pass beside its backward pass: it keeps nothing for later.
-const FORWARD: f64 = 0.5;
+/// New weights and moments beside the old ones, arrays in f32 whatever the weights are: MLX works in place only where nothing it
+/// allocated ahead still holds the old one.
+const UPDATE_ARRAYS: f64 = 3.0;
 
 /// For the allocator's rounding and the small arrays that nobody counts.
-const HEADROOM: f64 = 0.02;
+const HEADROOM: f64 = 0.01;
 
 pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
     let values = trainable_parameters(shape, recipe) as f64;
@@ -92,145 +81,146 @@ impl Moment {
     }
 }
 
-/// A half of a layer: the mixer and its norm, or the MLP and its norm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
-    Mixer(Mixer),
-    Mlp,
-}
-
+/// Every moment that may be the worst.
+///
+/// Not one for each layer. The further up a forward pass is, the more inputs it has kept: only the last half of each kind counts. On the
+/// way down each kind of layer adds to the gradients and takes from the inputs what it always does, so that within a run of layers of
+/// one kind, and from run to run, a half's moment grows or shrinks evenly: only the first or the last one counts
+/// ([`outermost`]).
 fn moments(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
-    let size = Sizes::new(shape, recipe);
-    let halves: Vec<(u64, Half)> =
-        (0..shape.layers).flat_map(|index| [(index, Half::Mixer(shape.mixer(index))), (index, Half::Mlp)]).collect();
-    let trained: Vec<f64> = halves.iter().map(|&(index, half)| trained_of(shape, recipe, index, half)).collect();
-    // From here on inputs are kept; below nobody asks for a gradient.
-    let first = trained.iter().position(|&values| values > 0.0).unwrap_or(halves.len());
-    let all_gradients = trained.iter().sum::<f64>() * value_size(shape, recipe);
-    let summed = if recipe.grad_accumulation_steps > 1 { all_gradients } else { 0.0 };
-    let kept = |until: usize| (until.saturating_sub(first) + 1) as f64 * size.stream();
+    let (size, run) = (Sizes::new(shape, recipe), Run::new(shape, recipe));
+    let summed = if recipe.grad_accumulation_steps > 1 { run.gradients_from(0, Half::Mixer) } else { 0.0 };
+    let first_trained = run.first.map_or(shape.layers, |(index, _)| index);
+    let kept = |halves: f64| (halves + 1.0) * size.stream();
     let mut all = Vec::new();
-    for (n, &(index, half)) in halves.iter().enumerate() {
-        let work = FORWARD * size.backward(half, recipe, index);
-        all.push(Moment { name: "one layer's forward pass", gradients: summed, inputs: kept(n), work });
+    // Of the first trained layer perhaps only the MLP is trained: the lowest mixer with a gradient is then in the layer above.
+    let ranges = [0..first_trained, first_trained..shape.layers, first_trained.saturating_add(1)..shape.layers];
+    let mut layers = ranges.map(|range| outermost(shape, range)).concat();
+    layers.sort_unstable();
+    layers.dedup();
+    for (index, half) in layers.into_iter().flat_map(Half::of) {
+        let (mixer, trained) = (shape.mixer(index), run.trained.contains(&index));
+        let below = run.kept_below(index, half);
+        let name = "one layer's forward pass";
+        all.push(Moment { name, gradients: summed, inputs: kept(below), work: size.forward(mixer, half, trained) });
+        if run.is_asked(index, half) {
+            let name = "one layer's backward pass";
+            let gradients = summed + run.gradients_from(index, half);
+            let work = size.backward(mixer, half, trained, run.first == Some((index, half)));
+            all.push(Moment { name, gradients, inputs: kept(below + 1.0), work });
+        }
     }
-    all.push(Moment { name: "one slice's logits", gradients: summed, inputs: kept(halves.len()), work: size.loss() });
-    let mut gradients = summed;
-    for (n, &(index, half)) in halves.iter().enumerate().skip(first).rev() {
-        gradients += trained[n] * value_size(shape, recipe);
-        let work = size.backward(half, recipe, index);
-        all.push(Moment { name: "one layer's backward pass", gradients, inputs: kept(n + 1), work });
-    }
+    let inputs = kept(run.kept_below(shape.layers, Half::Mixer));
+    all.push(Moment { name: "one slice's logits", gradients: summed, inputs, work: size.loss() });
     // By then the gradients of all micro-batches are one sum.
-    let updated = (trained.iter().sum::<f64>() * F32).min(UPDATED + largest(shape, recipe) / 2.0);
-    let work = UPDATE_ARRAYS * updated;
-    all.push(Moment { name: "the optimizer's update", gradients: all_gradients, inputs: 0.0, work });
+    let gradients = run.gradients_from(0, Half::Mixer);
+    let in_f32 = gradients / value_size(shape, recipe) * F32;
+    let work = UPDATE_ARRAYS * in_f32.min(UPDATED + largest(shape, recipe) / 2.0);
+    all.push(Moment { name: "the optimizer's update", gradients, inputs: 0.0, work });
     all
 }
 
-/// Bytes in f32 of the largest trained tensor, which overshoots [`UPDATED`] by half of it on average.
-fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
-    let linears = trained_layers(shape, recipe).flat_map(|index| shape.linears(shape.mixer(index)));
-    let values = linears.map(|linear| match &recipe.method {
-        Method::Lora(lora) => lora.rank * linear.inputs.max(linear.outputs),
-        Method::Full => linear.inputs * linear.outputs,
-    });
-    values.max().unwrap_or(0) as f64 * F32
+/// Of the layers in `range`, those that are the first or the last of a run of layers with one mixer, in the first two or the last two runs.
+fn outermost(shape: &Shape, range: Range<u64>) -> Vec<u64> {
+    let every = shape.full_attention_interval.max(1);
+    // A full layer ends each stretch of `every` layers.
+    let first = (range.start / every).saturating_add(1).saturating_mul(every) - 1;
+    let last = (range.end / every).saturating_mul(every).saturating_sub(1);
+    let around = |full: u64| [full.saturating_sub(1), full, full.saturating_add(1)];
+    let ends = [range.start, range.end.saturating_sub(1)];
+    let runs = [first, first.saturating_add(every), last.saturating_sub(every), last].map(around);
+    let mut layers: Vec<u64> =
+        ends.into_iter().chain(runs.into_iter().flatten()).filter(|n| range.contains(n)).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    layers
 }
 
-/// Values trained in a half.
-fn trained_of(shape: &Shape, recipe: &Recipe, index: u64, half: Half) -> f64 {
-    let in_half = |path: &str| path.starts_with("mlp.") == (half == Half::Mlp);
-    match &recipe.method {
-        Method::Lora(lora) => {
-            let linears = adapted(shape, recipe, index);
-            let values =
-                linears.iter().filter(|linear| in_half(linear.path)).map(|l| lora.rank * (l.inputs + l.outputs));
-            values.sum::<u64>() as f64
+/// What a run trains, and where.
+struct Run<'a> {
+    shape: &'a Shape,
+    recipe: &'a Recipe,
+    /// The layers that are trained.
+    trained: Range<u64>,
+    /// The first half with a trained value: from here on inputs are kept, and below nobody asks for a gradient.
+    first: Option<(u64, Half)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(shape: &'a Shape, recipe: &'a Recipe) -> Run<'a> {
+        let trained = trained_layers(shape, recipe);
+        let mut run = Run { shape, recipe, trained: trained.clone(), first: None };
+        // The first layer of each kind is among the outermost.
+        run.first = outermost(shape, trained)
+            .into_iter()
+            .flat_map(Half::of)
+            .find(|&(index, half)| run.values(shape.mixer(index), half) > 0.0);
+        run
+    }
+
+    /// Inputs of halves that are kept when the forward pass comes to this half.
+    fn kept_below(&self, index: u64, half: Half) -> f64 {
+        self.first.map_or(0.0, |first| (position(index, half) - position(first.0, first.1)).max(0.0))
+    }
+
+    /// Whether the backward pass comes to this half.
+    fn is_asked(&self, index: u64, half: Half) -> bool {
+        self.first.is_some_and(|first| position(index, half) >= position(first.0, first.1))
+    }
+
+    /// Bytes of the gradients of this half and all above it.
+    fn gradients_from(&self, index: u64, half: Half) -> f64 {
+        let above = index.saturating_add(1).max(self.trained.start)..self.trained.end;
+        let of = |mixer| {
+            let layer = self.values(mixer, Half::Mixer) + self.values(mixer, Half::Mlp);
+            self.shape.layers_with(mixer, above.clone()) as f64 * layer
+        };
+        let mut values = of(Mixer::Full) + of(Mixer::Linear);
+        if self.trained.contains(&index) {
+            let mixer = self.shape.mixer(index);
+            values += self.values(mixer, Half::Mlp);
+            values += if half == Half::Mixer { self.values(mixer, Half::Mixer) } else { 0.0 };
         }
-        Method::Full if !trained_layers(shape, recipe).contains(&index) => 0.0,
-        Method::Full => {
-            let linears = shape.linears(shape.mixer(index));
-            let mixer: u64 = linears.iter().filter(|l| !l.path.starts_with("mlp.")).map(|l| l.inputs * l.outputs).sum();
-            let values = shape.layer_values(shape.mixer(index));
-            match half {
-                Half::Mixer(_) => (mixer + values.other - shape.hidden) as f64,
-                Half::Mlp => (values.matrices - mixer + shape.hidden) as f64,
+        values * value_size(self.shape, self.recipe)
+    }
+
+    /// Values trained in a half of a trained layer.
+    fn values(&self, mixer: Mixer, half: Half) -> f64 {
+        let in_half = |linear: &&LinearLayer| linear.path.starts_with("mlp.") == (half == Half::Mlp);
+        match &self.recipe.method {
+            Method::Lora(lora) => {
+                let linears = adapted(self.shape, self.recipe, mixer);
+                sum(linears.iter().filter(in_half).map(|linear| adapter(lora, linear))) as f64
+            }
+            Method::Full => {
+                let mixers = |linear: &&LinearLayer| !linear.path.starts_with("mlp.");
+                let linears = self.shape.linears(mixer);
+                let mixers = sum(linears.iter().filter(mixers).map(LinearLayer::values)) as f64;
+                let (all, norm) = (self.shape.layer_values(mixer), self.shape.hidden as f64);
+                match half {
+                    Half::Mixer => mixers + all.other as f64 - norm,
+                    // Experts are the MLP's.
+                    Half::Mlp => all.matrices as f64 - mixers + norm,
+                }
             }
         }
     }
 }
 
-/// The sizes that activations have.
-struct Sizes<'a> {
-    shape: &'a Shape,
-    /// Tokens of a row: the longest that the recipe keeps, padded.
-    length: u64,
-    /// Tokens of a micro-batch.
-    tokens: f64,
-    /// Bytes of an activation.
-    s: f64,
+/// The number of a half among all, counted from 0.
+fn position(index: u64, half: Half) -> f64 {
+    2.0 * index as f64 + if half == Half::Mlp { 1.0 } else { 0.0 }
 }
 
-impl<'a> Sizes<'a> {
-    fn new(shape: &'a Shape, recipe: &Recipe) -> Sizes<'a> {
-        // The last token is only ever a target.
-        let length = PAD_TO * (recipe.max_seq_length - 1).div_ceil(PAD_TO);
-        Sizes { shape, length, tokens: recipe.batch_size as f64 * length as f64, s: shape.dtype.size() as f64 }
-    }
-
-    /// The residual stream: B·T·H.
-    fn stream(&self) -> f64 {
-        self.tokens * self.shape.hidden as f64 * self.s
-    }
-
-    /// A slice's logits and their softmax, n·V in f32 each; and of the whole micro-batch the gathered stream and its gradient.
-    fn loss(&self) -> f64 {
-        let slice = self.tokens.min(LOSS_SLICE as f64);
-        2.0 * slice * self.shape.vocab as f64 * F32 + 2.0 * self.stream()
-    }
-
-    /// What the backward pass of a half holds at its worst.
-    fn backward(&self, half: Half, recipe: &Recipe, index: u64) -> f64 {
-        let of_token = match half {
-            Half::Mixer(Mixer::Full) => self.attention(),
-            Half::Mixer(Mixer::Linear) => self.gated_delta(),
-            Half::Mlp => self.mlp(recipe, index),
-        };
-        self.tokens * of_token
-    }
-
-    /// Bytes for each token of softmax attention with Q query values and K key values: 11 Q + 8 K + 5 H, and of the scores.
-    ///
-    /// Scores are made in blocks of queries, each with the keys up to its end. Two arrays of every block are kept, and the block that
-    /// is worked on, at its worst the last one with all T keys, has 2.7 more.
-    fn attention(&self) -> f64 {
-        let a = &self.shape.attention;
-        let (q, k) = ((a.heads * a.head_dim) as f64, (a.kv_heads * a.head_dim) as f64);
-        let blocks = (0..self.length).step_by(QUERY_BLOCK as usize);
-        let scores: u64 =
-            blocks.map(|start| QUERY_BLOCK.min(self.length - start) * self.length.min(start + QUERY_BLOCK)).sum();
-        let last = QUERY_BLOCK.min(self.length) as f64;
-        let scores = a.heads as f64 * (2.0 * scores as f64 / self.length as f64 + 2.7 * last);
-        (11.0 * q + 8.0 * k + 5.0 * self.shape.hidden as f64 + scores) * self.s
-    }
-
-    /// Bytes for each token of the gated delta rule with V values, K keys, and C of a row of a chunk's triangle for each of Hv heads:
-    /// 21 V + 29 K + 10.5 Hv·C, in f32 whatever the activations are, since convolution and rule are computed in it.
-    fn gated_delta(&self) -> f64 {
-        let l = &self.shape.linear;
-        let (v, k) = ((l.value_heads * l.value_dim) as f64, (l.key_heads * l.key_dim) as f64);
-        (21.0 * v + 29.0 * k + 10.5 * l.value_heads as f64 * CHUNK) * F32
-    }
-
-    /// Bytes for each token of the MLP with F values: 6 F + 7 H as activations, 2.7 F in f32 for each adapter; where the weights
-    /// themselves are trained, 11.5 F. With experts, F is that of the active ones and H is held for each of them.
-    fn mlp(&self, recipe: &Recipe, index: u64) -> f64 {
-        let experts = self.shape.experts.as_ref();
-        let f = experts.map_or(self.shape.ffn, |e| e.active * e.ffn + e.shared_ffn) as f64;
-        let h = self.shape.hidden as f64 * experts.map_or(1, |e| e.active) as f64;
-        let adapters = adapted(self.shape, recipe, index).iter().filter(|l| l.path.starts_with("mlp.")).count() as f64;
-        let own = if recipe.method == Method::Full { 11.5 } else { 6.0 };
-        (own * f + 7.0 * h) * self.s + 2.7 * adapters * f * F32
-    }
+/// Bytes in f32 of the largest trained tensor, which overshoots [`UPDATED`] by half of it on average.
+fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
+    let linears = trained_mixers(shape, recipe).into_iter().flat_map(|mixer| shape.linears(mixer));
+    let values = linears.map(|linear| match &recipe.method {
+        Method::Lora(lora) => lora.rank.saturating_mul(linear.inputs.max(linear.outputs)),
+        Method::Full => linear.values(),
+    });
+    values.max().unwrap_or(0) as f64 * F32
 }
+
+#[cfg(test)]
+mod tests;

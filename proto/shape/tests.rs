@@ -2,6 +2,7 @@ use super::config::{
     CONV_KERNEL_MAX, EXPERTS_MAX, FFN_MAX, HEAD_DIM_MAX, HEADS_MAX, HIDDEN_MAX, LAYERS_MAX, VOCAB_MAX,
 };
 use super::*;
+use crate::bytes::Bytes;
 use crate::estimate::{Engine, estimate};
 use crate::recipe::Recipe;
 use proptest::prelude::*;

@@ -274,6 +274,21 @@ mod tests {
     }
 
     #[test]
+    fn a_triangle_is_inverted_exactly_where_it_is_zero_and_with_or_without_a_gradient() {
+        let lower = tril(Array::ones::<f32>(&[CHUNK, CHUNK]).unwrap(), -1).unwrap();
+        let a = random::normal::<f32>(&[2, 3, CHUNK, CHUNK], None, Some(0.2), &random::key(9).unwrap()).unwrap();
+        let a = a.multiply(&lower).unwrap();
+        let p = unit_triangle_inverse(&a, false).unwrap();
+        let unit = Array::eye::<f32>(CHUNK, None, None).unwrap();
+        let product = p.add(a.matmul(&p).unwrap()).unwrap();
+        assert!(largest(&product.subtract(&unit).unwrap()) < 1e-4);
+        // Above the diagonal are zeros, and on it ones, not what rounding left of them.
+        let strictly_lower = p.multiply(&lower).unwrap();
+        assert_eq!(largest(&p.subtract(strictly_lower).unwrap().subtract(&unit).unwrap()), 0.0);
+        assert!(unit_triangle_inverse(&a, true).unwrap().eq_values(&p).unwrap());
+    }
+
+    #[test]
     fn keys_that_are_alike_cost_no_precision() {
         for decay in [0.0, 1e-3] {
             let x = alike(inputs(1, 130, decay, 5));

@@ -1,0 +1,68 @@
+//! The memory of a base's weights, for any number of layers in the same time.
+//!
+//! Layers come in two kinds, so the sums go by kind. Only a quantisation that packs a module of one layer otherwise is looked at by
+//! itself. All sums saturate.
+
+use super::{LinearLayer, Mixer, Packing, Shape, product};
+use crate::bytes::Bytes;
+use crate::tensors::LAYERS;
+
+/// A layer's experts, as a quantisation names them.
+const EXPERTS: &str = "mlp.switch_mlp";
+
+impl Shape {
+    /// Memory of the weights as they are stored: each matrix packed as the quantisation says, all else in the model's dtype.
+    pub fn weight_bytes(&self) -> Bytes {
+        let embeddings = ["language_model.model.embed_tokens", "language_model.lm_head"];
+        let embedding = product(&[self.vocab, self.hidden]);
+        let packing = |path: &str| self.quantization.as_ref().and_then(|q| q.of(path));
+        let embeddings = embeddings.iter().take(if self.tied { 1 } else { 2 });
+        let embeddings = embeddings.map(|path| self.packed_bytes(packing(path), embedding)).sum::<Bytes>();
+        let norm = Bytes(self.hidden) * self.dtype.size();
+        embeddings + norm + self.layers_bytes(Mixer::Full) + self.layers_bytes(Mixer::Linear)
+    }
+
+    /// Memory of all layers with `mixer`.
+    fn layers_bytes(&self, mixer: Mixer) -> Bytes {
+        let count = self.layers_with(mixer, 0..self.layers);
+        let other = Bytes(self.layer_values(mixer).other) * self.dtype.size();
+        let experts = LinearLayer { path: EXPERTS, inputs: self.expert_values(), outputs: 1 };
+        let matrices = self.linears(mixer).into_iter().chain([experts]);
+        other * count + matrices.map(|matrix| self.matrix_bytes(mixer, count, &matrix)).sum::<Bytes>()
+    }
+
+    /// Memory of one matrix of each of the `count` layers with `mixer`.
+    fn matrix_bytes(&self, mixer: Mixer, count: u64, matrix: &LinearLayer) -> Bytes {
+        let values = matrix.values();
+        let Some(quantization) = &self.quantization else { return self.packed_bytes(None, values) * count };
+        let overrides = quantization.overrides.iter();
+        let (mut otherwise, mut sum) = (0, Bytes::ZERO);
+        for (_, packing) in overrides.filter(|(path, _)| self.names(path, mixer, matrix)) {
+            otherwise += 1;
+            sum += self.packed_bytes(*packing, values);
+        }
+        sum + self.packed_bytes(Some(quantization.default), values) * count.saturating_sub(otherwise)
+    }
+
+    /// Whether `path` is that of `matrix` in a layer that there is and that has `mixer`.
+    fn names(&self, path: &str, mixer: Mixer, matrix: &LinearLayer) -> bool {
+        let place = path.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.'));
+        place.is_some_and(|(number, module)| {
+            // No other spelling of the number than the one that modules have: no sign, no zeros before it.
+            let index = number.parse::<u64>().ok().filter(|index| index.to_string() == number);
+            module == matrix.path && index.is_some_and(|index| index < self.layers && self.mixer(index) == mixer)
+        })
+    }
+
+    /// Memory of a matrix of `values`: packed, with a scale and a bias a group, where it is quantised.
+    fn packed_bytes(&self, packing: Option<Packing>, values: u64) -> Bytes {
+        let Some(Packing { group_size, bits }) = packing else { return Bytes(values) * self.dtype.size() };
+        // In 128 bits, where no product of two sizes is too large.
+        let packed = u128::from(values) * u128::from(bits) / 8;
+        let packed = Bytes(u64::try_from(packed).unwrap_or(u64::MAX));
+        packed + Bytes(values.div_ceil(group_size.max(1))) * 2 * self.dtype.size()
+    }
+}
+
+#[cfg(test)]
+mod tests;
