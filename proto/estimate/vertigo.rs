@@ -25,6 +25,9 @@ const UPDATED: f64 = (16 << 20) as f64;
 /// allocated ahead still holds the old one.
 const UPDATE_ARRAYS: f64 = 3.0;
 
+/// The same where weights have 16 bits: their f32 values are made of two parts and taken apart again.
+const UPDATE_ARRAYS_16_BIT: f64 = 4.5;
+
 /// For the allocator's rounding and the small arrays that nobody counts.
 const HEADROOM: f64 = 0.01;
 
@@ -115,7 +118,8 @@ fn moments(shape: &Shape, recipe: &Recipe) -> Vec<Moment> {
     // By then the gradients of all micro-batches are one sum.
     let gradients = run.gradients_from(0, Half::Mixer);
     let in_f32 = gradients / value_size(shape, recipe) * F32;
-    let work = UPDATE_ARRAYS * in_f32.min(UPDATED + largest(shape, recipe) / 2.0);
+    let arrays = if value_size(shape, recipe) < F32 { UPDATE_ARRAYS_16_BIT } else { UPDATE_ARRAYS };
+    let work = arrays * in_f32.min(UPDATED + largest(shape, recipe) / 2.0);
     all.push(Moment { name: "the optimizer's update", gradients, inputs: 0.0, work });
     all
 }

@@ -21,7 +21,7 @@ use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
 const TOLERANCE: (f64, f64) = (0.10, 0.05);
 
 /// The seeds that are drawn.
-const SEEDS: Range<u64> = 0..16;
+const SEEDS: Range<u64> = 0..8;
 
 /// Bytes below which a case is left out: what nobody counts, some 100 kB, would be a part of it.
 const SMALLEST: u64 = 10_000_000;
