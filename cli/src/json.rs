@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_not_learned_as_it_was_written_is_there_for_scripts() {
         let caveats = v1::Caveats { cut_examples: 3, unshared_prompts: 2, ..Default::default() };
-        let read = plan(&v1::Plan { caveats: Some(caveats.clone()), skipped_examples: 1, ..Default::default() });
+        let read = plan(&v1::Plan { caveats: Some(caveats), skipped_examples: 1, ..Default::default() });
         assert_eq!((&read["skipped_examples"], &read["caveats"]["cut_examples"]), (&json!(1), &json!(3)));
         let unread = plan(&v1::Plan::default());
         assert!(unread["caveats"].is_null() && unread["skipped_examples"].is_null(), "nobody has read the examples");

@@ -53,7 +53,7 @@ async fn a_job_goes_from_submission_to_its_artifact() {
 
     assert_eq!((&job.plans[0].caveats, job.plans[0].skipped_examples), (&None, 0), "nobody has read the examples");
     let caveats = v1::Caveats { cut_examples: 3, cut_tokens: 70, ..Default::default() };
-    let started = v1::Started { iters: 2, skipped_examples: 1, caveats: Some(caveats.clone()), ..Default::default() };
+    let started = v1::Started { iters: 2, skipped_examples: 1, caveats: Some(caveats), ..Default::default() };
     worker.report(&given, 1, report::Body::Started(started)).await;
     worker.report(&given, 2, log("loading")).await;
     let step = v1::Step { iter: 1, iters: 2, loss: 1.5, ..Default::default() };

@@ -168,7 +168,7 @@ mod tests {
                 let named = line.matches("é:").count();
                 let more = line.rsplit_once(" and ").map_or(0, |(_, n)| n.trim_end_matches(" more").parse().unwrap());
                 prop_assert_eq!(named + more, first + second);
-                prop_assert!(named >= 1 && named <= PLACES_MAX);
+                prop_assert!((1..=PLACES_MAX).contains(&named));
             }
         }
     }

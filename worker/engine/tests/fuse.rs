@@ -185,7 +185,8 @@ fn what_does_not_fit_is_named_and_nothing_is_left() {
     // MLX reads lazily, and the file is about to change.
     mlx_rs::transforms::eval(broken.values()).unwrap();
     let name = "language_model.model.layers.2.mlp.up_proj.lora_a";
-    let cases: [(&str, &dyn Fn(&mut Parameters)); 3] = [
+    type Damage<'a> = &'a dyn Fn(&mut Parameters);
+    let cases: [(&str, Damage<'_>); 3] = [
         ("is missing", &|all| drop(all.remove(name))),
         ("the matrix has 64 inputs", &|all| drop(all.insert(name.to_owned(), Array::zeros::<f32>(&[63, 4]).unwrap()))),
         ("names no matrix", &|all| drop(all.insert("model.layers.9.x.lora_a".to_owned(), Array::from_f32(1.0)))),
