@@ -2,8 +2,8 @@
 //!
 //! Plain types, without I/O: what a person writes ([`recipe`]), what a model is ([`shape`]), what a run will
 //! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]),
-//! how all of them are named ([`id`], [`bytes`]), and where the coordinator is ([`endpoint`]). Parsing happens here, once, at the edge: whoever holds one
-//! of these values holds a valid one.
+//! how all of them are named ([`id`], [`bytes`]), where the coordinator is ([`endpoint`]), and how text from outside is shown
+//! ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one.
 //!
 //! Behind features, for processes and not for the engine: `rpc` is the generated protocol, `client` moves
 //! artifacts over HTTP, `telemetry` sets up logs and traces.
@@ -19,6 +19,7 @@ pub mod folder;
 pub mod id;
 pub mod manifest;
 pub mod placement;
+pub mod printable;
 pub mod recipe;
 pub mod secret;
 pub mod shape;

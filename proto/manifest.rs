@@ -332,8 +332,9 @@ mod tests {
     }
 
     proptest! {
+        /// Folders begin with a letter after `m` and files with one before, so that no file's name is also a folder's: that is refused.
         #[test]
-        fn the_name_does_not_depend_on_order_and_survives_json(mut names in prop::collection::hash_set("[a-z]{1,8}(/[a-z]{1,4})?", 1..6)) {
+        fn the_name_does_not_depend_on_order_and_survives_json(mut names in prop::collection::hash_set("[n-z][a-z]{0,7}/[a-z]{1,4}|[a-m][a-z]{0,7}", 1..6)) {
             let forward: Vec<_> = names.iter().map(|n| file(n)).collect();
             let backward: Vec<_> = names.drain().map(|n| file(&n)).rev_sorted();
             let facts: BTreeMap<_, _> = [("n".to_owned(), json!(1))].into();

@@ -4,9 +4,11 @@
 //! one job is one trace: its W3C trace context travels in gRPC metadata, in the header `traceparent` of blob requests and in the
 //! environment variable [`ENVIRONMENT`] of an attempt's process.
 //!
-//! Promise: an event is one line, and what it says of others (names, paths, reasons) drives no terminal; a collector that is away costs nothing but its spans; no call here fails or waits because of it, but for
-//! [`Telemetry::shutdown`], which gives the last spans [`FLUSH`] to leave.
+//! Promise: an event is one line, and what it says of others (names, paths, reasons) drives no terminal; a collector that is away costs
+//! nothing but its spans; no call here fails or waits because of it, but for [`Telemetry::shutdown`], which gives the last spans
+//! [`FLUSH`] to leave.
 
+use crate::printable::is_harmful;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::SpanExporter;
@@ -115,15 +117,9 @@ struct Shown<'a, 'w>(&'a mut format::Writer<'w>);
 impl Write for Shown<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|c| {
-            if is_unsafe(c) { write!(self.0, "{}", c.escape_unicode()) } else { self.0.write_char(c) }
+            if is_harmful(c) { write!(self.0, "{}", c.escape_unicode()) } else { self.0.write_char(c) }
         })
     }
-}
-
-/// Control characters, marks of direction, line and paragraph separators.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn exporter() -> Result<Option<SpanExporter>, TelemetryError> {
@@ -266,12 +262,12 @@ mod tests {
             let text = format!("{text}{odd}{text}");
             let line = logged(&text, false);
             let line = line.strip_suffix('\n').unwrap();
-            prop_assert!(!line.contains(is_unsafe), "{line:?}");
+            prop_assert!(!line.contains(is_harmful), "{line:?}");
             // Our own styles are all that colour adds.
             let coloured = logged(&text, true);
             let styles = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[33m"];
             let bare = styles.iter().fold(coloured, |text, style| text.replace(style, ""));
-            prop_assert!(!bare.strip_suffix('\n').unwrap().contains(is_unsafe), "{bare:?}");
+            prop_assert!(!bare.strip_suffix('\n').unwrap().contains(is_harmful), "{bare:?}");
         }
     }
 

@@ -123,7 +123,7 @@ pub(crate) enum BaseCommand {
     /// Check a Hugging Face or MLX folder and upload it
     #[command(after_help = "\
 Every tensor that config.json asks for must be there in its size, and no other; only headers are read for that. Weights are \
-taken from safetensors alone. Links are followed, so a snapshot of Hugging Face's cache will do.
+taken from safetensors alone. Links are followed within the folder and to the blobs of a Hugging Face snapshot, and nowhere else.
 
 Example:
   vertigo base import mlx-community/Qwen3.5-4B-4bit ~/models/Qwen3.5-4B-4bit")]

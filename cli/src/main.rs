@@ -51,8 +51,8 @@ fn main() -> ExitCode {
 
 /// Shows what clap has to say: help and version as they are, and what is wrong with the command line, whose words are echoed, made safe.
 fn explain(message: &clap::Error) -> Exit {
-    // The command line could not be read, so what it asks for is looked up.
-    let json = std::env::args_os().any(|argument| argument == "--json");
+    // The command line could not be read, so what it asks for is looked up. What stands after `--` is no option.
+    let json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     let output = Output::new(json, cli::Color::Auto);
     if !message.use_stderr() {
         output.styled(&message.render().ansi().to_string());

@@ -4,7 +4,7 @@ use crate::cli::TrainArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject, is_lost};
 use crate::output::{Output, bold, short_id, wrap};
-use crate::{jobs, json, watch};
+use crate::{jobs, json, safe, watch};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,8 +87,10 @@ fn read_recipe(path: &Path) -> Result<RecipeOnDisk> {
 }
 
 fn render_plans(job: &v1::Job) -> String {
-    let plan =
-        |plan: &v1::Plan| format!("  {}: {} of {}, {}\n", plan.recipe, plan.method, plan.model, Bytes(plan.peak_bytes));
+    let plan = |plan: &v1::Plan| {
+        let line = format!("{}: {} of {}, {}", plan.recipe, plan.method, plan.model, Bytes(plan.peak_bytes));
+        format!("  {}\n", safe::line(&line))
+    };
     let plans: String = job.plans.iter().map(plan).collect();
     format!("queued {} to run as the first of these that fits:\n{plans}", bold(&jobs::title(job)))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 use vertigo::endpoint::REDIAL_MAX;
+use vertigo::printable;
 use vertigo_coordinator::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -77,7 +78,7 @@ async fn main() -> ExitCode {
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("vertigo-coordinator: {error}");
+    eprintln!("vertigo-coordinator: {}", printable::text(&error.to_string()));
     ExitCode::FAILURE
 }
 

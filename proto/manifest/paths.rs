@@ -4,6 +4,7 @@
 //! refused where the folder that it describes would not be the same on both.
 
 use super::{FileEntry, ManifestError};
+use crate::printable::is_harmful;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,7 @@ pub(super) fn stays_inside(path: &str) -> bool {
 /// Checks what [`stays_inside`] does not: length, characters, and that no two paths are in each other's way.
 pub(super) fn check_portable(files: &[FileEntry]) -> Result<(), ManifestError> {
     for file in files {
-        if file.path.contains(is_unsafe_to_show) {
+        if file.path.contains(is_harmful) {
             return Err(ManifestError::Characters(file.path.escape_default().to_string()));
         }
         if file.path.len() > PATH_BYTES_MAX || file.path.split('/').any(|part| part.len() > PART_BYTES_MAX) {
@@ -60,10 +61,4 @@ pub(super) fn check_portable(files: &[FileEntry]) -> Result<(), ManifestError> {
 /// `a` and `a/b` of `a/b/c`.
 fn folders_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
-}
-
-/// Control characters move a terminal's cursor or worse, and marks of direction show a name as another.
-fn is_unsafe_to_show(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }

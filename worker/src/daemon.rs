@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
+use vertigo::printable;
 use vertigo::transfer::Transfer;
 use vertigo::v1::Assignment;
 
@@ -85,7 +86,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let announced = AtomicBool::new(false);
     let welcomed = || {
         if !announced.swap(true, Ordering::Relaxed) {
-            println!("vertigo-worker {} connected to {}", settings.name, settings.coordinator);
+            println!("vertigo-worker {} connected to {}", printable::line(&settings.name), settings.coordinator);
         }
         tracing::info!("connected to {}", settings.coordinator);
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
-use vertigo::telemetry;
+use vertigo::{printable, telemetry};
 use vertigo_worker::attempt;
 use vertigo_worker::daemon::{self, Settings};
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         None => match serve(cli.daemon) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("vertigo-worker: {error}");
+                eprintln!("vertigo-worker: {}", printable::text(&error.to_string()));
                 ExitCode::FAILURE
             }
         },
