@@ -1,7 +1,7 @@
 //! The contract that all parts of Vertigo share.
 //!
 //! Plain types, without I/O: what a person writes ([`recipe`]), what a model is ([`shape`]), what a run will
-//! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]),
+//! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]), what jobs do ([`task`]),
 //! how all of them are named ([`id`], [`bytes`]), where the coordinator is ([`endpoint`]), and how text from outside is shown
 //! ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one.
 //!
@@ -23,6 +23,7 @@ pub mod printable;
 pub mod recipe;
 pub mod secret;
 pub mod shape;
+pub mod task;
 pub mod tensors;
 
 #[cfg(feature = "rpc")]

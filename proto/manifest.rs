@@ -31,9 +31,14 @@ pub enum Kind {
     Checkpoint,
     /// Trained weights in mlx-lm's files. Facts: `recipe`, `validation_before`, `validation_after`.
     Adapter,
+    /// A base with an adapter's change in its weights: stands wherever a base does. Facts: `config`, `base`, `adapter`, `bits`.
+    Model,
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 5] = [Kind::Base, Kind::Dataset, Kind::Checkpoint, Kind::Adapter, Kind::Model];
+
     /// The kind's name, as it stands in manifests and tables.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +46,7 @@ impl Kind {
             Kind::Dataset => "dataset",
             Kind::Checkpoint => "checkpoint",
             Kind::Adapter => "adapter",
+            Kind::Model => "model",
         }
     }
 }
@@ -54,10 +60,7 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = ManifestError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Kind::Base, Kind::Dataset, Kind::Checkpoint, Kind::Adapter]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| ManifestError::Kind(text.to_owned()))
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| ManifestError::Kind(text.to_owned()))
     }
 }
 
@@ -111,7 +114,7 @@ pub enum ManifestError {
     #[error("an artifact has at least one file")]
     Empty,
     /// A kind that does not exist.
-    #[error("`{0}` is no kind of artifact: base, dataset, checkpoint or adapter")]
+    #[error("`{0}` is no kind of artifact: base, dataset, checkpoint, adapter or model")]
     Kind(String),
 }
 

@@ -10,11 +10,13 @@
 
 mod disk;
 mod fit;
+mod fuse;
 mod mlx_lm;
 mod vertigo;
 
 pub use disk::bytes_written;
 pub use fit::{FitError, fit, notes};
+pub use fuse::{COMPARED_TOKENS, MEASURED_TOKENS_MAX, fuse, fused_bytes};
 
 use crate::bytes::Bytes;
 use crate::recipe::{LoraParameters, Method, Recipe};

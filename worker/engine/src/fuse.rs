@@ -39,40 +39,12 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 use vertigo::shape::{Packing, Shape};
+pub use vertigo::task::Bits;
 use vertigo::tensors::{self, Sizes};
 
 /// Bytes of a shard at the most, unless one matrix alone is larger.
 pub const SHARD_BYTES_MAX: u64 = 5_000_000_000;
-
-/// How the fused model's matrices are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bits {
-    /// Each as the base has it.
-    #[default]
-    Same,
-    /// Changed ones in 4 bits; of the others, those that were not packed too.
-    Four,
-    /// Changed ones in 8 bits; of the others, those that were not packed too.
-    Eight,
-    /// None packed: 16 bits a value, or 32 where the base has no fewer.
-    Sixteen,
-}
-
-impl FromStr for Bits {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Bits, String> {
-        match text {
-            "same" => Ok(Bits::Same),
-            "4" => Ok(Bits::Four),
-            "8" => Ok(Bits::Eight),
-            "16" => Ok(Bits::Sixteen),
-            _ => Err(format!("`{text}` is none of same, 4, 8, 16")),
-        }
-    }
-}
 
 /// How to fuse.
 #[derive(Debug, Clone, PartialEq, Eq)]

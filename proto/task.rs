@@ -1,0 +1,286 @@
+//! What jobs do: the kinds of task, what each reads and makes, and how a failure is cured.
+//!
+//! A kind of task has one file in each of four places: a message in `proto/vertigo/v1/task.proto`, what a submission of it must be in
+//! `coordinator/src/kinds`, the child's side in `worker/src/task`, and a command in the CLI. What all of them share stands here.
+
+use crate::manifest::Kind;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Names of what tasks read and make.
+pub mod role {
+    /// A model to begin with.
+    pub const BASE: &str = "base";
+    /// A dataset.
+    pub const DATA: &str = "data";
+    /// Trained weights beside a base.
+    pub const ADAPTER: &str = "adapter";
+    /// A model that is ready to use.
+    pub const MODEL: &str = "model";
+}
+
+/// A kind of task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskKind {
+    /// Trains an adapter by a recipe.
+    Train,
+    /// Makes one model of an adapter and its base.
+    Fuse,
+}
+
+/// An input of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputRole {
+    /// What the task calls it.
+    pub role: &'static str,
+    /// Kinds of artifact that it may be.
+    pub takes: &'static [Kind],
+    /// Whether a job must name it. What it need not name is found: the base by the recipe or by the adapter.
+    pub required: bool,
+}
+
+/// An output of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRole {
+    /// What it is called.
+    pub role: &'static str,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What may stand where a base is wanted.
+const MODELS: &[Kind] = &[Kind::Base, Kind::Model];
+
+impl TaskKind {
+    /// All kinds.
+    pub const ALL: [TaskKind; 2] = [TaskKind::Train, TaskKind::Fuse];
+
+    /// The kind's name, as people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskKind::Train => "train",
+            TaskKind::Fuse => "fuse",
+        }
+    }
+
+    /// What it reads.
+    pub fn inputs(self) -> &'static [InputRole] {
+        match self {
+            TaskKind::Train => &[
+                InputRole { role: role::DATA, takes: &[Kind::Dataset], required: true },
+                InputRole { role: role::BASE, takes: MODELS, required: false },
+            ],
+            TaskKind::Fuse => &[
+                InputRole { role: role::ADAPTER, takes: &[Kind::Adapter], required: true },
+                InputRole { role: role::BASE, takes: MODELS, required: false },
+                InputRole { role: role::DATA, takes: &[Kind::Dataset], required: false },
+            ],
+        }
+    }
+
+    /// What it makes. The first is what a job's name tags, and what is meant where nobody says which.
+    pub fn outputs(self) -> &'static [OutputRole] {
+        match self {
+            TaskKind::Train => &[OutputRole { role: role::ADAPTER, kind: Kind::Adapter }],
+            TaskKind::Fuse => &[OutputRole { role: role::MODEL, kind: Kind::Model }],
+        }
+    }
+
+    /// Its input of this role.
+    pub fn input(self, role: &str) -> Option<&'static InputRole> {
+        self.inputs().iter().find(|input| input.role == role)
+    }
+
+    /// Its output of this role; of the empty role, the first.
+    pub fn output(self, role: &str) -> Option<&'static OutputRole> {
+        self.outputs().iter().find(|output| role.is_empty() || output.role == role)
+    }
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that names no kind of task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of job; there are train and fuse")]
+pub struct ParseTaskKindError(String);
+
+impl FromStr for TaskKind {
+    type Err = ParseTaskKindError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = TaskKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| ParseTaskKindError(text.to_owned()))
+    }
+}
+
+/// How the matrices of a fused model are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bits {
+    /// Each as the base has it.
+    #[default]
+    Same,
+    /// Changed ones in 4 bits; of the others, those that were not packed too.
+    Four,
+    /// Changed ones in 8 bits; of the others, those that were not packed too.
+    Eight,
+    /// None packed: 16 bits a value, or 32 where the base has no fewer.
+    Sixteen,
+}
+
+impl Bits {
+    /// As the protocol writes it: 0 for the base's own.
+    pub fn number(self) -> u32 {
+        match self {
+            Bits::Same => 0,
+            Bits::Four => 4,
+            Bits::Eight => 8,
+            Bits::Sixteen => 16,
+        }
+    }
+
+    /// Reads [`number`](Self::number).
+    pub fn from_number(number: u32) -> Option<Bits> {
+        [Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen].into_iter().find(|bits| bits.number() == number)
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Bits::Same => "same",
+            Bits::Four => "4",
+            Bits::Eight => "8",
+            Bits::Sixteen => "16",
+        })
+    }
+}
+
+/// A word that is no number of bits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of same, 4, 8, 16")]
+pub struct ParseBitsError(String);
+
+impl FromStr for Bits {
+    type Err = ParseBitsError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = [Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen].into_iter().find(|b| b.to_string() == text);
+        found.ok_or_else(|| ParseBitsError(text.to_owned()))
+    }
+}
+
+/// Which of a worker's slots an attempt takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// The GPU.
+    Gpu,
+    /// Processor cores alone, beside what the GPU does.
+    Cpu,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Slot::Gpu => "GPU",
+            Slot::Cpu => "CPU",
+        })
+    }
+}
+
+/// What cures a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cure {
+    /// Nothing: the same input fails anywhere.
+    Never,
+    /// More memory than was reserved.
+    MoreMemory,
+    /// Another machine.
+    AnotherMachine,
+    /// Time: a connection or a store failed.
+    Later,
+    /// A new process.
+    FreshProcess,
+}
+
+#[cfg(feature = "rpc")]
+mod wire {
+    use super::{Cure, Slot, TaskKind};
+    use crate::v1::{self, task};
+
+    impl v1::Task {
+        /// Its kind; `None` for one of a later version.
+        pub fn known(&self) -> Option<TaskKind> {
+            match self.kind.as_ref()? {
+                task::Kind::Train(_) => Some(TaskKind::Train),
+                task::Kind::Fuse(_) => Some(TaskKind::Fuse),
+            }
+        }
+    }
+
+    impl From<Slot> for v1::Slot {
+        fn from(slot: Slot) -> v1::Slot {
+            match slot {
+                Slot::Gpu => v1::Slot::Gpu,
+                Slot::Cpu => v1::Slot::Cpu,
+            }
+        }
+    }
+
+    impl From<v1::Slot> for Slot {
+        /// What a later version may name is taken for the scarcer one.
+        fn from(slot: v1::Slot) -> Slot {
+            match slot {
+                v1::Slot::Cpu => Slot::Cpu,
+                v1::Slot::Gpu | v1::Slot::Unspecified => Slot::Gpu,
+            }
+        }
+    }
+
+    impl From<Cure> for v1::Cure {
+        fn from(cure: Cure) -> v1::Cure {
+            match cure {
+                Cure::Never => v1::Cure::Never,
+                Cure::MoreMemory => v1::Cure::MoreMemory,
+                Cure::AnotherMachine => v1::Cure::AnotherMachine,
+                Cure::Later => v1::Cure::Later,
+                Cure::FreshProcess => v1::Cure::FreshProcess,
+            }
+        }
+    }
+
+    impl From<v1::Cure> for Cure {
+        /// What a later version may name is tried again, a bounded number of times.
+        fn from(cure: v1::Cure) -> Cure {
+            match cure {
+                v1::Cure::Never => Cure::Never,
+                v1::Cure::MoreMemory => Cure::MoreMemory,
+                v1::Cure::AnotherMachine => Cure::AnotherMachine,
+                v1::Cure::Later => Cure::Later,
+                v1::Cure::FreshProcess | v1::Cure::Unspecified => Cure::FreshProcess,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_back_and_has_an_output() {
+        for kind in TaskKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(kind.output(""), kind.outputs().first());
+            assert!(kind.inputs().iter().any(|input| input.required), "{kind} reads nothing");
+            assert!(kind.input("nothing").is_none() && kind.output("nothing").is_none());
+        }
+        let error = "trane".parse::<TaskKind>().unwrap_err().to_string();
+        assert!(TaskKind::ALL.iter().all(|kind| error.contains(kind.as_str())), "{error}");
+    }
+}
