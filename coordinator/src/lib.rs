@@ -1,6 +1,6 @@
 //! The Vertigo coordinator: queue, leases, placement and artifacts of a fleet.
 //!
-//! [`core`] decides, [`store`] makes its decisions durable, [`artifacts`] keeps files by digest, [`rpc`] speaks with
+//! [`core`] decides, [`kinds`] knows what each kind of task needs, [`store`] makes its decisions durable, [`artifacts`] keeps files by digest, [`rpc`] speaks with
 //! people and workers, [`guard`] turns away what no program of ours sends, and [`server`] puts them on one port. Only `core`
 //! knows the rules; the others are shells around it.
 
@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod connections;
 pub mod core;
 pub mod guard;
+pub mod kinds;
 mod private;
 pub mod rpc;
 pub mod server;

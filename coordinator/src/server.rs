@@ -4,6 +4,7 @@ use crate::artifacts::{BackendError, Blobs, http, open_backend};
 use crate::connections::{self, DescriptorError, Limits};
 use crate::core::Settings;
 use crate::guard::{Hosts, guard};
+use crate::kinds::Catalog;
 use crate::private;
 use crate::rpc::{self, Context, Sessions};
 use crate::store::{StateFolder, Store, StoreError, Writer};
@@ -139,7 +140,7 @@ impl Server {
         if !config.anew && folder.is_new()? {
             refuse_orphans(&blobs, &url, folder.database()).await?;
         }
-        let (store, writer) = folder.open(Settings { lease_ms }, deliver)?;
+        let (store, writer) = folder.open(Settings { lease_ms }, Box::new(Catalog), deliver)?;
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;

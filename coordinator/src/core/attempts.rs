@@ -1,15 +1,16 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EntryBody, FactorKey, Failure, FailureKind, Moment, Outcome, Outgoing, Plan, Refusal, Report, ReportBody,
-    Resume, SessionId, State, retry,
+    Core, EntryBody, FactorKey, Failure, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
+    SessionId, State, Variant, retry,
 };
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
-use vertigo::id::{AttemptId, Epoch, JobId, Millis};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::task::Cure;
 
-/// How much more a plan needs than what was shown to be too little.
+/// How much more a variant needs than what was shown to be too little.
 const RAISE: f64 = 1.25;
 
 impl Core {
@@ -44,20 +45,22 @@ impl Core {
         let Some(attempt) = self.attempts.get_mut(&id).filter(|a| report.number == a.last_report + 1) else { return };
         attempt.last_report = report.number;
         self.effects.attempts.insert(id);
-        let (job, plan) = (attempt.job, attempt.plan);
+        let (job, variant) = (attempt.job, attempt.variant);
         let body = report.body.clone();
         self.journal(at.now, job, EntryBody::Report(Box::new(report)));
         match body {
             ReportBody::Started { caveats } => {
                 self.note_cached(id);
-                self.note_caveats(job, plan, caveats);
+                if let Some(caveats) = caveats {
+                    self.note_caveats(job, variant, caveats);
+                }
             }
             ReportBody::Progress { peak } => self.note_peak(id, peak),
-            ReportBody::Checkpoint { iter, manifest } => self.checkpoint(at.now, job, plan, iter, manifest),
+            ReportBody::Checkpoint { iter, manifest } => self.checkpoint(at.now, job, variant, iter, manifest),
             ReportBody::Finished { peak, outcome } => {
                 self.note_peak(id, peak);
                 match outcome {
-                    Ok(manifest) => self.succeed(at.now, id, manifest),
+                    Ok(made) => self.succeed(at, id, made),
                     Err(failure) => self.fail(at, id, failure),
                 }
             }
@@ -75,78 +78,121 @@ impl Core {
         let Some((job, worker)) = self.jobs.get(&attempt.job).zip(self.workers.get_mut(&attempt.worker)) else {
             return;
         };
-        worker.cached.extend([job.data, job.plans[attempt.plan].base]);
+        worker.cached.extend(job.variants[attempt.variant].artifacts().map(|(digest, _)| digest));
         self.effects.workers.insert(worker.id);
     }
 
-    fn note_caveats(&mut self, job: JobId, plan: usize, caveats: Caveats) {
+    fn note_caveats(&mut self, job: JobId, variant: usize, caveats: Caveats) {
         if let Some(job) = self.jobs.get_mut(&job) {
-            job.plans[plan].caveats = Some(caveats);
+            job.variants[variant].caveats = Some(caveats);
             self.effects.jobs.insert(job.id);
         }
     }
 
-    fn checkpoint(&mut self, now: Millis, job: JobId, plan: usize, iter: u64, manifest: Manifest) {
+    fn checkpoint(&mut self, now: Millis, job: JobId, variant: usize, iter: u64, manifest: Manifest) {
         let checkpoint = self.index.insert(manifest, now, Some(job));
         self.effects.artifacts.insert(checkpoint);
         let Some(job) = self.jobs.get_mut(&job) else { return };
-        let plan = &mut job.plans[plan];
-        if plan.resume.is_none_or(|resume| resume.iter < iter) {
-            plan.resume = Some(Resume { iter, checkpoint });
+        let variant = &mut job.variants[variant];
+        if variant.resume.is_none_or(|resume| resume.iter < iter) {
+            variant.resume = Some(Resume { iter, checkpoint });
             // It got on: what was lost before does not count against it any more.
             (job.crashes, job.retries) = (0, 0);
+            job.avoid.clear();
             self.effects.jobs.insert(job.id);
         }
     }
 
-    fn succeed(&mut self, now: Millis, id: AttemptId, manifest: Manifest) {
-        let (job, peak, plan) = self.release(now, id, Outcome::Succeeded);
-        let output = self.index.insert(manifest, now, Some(job));
-        self.effects.artifacts.insert(output);
-        let mut reason = String::new();
-        if let Some(name) = self.jobs.get(&job).and_then(|job| job.name.clone()) {
-            let kind =
-                self.index.tagged(&name).and_then(|at| self.index.get(&at)).map(|artifact| artifact.manifest.kind());
-            match kind.filter(|kind| *kind != Kind::Adapter) {
-                // Imported since the job was queued. Later jobs read it by that name.
-                Some(kind) => reason = format!("`{name}` names a {kind} by now, so the adapter has no tag"),
-                None => {
-                    self.index.tag(&name, output);
-                    self.effects.tags.insert(name);
-                }
+    fn succeed(&mut self, at: Moment, id: AttemptId, made: Made) {
+        if let Some(problem) = self.differs(id, &made) {
+            let code = "outputs".to_owned();
+            return self.fail(at, id, Failure { cure: Cure::FreshProcess, message: problem, code });
+        }
+        let (job, peak, variant) = self.release(at.now, id, Outcome::Succeeded);
+        let mut outputs = Vec::new();
+        for (role, manifest) in made.outputs {
+            let digest = self.index.insert(manifest, at.now, Some(job));
+            self.effects.artifacts.insert(digest);
+            outputs.push((role, digest));
+        }
+        let first = outputs.first().map(|(_, digest)| *digest);
+        let untagged = first.and_then(|first| self.tag_output(job, first));
+        let reason = [made.remark, untagged.unwrap_or_default()].into_iter().filter(|text| !text.is_empty());
+        let reason = reason.collect::<Vec<_>>().join("; ");
+        if let Some(need) = &variant.need {
+            self.learn(need, peak);
+        }
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.outputs = outputs;
+        }
+        self.set_state(at.now, job, State::Succeeded, reason);
+    }
+
+    /// How what was made differs from what the attempt's kind makes.
+    fn differs(&self, id: AttemptId, made: &Made) -> Option<String> {
+        let attempt = &self.attempts[&id];
+        let kind = self.jobs.get(&attempt.job)?.variants[attempt.variant].task.kind;
+        let expected: Vec<_> = kind.outputs().iter().map(|output| (output.role, output.kind)).collect();
+        let found: Vec<_> = made.outputs.iter().map(|(role, manifest)| (role.as_str(), manifest.kind())).collect();
+        let list = |outputs: &[(&str, Kind)]| {
+            outputs.iter().map(|(role, kind)| format!("{role} ({kind})")).collect::<Vec<_>>().join(", ")
+        };
+        (expected != found)
+            .then(|| format!("the worker sent the outputs [{}], and {kind} makes [{}]", list(&found), list(&expected)))
+    }
+
+    /// Moves the tag of the job's name to what it has made, unless that names another kind of thing by now. Then it says so.
+    fn tag_output(&mut self, job: JobId, output: Digest) -> Option<String> {
+        let name = self.jobs.get(&job)?.name.clone()?;
+        let made = self.index.get(&output)?.manifest.kind();
+        let tagged = self.index.tagged(&name).and_then(|at| self.index.get(&at));
+        match tagged.map(|artifact| artifact.manifest.kind()).filter(|kind| *kind != made) {
+            // Imported since the job was queued. Later jobs read it by that name.
+            Some(kind) => Some(format!("`{name}` names a {kind} by now, so the {made} has no tag")),
+            None => {
+                self.index.tag(&name, output);
+                self.effects.tags.insert(name);
+                None
             }
         }
-        self.learn(&plan, peak);
-        self.set_state(now, job, State::Succeeded { output }, reason);
     }
 
     fn fail(&mut self, at: Moment, id: AttemptId, failure: Failure) {
+        let Failure { cure, message, code } = failure;
         let reserved = self.attempts[&id].reserved;
-        let (job, peak, plan) = self.release(at.now, id, Outcome::Failed(failure.message.clone()));
-        match failure.kind {
-            FailureKind::BadInput | FailureKind::Diverged => {
-                self.set_state(at.now, job, State::Failed, failure.message);
-            }
-            FailureKind::OutOfMemory => {
+        let outcome = Outcome::Failed { message: message.clone(), cure, code };
+        let (job, peak, variant) = self.release(at.now, id, outcome);
+        match cure {
+            Cure::Never => self.set_state(at.now, job, State::Failed, message),
+            Cure::MoreMemory => {
                 let raised = reserved.max(peak).scale(RAISE).max(reserved + Bytes(1));
                 // This job needs more; the method has been shown to need what was seen and no more. A machine that was short of
                 // memory for another reason must not lock the method out.
-                self.learn(&plan, peak);
-                let reason = format!("{} ran out of memory and now needs {raised}: {}", plan.recipe, failure.message);
-                let index = self.attempts[&id].plan;
+                if let Some(need) = &variant.need {
+                    self.learn(need, peak);
+                }
+                let reason = format!("{} ran out of memory and now needs {raised}: {message}", variant.name);
+                let index = self.attempts[&id].variant;
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    job.plans[index].raised = Some(raised);
+                    job.variants[index].raised = Some(raised);
                 }
                 self.set_state(at.now, job, State::Queued, reason);
             }
-            FailureKind::Crashed => {
+            Cure::FreshProcess => {
                 let crashes = self.jobs.get_mut(&job).map_or(0, |job| {
                     job.crashes += 1;
                     job.crashes
                 });
-                self.again(at, job, crashes, retry::CRASH_LIMIT - 1, failure.message);
+                self.again(at, job, crashes, retry::CRASH_LIMIT - 1, message);
             }
-            FailureKind::Transient => self.retry(at, job, failure.message),
+            Cure::AnotherMachine => {
+                let worker = self.attempts[&id].worker;
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.avoid.insert(worker);
+                }
+                self.retry(at, job, message);
+            }
+            Cure::Later => self.retry(at, job, message),
         }
     }
 
@@ -182,18 +228,18 @@ impl Core {
         }
     }
 
-    /// Ends an attempt and its lease. Gives what its job needs to know: which it is, the peak, and the plan.
-    pub(super) fn release(&mut self, now: Millis, id: AttemptId, outcome: Outcome) -> (JobId, Bytes, Plan) {
+    /// Ends an attempt and its lease. Gives what its job needs to know: which it is, the peak, and the variant.
+    pub(super) fn release(&mut self, now: Millis, id: AttemptId, outcome: Outcome) -> (JobId, Bytes, Variant) {
         let attempt = self.attempts.get_mut(&id).expect("callers hold an id that they have just looked up");
         (attempt.outcome, attempt.ended) = (outcome, Some(now));
         self.leases.remove(&id);
         if let Some(worker) = self.workers.get_mut(&attempt.worker) {
-            worker.lease = worker.lease.filter(|lease| *lease != id);
+            worker.leases.remove(&id);
         }
         self.effects.attempts.insert(id);
         self.unsettled = true;
         let job = self.jobs.get(&attempt.job).expect("an attempt is made for a job, and jobs are never removed");
-        (attempt.job, attempt.peak, job.plans[attempt.plan].clone())
+        (attempt.job, attempt.peak, job.variants[attempt.variant].clone())
     }
 
     /// Tells the attempt's worker to stop it, where it is connected.
@@ -206,13 +252,13 @@ impl Core {
         self.effects.outbox.push((session, Outgoing::Stop { attempt: id, reason: reason.to_owned() }));
     }
 
-    /// Notes what an attempt of the plan's method used, where that was measured.
-    fn learn(&mut self, plan: &Plan, measured: Bytes) {
+    /// Notes what an attempt of the need's method used, where that was measured.
+    fn learn(&mut self, need: &Need, measured: Bytes) {
         if measured == Bytes::ZERO {
             return;
         }
-        let key = FactorKey { method: plan.method.clone(), engine: plan.engine.clone() };
-        self.factors.learn(key.clone(), measured, plan.estimate());
+        let key = FactorKey { method: need.method.clone(), engine: need.engine.clone() };
+        self.factors.learn(key.clone(), measured, need.estimate());
         self.effects.factors.insert(key);
     }
 }

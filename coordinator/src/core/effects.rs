@@ -1,9 +1,10 @@
 //! What a change of the state means outside: rows to write, events to journal, messages to send.
 
-use super::{FactorKey, Report, SessionId, State};
+use super::{FactorKey, Report, SessionId, State, Task};
 use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+use vertigo::task::Slot;
 
 /// What has happened since it was last taken. Rows first, in one transaction; messages after it.
 #[derive(Debug, Default)]
@@ -71,9 +72,9 @@ pub enum EntryBody {
     Placed {
         /// The worker's name.
         worker: String,
-        /// Index into the plans.
-        plan: usize,
-        /// Why this worker and plan.
+        /// Index into the variants.
+        variant: usize,
+        /// Why this worker and variant.
         reason: String,
     },
     /// Its attempt reported.
@@ -122,14 +123,14 @@ pub struct Assignment {
     pub epoch: Epoch,
     /// Memory that it may use.
     pub reserved: Bytes,
-    /// The recipe's name.
-    pub recipe: String,
-    /// The recipe's file.
-    pub yaml: String,
-    /// The base.
-    pub base: Digest,
-    /// The dataset.
-    pub data: Digest,
+    /// The slot that it takes.
+    pub slot: Slot,
+    /// What the variant is called.
+    pub variant: String,
+    /// What is done.
+    pub task: Task,
+    /// What it reads, by role.
+    pub inputs: Vec<(String, Digest)>,
     /// The checkpoint to go on from.
     pub checkpoint: Option<Digest>,
     /// W3C trace context of the job, or empty.

@@ -1,18 +1,20 @@
-//! Jobs, their plans, and the attempts at them.
+//! Jobs, their variants, and the attempts at them.
 
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
-use vertigo::placement::Need;
+use vertigo::placement;
+use vertigo::task::{Cure, Slot, TaskKind};
 
 /// What a person queued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its id.
     pub id: JobId,
-    /// What a person calls it; also the tag of its output.
+    /// What a person calls it; also the tag of its first output.
     pub name: Option<String>,
     /// Where it stands.
     pub state: State,
@@ -20,16 +22,16 @@ pub struct Job {
     pub reason: String,
     /// Higher goes first.
     pub priority: i32,
+    /// For finding it again.
+    pub labels: BTreeMap<String, String>,
     /// When it was queued first.
     pub created: Millis,
     /// When it ended.
     pub ended: Option<Millis>,
-    /// The dataset.
-    pub data: Digest,
-    /// The dataset's size.
-    pub data_bytes: Bytes,
     /// In order of preference; at least one.
-    pub plans: Vec<Plan>,
+    pub variants: Vec<Variant>,
+    /// What its success made, by role; the kind's first output first.
+    pub outputs: Vec<(String, Digest)>,
     /// Oldest first.
     pub attempts: Vec<AttemptId>,
     /// Of the newest lease; 0 before the first.
@@ -38,6 +40,8 @@ pub struct Job {
     pub crashes: u32,
     /// Attempts in a row that were lost or failed for reasons that pass, without a new checkpoint between them.
     pub retries: u32,
+    /// Workers whose machine failed it since its newest checkpoint: others go first.
+    pub avoid: BTreeSet<WorkerId>,
     /// W3C trace context of the call that queued it, or empty.
     pub traceparent: String,
 }
@@ -46,6 +50,22 @@ impl Job {
     /// What tables call it: its name, or the part of its id that tells the time to the millisecond.
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.id.to_string()[..13].to_owned())
+    }
+
+    /// The artifact that its success made first, which is what its name tags.
+    pub fn output(&self) -> Option<Digest> {
+        self.outputs.first().map(|(_, digest)| *digest)
+    }
+
+    /// The artifact of a role; of the empty role, the first.
+    pub fn output_of(&self, role: &str) -> Option<Digest> {
+        self.outputs.iter().find(|(name, _)| role.is_empty() || name == role).map(|(_, digest)| *digest)
+    }
+
+    /// The jobs whose outputs it still lacks.
+    pub fn waits_for(&self) -> BTreeSet<JobId> {
+        let lacks = |input: &Input| input.source.job().filter(|_| input.artifact.is_none());
+        self.variants.iter().flat_map(|variant| &variant.inputs).filter_map(lacks).collect()
     }
 
     /// Its place among queued jobs: priority, then age.
@@ -57,6 +77,8 @@ impl Job {
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// Waits for what other jobs make.
+    Blocked,
     /// Waits for a worker.
     Queued,
     /// Waits for a time after a failed attempt.
@@ -69,11 +91,8 @@ pub enum State {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// Ended with an output.
-    Succeeded {
-        /// The artifact that it made.
-        output: Digest,
-    },
+    /// Ended with its outputs.
+    Succeeded,
     /// Ended without.
     Failed,
     /// Ended by a person.
@@ -84,10 +103,11 @@ impl State {
     /// The state's name in tables and in the store.
     pub fn name(&self) -> &'static str {
         match self {
+            State::Blocked => "blocked",
             State::Queued => "queued",
             State::Backoff { .. } => "backoff",
             State::Leased { .. } => "leased",
-            State::Succeeded { .. } => "succeeded",
+            State::Succeeded => "succeeded",
             State::Failed => "failed",
             State::Cancelled => "cancelled",
         }
@@ -95,24 +115,128 @@ impl State {
 
     /// Whether the job has ended.
     pub fn is_terminal(&self) -> bool {
-        matches!(self, State::Succeeded { .. } | State::Failed | State::Cancelled)
+        matches!(self, State::Succeeded | State::Failed | State::Cancelled)
     }
 }
 
-/// A recipe with its predicted peak memory, and what attempts at it have shown.
+/// One way to do a job: a task, what it reads, what it needs, and what attempts at it have shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The recipe's name.
-    pub recipe: String,
-    /// The recipe's file.
-    pub yaml: String,
-    /// The base as the recipe names it.
+pub struct Variant {
+    /// What it is called, such as its recipe's name.
+    pub name: String,
+    /// What is done.
+    pub task: Task,
+    /// The base as a person names it, or empty.
     pub model: String,
-    /// The base.
-    pub base: Digest,
-    /// The base's size.
-    pub base_bytes: Bytes,
-    /// "QLoRA r8", "LoRA r16", "full".
+    /// What it reads. What nobody names is added when the need is known.
+    pub inputs: Vec<Input>,
+    /// What a worker has to have for it. `None` for as long as that depends on something that is not there yet.
+    pub need: Option<Need>,
+    /// What running out of memory has taught, for this job.
+    pub raised: Option<Bytes>,
+    /// Where the next attempt at this variant goes on. A checkpoint of one variant means nothing to another.
+    pub resume: Option<Resume>,
+    /// What of its examples is not learned as it was written: found by the newest attempt that has read them.
+    pub caveats: Option<Caveats>,
+}
+
+impl Variant {
+    /// Predicted peak memory: what a worker has to reserve. Nothing for as long as the need is not known.
+    pub fn peak(&self) -> Bytes {
+        self.need.as_ref().map_or(Bytes::ZERO, Need::peak).max(self.raised.unwrap_or_default())
+    }
+
+    /// The slot that it takes.
+    pub fn slot(&self) -> Slot {
+        self.need.as_ref().map_or(Slot::Gpu, |need| need.slot)
+    }
+
+    /// What a worker has to have for it.
+    pub(super) fn wants(&self) -> placement::Need {
+        let disk = self.need.as_ref().map_or(Bytes::ZERO, |need| need.disk);
+        placement::Need { name: self.name.clone(), peak: self.peak(), disk, slot: self.slot() }
+    }
+
+    /// What an attempt at it reads, and how large that is.
+    pub(super) fn artifacts(&self) -> impl Iterator<Item = (Digest, Bytes)> {
+        self.inputs.iter().filter_map(|input| input.artifact.map(|found| (found.digest, found.bytes)))
+    }
+}
+
+/// What is done, as far as the core knows it: a kind's name, and a message that it hands on unread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its kind.
+    #[serde(with = "kind_name")]
+    pub kind: TaskKind,
+    /// The task in its wire form, as text that the database can hold.
+    #[serde(with = "hex::serde")]
+    pub message: Vec<u8>,
+}
+
+/// A kind of task by its name.
+mod kind_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use vertigo::task::TaskKind;
+
+    pub(super) fn serialize<S: Serializer>(kind: &TaskKind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TaskKind, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// An input: its role, where it comes from, and what it is once that is there. From then on it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// What the task calls it.
+    pub role: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it is, once it is there.
+    pub artifact: Option<Found>,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An artifact that was there.
+    Artifact,
+    /// What another job makes.
+    Output {
+        /// The job.
+        job: JobId,
+        /// Which of its outputs.
+        role: String,
+    },
+}
+
+impl Source {
+    /// The job that makes it.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Source::Artifact => None,
+            Source::Output { job, .. } => Some(*job),
+        }
+    }
+}
+
+/// An artifact that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: Bytes,
+}
+
+/// What an attempt needs of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Need {
+    /// "QLoRA r8", "full", "fuse": attempts of one method teach one another.
     pub method: String,
     /// The engine's version that the estimate is for.
     pub engine: String,
@@ -121,31 +245,20 @@ pub struct Plan {
     /// What finished attempts have taught: the prediction is the sum of the parts times this.
     pub factor: f64,
     /// What it writes on its worker's disk.
-    #[serde(default)]
     pub disk: Bytes,
-    /// What running out of memory has taught, for this job.
-    pub raised: Option<Bytes>,
-    /// Where the next attempt at this plan goes on. A checkpoint of one plan means nothing to another.
-    pub resume: Option<Resume>,
-    /// What of its examples is not learned as it was written: found by the newest attempt that has read them.
-    #[serde(default)]
-    pub caveats: Option<Caveats>,
+    /// The slot that it takes.
+    pub slot: Slot,
 }
 
-impl Plan {
+impl Need {
     /// The sum of the parts.
     pub fn estimate(&self) -> Bytes {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Predicted peak memory: what a worker has to reserve.
-    pub fn need(&self) -> Bytes {
-        self.estimate().scale(self.factor).max(self.raised.unwrap_or_default())
-    }
-
-    /// What a worker has to have for it.
-    pub(super) fn wants(&self) -> Need {
-        Need { recipe: self.recipe.clone(), peak: self.need(), disk: self.disk }
+    /// Predicted peak memory.
+    pub fn peak(&self) -> Bytes {
+        self.estimate().scale(self.factor)
     }
 }
 
@@ -180,8 +293,8 @@ pub struct Attempt {
     pub worker: WorkerId,
     /// The worker's name at that time.
     pub worker_name: String,
-    /// Index into the job's plans.
-    pub plan: usize,
+    /// Index into the job's variants.
+    pub variant: usize,
     /// Memory reserved on the worker.
     pub reserved: Bytes,
     /// When the lease was given.
@@ -202,10 +315,17 @@ pub struct Attempt {
 pub enum Outcome {
     /// It holds the lease.
     Running,
-    /// It made the job's output.
+    /// It made the job's outputs.
     Succeeded,
     /// It said that it failed.
-    Failed(String),
+    Failed {
+        /// Why.
+        message: String,
+        /// What cures it.
+        cure: Cure,
+        /// The kind's word for it.
+        code: String,
+    },
     /// It was not heard of any more.
     Lost(String),
     /// A person ended the job.
@@ -215,7 +335,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the attempt ended by its own last report, so that its worker knows that it has.
     pub fn is_own(&self) -> bool {
-        matches!(self, Outcome::Succeeded | Outcome::Failed(_))
+        matches!(self, Outcome::Succeeded | Outcome::Failed { .. })
     }
 }
 
@@ -224,7 +344,7 @@ impl std::fmt::Display for Outcome {
         match self {
             Outcome::Running => f.pad("running"),
             Outcome::Succeeded => f.pad("succeeded"),
-            Outcome::Failed(why) => write!(f, "failed: {why}"),
+            Outcome::Failed { message, .. } => write!(f, "failed: {message}"),
             Outcome::Lost(why) => write!(f, "lost: {why}"),
             Outcome::Cancelled => f.pad("cancelled"),
         }

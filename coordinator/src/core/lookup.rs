@@ -107,13 +107,3 @@ impl Core {
         self.leases.get(&id).copied()
     }
 }
-
-impl Job {
-    /// The artifact that its success made.
-    pub fn output(&self) -> Option<Digest> {
-        match self.state {
-            super::State::Succeeded { output } => Some(output),
-            _ => None,
-        }
-    }
-}

@@ -4,17 +4,22 @@
 //! [`Core::place`] hands queued jobs to workers; both change the state in memory and note in [`Effects`] what has to be
 //! written, journalled and sent. Whoever drives it writes the effects in one transaction and sends only afterwards.
 //!
+//! It schedules tasks that it cannot read: what a task needs it asks of [`Kinds`], and hands the task on as it came.
+//!
 //! It promises (property tests in `tests/`):
 //! 1. a job has at most one live lease; 2. a job that has ended never changes; 3. only the live epoch reports or
-//!    finishes; 4. reservations on a worker never exceed its usable memory; 5. a job that has not ended is queued, in
-//!    backoff or leased, so none is lost; 6. an output is visible only with the success that made it; 7. a job that is too
-//!    large for every known worker waits with a reason, holds up nobody, and is not overtaken by smaller jobs of its rank;
-//!    8. a worker's session is taken up with its secret only, and by one process at a time: a second one waits until the
-//!    first is known to be gone.
+//!    finishes; 4. reservations on a worker never exceed its usable memory, nor attempts its slots; 5. a job that has not
+//!    ended is blocked, queued, in backoff or leased, so none is lost; 6. an output is visible only with the success that
+//!    made it; 7. a job that is too large for every known worker waits with a reason, holds up nobody, and is not overtaken
+//!    by smaller jobs of its rank; 8. a blocked job names at least one job that has not ended; 9. the graph has no cycle:
+//!    sources are older; 10. a job's inputs never change once they are there; 11. when a job fails or is cancelled, those
+//!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
+//!    at a time: a second one waits until the first is known to be gone.
 
 mod attempts;
 mod effects;
 mod factors;
+mod graph;
 mod index;
 mod installation;
 mod job;
@@ -27,17 +32,18 @@ mod worker;
 
 pub use effects::{Assignment, Effects, Entry, EntryBody, Outgoing};
 pub use factors::{FactorKey, Factors};
+pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
-pub use job::{Attempt, Job, MemoryPart, Outcome, Plan, Resume, State};
+pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Source, State, Task, Variant};
 pub use lookup::Ambiguous;
-pub use report::{Failure, FailureKind, Report, ReportBody};
+pub use report::{Failure, Made, Report, ReportBody};
 pub use worker::{Machine, SessionId, Worker, disk_free};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
 use vertigo::secret::SecretHash;
 
@@ -60,12 +66,19 @@ pub struct Moment {
 /// What people and workers ask of the core.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Queues a job.
-    Submit(Submit),
-    /// Ends a job that has not ended.
+    /// Queues jobs: all of them, or none.
+    Submit(Vec<Submit>),
+    /// Ends a job that has not ended, and those that wait for what it makes.
     Cancel {
         /// The job.
         job: JobId,
+    },
+    /// Ends all jobs that have not ended and carry a label of this value.
+    CancelAll {
+        /// The label.
+        label: &'static str,
+        /// Its value.
+        value: String,
     },
     /// A worker's Hello on a new session.
     Connect(Connect),
@@ -110,21 +123,19 @@ pub enum Command {
     },
 }
 
-/// A job to queue. Its recipes, bases and data have been checked.
+/// A job to queue. Its variants have been checked.
 #[derive(Debug, Clone)]
 pub struct Submit {
     /// Chosen by the caller. A job of this id that is there already stays as it is.
     pub id: JobId,
-    /// What a person calls it; also the tag of its output.
+    /// What a person calls it; also the tag of its first output.
     pub name: Option<String>,
     /// Higher goes first.
     pub priority: i32,
-    /// The dataset.
-    pub data: Digest,
-    /// The dataset's size.
-    pub data_bytes: Bytes,
-    /// In order of preference.
-    pub plans: Vec<Plan>,
+    /// For finding it again.
+    pub labels: BTreeMap<String, String>,
+    /// In order of preference. Inputs may be outputs of jobs that are there or stand before this one.
+    pub variants: Vec<Variant>,
     /// W3C trace context of the call that queued it, or empty.
     pub traceparent: String,
 }
@@ -162,6 +173,22 @@ pub enum Refusal {
         /// How it ended.
         state: &'static str,
     },
+    /// A job that makes nothing any more.
+    #[error("job {id} has {state}, so there is nothing to wait for; `vertigo rerun {id}` queues it anew")]
+    NoOutput {
+        /// The job.
+        id: JobId,
+        /// How it ended.
+        state: &'static str,
+    },
+    /// A job that has made nothing of that role.
+    #[error("job {id} has made no output `{role}`; `vertigo job {id}` shows what it has made")]
+    NoSuchOutput {
+        /// The job.
+        id: JobId,
+        /// The role.
+        role: String,
+    },
     /// Another worker of that name is connected.
     #[error(
         "a worker named `{0}` is connected already, from another installation: give this one another name with --name, \
@@ -189,14 +216,14 @@ pub enum Refusal {
         /// How long it has to be silent before it is taken for dead.
         silence_ms: u64,
     },
-    /// No plan fits any worker that is known.
+    /// No variant fits any worker that is known.
     #[error(
-        "no plan fits any known worker. Plans: {plans}. Workers: {workers}. Make a plan smaller (max_seq_length, \
+        "no variant fits any known worker. Variants: {variants}. Workers: {workers}. Make one smaller (max_seq_length, \
              batch_size, num_layers, a 4-bit base) or connect a larger worker"
     )]
     TooLarge {
-        /// Each plan and its need.
-        plans: String,
+        /// Each variant and its need.
+        variants: String,
         /// Each worker and its offer.
         workers: String,
     },
@@ -247,6 +274,11 @@ pub struct Core {
     leases: BTreeMap<AttemptId, Millis>,
     /// Jobs in backoff by when it ends.
     backoffs: BTreeSet<(Millis, JobId)>,
+    /// Jobs that wait for outputs, by the job that makes them. Not written: jobs know what they wait for.
+    readers: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Jobs that have ended and whose readers have not been told.
+    just_ended: Vec<JobId>,
+    kinds: Box<dyn Kinds>,
     /// Queued jobs in the order in which they are placed.
     queue: BTreeSet<(Reverse<i32>, Millis, JobId)>,
     /// Whether something has changed that may let a queued job be placed, or changes why it waits.
@@ -257,7 +289,7 @@ pub struct Core {
 impl Core {
     /// Goes on from what was written. Every live lease has its full length from now, since nobody could renew it
     /// while the coordinator was away.
-    pub fn restore(settings: Settings, snapshot: Snapshot, now: Millis) -> Core {
+    pub fn restore(settings: Settings, kinds: Box<dyn Kinds>, snapshot: Snapshot, now: Millis) -> Core {
         let mut core = Core {
             settings,
             jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
@@ -270,6 +302,9 @@ impl Core {
             sessions: BTreeMap::new(),
             leases: BTreeMap::new(),
             backoffs: BTreeSet::new(),
+            readers: BTreeMap::new(),
+            just_ended: Vec::new(),
+            kinds,
             queue: BTreeSet::new(),
             unsettled: true,
             effects: Effects::default(),
@@ -280,8 +315,9 @@ impl Core {
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
-                if let Some(worker) = core.workers.get_mut(&attempt.worker) {
-                    worker.lease = Some(attempt.id);
+                let slot = core.jobs.get(&attempt.job).map(|job| job.variants[attempt.variant].slot());
+                if let Some((worker, slot)) = core.workers.get_mut(&attempt.worker).zip(slot) {
+                    worker.leases.insert(attempt.id, slot);
                 }
             }
             core.attempts.insert(attempt.id, attempt);
@@ -294,9 +330,12 @@ impl Core {
             match job.state {
                 State::Queued => drop(core.queue.insert(job.rank())),
                 State::Backoff { until } => drop(core.backoffs.insert((until, job.id))),
-                State::Leased { .. } | State::Succeeded { .. } | State::Failed | State::Cancelled => {}
+                State::Blocked | State::Leased { .. } | State::Succeeded | State::Failed | State::Cancelled => {}
             }
         }
+        let blocked: Vec<JobId> =
+            core.jobs.values().filter(|job| job.state == State::Blocked).map(|job| job.id).collect();
+        blocked.into_iter().for_each(|id| core.note_sources(id));
         core
     }
 
@@ -305,9 +344,19 @@ impl Core {
     /// # Errors
     /// Says why not; then nothing has changed.
     pub fn apply(&mut self, at: Moment, command: Command) -> Result<(), Refusal> {
+        let outcome = self.carry_out(at, command);
+        self.settle_graph(at.now);
+        outcome
+    }
+
+    fn carry_out(&mut self, at: Moment, command: Command) -> Result<(), Refusal> {
         match command {
-            Command::Submit(submit) => self.submit(at.now, submit),
+            Command::Submit(jobs) => self.submit(at.now, jobs),
             Command::Cancel { job } => self.cancel(at.now, job),
+            Command::CancelAll { label, value } => {
+                self.cancel_all(at.now, label, &value);
+                Ok(())
+            }
             Command::Connect(connect) => self.connect(at, connect),
             Command::Disconnect { session } => {
                 self.disconnect(at.now, session);
@@ -342,6 +391,7 @@ impl Core {
             self.backoffs.remove(&(until, job));
             self.set_state(at.now, job, State::Queued, String::new());
         }
+        self.settle_graph(at.now);
     }
 
     /// When [`tick`](Self::tick) next has something to do, if ever.
@@ -356,44 +406,65 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
-    fn submit(&mut self, now: Millis, submit: Submit) -> Result<(), Refusal> {
-        let id = submit.id;
-        if self.jobs.contains_key(&id) {
-            // The call came again because its answer was lost.
-            return Ok(());
+    fn submit(&mut self, now: Millis, mut jobs: Vec<Submit>) -> Result<(), Refusal> {
+        // A call that came again because its answer was lost.
+        jobs.retain(|job| !self.jobs.contains_key(&job.id));
+        self.connect_inputs(&mut jobs)?;
+        jobs.iter().try_for_each(|job| self.check_size(&job.variants))?;
+        for submit in jobs {
+            let id = submit.id;
+            let job = Job {
+                id,
+                name: submit.name,
+                state: State::Blocked,
+                reason: String::new(),
+                priority: submit.priority,
+                labels: submit.labels,
+                created: now,
+                ended: None,
+                variants: submit.variants,
+                outputs: Vec::new(),
+                attempts: Vec::new(),
+                epoch: Epoch::default(),
+                crashes: 0,
+                retries: 0,
+                avoid: BTreeSet::new(),
+                traceparent: submit.traceparent,
+            };
+            self.jobs.insert(id, job);
+            self.enter(now, id);
         }
-        self.check_size(&submit.plans)?;
-        let job = Job {
-            id,
-            name: submit.name,
-            state: State::Queued,
-            reason: String::new(),
-            priority: submit.priority,
-            created: now,
-            ended: None,
-            data: submit.data,
-            data_bytes: submit.data_bytes,
-            plans: submit.plans,
-            attempts: Vec::new(),
-            epoch: Epoch::default(),
-            crashes: 0,
-            retries: 0,
-            traceparent: submit.traceparent,
-        };
-        self.jobs.insert(id, job);
-        self.set_state(now, id, State::Queued, String::new());
         Ok(())
     }
 
-    /// Refuses plans of which none fits any worker that was ever seen. Without a worker there is nothing to compare with.
-    fn check_size(&self, plans: &[Plan]) -> Result<(), Refusal> {
-        let fits = |plan: &Plan| self.workers.values().any(|worker| plan.need() <= worker.machine.usable);
-        if self.workers.is_empty() || plans.iter().any(fits) {
+    /// The first state of a job: blocked where it lacks something, else queued.
+    fn enter(&mut self, now: Millis, id: JobId) {
+        if !self.jobs[&id].waits_for().is_empty() {
+            self.note_sources(id);
+            let reason = self.blocked_reason(id);
+            return self.set_state(now, id, State::Blocked, reason);
+        }
+        match self.completed(id) {
+            Ok(variants) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.variants = variants;
+                }
+                self.set_state(now, id, State::Queued, String::new());
+            }
+            Err(reason) => self.set_state(now, id, State::Failed, reason),
+        }
+    }
+
+    /// Refuses variants of which none fits any worker that was ever seen. Without a worker there is nothing to compare with; nor is
+    /// there before the needs are known.
+    fn check_size(&self, variants: &[Variant]) -> Result<(), Refusal> {
+        let fits = |variant: &Variant| self.workers.values().any(|worker| variant.peak() <= worker.machine.usable);
+        if self.workers.is_empty() || variants.iter().any(fits) {
             return Ok(());
         }
         let list = |items: Vec<String>| items.join(", ");
         Err(Refusal::TooLarge {
-            plans: list(plans.iter().map(|plan| format!("{} needs {}", plan.recipe, plan.need())).collect()),
+            variants: list(variants.iter().map(|it| format!("{} needs {}", it.name, it.peak())).collect()),
             workers: list(self.workers.values().map(|w| format!("{} offers {}", w.name, w.machine.usable)).collect()),
         })
     }
@@ -409,6 +480,16 @@ impl Core {
         }
         self.set_state(now, id, State::Cancelled, "cancelled".to_owned());
         Ok(())
+    }
+
+    fn cancel_all(&mut self, now: Millis, label: &str, value: &str) {
+        let is_meant = |job: &&Job| !job.state.is_terminal() && job.labels.get(label).is_some_and(|v| v == value);
+        // The newest first: a reader before what it reads, so that each is cancelled by itself and says no more than that.
+        let meant: Vec<JobId> = self.jobs.values().rev().filter(is_meant).map(|job| job.id).collect();
+        for id in meant {
+            // One that has ended meanwhile stays as it is.
+            let _ = self.cancel(now, id);
+        }
     }
 
     fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String]) {
@@ -432,8 +513,11 @@ impl Core {
         match state {
             State::Queued => drop(self.queue.insert(rank)),
             State::Backoff { until } => drop(self.backoffs.insert((until, id))),
-            State::Leased { .. } => {}
-            State::Succeeded { .. } | State::Failed | State::Cancelled => job.ended = Some(now),
+            State::Blocked | State::Leased { .. } => {}
+            State::Succeeded | State::Failed | State::Cancelled => {
+                job.ended = Some(now);
+                self.just_ended.push(id);
+            }
         }
         (job.state, job.reason) = (state, reason.clone());
         self.unsettled = true;

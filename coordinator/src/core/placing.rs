@@ -4,11 +4,12 @@
 //! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
 //! order that fits gets it.
 
-use super::{Assignment, Attempt, Core, EntryBody, Job, Outcome, Outgoing, Plan, State, Worker};
-use std::collections::BTreeMap;
+use super::{Assignment, Attempt, Core, EntryBody, Input, Job, Outcome, Outgoing, State, Variant, Worker};
+use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place};
+use vertigo::task::Slot;
 
 impl Core {
     /// Hands queued jobs to workers; `ids` gives each attempt its id.
@@ -20,11 +21,11 @@ impl Core {
         let mut waiting = 0;
         for id in jobs {
             let job = &self.jobs[&id];
-            let (workers, placement) = self.placement(&job.plans, Some((job.data, job.data_bytes)));
+            let (workers, placement) = self.placement(&job.variants, &job.avoid);
             match placement {
-                Placement::On { plan, worker, reason } => {
+                Placement::On { variant, worker, reason } => {
                     let Some(attempt) = ids.next() else { return };
-                    self.lease(now, id, plan, workers[worker], attempt, reason);
+                    self.lease(now, id, variant, workers[worker], attempt, reason);
                 }
                 Placement::Wait { reason } => {
                     self.wait(now, id, reason, waiting == 0);
@@ -36,12 +37,22 @@ impl Core {
         self.unsettled = false;
     }
 
-    /// Where a job of these plans and this dataset would go now. The first of the pair names the workers that the placement counts.
-    pub fn placement(&self, plans: &[Plan], data: Option<(Digest, Bytes)>) -> (Vec<WorkerId>, Placement) {
+    /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough. The first of the
+    /// pair names the workers that the placement counts.
+    pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
         let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
-        let inputs: Vec<_> = plans.iter().map(|plan| self.inputs(plan, data)).collect();
-        let candidates: Vec<_> = connected.iter().map(|worker| self.candidate(worker, &inputs)).collect();
-        let needs: Vec<Need> = plans.iter().map(Plan::wants).collect();
+        let inputs: Vec<_> = variants.iter().map(|variant| self.inputs(variant)).collect();
+        let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
+        let holds_one = |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable);
+        let has_other = connected.iter().copied().filter(holds_one).any(|worker| !avoid.contains(&worker.id));
+        let candidate = |worker: &&Worker| {
+            let mut candidate = self.candidate(worker, &inputs);
+            if has_other && avoid.contains(&worker.id) {
+                candidate.open.clear();
+            }
+            candidate
+        };
+        let candidates: Vec<_> = connected.iter().map(candidate).collect();
         let placement = match place(&needs, &candidates) {
             Placement::Wait { reason } => {
                 Placement::Wait { reason: self.absent(&needs, &candidates).unwrap_or(reason) }
@@ -51,18 +62,18 @@ impl Core {
         (connected.iter().map(|worker| worker.id).collect(), placement)
     }
 
-    /// What an attempt at a plan reads, and how large that is.
-    fn inputs(&self, plan: &Plan, data: Option<(Digest, Bytes)>) -> BTreeMap<Digest, Bytes> {
-        let checkpoint = plan
+    /// What an attempt at a variant reads, and how large that is.
+    fn inputs(&self, variant: &Variant) -> BTreeMap<Digest, Bytes> {
+        let checkpoint = variant
             .resume
             .and_then(|resume| Some((resume.checkpoint, self.index.get(&resume.checkpoint)?.manifest.bytes())));
-        [(plan.base, plan.base_bytes)].into_iter().chain(data).chain(checkpoint).collect()
+        variant.artifacts().chain(checkpoint).collect()
     }
 
-    /// A worker as a placement sees it; `inputs` are those of each plan.
+    /// A worker as a placement sees it; `inputs` are those of each variant.
     fn candidate(&self, worker: &Worker, inputs: &[BTreeMap<Digest, Bytes>]) -> Candidate {
         let is_held = |(digest, _): &(&Digest, &Bytes)| worker.cached.contains(*digest);
-        // Each once, however many plans read it.
+        // Each once, however many variants read it.
         let all: BTreeMap<&Digest, &Bytes> = inputs.iter().flatten().collect();
         let to_fetch = |inputs: &BTreeMap<Digest, Bytes>| -> Bytes {
             inputs.iter().filter(|input| !is_held(input)).map(|(_, bytes)| *bytes).sum()
@@ -71,7 +82,7 @@ impl Core {
             name: worker.name.clone(),
             usable: worker.machine.usable,
             reserved: self.reserved(worker),
-            available: worker.is_available(),
+            open: [Slot::Gpu, Slot::Cpu].into_iter().filter(|slot| worker.has_open(*slot)).collect(),
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
             disk_free: worker.machine.disk_free,
             to_fetch: inputs.iter().map(to_fetch).collect(),
@@ -80,7 +91,7 @@ impl Core {
 
     /// Memory of a worker that is promised.
     pub fn reserved(&self, worker: &Worker) -> Bytes {
-        worker.lease.and_then(|id| self.attempts.get(&id)).map_or(Bytes::ZERO, |attempt| attempt.reserved)
+        worker.leases.keys().filter_map(|id| self.attempts.get(id)).map(|attempt| attempt.reserved).sum()
     }
 
     /// The reason to wait where no connected worker is large enough and one that is away would be.
@@ -91,15 +102,15 @@ impl Core {
         }
         let fits = |worker: &&Worker| worker.session.is_none() && smallest.peak <= worker.machine.usable;
         let away = self.workers.values().filter(fits).min_by_key(|worker| (worker.machine.usable, &worker.name))?;
-        Some(format!("{} ({}) fits {}, which is not connected", smallest.recipe, smallest.peak, away.name))
+        Some(format!("{} ({}) fits {}, which is not connected", smallest.name, smallest.peak, away.name))
     }
 
-    fn lease(&mut self, now: Millis, id: JobId, plan: usize, worker: WorkerId, attempt: AttemptId, reason: String) {
+    fn lease(&mut self, now: Millis, id: JobId, variant: usize, worker: WorkerId, attempt: AttemptId, reason: String) {
         let Some((job, worker)) = self.jobs.get_mut(&id).zip(self.workers.get_mut(&worker)) else { return };
         job.epoch = job.epoch.next();
         job.attempts.push(attempt);
-        worker.lease = Some(attempt);
-        let reserved = job.plans[plan].need();
+        worker.leases.insert(attempt, job.variants[variant].slot());
+        let reserved = job.variants[variant].peak();
         self.attempts.insert(
             attempt,
             Attempt {
@@ -108,7 +119,7 @@ impl Core {
                 epoch: job.epoch,
                 worker: worker.id,
                 worker_name: worker.name.clone(),
-                plan,
+                variant,
                 reserved,
                 started: now,
                 ended: None,
@@ -120,10 +131,10 @@ impl Core {
         self.leases.insert(attempt, now.plus(self.settings.lease_ms));
         self.effects.attempts.insert(attempt);
         if let Some(session) = worker.session {
-            let assignment = Box::new(assignment(job, plan, attempt, reserved));
+            let assignment = Box::new(assignment(job, variant, attempt, reserved));
             self.effects.outbox.push((session, Outgoing::Assignment(assignment)));
         }
-        let placed = EntryBody::Placed { worker: worker.name.clone(), plan, reason };
+        let placed = EntryBody::Placed { worker: worker.name.clone(), variant, reason };
         self.set_state(now, id, State::Leased { attempt }, String::new());
         self.journal(now, id, placed);
     }
@@ -144,18 +155,19 @@ impl Core {
     }
 }
 
-fn assignment(job: &Job, plan: usize, attempt: AttemptId, reserved: Bytes) -> Assignment {
-    let plan = &job.plans[plan];
+fn assignment(job: &Job, variant: usize, attempt: AttemptId, reserved: Bytes) -> Assignment {
+    let variant = &job.variants[variant];
+    let given = |input: &Input| input.artifact.map(|found| (input.role.clone(), found.digest));
     Assignment {
         job: job.id,
         attempt,
         epoch: job.epoch,
         reserved,
-        recipe: plan.recipe.clone(),
-        yaml: plan.yaml.clone(),
-        base: plan.base,
-        data: job.data,
-        checkpoint: plan.resume.map(|resume| resume.checkpoint),
+        slot: variant.slot(),
+        variant: variant.name.clone(),
+        task: variant.task.clone(),
+        inputs: variant.inputs.iter().filter_map(given).collect(),
+        checkpoint: variant.resume.map(|resume| resume.checkpoint),
         traceparent: job.traceparent.clone(),
     }
 }

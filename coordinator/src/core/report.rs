@@ -3,6 +3,7 @@
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
 use vertigo::manifest::Manifest;
+use vertigo::task::Cure;
 use vertigo::v1;
 
 /// A report: what it means to the core, and the message as it is journalled for people.
@@ -21,8 +22,8 @@ pub struct Report {
 pub enum ReportBody {
     /// The attempt runs, so its inputs are in the worker's cache.
     Started {
-        /// What of its examples is not learned as it was written.
-        caveats: Caveats,
+        /// What of its examples is not learned as it was written, where it reads examples.
+        caveats: Option<Caveats>,
     },
     /// Something for people to see.
     Progress {
@@ -40,31 +41,27 @@ pub enum ReportBody {
     Finished {
         /// The most memory measured.
         peak: Bytes,
-        /// The output, whose blobs the store has, or why there is none.
-        outcome: Result<Manifest, Failure>,
+        /// The outputs, whose blobs the store has, or why there are none.
+        outcome: Result<Made, Failure>,
     },
+}
+
+/// What an attempt has made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// By role; the kind's first output first.
+    pub outputs: Vec<(String, Manifest)>,
+    /// What a person has to know of it; empty for nothing.
+    pub remark: String,
 }
 
 /// Why an attempt has no output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind, which decides whether another try can help.
-    pub kind: FailureKind,
+    /// What cures it, which decides whether and where another try is made.
+    pub cure: Cure,
     /// For a person.
     pub message: String,
-}
-
-/// Kinds of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The same input fails anywhere.
-    BadInput,
-    /// Out of memory, or past what the worker offers.
-    OutOfMemory,
-    /// The loss became NaN or infinite.
-    Diverged,
-    /// The child ended without a word.
-    Crashed,
-    /// The machine or the network failed.
-    Transient,
+    /// The kind's own word for it.
+    pub code: String,
 }

@@ -3,7 +3,7 @@
 use super::installation::{self, Caller, Standing};
 use super::{Command, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
 use crate::core::Installation;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
 
@@ -21,7 +21,7 @@ impl Core {
         }
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
         let gone: Vec<WorkerId> =
-            namesakes.iter().filter(|worker| worker.lease.is_none()).map(|worker| worker.id).collect();
+            namesakes.iter().filter(|worker| worker.leases.is_empty()).map(|worker| worker.id).collect();
         for former in gone {
             self.workers.remove(&former);
             self.effects.workers.insert(former);
@@ -34,12 +34,12 @@ impl Core {
             cached: BTreeSet::new(),
             session: None,
             draining: false,
-            lease: None,
+            leases: BTreeMap::new(),
             stopping: BTreeSet::new(),
         });
         (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
         (worker.draining, worker.stopping) = (false, BTreeSet::new());
-        let (before, lease) = (worker.session.replace(session), worker.lease);
+        let (before, leases) = (worker.session.replace(session), worker.leases.keys().copied().collect());
         self.sessions.insert(session, id);
         if let Some(before) = before {
             self.sessions.remove(&before);
@@ -49,7 +49,7 @@ impl Core {
         self.effects.workers.insert(id);
         self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
-        self.greet(at, session, id, lease, &held);
+        self.greet(at, session, id, leases, &held);
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Core {
         let standing = Standing {
             place: worker.map_or("an unknown machine", |worker| &worker.name),
             is_connected: worker.is_some_and(|worker| worker.session.is_some()),
-            has_lease: worker.is_some_and(|worker| worker.lease.is_some()),
+            has_lease: worker.is_some_and(|worker| !worker.leases.is_empty()),
         };
         installation::admit(caller, known, standing, now, self.settings.lease_ms)
     }
@@ -84,7 +84,7 @@ impl Core {
         at: Moment,
         session: SessionId,
         worker: WorkerId,
-        lease: Option<AttemptId>,
+        leases: Vec<AttemptId>,
         held: &[(AttemptId, Epoch)],
     ) {
         let live: Vec<_> =
@@ -95,7 +95,7 @@ impl Core {
         for (id, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
             self.stop_on(session, worker, *id);
         }
-        if let Some(lost) = lease.filter(|id| !live.contains(id)) {
+        for lost in leases.into_iter().filter(|id| !live.contains(id)) {
             self.lose(at, lost, "the worker came back without it");
         }
     }
@@ -189,6 +189,7 @@ impl Command {
         match self {
             Command::Submit(_) => "submit",
             Command::Cancel { .. } => "cancel",
+            Command::CancelAll { .. } => "cancel all",
             Command::Connect(_) => "connect",
             Command::Disconnect { .. } => "disconnect",
             Command::Heartbeat { .. } => "heartbeat",

@@ -1,9 +1,10 @@
 //! Workers: machines that run attempts.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Millis, WorkerId};
+use vertigo::task::Slot;
 
 /// A worker's connection. Numbers rise within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,8 +28,21 @@ pub struct Machine {
     /// The worker's version.
     pub version: String,
     /// What was free on the disk that its inputs, checkpoints and adapters lie on when it last said. `None` where it does not say.
-    #[serde(default)]
     pub disk_free: Option<Bytes>,
+    /// Attempts that may run at a time on its GPU.
+    pub gpu_slots: u32,
+    /// Attempts that may run beside those on its processor alone.
+    pub cpu_slots: u32,
+}
+
+impl Machine {
+    /// Attempts that may run at a time in slots of this kind.
+    pub fn slots(&self, slot: Slot) -> usize {
+        match slot {
+            Slot::Gpu => self.gpu_slots as usize,
+            Slot::Cpu => self.cpu_slots as usize,
+        }
+    }
 }
 
 /// Free disk changes all the time, and jobs are placed anew when there is more of it: it is counted in steps of this many bytes,
@@ -59,15 +73,16 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts.
     pub draining: bool,
-    /// The attempt that holds a lease here: one GPU job a worker.
-    pub lease: Option<AttemptId>,
+    /// The attempts that hold a lease here, and the slot that each takes.
+    pub leases: BTreeMap<AttemptId, Slot>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
     pub stopping: BTreeSet<AttemptId>,
 }
 
 impl Worker {
-    /// Whether it can start an attempt now.
-    pub fn is_available(&self) -> bool {
-        self.session.is_some() && !self.draining && self.lease.is_none() && self.stopping.is_empty()
+    /// Whether it can start an attempt in such a slot now.
+    pub fn has_open(&self, slot: Slot) -> bool {
+        let taken = self.leases.values().filter(|taken| **taken == slot).count();
+        self.session.is_some() && !self.draining && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 }

@@ -6,13 +6,12 @@
 //! Every function takes its message apart field by field, without `..`: a field that is added to the protocol does not compile before
 //! it has a place here. `_` stands for a number that may be any number.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use tonic::Status;
-use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
-use vertigo::v1::{self, finished, report};
+use vertigo::bounds::{MANIFEST_BYTES_MAX, REFERENCE_BYTES_MAX, shorten};
+use vertigo::v1::{self, finished, input, report, task};
 
-/// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
-const REFERENCE_BYTES_MAX: usize = 200;
 /// A UUID.
 const ID_BYTES_MAX: usize = 64;
 /// `sha256:` and 64 digits.
@@ -25,10 +24,21 @@ const TAGS_MAX: usize = 64;
 const PAGE_TOKEN_BYTES_MAX: usize = 300;
 /// The name of a kind of artifact.
 const KIND_BYTES_MAX: usize = 32;
-/// Recipes of a job.
-pub(super) const RECIPES_MAX: usize = 16;
+/// Jobs of a call.
+pub(super) const JOBS_MAX: usize = 1000;
+/// Ways to do a job.
+pub(super) const VARIANTS_MAX: usize = 16;
 /// A recipe's file.
 pub(super) const RECIPE_BYTES_MAX: usize = 256 << 10;
+/// What a variant names to read.
+const INPUTS_MAX: usize = 16;
+/// The name of a role.
+const ROLE_BYTES_MAX: usize = 64;
+/// Labels of a job, and the name and the value of one.
+const LABELS_MAX: usize = 32;
+const LABEL_BYTES_MAX: usize = 200;
+/// States that a list is asked for.
+const STATES_MAX: usize = 16;
 /// A worker's name.
 const WORKER_NAME_BYTES_MAX: usize = 200;
 /// Chip, system and version: what a table shows of a machine.
@@ -43,11 +53,10 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 const FAILURE_BYTES_MAX: usize = 8 << 10;
 /// What a person is told in an error: it has to fit into a header.
 const REASON_BYTES_MAX: usize = 2 << 10;
+/// Attempts that a machine may run at a time, by kind of slot.
+const SLOTS_MAX: u32 = 1024;
 /// An amount of memory: the largest that JSON's readers and SQLite keep exactly, 8 PiB.
 const AMOUNT_MAX: u64 = 1 << 53;
-
-/// The largest request that [`Jobs`](v1::jobs_server::Jobs) takes: all recipes that a job may have.
-pub(super) const JOBS_REQUEST_BYTES_MAX: usize = RECIPES_MAX * RECIPE_BYTES_MAX + (1 << 20);
 
 /// Input that is wrong, as its own error says. The error may repeat the input, so it is cut.
 pub(super) fn invalid(error: impl Display) -> Status {
@@ -100,8 +109,23 @@ pub(super) fn list_artifacts(request: &v1::ListArtifactsRequest) -> Result<(), S
 }
 
 pub(super) fn list_jobs(request: &v1::ListJobsRequest) -> Result<(), Status> {
-    let v1::ListJobsRequest { limit: _, page_size: _, page_token } = request;
+    let v1::ListJobsRequest { states, kind, labels: asked, since_ms: _, page_size: _, page_token } = request;
+    count("states", states, STATES_MAX)?;
+    text("the kind", kind, KIND_BYTES_MAX)?;
+    labels(asked)?;
     text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+fn labels(labels: &HashMap<String, String>) -> Result<(), Status> {
+    match labels.len() {
+        found if found > LABELS_MAX => {
+            Err(invalid(format!("labels has {found} entries, and at most {LABELS_MAX} are taken")))
+        }
+        _ => labels.iter().try_for_each(|(key, value)| {
+            text("a label's name", key, LABEL_BYTES_MAX)?;
+            text(format_args!("label `{key}`"), value, LABEL_BYTES_MAX)
+        }),
+    }
 }
 
 pub(super) fn list_workers(request: &v1::ListWorkersRequest) -> Result<(), Status> {
@@ -124,26 +148,59 @@ pub(super) fn logs(request: &v1::LogsRequest) -> Result<(), Status> {
     text("the job's id", id, REFERENCE_BYTES_MAX)
 }
 
-pub(super) fn cancel(request: &v1::CancelJobRequest) -> Result<(), Status> {
-    let v1::CancelJobRequest { id } = request;
-    text("the job's id", id, REFERENCE_BYTES_MAX)
+pub(super) fn cancel(request: &v1::CancelRequest) -> Result<(), Status> {
+    let v1::CancelRequest { id, pipeline } = request;
+    text("the job's id", id, REFERENCE_BYTES_MAX)?;
+    text("the pipeline's name", pipeline, LABEL_BYTES_MAX)
 }
 
-pub(super) fn submit_train(request: &v1::SubmitTrainRequest) -> Result<(), Status> {
-    let v1::SubmitTrainRequest { recipes, data, name, priority: _, id } = request;
-    count("recipes", recipes, RECIPES_MAX)?;
-    for v1::RecipeFile { name, yaml } in recipes {
-        text("a recipe's name", name, REFERENCE_BYTES_MAX)?;
-        text(format_args!("recipe `{name}`"), yaml, RECIPE_BYTES_MAX)?;
+pub(super) fn submit(request: &v1::SubmitRequest) -> Result<(), Status> {
+    let v1::SubmitRequest { jobs } = request;
+    count("jobs", jobs, JOBS_MAX)?;
+    jobs.iter().try_for_each(|job| {
+        let v1::NewJob { id, name, priority: _, labels: asked, variants } = job;
+        text("the job's id", id, ID_BYTES_MAX)?;
+        text("the job's name", name, REFERENCE_BYTES_MAX)?;
+        labels(asked)?;
+        self::variants(variants)
+    })
+}
+
+pub(super) fn plan(request: &v1::PlanRequest) -> Result<(), Status> {
+    let v1::PlanRequest { variants } = request;
+    self::variants(variants)
+}
+
+fn variants(variants: &[v1::NewVariant]) -> Result<(), Status> {
+    count("variants", variants, VARIANTS_MAX)?;
+    for (n, v1::NewVariant { name, task, inputs }) in variants.iter().enumerate() {
+        text("a variant's name", name, REFERENCE_BYTES_MAX)?;
+        if variants[..n].iter().any(|other| other.name == *name) {
+            return Err(invalid(format!("two variants are called `{name}`; rename one")));
+        }
+        match task.as_ref().and_then(|v1::Task { kind }| kind.as_ref()) {
+            Some(task::Kind::Train(v1::Train { recipe, yaml })) => {
+                text("a recipe's name", recipe, REFERENCE_BYTES_MAX)?;
+                text(format_args!("recipe `{recipe}`"), yaml, RECIPE_BYTES_MAX)?;
+            }
+            Some(task::Kind::Fuse(v1::Fuse { bits: _, unmeasured: _ })) | None => {}
+        }
+        count("inputs", inputs, INPUTS_MAX)?;
+        inputs.iter().try_for_each(input)?;
     }
-    text("the dataset's name", data, REFERENCE_BYTES_MAX)?;
-    text("the job's name", name, REFERENCE_BYTES_MAX)?;
-    text("the job's id", id, ID_BYTES_MAX)
+    Ok(())
 }
 
-/// What a recipe names within its file, and lists then show.
-pub(super) fn recipe(recipe: &vertigo::recipe::Recipe) -> Result<(), Status> {
-    text(format_args!("recipe `{}`: model", recipe.name), &recipe.model, REFERENCE_BYTES_MAX)
+fn input(v1::Input { role, source }: &v1::Input) -> Result<(), Status> {
+    text("an input's role", role, ROLE_BYTES_MAX)?;
+    match source {
+        Some(input::Source::Artifact(reference)) => text("an artifact's name", reference, REFERENCE_BYTES_MAX),
+        Some(input::Source::Output(v1::OutputOf { job, role })) => {
+            text("the job's id", job, REFERENCE_BYTES_MAX)?;
+            text("an output's role", role, ROLE_BYTES_MAX)
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn hello(hello: &mut v1::Hello) -> Result<(), Status> {
@@ -163,12 +220,23 @@ pub(super) fn hello(hello: &mut v1::Hello) -> Result<(), Status> {
 }
 
 fn machine(machine: &mut v1::Machine) {
-    let v1::Machine { chip, os, memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, version, disk_free_bytes } =
-        machine;
+    let v1::Machine {
+        chip,
+        os,
+        memory_bytes,
+        gpu_limit_bytes,
+        usable_bytes,
+        free_bytes,
+        version,
+        disk_free_bytes,
+        gpu_slots,
+        cpu_slots,
+    } = machine;
     for said in [chip, os, version] {
         cut(said, DESCRIPTION_BYTES_MAX);
     }
     [memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, disk_free_bytes].into_iter().for_each(amount);
+    [gpu_slots, cpu_slots].into_iter().for_each(|slots| *slots = (*slots).min(SLOTS_MAX));
 }
 
 fn held(list: &[v1::Held]) -> Result<(), Status> {
@@ -238,10 +306,22 @@ fn report(report: &mut v1::Report) {
         Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
             amount(peak_bytes);
             match outcome {
-                Some(finished::Outcome::Failure(v1::Failure { kind: _, message })) => cut(message, FAILURE_BYTES_MAX),
-                Some(finished::Outcome::ManifestJson(_)) | None => {}
+                Some(finished::Outcome::Failure(v1::Failure { cure: _, message, code })) => {
+                    cut(message, FAILURE_BYTES_MAX);
+                    cut(code, ROLE_BYTES_MAX);
+                }
+                Some(finished::Outcome::Outputs(v1::Outputs { made, remark })) => {
+                    cut(remark, FAILURE_BYTES_MAX);
+                    made.iter_mut().for_each(|v1::Made { role, manifest_json: _ }| cut(role, ROLE_BYTES_MAX));
+                }
+                None => {}
             }
         }
+        Some(report::Body::Progress(v1::Progress { done: _, total: _, unit, peak_bytes })) => {
+            cut(unit, ROLE_BYTES_MAX);
+            amount(peak_bytes);
+        }
+        Some(report::Body::Measured(v1::Measured { name, value: _ })) => cut(name, ROLE_BYTES_MAX),
         None => {}
     }
 }

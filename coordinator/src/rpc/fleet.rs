@@ -221,6 +221,8 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, Status> {
             free: Bytes(machine.free_bytes),
             version: machine.version,
             disk_free: disk_free(machine.disk_free_bytes),
+            gpu_slots: machine.gpu_slots,
+            cpu_slots: machine.cpu_slots,
         },
         held: held(hello.held)?,
     })

@@ -6,13 +6,14 @@
 mod artifacts;
 mod bounds;
 mod contents;
+mod filter;
 mod fleet;
 mod follow;
 mod jobs;
 mod pages;
 mod reports;
 mod sessions;
-mod train;
+mod submit;
 mod view;
 
 pub use sessions::Sessions;
@@ -46,7 +47,7 @@ pub struct Context {
 /// The services as HTTP routes.
 pub fn router(context: Context) -> axum::Router {
     let jobs = JobsServer::new(jobs::Jobs(context.clone()))
-        .max_decoding_message_size(bounds::JOBS_REQUEST_BYTES_MAX)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let fleet = FleetServer::new(fleet::Fleet(context.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -91,7 +92,9 @@ fn not_applied(error: ApplyError) -> Status {
     let message = bounds::brief(&refusal);
     match refusal {
         Refusal::NoJob(_) => Status::not_found(message),
-        Refusal::Ended { .. } | Refusal::TooLarge { .. } => Status::failed_precondition(message),
+        Refusal::Ended { .. } | Refusal::TooLarge { .. } | Refusal::NoOutput { .. } | Refusal::NoSuchOutput { .. } => {
+            Status::failed_precondition(message)
+        }
         Refusal::NameTaken(_) => SessionRefusal::NameTaken.status(message),
         Refusal::OtherInstallation(_) => SessionRefusal::OtherInstallation.status(message),
         Refusal::OtherProcess { .. } => SessionRefusal::OtherProcess.status(message),

@@ -1,6 +1,7 @@
 //! Who is connected, and how messages reach them.
 
 use crate::core::{Assignment, Outgoing, SessionId};
+use crate::kinds;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,16 +106,17 @@ impl Sessions {
 
 fn assignment(given: Assignment) -> v1::Assignment {
     // The moment of placement, in the job's trace.
-    let span = tracing::info_span!("place", job = %given.job, attempt = %given.attempt, recipe = given.recipe);
+    let span = tracing::info_span!("place", job = %given.job, attempt = %given.attempt, variant = given.variant);
     vertigo::telemetry::set_parent(&span, &given.traceparent);
     span.in_scope(|| v1::Assignment {
         job_id: given.job.to_string(),
         attempt_id: given.attempt.to_string(),
         epoch: given.epoch.0,
         reserved_bytes: given.reserved.0,
-        recipe: Some(v1::RecipeText { name: given.recipe, yaml: given.yaml }),
-        base_digest: given.base.to_string(),
-        data_digest: given.data.to_string(),
+        slot: v1::Slot::from(given.slot).into(),
+        variant: given.variant,
+        task: Some(kinds::message(&given.task)),
+        inputs: given.inputs.into_iter().map(|(role, digest)| v1::Given { role, digest: digest.to_string() }).collect(),
         checkpoint_digest: given.checkpoint.map(|digest| digest.to_string()).unwrap_or_default(),
         traceparent: given.traceparent,
     })

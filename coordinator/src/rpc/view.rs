@@ -1,9 +1,10 @@
 //! The core's things as the protocol shows them.
 
-use crate::core::{Artifact, Attempt, Core, Job, Machine, Plan, Worker};
+use crate::core::{Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Source, Variant, Worker};
+use crate::kinds;
 use crate::store;
 use serde_json::Value;
-use vertigo::id::{Digest, Millis};
+use vertigo::id::{AttemptId, Digest, Millis};
 use vertigo::manifest::Manifest;
 use vertigo::placement::Placement;
 use vertigo::v1;
@@ -22,8 +23,18 @@ fn ms(time: Option<Millis>) -> u64 {
     time.map_or(0, |time| time.0)
 }
 
-pub(super) fn job(core: &Core, job: &Job) -> v1::Job {
+/// How much of a job is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All but its tasks, whose recipes may be long.
+    List,
+    /// All.
+    All,
+}
+
+pub(super) fn job(core: &Core, job: &Job, detail: Detail) -> v1::Job {
     let attempts = &job.attempts[job.attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX)..];
+    let output = |(role, digest): &(String, Digest)| v1::JobOutput { role: role.clone(), digest: digest.to_string() };
     v1::Job {
         id: job.id.to_string(),
         name: job.title(),
@@ -32,42 +43,68 @@ pub(super) fn job(core: &Core, job: &Job) -> v1::Job {
         priority: job.priority,
         created_ms: job.created.0,
         ended_ms: ms(job.ended),
-        data_digest: job.data.to_string(),
-        plans: job.plans.iter().map(plan).collect(),
+        labels: job.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        variants: job.variants.iter().map(|it| variant(it, detail)).collect(),
         attempts: attempts.iter().filter_map(|id| core.attempt(*id)).map(attempt).collect(),
-        output_digest: job.output().map(|digest| digest.to_string()).unwrap_or_default(),
+        outputs: job.outputs.iter().map(output).collect(),
+        waits_for: job.waits_for().iter().map(ToString::to_string).collect(),
     }
 }
 
-pub(super) fn plan(plan: &Plan) -> v1::Plan {
-    v1::Plan {
-        recipe: plan.recipe.clone(),
-        model: plan.model.clone(),
-        method: plan.method.clone(),
-        peak_bytes: plan.need().0,
-        parts: plan.parts.iter().map(|p| v1::MemoryPart { name: p.name.clone(), bytes: p.bytes.0 }).collect(),
-        factor: plan.factor,
-        caveats: plan.caveats.map(Into::into),
-        skipped_examples: plan.caveats.map_or(0, |caveats| caveats.skipped_examples),
+pub(super) fn variant(variant: &Variant, detail: Detail) -> v1::Variant {
+    let part = |part: &MemoryPart| v1::MemoryPart { name: part.name.clone(), bytes: part.bytes.0 };
+    let need = variant.need.as_ref();
+    v1::Variant {
+        name: variant.name.clone(),
+        kind: variant.task.kind.to_string(),
+        model: variant.model.clone(),
+        method: need.map(|need| need.method.clone()).unwrap_or_default(),
+        peak_bytes: variant.peak().0,
+        parts: need.map(|need| need.parts.iter().map(part).collect()).unwrap_or_default(),
+        factor: need.map_or(1.0, |need| need.factor),
+        caveats: variant.caveats.map(Into::into),
+        skipped_examples: variant.caveats.map_or(0, |caveats| caveats.skipped_examples),
+        slot: need.map_or(v1::Slot::Unspecified, |need| need.slot.into()).into(),
+        inputs: variant.inputs.iter().map(input).collect(),
+        task: (detail == Detail::All).then(|| kinds::message(&variant.task)),
     }
+}
+
+fn input(input: &Input) -> v1::JobInput {
+    let (job, output) = match &input.source {
+        Source::Artifact => (String::new(), String::new()),
+        Source::Output { job, role } => (job.to_string(), role.clone()),
+    };
+    let digest = input.artifact.map(|found| found.digest.to_string()).unwrap_or_default();
+    v1::JobInput { role: input.role.clone(), digest, job, output }
 }
 
 fn attempt(attempt: &Attempt) -> v1::Attempt {
+    let (state, reason, failed) = match &attempt.outcome {
+        Outcome::Running => (v1::AttemptState::Running, "", None),
+        Outcome::Succeeded => (v1::AttemptState::Succeeded, "", None),
+        Outcome::Failed { message, cure, code } => (v1::AttemptState::Failed, message.as_str(), Some((*cure, code))),
+        Outcome::Lost(why) => (v1::AttemptState::Lost, why.as_str(), None),
+        Outcome::Cancelled => (v1::AttemptState::Cancelled, "", None),
+    };
     v1::Attempt {
         id: attempt.id.to_string(),
         epoch: attempt.epoch.0,
         worker: attempt.worker_name.clone(),
-        plan: attempt.plan as u32,
+        variant: attempt.variant as u32,
         reserved_bytes: attempt.reserved.0,
         started_ms: attempt.started.0,
         ended_ms: ms(attempt.ended),
-        outcome: attempt.outcome.to_string(),
+        state: state.into(),
         peak_bytes: attempt.peak.0,
+        reason: reason.to_owned(),
+        cure: failed.map_or(v1::Cure::Unspecified, |(cure, _)| cure.into()).into(),
+        code: failed.map(|(_, code)| code.clone()).unwrap_or_default(),
     }
 }
 
 pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
-    let job = worker.lease.and_then(|id| core.attempt(id)).map(|attempt| attempt.job.to_string());
+    let job = |id: &AttemptId| core.attempt(*id).map(|attempt| attempt.job.to_string());
     v1::Worker {
         id: worker.id.to_string(),
         name: worker.name.clone(),
@@ -76,7 +113,7 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         draining: worker.draining,
         last_seen_ms: worker.last_seen.0,
         reserved_bytes: core.reserved(worker).0,
-        job_id: job.unwrap_or_default(),
+        job_ids: worker.leases.keys().filter_map(job).collect(),
     }
 }
 
@@ -90,6 +127,8 @@ fn machine(machine: &Machine) -> v1::Machine {
         free_bytes: machine.free.0,
         version: machine.version.clone(),
         disk_free_bytes: machine.disk_free.unwrap_or_default().0,
+        gpu_slots: machine.gpu_slots,
+        cpu_slots: machine.cpu_slots,
     }
 }
 
@@ -123,9 +162,9 @@ fn facts(manifest: &Manifest) -> String {
 /// A placement, given the names of the workers that it counts.
 pub(super) fn placement(placement: Placement, workers: &[String]) -> v1::Placement {
     match placement {
-        Placement::On { plan, worker, reason } => {
-            v1::Placement { worker: workers[worker].clone(), plan: plan as u32, reason }
+        Placement::On { variant, worker, reason } => {
+            v1::Placement { worker: workers[worker].clone(), variant: variant as u32, reason }
         }
-        Placement::Wait { reason } => v1::Placement { worker: String::new(), plan: 0, reason },
+        Placement::Wait { reason } => v1::Placement { worker: String::new(), variant: 0, reason },
     }
 }

@@ -23,10 +23,11 @@ pub enum Which {
 /// A state as the protocol names it.
 pub(crate) fn state(state: State) -> v1::JobState {
     match state {
+        State::Blocked => v1::JobState::Blocked,
         State::Queued => v1::JobState::Queued,
         State::Backoff { .. } => v1::JobState::Backoff,
         State::Leased { .. } => v1::JobState::Leased,
-        State::Succeeded { .. } => v1::JobState::Succeeded,
+        State::Succeeded => v1::JobState::Succeeded,
         State::Failed => v1::JobState::Failed,
         State::Cancelled => v1::JobState::Cancelled,
     }
@@ -40,8 +41,8 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
             why.clone_from(reason);
             ("state", job_event::Event::State(state(*to).into()))
         }
-        EntryBody::Placed { worker, plan, reason } => {
-            let placed = v1::Placement { worker: worker.clone(), plan: *plan as u32, reason: reason.clone() };
+        EntryBody::Placed { worker, variant, reason } => {
+            let placed = v1::Placement { worker: worker.clone(), variant: *variant as u32, reason: reason.clone() };
             ("placed", job_event::Event::Placed(placed))
         }
         EntryBody::Report(report) => {
@@ -65,9 +66,11 @@ fn without_manifest(report: &v1::Report) -> v1::Report {
         }
         Some(report::Body::Finished(v1::Finished {
             peak_bytes,
-            outcome: Some(finished::Outcome::ManifestJson(_)),
+            outcome: Some(finished::Outcome::Outputs(outputs)),
         })) => {
-            let outcome = Some(finished::Outcome::ManifestJson(String::new()));
+            let bare = |made: &v1::Made| v1::Made { role: made.role.clone(), manifest_json: String::new() };
+            let made = outputs.made.iter().map(bare).collect();
+            let outcome = Some(finished::Outcome::Outputs(v1::Outputs { made, remark: outputs.remark.clone() }));
             Some(report::Body::Finished(v1::Finished { peak_bytes: *peak_bytes, outcome }))
         }
         other => other.clone(),

@@ -18,7 +18,7 @@ pub use journal::Which;
 pub(crate) use journal::state;
 pub use writer::{Outbox, Writer};
 
-use crate::core::{Command, Core, Refusal, Settings};
+use crate::core::{Command, Core, Kinds, Refusal, Settings};
 use crate::private;
 use journal::Readers;
 use std::fs::{File, TryLockError};
@@ -55,6 +55,18 @@ pub enum StoreError {
         found: i64,
         /// The newest schema that is known.
         known: i64,
+    },
+    /// The database was written before jobs were tasks.
+    #[error(
+        "{} has schema {found}, of a version whose jobs this one cannot read. Finish its jobs with that version, fetch what \
+         you want to keep with `vertigo get`, then start this one in another folder (--state) and import bases and data again",
+        path.display()
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
     },
     /// A row that does not read back.
     #[error("table {table}: {problem}; restore the database from a backup")]
@@ -131,7 +143,12 @@ impl StateFolder {
     ///
     /// # Errors
     /// The state cannot be written, or does not read back.
-    pub fn open(self, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
+    pub fn open(
+        self,
+        settings: Settings,
+        kinds: Box<dyn Kinds>,
+        outbox: Outbox,
+    ) -> Result<(Store, Writer), StoreError> {
         let path = self.database();
         // What SQLite puts beside the database has the database's mode.
         let failed = |error| StoreError::File { path: path.clone(), error };
@@ -144,7 +161,7 @@ impl StateFolder {
         let readers = Arc::new(Readers::new(path));
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(connection, snapshot, settings, waiting, announce, outbox, self.lock)?;
+        let writer = writer::start(connection, snapshot, settings, kinds, waiting, announce, outbox, self.lock)?;
         Ok((Store { requests, committed, readers }, writer))
     }
 }
@@ -154,8 +171,13 @@ impl Store {
     ///
     /// # Errors
     /// The folder belongs to another coordinator, cannot be written, or does not read back.
-    pub fn open(folder: &Path, settings: Settings, outbox: Outbox) -> Result<(Store, Writer), StoreError> {
-        StateFolder::take(folder)?.open(settings, outbox)
+    pub fn open(
+        folder: &Path,
+        settings: Settings,
+        kinds: Box<dyn Kinds>,
+        outbox: Outbox,
+    ) -> Result<(Store, Writer), StoreError> {
+        StateFolder::take(folder)?.open(settings, kinds, outbox)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.

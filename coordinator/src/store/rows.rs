@@ -93,10 +93,11 @@ fn job(row: &Row<'_>, attempts: &mut BTreeMap<JobId, Vec<AttemptId>>) -> Result<
     let id = parsed(row, "id")?;
     let state: String = row.get("state")?;
     let state = match state.as_str() {
+        "blocked" => State::Blocked,
         "queued" => State::Queued,
         "backoff" => State::Backoff { until: Millis(number(row, "until_ms")?) },
         "leased" => State::Leased { attempt: parsed(row, "attempt")? },
-        "succeeded" => State::Succeeded { output: parsed(row, "output")? },
+        "succeeded" => State::Succeeded,
         "failed" => State::Failed,
         "cancelled" => State::Cancelled,
         other => return Err(Unreadable(format!("state `{other}`"))),
@@ -109,13 +110,14 @@ fn job(row: &Row<'_>, attempts: &mut BTreeMap<JobId, Vec<AttemptId>>) -> Result<
         priority: row.get("priority")?,
         created: Millis(number(row, "created_ms")?),
         ended: maybe_millis(row, "ended_ms")?,
-        data: parsed(row, "data")?,
-        data_bytes: Bytes(number(row, "data_bytes")?),
-        plans: from_json(row, "plans")?,
+        labels: from_json(row, "labels")?,
+        variants: from_json(row, "variants")?,
+        outputs: from_json(row, "outputs")?,
         attempts: attempts.remove(&id).unwrap_or_default(),
         epoch: Epoch(number(row, "epoch")?),
         crashes: row.get("crashes")?,
         retries: row.get("retries")?,
+        avoid: from_json(row, "avoid")?,
         traceparent: row.get("traceparent")?,
     })
 }
@@ -127,7 +129,7 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, Unreadable> {
         epoch: Epoch(number(row, "epoch")?),
         worker: parsed(row, "worker")?,
         worker_name: row.get("worker_name")?,
-        plan: number(row, "plan")? as usize,
+        variant: number(row, "variant")? as usize,
         reserved: Bytes(number(row, "reserved")?),
         started: Millis(number(row, "started_ms")?),
         ended: maybe_millis(row, "ended_ms")?,
@@ -146,7 +148,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         cached: from_json(row, "cached")?,
         session: None,
         draining: false,
-        lease: None,
+        leases: BTreeMap::new(),
         stopping: BTreeSet::new(),
     })
 }
@@ -218,33 +220,33 @@ fn json<T: Serialize>(value: &T) -> String {
 }
 
 fn put_job(transaction: &Transaction<'_>, job: &Job) -> rusqlite::Result<()> {
-    let (until, attempt, output) = match job.state {
-        State::Backoff { until } => (Some(int(until.0)), None, None),
-        State::Leased { attempt } => (None, Some(attempt.to_string()), None),
-        State::Succeeded { output } => (None, None, Some(output.to_string())),
-        State::Queued | State::Failed | State::Cancelled => (None, None, None),
+    let (until, attempt) = match job.state {
+        State::Backoff { until } => (Some(int(until.0)), None),
+        State::Leased { attempt } => (None, Some(attempt.to_string())),
+        State::Blocked | State::Queued | State::Succeeded | State::Failed | State::Cancelled => (None, None),
     };
     let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
                ON CONFLICT DO UPDATE SET state = excluded.state, until_ms = excluded.until_ms, attempt = excluded.attempt, \
-               output = excluded.output, reason = excluded.reason, ended_ms = excluded.ended_ms, plans = excluded.plans, \
-               epoch = excluded.epoch, crashes = excluded.crashes, retries = excluded.retries";
+               outputs = excluded.outputs, reason = excluded.reason, ended_ms = excluded.ended_ms, \
+               variants = excluded.variants, epoch = excluded.epoch, crashes = excluded.crashes, \
+               retries = excluded.retries, avoid = excluded.avoid";
     transaction.prepare_cached(put)?.execute(params![
         job.id.to_string(),
         job.name,
         job.state.name(),
         until,
         attempt,
-        output,
+        json(&job.outputs),
         job.reason,
         job.priority,
         int(job.created.0),
         job.ended.map(|ended| int(ended.0)),
-        job.data.to_string(),
-        int(job.data_bytes.0),
-        json(&job.plans),
+        json(&job.labels),
+        json(&job.variants),
         int(job.epoch.0),
         job.crashes,
         job.retries,
+        json(&job.avoid),
         job.traceparent,
     ])?;
     Ok(())
@@ -260,7 +262,7 @@ fn put_attempt(transaction: &Transaction<'_>, attempt: &Attempt) -> rusqlite::Re
         int(attempt.epoch.0),
         attempt.worker.to_string(),
         attempt.worker_name,
-        int(attempt.plan as u64),
+        int(attempt.variant as u64),
         int(attempt.reserved.0),
         int(attempt.started.0),
         attempt.ended.map(|ended| int(ended.0)),

@@ -6,28 +6,31 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
-/// `user_version`, is how many of them were taken.
-pub(super) const STEPS: [&str; 2] = [TABLES, INSTALLATIONS];
+/// `user_version`, is [`BEFORE`] and how many of them were taken.
+pub(super) const STEPS: [&str; 1] = [TABLES];
+
+/// The last schema whose jobs were training runs and nothing else. Its databases are not read.
+pub(super) const BEFORE: i64 = 2;
 
 /// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
 const TABLES: &str = "
 CREATE TABLE jobs (
     id          TEXT PRIMARY KEY,
     name        TEXT,
-    state       TEXT NOT NULL CHECK (state IN ('queued', 'backoff', 'leased', 'succeeded', 'failed', 'cancelled')),
+    state       TEXT NOT NULL CHECK (state IN ('blocked', 'queued', 'backoff', 'leased', 'succeeded', 'failed', 'cancelled')),
     until_ms    INTEGER,                    -- backoff: when it ends
     attempt     TEXT,                       -- leased: who holds the lease
-    output      TEXT,                       -- succeeded: the artifact
+    outputs     TEXT NOT NULL,              -- JSON: role and artifact
     reason      TEXT NOT NULL,
     priority    INTEGER NOT NULL,
     created_ms  INTEGER NOT NULL,
     ended_ms    INTEGER,
-    data        TEXT NOT NULL,
-    data_bytes  INTEGER NOT NULL,
-    plans       TEXT NOT NULL,              -- JSON
+    labels      TEXT NOT NULL,              -- JSON
+    variants    TEXT NOT NULL,              -- JSON
     epoch       INTEGER NOT NULL,
     crashes     INTEGER NOT NULL,
     retries     INTEGER NOT NULL,
+    avoid       TEXT NOT NULL,              -- JSON: workers
     traceparent TEXT NOT NULL
 ) STRICT;
 CREATE TABLE attempts (
@@ -36,7 +39,7 @@ CREATE TABLE attempts (
     epoch       INTEGER NOT NULL,
     worker      TEXT NOT NULL,
     worker_name TEXT NOT NULL,
-    plan        INTEGER NOT NULL,
+    variant     INTEGER NOT NULL,
     reserved    INTEGER NOT NULL,
     started_ms  INTEGER NOT NULL,
     ended_ms    INTEGER,
@@ -53,6 +56,11 @@ CREATE TABLE workers (
     machine      TEXT NOT NULL,             -- JSON
     last_seen_ms INTEGER NOT NULL,
     cached       TEXT NOT NULL              -- JSON: digests
+) STRICT;
+CREATE TABLE installations (
+    worker  TEXT PRIMARY KEY,
+    secret  TEXT NOT NULL,                  -- hexadecimal SHA-256 of the secret
+    process TEXT                            -- whose session has not ended, as far as is known
 ) STRICT;
 CREATE TABLE artifacts (
     digest     TEXT PRIMARY KEY,
@@ -80,15 +88,6 @@ CREATE TABLE journal (
 CREATE INDEX journal_of_job ON journal (job, seq);
 ";
 
-/// Workers that connected before there were secrets have no row: the next Hello under their id makes it.
-const INSTALLATIONS: &str = "
-CREATE TABLE installations (
-    worker  TEXT PRIMARY KEY,
-    secret  TEXT NOT NULL,                  -- hexadecimal SHA-256 of the secret
-    process TEXT                            -- whose session has not ended, as far as is known
-) STRICT;
-";
-
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
 pub(super) fn is_new(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
@@ -113,8 +112,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = STEPS.len() as i64;
-    let taken = usize::try_from(found).unwrap_or(usize::MAX);
+    let known = BEFORE + STEPS.len() as i64;
+    if (1..=BEFORE).contains(&found) {
+        return Err(StoreError::Older { path: path.to_owned(), found });
+    }
+    let taken = usize::try_from((found - BEFORE).max(0)).unwrap_or(usize::MAX);
     let Some(steps) = STEPS.get(taken..) else {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     };

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::{StoreError, rows};
-use crate::core::{Command, Core, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use crate::core::{Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
 use rusqlite::Connection;
 use std::fs::File;
 use std::thread::{self, JoinHandle};
@@ -49,6 +49,7 @@ pub(super) fn start(
     connection: Connection,
     snapshot: Snapshot,
     settings: Settings,
+    kinds: Box<dyn Kinds>,
     requests: mpsc::Receiver<Request>,
     announce: watch::Sender<u64>,
     outbox: Outbox,
@@ -60,7 +61,7 @@ pub(super) fn start(
     let run = move || {
         let clock = Clock::start();
         let began = clock.now();
-        let core = Core::restore(settings, snapshot, began);
+        let core = Core::restore(settings, kinds, snapshot, began);
         let state = WriterState { connection, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         let outcome = runtime.block_on(state.run(requests));
         drop(lock);
