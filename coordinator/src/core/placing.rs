@@ -2,7 +2,8 @@
 //!
 //! Jobs go in order of priority, then age. A job that fits no worker that is free waits, and those behind it go on: a job
 //! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
-//! order that fits gets it.
+//! order that fits gets it; and where a job waits for memory that a running attempt has, on a worker with an open slot for it, that
+//! worker is kept for it.
 
 use super::{Assignment, Attempt, Core, EntryBody, Input, Job, Outcome, Outgoing, State, Variant, Worker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +19,17 @@ impl Core {
             return;
         }
         let jobs: Vec<JobId> = self.queue.iter().map(|(.., job)| *job).collect();
-        let mut waiting = 0;
+        let (mut waiting, mut kept) = (0, BTreeSet::new());
         for id in jobs {
             let job = &self.jobs[&id];
-            let (workers, placement) = self.placement(&job.variants, &job.avoid);
+            let (workers, placement) = self.placement_beside(&job.variants, &job.avoid, &kept);
             match placement {
                 Placement::On { variant, worker, reason } => {
                     let Some(attempt) = ids.next() else { return };
                     self.lease(now, id, variant, workers[worker], attempt, reason);
                 }
                 Placement::Wait { reason } => {
+                    kept.extend(self.waits_for_memory_of(job, &kept));
                     self.wait(now, id, reason, waiting == 0);
                     waiting += 1;
                 }
@@ -37,9 +39,32 @@ impl Core {
         self.unsettled = false;
     }
 
+    /// The worker whose memory a job waits for: it has an open slot for it, and enough memory but for what runs there.
+    fn waits_for_memory_of(&self, job: &Job, kept: &BTreeSet<WorkerId>) -> Option<WorkerId> {
+        let needs: Vec<Need> = job.variants.iter().map(Variant::wants).collect();
+        let would = |worker: &&Worker| {
+            let usable = worker.machine.usable;
+            let free = usable.saturating_sub(self.reserved(worker));
+            let lacks_memory = |need: &Need| worker.has_open(need.slot) && need.peak <= usable && need.peak > free;
+            !kept.contains(&worker.id) && !job.avoid.contains(&worker.id) && needs.iter().any(lacks_memory)
+        };
+        let tightest = self.workers.values().filter(would).min_by_key(|worker| (worker.machine.usable, &worker.name));
+        tightest.map(|worker| worker.id)
+    }
+
     /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough. The first of the
     /// pair names the workers that the placement counts.
     pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
+        self.placement_beside(variants, avoid, &BTreeSet::new())
+    }
+
+    /// The same, where workers of `kept` are for jobs of higher rank.
+    fn placement_beside(
+        &self,
+        variants: &[Variant],
+        avoid: &BTreeSet<WorkerId>,
+        kept: &BTreeSet<WorkerId>,
+    ) -> (Vec<WorkerId>, Placement) {
         let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
         let inputs: Vec<_> = variants.iter().map(|variant| self.inputs(variant)).collect();
         let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
@@ -47,7 +72,7 @@ impl Core {
         let has_other = connected.iter().copied().filter(holds_one).any(|worker| !avoid.contains(&worker.id));
         let candidate = |worker: &&Worker| {
             let mut candidate = self.candidate(worker, &inputs);
-            if has_other && avoid.contains(&worker.id) {
+            if kept.contains(&worker.id) || (has_other && avoid.contains(&worker.id)) {
                 candidate.open.clear();
             }
             candidate

@@ -2,15 +2,17 @@
 
 use super::*;
 use crate::core::{
-    Connect, FactorKey, Failure, FailureKind, Job, Machine, MemoryPart, Moment, Outgoing, Plan, Report, ReportBody,
-    SessionId, Snapshot, Submit,
+    Connect, FactorKey, Failure, Found, Input, Job, Machine, Made, MemoryPart, Moment, Need, Outgoing, Report,
+    ReportBody, SessionId, Snapshot, Source, Submit, Task, Variant,
 };
+use crate::kinds::Catalog;
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
+use vertigo::task::{Cure, Slot, TaskKind};
 use vertigo::v1::{job_event, report};
 
 const SETTINGS: Settings = Settings { lease_ms: 60_000 };
@@ -21,41 +23,60 @@ fn open(folder: &Path) -> (Store, Writer, Sent) {
     let sent = Sent::default();
     let outbox = Arc::clone(&sent);
     let outbox: Outbox = Box::new(move |session, message| outbox.lock().unwrap().push((session, message)));
-    let (store, writer) = Store::open(folder, SETTINGS, outbox).unwrap();
+    let (store, writer) = Store::open(folder, SETTINGS, Box::new(Catalog), outbox).unwrap();
     (store, writer, sent)
 }
 
-/// A job of one plan, with all that a row of it holds.
+/// A job of one variant, with all that a row of it holds.
 pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
-    let plan = Plan {
-        recipe: "r".to_owned(),
-        yaml: "model: m".to_owned(),
-        model: "m".to_owned(),
-        base: Digest::of(b"base"),
-        base_bytes: Bytes(1),
+    Command::Submit(vec![job(id, name, Some("data"))])
+}
+
+/// A job that reads what another makes.
+fn submit_reader(id: JobId, source: JobId) -> Command {
+    let mut reader = job(id, None, None);
+    let source = Source::Output { job: source, role: "adapter".to_owned() };
+    reader.variants[0].inputs.push(Input { role: "data".to_owned(), source, artifact: None });
+    Command::Submit(vec![reader])
+}
+
+fn job(id: JobId, name: Option<&str>, data: Option<&str>) -> Submit {
+    let input = |role: &str| Input {
+        role: role.to_owned(),
+        source: Source::Artifact,
+        artifact: Some(Found { digest: Digest::of(role.as_bytes()), bytes: Bytes(1) }),
+    };
+    let need = Need {
         method: "full".to_owned(),
         engine: "1".to_owned(),
         parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(10) }],
         factor: 1.0,
         disk: Bytes(7),
+        slot: Slot::Gpu,
+    };
+    let variant = Variant {
+        name: "r".to_owned(),
+        task: Task { kind: TaskKind::Train, message: vec![1, 2, 255] },
+        model: "m".to_owned(),
+        inputs: ["base"].into_iter().chain(data).map(input).collect(),
+        need: Some(need),
         raised: None,
         resume: None,
         caveats: None,
     };
-    Command::Submit(Submit {
+    Submit {
         id,
         name: name.map(str::to_owned),
         priority: 1,
-        data: Digest::of(b"data"),
-        data_bytes: Bytes(2),
-        plans: vec![plan],
+        labels: [("group".to_owned(), "g".to_owned())].into(),
+        variants: vec![variant],
         traceparent: "00-1-2-01".to_owned(),
-    })
+    }
 }
 
 async fn connect(store: &Store, session: u64, name: &str) -> SessionId {
     let session = SessionId(session);
-    let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), ..Machine::default() };
+    let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), gpu_slots: 1, ..Machine::default() };
     let (secret, process) = (Secret::from([1; 32]).hash(), ProcessId::new());
     let (worker, name) = (WorkerId::new(), name.to_owned());
     let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
@@ -119,30 +140,34 @@ async fn everything(store: &Store) -> Everything {
 }
 
 /// Jobs in every state, a tag, a checkpoint, a learned factor.
-async fn busy(store: &Store) -> [JobId; 6] {
-    let ids: [JobId; 6] = std::array::from_fn(|_| JobId::new());
+async fn busy(store: &Store) -> [JobId; 7] {
+    let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
-    let failure =
-        |kind| ReportBody::Finished { peak: Bytes(3), outcome: Err(Failure { kind, message: "it failed".to_owned() }) };
+    let failure = |cure| {
+        let failure = Failure { cure, message: "it failed".to_owned(), code: "diverged".to_owned() };
+        ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
+    };
     // Succeeded.
     store.apply(submit(ids[0], Some("mine"))).await.unwrap();
     let caveats = Caveats { skipped_examples: 2, cut_tokens: u64::MAX, ..Caveats::default() };
-    say(store, session, ids[0], ReportBody::Started { caveats }, None).await;
+    say(store, session, ids[0], ReportBody::Started { caveats: Some(caveats) }, None).await;
     let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
     say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
     say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;
-    let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(manifest(Kind::Adapter)) };
+    let made = Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter))], remark: String::new() };
+    let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(made) };
     say(store, session, ids[0], success, None).await;
-    // Failed, in backoff, cancelled, leased, queued.
+    // Failed, in backoff, cancelled, leased, queued, blocked.
     store.apply(submit(ids[1], None)).await.unwrap();
-    say(store, session, ids[1], failure(FailureKind::Diverged), None).await;
+    say(store, session, ids[1], failure(Cure::Never), None).await;
     store.apply(submit(ids[2], None)).await.unwrap();
-    say(store, session, ids[2], failure(FailureKind::Crashed), None).await;
+    say(store, session, ids[2], failure(Cure::AnotherMachine), None).await;
     store.apply(submit(ids[3], None)).await.unwrap();
     store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
     store.apply(Command::Heartbeat { session, free: Bytes::ZERO, disk_free: None, held: Vec::new() }).await.unwrap();
     store.apply(submit(ids[4], None)).await.unwrap();
     store.apply(submit(ids[5], None)).await.unwrap();
+    store.apply(submit_reader(ids[6], ids[5])).await.unwrap();
     ids
 }
 
@@ -154,7 +179,8 @@ async fn what_was_answered_is_there_after_a_restart() {
     let before = everything(&store).await;
     let state = |id: JobId| before.jobs.iter().find(|job| job.id == id).unwrap().state.name();
     // The one in backoff may have gone on by now; any state comes back the same.
-    assert_eq!([0, 1, 3, 4, 5].map(|n| state(ids[n])), ["succeeded", "failed", "cancelled", "leased", "queued"]);
+    let expected = ["succeeded", "failed", "cancelled", "leased", "queued", "blocked"];
+    assert_eq!([0, 1, 3, 4, 5, 6].map(|n| state(ids[n])), expected);
     assert_eq!(before.factor, 1.2);
     store.stop().await;
     writer.ended().await.unwrap();
@@ -232,7 +258,7 @@ async fn messages_go_after_the_commit_that_caused_them() {
             }
         }
     });
-    let (store, _writer) = Store::open(folder.path(), SETTINGS, outbox).unwrap();
+    let (store, _writer) = Store::open(folder.path(), SETTINGS, Box::new(Catalog), outbox).unwrap();
     connect(&store, 1, "mac").await;
     store.apply(submit(JobId::new(), None)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [(1, Epoch(1))]);
@@ -246,9 +272,9 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     // The second attempt has the smaller id, as after a restart with the clock set back.
     let [second, first] = ["01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"];
     let mut ids = [first, second].map(|id| id.parse::<AttemptId>().unwrap()).into_iter();
-    let mut core = Core::restore(SETTINGS, Snapshot::default(), Millis(1));
+    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
     let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
-    let machine = Machine { usable: Bytes(100), ..Machine::default() };
+    let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
     let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
     let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
     core.apply(at(1), Command::Connect(hello)).unwrap();
@@ -258,7 +284,7 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     rows::commit(&mut connection, &core, &effects).unwrap();
 
     let attempt = core.job(job).unwrap().attempts[0];
-    let failure = Failure { kind: FailureKind::OutOfMemory, message: "no memory".to_owned() };
+    let failure = Failure { cure: Cure::MoreMemory, message: "no memory".to_owned(), code: String::new() };
     let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
     let reports = vec![Report { number: 1, body, message: v1::Report { number: 1, ..Default::default() } }];
     core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();
@@ -279,7 +305,7 @@ async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
     database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").to_string()]).unwrap();
     drop(database);
-    let corrupt = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {})).err().unwrap();
+    let corrupt = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
     assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
 }
 
@@ -314,7 +340,7 @@ fn a_commit_is_on_the_disk_and_not_in_a_cache() {
 async fn a_writer_that_stood_still_does_not_end_the_leases_that_nobody_could_renew() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { lease_ms: 500 };
-    let (store, _writer) = Store::open(folder.path(), settings, Box::new(|_, _| {})).unwrap();
+    let (store, _writer) = Store::open(folder.path(), settings, Box::new(Catalog), Box::new(|_, _| {})).unwrap();
     connect(&store, 1, "mac").await;
     let job = JobId::new();
     store.apply(submit(job, None)).await.unwrap();
@@ -335,7 +361,7 @@ async fn a_writer_that_stood_still_does_not_end_the_leases_that_nobody_could_ren
 async fn a_folder_has_one_coordinator() {
     let folder = tempfile::tempdir().unwrap();
     let (store, writer, _) = open(folder.path());
-    let second = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {}));
+    let second = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {}));
     assert!(matches!(second, Err(StoreError::Locked(path)) if path == folder.path()));
     store.stop().await;
     writer.ended().await.unwrap();
@@ -351,7 +377,7 @@ async fn a_newer_database_is_left_alone() {
     let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     drop(database);
-    let newer = Store::open(folder.path(), SETTINGS, Box::new(|_, _| {}));
+    let newer = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {}));
     assert!(matches!(newer, Err(StoreError::Newer { found: 99, .. })));
 }
 
@@ -367,30 +393,14 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_database_from_before_secrets_binds_each_worker_at_its_first_hello() {
+async fn a_database_of_the_old_jobs_is_left_alone_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vertigo.db");
-    let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute_batch(schema::STEPS[0]).unwrap();
-    let worker = WorkerId::new();
-    let row = "INSERT INTO workers VALUES (?1, 'mac', ?2, 1, '[]')";
-    database.execute(row, [worker.to_string(), serde_json::to_string(&Machine::default()).unwrap()]).unwrap();
-    database.pragma_update(None, "user_version", 1).unwrap();
-    drop(database);
-
-    let hello = |session, secret: [u8; 32]| {
-        let (session, secret, process) = (SessionId(session), Secret::from(secret).hash(), ProcessId(worker.0));
-        let (machine, name) = (Machine::default(), "mac".to_owned());
-        Command::Connect(Connect { session, worker, secret, process, name, machine, held: Vec::new() })
-    };
-    let (store, writer, _) = open(folder.path());
-    assert!(store.read(move |core| core.worker(worker).is_some()).await.unwrap(), "the worker is still known");
-    store.apply(hello(1, [1; 32])).await.unwrap();
-    store.stop().await;
-    writer.ended().await.unwrap();
-
-    let (store, ..) = open(folder.path());
-    let refused = store.apply(hello(2, [2; 32])).await.unwrap_err();
-    assert_eq!(refused, ApplyError::Refused(Refusal::OtherInstallation(worker)));
-    store.apply(hello(3, [1; 32])).await.unwrap();
+    for found in 1..=schema::BEFORE {
+        let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
+        database.pragma_update(None, "user_version", found).unwrap();
+        drop(database);
+        let older = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
+        assert!(matches!(older, StoreError::Older { found: told, .. } if told == found), "{older}");
+        assert!(older.to_string().contains("--state"), "{older}");
+    }
 }

@@ -27,11 +27,12 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
     assert!(acks.is_empty());
     assert_eq!((assignment.attempt, assignment.epoch, assignment.reserved), (attempt, Epoch(1), Bytes(80)));
     let caveats = Caveats { cut_examples: 3, ..Caveats::default() };
-    bench.report(session, attempt, ReportBody::Started { caveats }).unwrap();
-    assert_eq!(bench.core.jobs[&job].plans[0].caveats, Some(caveats));
+    bench.report(session, attempt, ReportBody::Started { caveats: Some(caveats) }).unwrap();
+    assert_eq!(bench.core.jobs[&job].variants[0].caveats, Some(caveats));
     bench.report(session, attempt, success("out")).unwrap();
     let output = manifest(Kind::Adapter, "out").digest();
-    assert_eq!(bench.core.jobs[&job].state, State::Succeeded { output });
+    assert_eq!(bench.core.jobs[&job].state, State::Succeeded);
+    assert_eq!(bench.core.jobs[&job].output(), Some(output));
     assert_eq!(bench.core.index.tagged("mine"), Some(output));
     assert_eq!(bench.core.index.get(&output).unwrap().job, Some(job));
     assert_eq!(bench.sent(), [Outgoing::Ack { attempt, number: 1 }, Outgoing::Ack { attempt, number: 2 }]);
@@ -145,7 +146,7 @@ fn a_restarted_coordinator_gives_every_lease_its_full_length() {
 #[test]
 fn a_clock_that_was_set_back_does_not_stretch_a_backoff() {
     let (mut bench, _, session, job, attempt) = leased();
-    bench.fail(session, attempt, FailureKind::Transient);
+    bench.fail(session, attempt, Cure::Later);
     bench.now = Millis(1);
     bench.restart();
     bench.advance(retry::LONGEST_MS);
@@ -204,7 +205,7 @@ fn cancel_stops_the_attempt_and_its_memory_is_free_once_it_is_gone() {
 
 #[test]
 fn what_cannot_be_helped_is_not_tried_again() {
-    for kind in [FailureKind::BadInput, FailureKind::Diverged] {
+    for kind in [Cure::Never, Cure::Never] {
         let (mut bench, _, session, job, attempt) = leased();
         bench.fail(session, attempt, kind);
         assert_eq!(bench.state(job), "failed");
@@ -217,7 +218,7 @@ fn crashes_are_limited() {
     let (mut bench, _, session, job, _) = leased();
     for round in 1..=3 {
         let attempt = bench.live(job);
-        bench.fail(session, attempt, FailureKind::Crashed);
+        bench.fail(session, attempt, Cure::FreshProcess);
         assert_eq!(bench.state(job), if round < 3 { "backoff" } else { "failed" });
         bench.wait_out_backoff(job);
     }
@@ -229,7 +230,7 @@ fn failures_that_pass_are_tried_ten_times_and_a_checkpoint_starts_the_count_agai
     let (mut bench, _, session, job, _) = leased();
     for _ in 0..5 {
         let attempt = bench.live(job);
-        bench.fail(session, attempt, FailureKind::Transient);
+        bench.fail(session, attempt, Cure::Later);
         bench.wait_out_backoff(job);
     }
     let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
@@ -237,11 +238,11 @@ fn failures_that_pass_are_tried_ten_times_and_a_checkpoint_starts_the_count_agai
     bench.report(session, attempt, checkpoint).unwrap();
     for _ in 0..10 {
         let attempt = bench.live(job);
-        bench.fail(session, attempt, FailureKind::Transient);
+        bench.fail(session, attempt, Cure::Later);
         bench.wait_out_backoff(job);
     }
     let attempt = bench.live(job);
-    bench.fail(session, attempt, FailureKind::Transient);
+    bench.fail(session, attempt, Cure::Later);
     assert_eq!(bench.state(job), "failed");
     assert!(bench.core.jobs[&job].reason.contains("11 times"), "{}", bench.core.jobs[&job].reason);
 }
@@ -249,16 +250,16 @@ fn failures_that_pass_are_tried_ten_times_and_a_checkpoint_starts_the_count_agai
 #[test]
 fn running_out_of_memory_raises_the_plan_and_goes_to_the_next_or_a_larger_worker() {
     let (mut bench, _, session, job, attempt) = leased();
-    bench.fail(session, attempt, FailureKind::OutOfMemory);
+    bench.fail(session, attempt, Cure::MoreMemory);
     // 80 × 1.25 = 100 still fits; then 125 does not, and the small plan is next.
     let again = bench.live(job);
     assert_eq!(bench.core.attempts[&again].reserved, Bytes(100));
-    bench.fail(session, again, FailureKind::OutOfMemory);
+    bench.fail(session, again, Cure::MoreMemory);
     let small = bench.live(job);
-    assert_eq!((bench.core.attempts[&small].plan, bench.core.attempts[&small].reserved), (1, Bytes(40)));
+    assert_eq!((bench.core.attempts[&small].variant, bench.core.attempts[&small].reserved), (1, Bytes(40)));
     for _ in 0..5 {
         let small = bench.live(job);
-        bench.fail(session, small, FailureKind::OutOfMemory);
+        bench.fail(session, small, Cure::MoreMemory);
     }
     assert_eq!(bench.state(job), "queued");
     assert!(bench.core.jobs[&job].reason.starts_with("too large for every worker"), "{}", bench.core.jobs[&job].reason);
@@ -268,7 +269,7 @@ fn running_out_of_memory_raises_the_plan_and_goes_to_the_next_or_a_larger_worker
     // A larger worker takes it up, with the plan that is preferred.
     bench.connect(WorkerId::new(), "studio", 1_000, &[]).unwrap();
     let large = bench.live(job);
-    assert_eq!((bench.core.attempts[&large].plan, bench.core.attempts[&large].reserved), (0, Bytes(125)));
+    assert_eq!((bench.core.attempts[&large].variant, bench.core.attempts[&large].reserved), (0, Bytes(125)));
 }
 
 #[test]
@@ -277,11 +278,11 @@ fn a_checkpoint_of_one_plan_is_not_given_to_another() {
     bench
         .report(session, attempt, ReportBody::Checkpoint { iter: 9, manifest: manifest(Kind::Checkpoint, "nine") })
         .unwrap();
-    bench.fail(session, attempt, FailureKind::OutOfMemory);
+    bench.fail(session, attempt, Cure::MoreMemory);
     let again = bench.live(job);
-    bench.fail(session, again, FailureKind::OutOfMemory);
+    bench.fail(session, again, Cure::MoreMemory);
     let Some(Outgoing::Assignment(assignment)) = bench.sent().pop() else { panic!() };
-    assert_eq!((assignment.recipe.as_str(), assignment.checkpoint), ("small", None));
+    assert_eq!((assignment.variant.as_str(), assignment.checkpoint), ("small", None));
 }
 
 #[test]
@@ -291,7 +292,7 @@ fn the_newest_checkpoint_wins() {
         let manifest = manifest(Kind::Checkpoint, &iter.to_string());
         bench.report(session, attempt, ReportBody::Checkpoint { iter, manifest }).unwrap();
     }
-    let resume = bench.core.jobs[&job].plans[0].resume.unwrap();
+    let resume = bench.core.jobs[&job].variants[0].resume.unwrap();
     assert_eq!((resume.iter, resume.checkpoint), (9, manifest(Kind::Checkpoint, "9").digest()));
 }
 
@@ -347,15 +348,15 @@ fn a_job_that_only_an_absent_worker_can_hold_says_so() {
 #[test]
 fn what_an_attempt_measured_raises_later_predictions() {
     let (mut bench, _, session, _, attempt) = leased();
-    let outcome = Ok(manifest(Kind::Adapter, "out"));
-    bench.report(session, attempt, ReportBody::Finished { peak: Bytes(88), outcome }).unwrap();
+    let done = ReportBody::Finished { peak: Bytes(88), outcome: Ok(made("out")) };
+    bench.report(session, attempt, done).unwrap();
     let key = FactorKey { method: "full".to_owned(), engine: "1".to_owned() };
     assert_eq!(bench.core.factors.factor(&key), 1.1);
     bench.restart();
     assert_eq!(bench.core.factors.factor(&key), 1.1);
 
     let (mut bench, _, session, _, attempt) = leased();
-    let failure = Failure { kind: FailureKind::OutOfMemory, message: "too much".to_owned() };
+    let failure = Failure { cure: Cure::MoreMemory, message: "too much".to_owned(), code: String::new() };
     bench.report(session, attempt, ReportBody::Finished { peak: Bytes(120), outcome: Err(failure) }).unwrap();
     assert_eq!(bench.core.factors.factor(&key), 1.5, "what was seen before memory ran out counts too");
 }
@@ -437,16 +438,9 @@ fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
     let session = bench.connect(WorkerId::new(), "mac", 100, &[]).unwrap();
     bench.heartbeat_with_disk(session, Some(Bytes(1000)));
     let job = JobId::new();
-    let submit = Submit {
-        id: job,
-        name: None,
-        priority: 0,
-        data: Digest::of(b"data"),
-        data_bytes: Bytes(10),
-        plans: vec![Plan { disk: Bytes(900), ..plan("full", 80) }],
-        traceparent: String::new(),
-    };
-    bench.apply(Command::Submit(submit)).unwrap();
+    let need = Some(Need { disk: Bytes(900), ..needs(80, Slot::Gpu) });
+    let large = submit(job, None, 0, vec![Variant { need, ..variant("full", 80) }]);
+    bench.apply(Command::Submit(vec![large])).unwrap();
     // 900 to write, and a base of 100 and a dataset of 10 to fetch.
     assert_eq!(bench.state(job), "queued");
     let reason = &bench.core.jobs[&job].reason;
@@ -455,11 +449,11 @@ fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
     assert_eq!(bench.state(job), "leased");
     // Once they are there, inputs need no more room; a checkpoint to go on from does.
     let attempt = bench.live(job);
-    bench.report(session, attempt, ReportBody::Started { caveats: Default::default() }).unwrap();
+    bench.report(session, attempt, ReportBody::Started { caveats: Some(Default::default()) }).unwrap();
     let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
     bench.report(session, attempt, checkpoint).unwrap();
     bench.heartbeat_with_disk(session, Some(Bytes(900)));
-    bench.fail(session, attempt, FailureKind::Transient);
+    bench.fail(session, attempt, Cure::Later);
     bench.wait_out_backoff(job);
     assert_eq!(bench.state(job), "queued", "{}", bench.core.jobs[&job].reason);
     bench.heartbeat_with_disk(session, Some(Bytes(901)));

@@ -32,22 +32,22 @@ impl Run {
         self.bench.report(self.session, attempt, body).unwrap();
     }
 
-    fn fail(&mut self, kind: FailureKind) {
+    fn fail(&mut self, kind: Cure) {
         let attempt = self.bench.live(self.job);
         self.bench.fail(self.session, attempt, kind);
         self.bench.wait_out_backoff(self.job);
     }
 }
 
-fn passing() -> impl Strategy<Value = FailureKind> {
-    prop::sample::select(vec![FailureKind::Crashed, FailureKind::Transient])
+fn passing() -> impl Strategy<Value = Cure> {
+    prop::sample::select(vec![Cure::FreshProcess, Cure::Later])
 }
 
 /// What the promise says, counted another way than the core does: from the end back to the newest headway.
-fn is_over(history: &[(bool, FailureKind)]) -> bool {
+fn is_over(history: &[(bool, Cure)]) -> bool {
     let last = history.iter().rposition(|(headway, _)| *headway).unwrap_or(0);
     let count = |kind| history[last..].iter().filter(|(_, failure)| *failure == kind).count();
-    count(FailureKind::Crashed) >= 3 || count(FailureKind::Transient) > 10
+    count(Cure::FreshProcess) >= 3 || count(Cure::Later) > 10
 }
 
 proptest! {
@@ -73,7 +73,7 @@ proptest! {
         let mut run = Run::new();
         for crashes in rounds {
             run.checkpoint(true);
-            (0..crashes).for_each(|_| run.fail(FailureKind::Crashed));
+            (0..crashes).for_each(|_| run.fail(Cure::FreshProcess));
         }
         run.checkpoint(true);
         prop_assert!(run.is_running());
@@ -81,7 +81,7 @@ proptest! {
 
     #[test]
     fn a_job_without_headway_ends(kinds in prop::collection::vec(
-        prop::sample::select(vec![FailureKind::Crashed, FailureKind::Transient, FailureKind::OutOfMemory]), 16)) {
+        prop::sample::select(vec![Cure::FreshProcess, Cure::Later, Cure::MoreMemory]), 16)) {
         let mut run = Run::new();
         for kind in kinds {
             if !run.is_running() {

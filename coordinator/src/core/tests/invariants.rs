@@ -11,6 +11,13 @@ enum Step {
         priority: i32,
         needs: Vec<u64>,
         named: bool,
+        slot: Slot,
+    },
+    /// Jobs of one call: each reads what the one before makes, and the first what a job makes that is there.
+    Chain {
+        source: usize,
+        length: usize,
+        possible: bool,
     },
     /// A worker connects, with or without what it last was given.
     Connect {
@@ -62,28 +69,31 @@ enum Body {
     Progress(u64),
     Checkpoint(u64),
     Success(u8),
-    Failure(FailureKind),
+    Failure(Cure),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let worker = 0..WORKERS.len();
-    let kind = prop::sample::select(vec![
-        FailureKind::BadInput,
-        FailureKind::OutOfMemory,
-        FailureKind::Diverged,
-        FailureKind::Crashed,
-        FailureKind::Transient,
+    let cure = prop::sample::select(vec![
+        Cure::Never,
+        Cure::MoreMemory,
+        Cure::AnotherMachine,
+        Cure::Later,
+        Cure::FreshProcess,
     ]);
+    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu]);
     let body = prop_oneof![
         1 => Just(Body::Started),
         2 => (0u64..300).prop_map(Body::Progress),
         2 => (0u64..20).prop_map(Body::Checkpoint),
         2 => any::<u8>().prop_map(Body::Success),
-        4 => kind.prop_map(Body::Failure),
+        4 => cure.prop_map(Body::Failure),
     ];
     prop_oneof![
-        4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>())
-            .prop_map(|(priority, needs, named)| Step::Submit { priority, needs, named }),
+        4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>(), slot)
+            .prop_map(|(priority, needs, named, slot)| Step::Submit { priority, needs, named, slot }),
+        3 => (0usize..6, 1usize..4, prop::bool::weighted(0.8))
+            .prop_map(|(source, length, possible)| Step::Chain { source, length, possible }),
         4 => (worker.clone(), any::<bool>()).prop_map(|(worker, remembers)| Step::Connect { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Impostor { worker }),
         2 => worker.clone().prop_map(|worker| Step::Copy { worker }),
@@ -121,12 +131,15 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         match step.clone() {
-            Step::Submit { priority, needs, named } => {
-                let plans: Vec<_> = needs.iter().map(|need| ("r", *need)).collect();
+            Step::Submit { priority, needs, named, slot } => {
+                let variant = |peak: &u64| Variant { need: Some(super::needs(*peak, slot)), ..super::variant("r", 0) };
+                let variants = needs.iter().map(variant).collect();
                 let before = self.bench.core.jobs.len();
-                let answer = self.bench.submit_as(JobId::new(), named.then_some("tag"), priority, &plans);
+                let job = submit(JobId::new(), named.then_some("tag"), priority, variants);
+                let answer = self.bench.apply(Command::Submit(vec![job]));
                 assert_eq!(self.bench.core.jobs.len(), before + usize::from(answer.is_ok()));
             }
+            Step::Chain { source, length, possible } => self.chain(source, length, possible),
             Step::Connect { worker, remembers } => {
                 let held = if remembers { self.given(worker) } else { Vec::new() };
                 let (name, usable) = WORKERS[worker];
@@ -169,6 +182,22 @@ impl World {
         }
     }
 
+    fn chain(&mut self, source: usize, length: usize, possible: bool) {
+        let jobs = &self.bench.core.jobs;
+        let Some((mut source, state)) = jobs.values().rev().nth(source).map(|job| (job.id, job.state)) else { return };
+        let mut chain = Vec::new();
+        for _ in 0..length {
+            let id = JobId::new();
+            chain.push(submit(id, None, 0, vec![reader(if possible { "reader" } else { "impossible" }, source)]));
+            source = id;
+        }
+        let before = jobs.len();
+        let answer = self.bench.apply(Command::Submit(chain));
+        let useless = matches!(state, State::Failed | State::Cancelled);
+        assert_eq!(matches!(answer, Err(Refusal::NoOutput { .. })), useless, "{answer:?}");
+        assert_eq!(self.bench.core.jobs.len(), before + if useless { 0 } else { length }, "all of them, or none");
+    }
+
     fn hello(
         &mut self,
         worker: usize,
@@ -181,17 +210,17 @@ impl World {
         self.bench.connect_as(id, secret(id), process, name, usable, held)
     }
 
-    /// 8: a copy of a folder gets in when nobody is there, or after a lease of silence; until then nothing changes.
+    /// 12: a copy of a folder gets in when nobody is there, or after a lease of silence; until then nothing changes.
     fn copy(&mut self, worker: usize) {
         let (id, process, (name, usable)) = (self.ids[worker], ProcessId::new(), WORKERS[worker]);
         let core = &self.bench.core;
         let (session, jobs) = (core.workers.get(&id).and_then(|w| w.session), core.jobs.clone());
-        let lease = core.workers.get(&id).and_then(|w| w.lease);
+        let leased = core.workers.get(&id).is_some_and(|w| !w.leases.is_empty());
         let known = core.installations.get(&id).filter(|known| known.process.is_some());
         let alive = known.is_some_and(|known| self.bench.now < known.heard.plus(LEASE_MS));
         match self.hello(worker, process, name, usable, &[]) {
             Ok(_) => {
-                assert!(!alive || session.is_none() && lease.is_none());
+                assert!(!alive || session.is_none() && !leased);
                 self.processes[worker] = process;
             }
             Err(refusal) => {
@@ -202,7 +231,7 @@ impl World {
         }
     }
 
-    /// 8: without the secret nobody takes up a session, and nothing changes.
+    /// 12: without the secret nobody takes up a session, and nothing changes.
     fn thief(&mut self, worker: usize) {
         let (id, process, (name, usable)) = (self.ids[worker], self.processes[worker], WORKERS[worker]);
         if !self.bench.core.installations.contains_key(&id) {
@@ -227,14 +256,14 @@ impl World {
             && epoch_off == 0
             && skip == 1;
         let body = match body {
-            Body::Started => ReportBody::Started { caveats: Default::default() },
+            Body::Started => ReportBody::Started { caveats: Some(Default::default()) },
             Body::Progress(peak) => ReportBody::Progress { peak: Bytes(peak) },
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, manifest: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
             }
             Body::Success(n) => success(&n.to_string()),
-            Body::Failure(kind) => {
-                let failure = Failure { kind, message: "it failed".to_owned() };
+            Body::Failure(cure) => {
+                let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
             }
         };
@@ -283,6 +312,7 @@ impl World {
                 State::Backoff { .. } => assert_eq!(lists, (0, 0, 1)),
                 _ => assert_eq!(lists, (0, 0, 0)),
             }
+            self.check_inputs(job);
             // 7: who waits knows why.
             assert!(job.state != State::Queued || !job.reason.is_empty());
         }
@@ -296,6 +326,11 @@ impl World {
             let promised: Bytes = core.attempts.values().filter(of).map(|a| a.reserved).sum();
             assert!(promised <= worker.machine.usable, "{promised} on {worker:?}");
             assert_eq!(promised, core.reserved(worker));
+            for slot in [Slot::Gpu, Slot::Cpu] {
+                let taken =
+                    core.attempts.values().filter(of).filter(|a| core.jobs[&a.job].variants[a.variant].slot() == slot);
+                assert!(taken.count() <= worker.machine.slots(slot), "{slot} of {worker:?}");
+            }
         }
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
@@ -304,25 +339,71 @@ impl World {
         for job in core.jobs.values() {
             assert!(job.output().is_none_or(|digest| core.index.get(&digest).is_some()));
         }
-        // 7: no free worker is left that a waiting job fits.
-        let free: Vec<_> = core.workers.values().filter(|worker| worker.is_available()).collect();
+        // 7: no free worker is left that a waiting job fits, but for those that are kept for one of higher rank.
+        let mut behind: Vec<&Job> = Vec::new();
         for (.., id) in &core.queue {
-            let fits = |worker: &&&Worker| core.jobs[id].plans.iter().any(|plan| plan.need() <= worker.machine.usable);
-            assert!(!free.iter().any(|worker| fits(&worker)), "{:?} waits", core.jobs[id]);
+            let job = &core.jobs[id];
+            let waits = core.workers.values().filter(|worker| self.fits(job, worker, core.reserved(worker)));
+            for worker in waits {
+                assert!(
+                    behind.iter().any(|ahead| self.fits(ahead, worker, Bytes::ZERO)),
+                    "{job:?} waits beside {worker:?}"
+                );
+            }
+            behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
     }
 
-    /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could hold.
+    /// Whether a worker could start a job now, if `reserved` of its memory were promised.
+    fn fits(&self, job: &Job, worker: &Worker, reserved: Bytes) -> bool {
+        let holds = |worker: &Worker| job.variants.iter().any(|variant| variant.peak() <= worker.machine.usable);
+        let others = self.bench.core.workers.values().filter(|other| other.session.is_some() && holds(other));
+        let is_avoided = job.avoid.contains(&worker.id) && others.into_iter().any(|w| !job.avoid.contains(&w.id));
+        let room = worker.machine.usable.saturating_sub(reserved);
+        !is_avoided && job.variants.iter().any(|variant| worker.has_open(variant.slot()) && variant.peak() <= room)
+    }
+
+    /// 8 to 11, for one job.
+    fn check_inputs(&self, job: &Job) {
+        let core = &self.bench.core;
+        let waits_for = job.waits_for();
+        // 8, and 11: nobody is blocked by a job that has ended.
+        assert_eq!(job.state == State::Blocked, !waits_for.is_empty() && !job.state.is_terminal(), "{job:?}");
+        if job.state == State::Blocked {
+            assert!(waits_for.iter().all(|source| !core.jobs[source].state.is_terminal()), "{job:?}");
+            assert!(waits_for.iter().all(|source| core.readers[source].contains(&job.id)));
+            assert!(!job.reason.is_empty());
+        }
+        for input in job.variants.iter().flat_map(|variant| &variant.inputs) {
+            let Source::Output { job: source, role } = &input.source else { continue };
+            // 9
+            assert!(*source < job.id);
+            // 10: it is what the source made, which never changes by 2.
+            if let Some(found) = input.artifact {
+                assert_eq!(core.jobs[source].output_of(role), Some(found.digest));
+            }
+        }
+        // What is placed has all that it reads, and a need.
+        if matches!(job.state, State::Queued | State::Leased { .. } | State::Backoff { .. }) {
+            assert!(job.variants.iter().all(|variant| variant.need.is_some()));
+        }
+    }
+
+    /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could have held in the same slot.
     fn check_order(&self, seen: usize) {
         let core = &self.bench.core;
         let placed = self.bench.journal[seen..].iter().filter(|entry| matches!(entry.body, EntryBody::Placed { .. }));
         for job in placed.map(|entry| &core.jobs[&entry.job]) {
             let State::Leased { attempt } = job.state else { continue };
-            let usable = core.workers[&core.attempts[&attempt].worker].machine.usable;
+            let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
+            let slot = job.variants[attempt.variant].slot();
+            let room = worker.machine.usable.saturating_sub(core.reserved(worker).saturating_sub(attempt.reserved));
             for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
-                let overtaken = core.jobs[id].plans.iter().any(|plan| plan.need() <= usable);
-                assert!(!overtaken, "{job:?} overtook {:?}", core.jobs[id]);
+                let waiting = &core.jobs[id];
+                let fits = |variant: &Variant| variant.slot() == slot && variant.peak() <= room;
+                let overtaken = waiting.avoid.is_empty() && waiting.variants.iter().any(fits);
+                assert!(!overtaken, "{job:?} overtook {waiting:?}");
             }
         }
     }

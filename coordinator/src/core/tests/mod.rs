@@ -1,12 +1,15 @@
-//! The core driven by hand (`cases`), by random failures of one job (`headway`) and by random commands (`invariants`).
+//! The core driven by hand (`cases`, `graph`), by random failures of one job (`headway`) and by random commands (`invariants`).
 
 mod cases;
+mod graph;
 mod headway;
 mod invariants;
 
 use super::*;
+use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind};
 use vertigo::secret::Secret;
+use vertigo::task::{Cure, Slot, TaskKind};
 use vertigo::v1;
 
 const LEASE_MS: u64 = 30_000;
@@ -27,7 +30,7 @@ impl Bench {
         let settings = Settings { lease_ms: LEASE_MS };
         let now = Millis(1_000_000);
         Bench {
-            core: Core::restore(settings, Snapshot::default(), now),
+            core: Core::restore(settings, Box::new(Lazy), Snapshot::default(), now),
             now,
             disk: Snapshot::default(),
             journal: Vec::new(),
@@ -92,7 +95,7 @@ impl Bench {
         let offline = |worker: &Worker| Worker {
             session: None,
             draining: false,
-            lease: None,
+            leases: Default::default(),
             stopping: Default::default(),
             ..worker.clone()
         };
@@ -105,7 +108,7 @@ impl Bench {
             factors: self.disk.factors.clone(),
             last_seq: self.disk.last_seq,
         };
-        self.core = Core::restore(self.core.settings, snapshot, self.now);
+        self.core = Core::restore(self.core.settings, Box::new(Lazy), snapshot, self.now);
         self.settle();
     }
 
@@ -134,15 +137,14 @@ impl Bench {
         priority: i32,
         plans: &[(&str, u64)],
     ) -> Result<(), Refusal> {
-        self.apply(Command::Submit(Submit {
-            id,
-            name: name.map(str::to_owned),
-            priority,
-            data: Digest::of(b"data"),
-            data_bytes: Bytes(10),
-            plans: plans.iter().map(|(recipe, need)| plan(recipe, *need)).collect(),
-            traceparent: String::new(),
-        }))
+        let variants = plans.iter().map(|(name, need)| variant(name, *need)).collect();
+        self.apply(Command::Submit(vec![submit(id, name, priority, variants)]))
+    }
+
+    /// Queues a job that reads the first output of `source`, with a need that is known only then.
+    fn submit_reader(&mut self, source: JobId) -> Result<JobId, Refusal> {
+        let id = JobId::new();
+        self.apply(Command::Submit(vec![submit(id, None, 0, vec![reader("reader", source)])])).map(|()| id)
     }
 
     /// The worker's one process connects, with its own secret.
@@ -162,7 +164,7 @@ impl Bench {
     ) -> Result<SessionId, Refusal> {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let machine = Machine { usable: Bytes(usable), ..Machine::default() };
+        let machine = Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
         self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
             .map(|()| session)
@@ -184,8 +186,8 @@ impl Bench {
         self.apply(Command::Reports { session, attempt, epoch, reports: vec![report(number, body)] })
     }
 
-    fn fail(&mut self, session: SessionId, attempt: AttemptId, kind: FailureKind) {
-        let failure = Failure { kind, message: format!("{kind:?}") };
+    fn fail(&mut self, session: SessionId, attempt: AttemptId, cure: Cure) {
+        let failure = Failure { cure, message: format!("{cure:?}"), code: String::new() };
         self.report(session, attempt, ReportBody::Finished { peak: Bytes(5), outcome: Err(failure) }).unwrap();
     }
 
@@ -206,21 +208,59 @@ impl Bench {
     }
 }
 
-fn plan(recipe: &str, need: u64) -> Plan {
-    Plan {
-        recipe: recipe.to_owned(),
-        yaml: "model: m".to_owned(),
+fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) -> Submit {
+    let name = name.map(str::to_owned);
+    Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
+}
+
+fn variant(name: &str, need: u64) -> Variant {
+    let input = |role: &str, bytes| Input {
+        role: role.to_owned(),
+        source: Source::Artifact,
+        artifact: Some(Found { digest: Digest::of(role.as_bytes()), bytes: Bytes(bytes) }),
+    };
+    Variant {
+        name: name.to_owned(),
+        task: Task { kind: TaskKind::Train, message: name.as_bytes().to_vec() },
         model: "m".to_owned(),
-        base: Digest::of(b"base"),
-        base_bytes: Bytes(100),
-        method: "full".to_owned(),
-        engine: "1".to_owned(),
-        parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(need) }],
-        factor: 1.0,
-        disk: Bytes::ZERO,
+        inputs: vec![input("data", 10), input("base", 100)],
+        need: Some(needs(need, Slot::Gpu)),
         raised: None,
         resume: None,
         caveats: None,
+    }
+}
+
+fn needs(peak: u64, slot: Slot) -> Need {
+    Need {
+        method: "full".to_owned(),
+        engine: "1".to_owned(),
+        parts: vec![MemoryPart { name: "weights".to_owned(), bytes: Bytes(peak) }],
+        factor: 1.0,
+        disk: Bytes::ZERO,
+        slot,
+    }
+}
+
+/// A variant that reads the first output of `source`, and whose need nobody knows before that is there.
+fn reader(name: &str, source: JobId) -> Variant {
+    let input =
+        Input { role: "base".to_owned(), source: Source::Output { job: source, role: String::new() }, artifact: None };
+    Variant { inputs: vec![input], need: None, ..variant(name, 0) }
+}
+
+/// Needs 30 on the CPU, and cannot do tasks that are called so.
+#[derive(Debug)]
+struct Lazy;
+
+impl Kinds for Lazy {
+    fn complete(&self, core: &Core, variant: &mut Variant) -> Result<(), String> {
+        assert!(variant.artifacts().all(|(digest, _)| core.index().get(&digest).is_some()), "all inputs are there");
+        if variant.name == "impossible" {
+            return Err("it cannot be done".to_owned());
+        }
+        variant.need = Some(needs(30, Slot::Cpu));
+        Ok(())
     }
 }
 
@@ -241,5 +281,10 @@ fn report(number: u64, body: ReportBody) -> Report {
 }
 
 fn success(content: &str) -> ReportBody {
-    ReportBody::Finished { peak: Bytes(50), outcome: Ok(manifest(Kind::Adapter, content)) }
+    ReportBody::Finished { peak: Bytes(50), outcome: Ok(made(content)) }
+}
+
+/// What a training run makes.
+fn made(content: &str) -> Made {
+    Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter, content))], remark: String::new() }
 }

@@ -36,7 +36,8 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let sessions = Sessions::new(lease_ms);
     let outbox = sessions.clone();
     let deliver = Box::new(move |session, message| outbox.deliver(session, message));
-    let (store, _writer) = Store::open(folder.path(), Settings { lease_ms }, deliver).unwrap();
+    let (store, _writer) =
+        Store::open(folder.path(), Settings { lease_ms }, Box::new(crate::kinds::Catalog), deliver).unwrap();
     let context = Context { store: store.clone(), blobs, sessions, lease: LEASE };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
@@ -44,7 +45,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
 
     let say = |message| v1::WorkerMessage { message: Some(message) };
     let (sender, receiver) = mpsc::channel(8);
-    let machine = Some(v1::Machine { usable_bytes: 100, ..Default::default() });
+    let machine = Some(v1::Machine { usable_bytes: 100, gpu_slots: 1, ..Default::default() });
     let (worker_id, process) = (WorkerId::new().to_string(), ProcessId::new().to_string());
     let hello = v1::Hello { worker_id, name: "mac".to_owned(), machine, held: vec![], secret: vec![1; 32], process };
     sender.send(say(Message::Hello(hello))).await.unwrap();

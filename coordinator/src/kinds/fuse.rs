@@ -1,0 +1,113 @@
+//! The kind `fuse`: one model of an adapter and its base.
+//!
+//! An adapter knows by the facts of its manifest what it was trained from and on, so nobody has to name either.
+
+use super::{Appraised, Findings, KindError, added, given, parts};
+use crate::core::{Core, Found, Input};
+use serde_json::Value;
+use vertigo::bytes::Bytes;
+use vertigo::estimate;
+use vertigo::id::Digest;
+use vertigo::manifest::Manifest;
+use vertigo::shape::Shape;
+use vertigo::task::{Bits, Slot, TaskKind, role};
+use vertigo::v1;
+
+/// How to fuse.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fuse {
+    bits: Bits,
+    is_measured: bool,
+}
+
+/// What the need of fusing depends on.
+#[derive(Debug)]
+pub(crate) struct Appraisal {
+    fuse: Fuse,
+    base: Digest,
+    config: Value,
+    adapter_bytes: Bytes,
+}
+
+impl Fuse {
+    pub(super) fn read(task: &v1::Fuse) -> Result<Fuse, KindError> {
+        let wrong = || KindError::Invalid(format!("bits: {} is none of 0 (the base's), 4, 8, 16", task.bits));
+        Ok(Fuse { bits: Bits::from_number(task.bits).ok_or_else(wrong)?, is_measured: !task.unmeasured })
+    }
+
+    pub(super) fn find(self, core: &Core, inputs: &[Input]) -> Result<Findings, KindError> {
+        let named = |role: &str| inputs.iter().find(|input| input.role == role);
+        let lacks = |role: &str| named(role).is_some_and(|input| input.artifact.is_none());
+        let Some(adapter) = given(inputs, role::ADAPTER).filter(|_| !lacks(role::BASE)) else {
+            return Ok(Findings::default());
+        };
+        let of_adapter = core.manifest(&adapter.digest).ok_or_else(|| gone(role::ADAPTER, &adapter.digest))?;
+        let mut new = Vec::new();
+        let base = match given(inputs, role::BASE) {
+            Some(base) => base,
+            None => {
+                let base = trained_with(core, of_adapter, &adapter.digest, role::BASE)?;
+                new.push(added(role::BASE, base));
+                base
+            }
+        };
+        if self.is_measured && named(role::DATA).is_none() {
+            let data = trained_with(core, of_adapter, &adapter.digest, role::DATA);
+            let hint = |error| KindError::Missing(format!("{error}; or leave the measuring out with `--measure none`"));
+            new.push(added(role::DATA, data.map_err(hint)?));
+        }
+        let config = core.manifest(&base.digest).and_then(|manifest| manifest.fact("config"));
+        let appraisal = Appraisal {
+            fuse: self,
+            base: base.digest,
+            config: config.cloned().unwrap_or(Value::Null),
+            adapter_bytes: adapter.bytes,
+        };
+        Ok(Findings { added: new, appraisal: Some(super::Appraisal::Fuse(appraisal)) })
+    }
+}
+
+/// What an adapter was trained with, by its manifest.
+fn trained_with(core: &Core, adapter: &Manifest, digest: &Digest, role: &str) -> Result<Found, KindError> {
+    let fact = adapter.fact(role).and_then(Value::as_str);
+    let Some(found) = fact.and_then(|text| text.parse::<Digest>().ok()) else {
+        let unsaid = format!("the adapter {} does not say its {role}; name it with `--{role}`", digest.short());
+        return Err(KindError::Missing(unsaid));
+    };
+    let takes = TaskKind::Fuse.input(role).map_or(&[][..], |input| input.takes);
+    match core.manifest(&found).filter(|manifest| takes.contains(&manifest.kind())) {
+        Some(manifest) => Ok(Found { digest: found, bytes: manifest.bytes() }),
+        None => Err(KindError::Missing(format!(
+            "the {role} {} that the adapter {} was trained with is not there; import it again, or name another with `--{role}`",
+            found.short(),
+            digest.short()
+        ))),
+    }
+}
+
+fn gone(role: &str, digest: &Digest) -> KindError {
+    KindError::Missing(format!("the {role} {} is not there", digest.short()))
+}
+
+impl Appraisal {
+    pub(super) fn appraise(self) -> Result<Appraised, KindError> {
+        let Appraisal { fuse, base, config, adapter_bytes } = self;
+        let told = |problem| KindError::Invalid(format!("the config.json of base {}: {problem}", base.short()));
+        let shape = Shape::from_config(&config).map_err(|error| told(error.to_string()))?;
+        if shape.experts.is_some() {
+            return Err(told("mixtures of experts are planned for only; the engine fuses dense models".to_owned()));
+        }
+        let bits = match fuse.bits {
+            Bits::Same => String::new(),
+            bits => format!(" to {bits} bits"),
+        };
+        let (measured, slot) = if fuse.is_measured { (", measured", Slot::Gpu) } else { ("", Slot::Cpu) };
+        Ok(Appraised {
+            method: format!("fuse{bits}{measured}"),
+            parts: parts(&estimate::fuse(&shape, adapter_bytes, fuse.bits, fuse.is_measured)),
+            disk: estimate::fused_bytes(&shape, fuse.bits),
+            slot,
+            guessed: None,
+        })
+    }
+}
