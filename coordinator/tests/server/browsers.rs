@@ -35,7 +35,7 @@ async fn a_page_cancels_no_job_and_moves_no_tag() {
     coordinator.import().await;
     let job = coordinator.submit("tutor").await;
     let other = coordinator.upload(vertigo::manifest::Kind::Base, "other", serde_json::json!({})).await;
-    let cancel = framed(&v1::CancelJobRequest { id: job.id.clone() });
+    let cancel = framed(&v1::CancelRequest { id: job.id.clone(), ..Default::default() });
     let tag = framed(&v1::RegisterArtifactRequest { manifest_json: other.to_json(), tags: vec!["mini".to_owned()] });
     let host = coordinator.url.strip_prefix("http://").unwrap();
 
@@ -94,9 +94,9 @@ async fn a_page_puts_and_reads_no_blob() {
 #[tokio::test]
 async fn a_grpc_caller_is_refused_in_its_own_words() {
     let coordinator = Coordinator::start().await;
-    let mut request = Request::new(train(""));
+    let mut request = Request::new(v1::SubmitRequest { jobs: vec![train("")] });
     request.metadata_mut().insert("origin", MetadataValue::from_static("https://evil.example"));
-    let refused = coordinator.jobs().submit_train(request).await.unwrap_err();
+    let refused = coordinator.jobs().submit(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("https://evil.example"), "{}", refused.message());
 }
@@ -117,7 +117,7 @@ async fn a_real_browser_cancels_no_job() {
     coordinator.import().await;
     let job = coordinator.submit("tutor").await;
     let folder = tempfile::tempdir().unwrap();
-    let bytes = framed(&v1::CancelJobRequest { id: job.id.clone() });
+    let bytes = framed(&v1::CancelRequest { id: job.id.clone(), ..Default::default() });
     let url = format!("{}/vertigo.v1.Jobs/Cancel", coordinator.url);
     // The page may not read the answer, and writes down how its request came out, in a word that its source does not have.
     let page = format!(

@@ -62,7 +62,7 @@ async fn idle_connections_lock_nobody_out_and_what_is_in_flight_stays() {
     drop(chunks);
     assert_eq!(soon("the upload's end", upload).await.unwrap().unwrap().status(), StatusCode::CREATED);
     assert!(coordinator.workers().await.iter().all(|worker| worker.connected), "{:?}", late.id);
-    coordinator.jobs().cancel(v1::CancelJobRequest { id: job.id }).await.unwrap();
+    coordinator.cancel(&job.id).await.unwrap();
     assert_eq!(early.stop().await.attempt_id, given.attempt_id);
     soon("the watch's end", async { while watch.message().await.unwrap().is_some() {} }).await;
     drop(silent);
@@ -115,6 +115,6 @@ async fn half_sent_heads_and_silence_are_closed_and_slow_answers_are_not() {
     let used = dial(&coordinator, b"HEAD /v1/blobs/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     closed("an idle connection", used).await;
     // The watch was open all the time.
-    coordinator.jobs().cancel(v1::CancelJobRequest { id: job.id }).await.unwrap();
+    coordinator.cancel(&job.id).await.unwrap();
     soon("the watch's end", async { while watch.message().await.unwrap().is_some() {} }).await;
 }

@@ -20,7 +20,7 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
-use vertigo::v1::{self, finished, job_event, report, worker_message};
+use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
 use vertigo_coordinator::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -135,7 +135,25 @@ impl Coordinator {
     }
 
     pub(crate) async fn submit(&self, name: &str) -> v1::Job {
-        self.jobs().submit_train(train(name)).await.unwrap().into_inner()
+        self.queue(train(name)).await.unwrap()
+    }
+
+    /// Submits one job.
+    pub(crate) async fn queue(&self, job: v1::NewJob) -> Result<v1::Job, Status> {
+        Ok(self.queue_all(vec![job]).await?.remove(0))
+    }
+
+    pub(crate) async fn queue_all(&self, jobs: Vec<v1::NewJob>) -> Result<Vec<v1::Job>, Status> {
+        Ok(self.jobs().submit(v1::SubmitRequest { jobs }).await?.into_inner().jobs)
+    }
+
+    pub(crate) async fn plan(&self, variants: Vec<v1::NewVariant>) -> Result<v1::PlanResponse, Status> {
+        Ok(self.jobs().plan(v1::PlanRequest { variants }).await?.into_inner())
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Vec<v1::Job>, Status> {
+        let request = v1::CancelRequest { id: id.to_owned(), ..Default::default() };
+        Ok(self.jobs().cancel(request).await?.into_inner().jobs)
     }
 
     pub(crate) async fn job(&self, id: &str) -> v1::Job {
@@ -185,17 +203,30 @@ pub(crate) fn config() -> serde_json::Value {
     })
 }
 
-pub(crate) fn recipe(name: &str, yaml: &str) -> v1::RecipeFile {
-    v1::RecipeFile { name: name.to_owned(), yaml: yaml.to_owned() }
+/// A way to train on the dataset `luau`.
+pub(crate) fn recipe(name: &str, yaml: &str) -> v1::NewVariant {
+    let train = v1::Train { recipe: name.to_owned(), yaml: yaml.to_owned() };
+    let task = Some(v1::Task { kind: Some(task::Kind::Train(train)) });
+    v1::NewVariant { name: name.to_owned(), task, inputs: vec![reads("data", "luau")] }
 }
 
-pub(crate) fn train(name: &str) -> v1::SubmitTrainRequest {
-    v1::SubmitTrainRequest {
-        recipes: vec![recipe("small", "model: mini\nmax_seq_length: 256\nbatch_size: 1\n")],
-        data: "luau".to_owned(),
-        name: name.to_owned(),
-        ..Default::default()
-    }
+pub(crate) fn reads(role: &str, reference: &str) -> v1::Input {
+    v1::Input { role: role.to_owned(), source: Some(input::Source::Artifact(reference.to_owned())) }
+}
+
+pub(crate) const SMALL: &str = "model: mini\nmax_seq_length: 256\nbatch_size: 1\n";
+
+pub(crate) fn train(name: &str) -> v1::NewJob {
+    v1::NewJob { name: name.to_owned(), variants: vec![recipe("small", SMALL)], ..Default::default() }
+}
+
+/// Fuses what another job makes.
+pub(crate) fn fuse(name: &str, trained_by: &str) -> v1::NewJob {
+    let output = v1::OutputOf { job: trained_by.to_owned(), role: String::new() };
+    let adapter = v1::Input { role: "adapter".to_owned(), source: Some(input::Source::Output(output)) };
+    let task = Some(v1::Task { kind: Some(task::Kind::Fuse(v1::Fuse { bits: 8, unmeasured: true })) });
+    let variant = v1::NewVariant { name: "fuse".to_owned(), task, inputs: vec![adapter] };
+    v1::NewJob { name: name.to_owned(), variants: vec![variant], ..Default::default() }
 }
 
 /// A worker's end of a session, driven by the test.
@@ -267,7 +298,8 @@ impl Worker {
 
 /// What a worker's process says first: its secret and its process are its id again.
 pub(crate) fn hello(id: WorkerId, name: &str, held: &[v1::Held]) -> v1::Hello {
-    let machine = v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, ..Default::default() };
+    let machine =
+        v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, gpu_slots: 1, cpu_slots: 1, ..Default::default() };
     v1::Hello {
         worker_id: id.to_string(),
         name: name.to_owned(),
@@ -319,7 +351,9 @@ pub(crate) fn holding(given: &v1::Assignment) -> Vec<v1::Held> {
 }
 
 pub(crate) fn success(manifest: &Manifest) -> report::Body {
-    let outcome = Some(finished::Outcome::ManifestJson(manifest.to_json()));
+    // The roles of outputs are called as the kinds of artifact that they are.
+    let made = v1::Made { role: manifest.kind().to_string(), manifest_json: manifest.to_json() };
+    let outcome = Some(finished::Outcome::Outputs(v1::Outputs { made: vec![made], remark: String::new() }));
     report::Body::Finished(v1::Finished { peak_bytes: 1 << 20, outcome })
 }
 

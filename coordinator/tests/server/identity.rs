@@ -27,7 +27,7 @@ async fn finishes(coordinator: &Coordinator, worker: &mut Worker, job: &v1::Job,
     assert_eq!(worker.ack().await, 2);
     let done = coordinator.job(&job.id).await;
     assert_eq!((done.state(), done.attempts.len()), (JobState::Succeeded, 1));
-    assert_eq!(done.output_digest, output.digest().to_string());
+    assert_eq!(done.outputs[0].digest, output.digest().to_string());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What people ask of the coordinator.
 
-use super::harness::{Coordinator, holding, log, recipe, soon, success, train};
+use super::harness::{Coordinator, SMALL, holding, log, reads, recipe, soon, success, train};
 use serde_json::json;
 use tonic::{Code, Request};
 use vertigo::manifest::Kind;
@@ -21,15 +21,15 @@ async fn a_submission_that_comes_again_makes_one_job() {
     let coordinator = Coordinator::start().await;
     coordinator.import().await;
     let id = vertigo::id::JobId::new().to_string();
-    let request = v1::SubmitTrainRequest { id: id.clone(), ..train("tutor") };
+    let job = v1::NewJob { id: id.clone(), ..train("tutor") };
     let mut jobs = coordinator.jobs();
-    let first = jobs.submit_train(request.clone()).await.unwrap().into_inner();
-    let again = jobs.submit_train(request.clone()).await.unwrap().into_inner();
+    let first = coordinator.queue(job.clone()).await.unwrap();
+    let again = coordinator.queue(job.clone()).await.unwrap();
     assert_eq!((&first.id, &first), (&id, &again));
     let listed = jobs.list(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs;
     assert_eq!(listed.len(), 1);
-    let broken = v1::SubmitTrainRequest { id: "tutor".to_owned(), ..request };
-    assert_eq!(jobs.submit_train(broken).await.unwrap_err().code(), Code::InvalidArgument);
+    let broken = v1::NewJob { id: "tutor".to_owned(), ..job };
+    assert_eq!(coordinator.queue(broken).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
@@ -39,19 +39,25 @@ async fn a_job_goes_from_submission_to_its_artifact() {
     let job = coordinator.submit("tutor").await;
     assert_eq!((job.state(), job.name.as_str()), (JobState::Queued, "tutor"));
     assert_eq!(job.reason, "no worker is connected");
-    assert!(job.plans[0].peak_bytes > 0 && job.plans[0].factor == 1.0 && !job.plans[0].parts.is_empty());
+    assert!(job.variants[0].peak_bytes > 0 && job.variants[0].factor == 1.0 && !job.variants[0].parts.is_empty());
     let mut watch = coordinator.watch(&job.id, 0).await;
 
     let mut worker = coordinator.worker("mac").await;
     let given = worker.assignment().await;
     assert_eq!(given.job_id, job.id);
-    assert_eq!(given.data_digest, job.data_digest);
-    assert_eq!(given.reserved_bytes, job.plans[0].peak_bytes);
-    assert_eq!(given.recipe.clone().unwrap().yaml, train("").recipes[0].yaml);
+    let inputs = job.variants[0].inputs.iter().map(|it| v1::Given { role: it.role.clone(), digest: it.digest.clone() });
+    assert_eq!(given.inputs, inputs.collect::<Vec<_>>());
+    assert_eq!(given.inputs.iter().map(|it| it.role.as_str()).collect::<Vec<_>>(), ["data", "base"]);
+    assert_eq!(given.reserved_bytes, job.variants[0].peak_bytes);
+    assert_eq!((&given.task, given.slot()), (&train("").variants[0].task, v1::Slot::Gpu));
     let listed = coordinator.workers().await;
-    assert_eq!((listed[0].job_id.as_str(), listed[0].reserved_bytes), (job.id.as_str(), given.reserved_bytes));
+    assert_eq!((&listed[0].job_ids[..], listed[0].reserved_bytes), (&[job.id.clone()][..], given.reserved_bytes));
 
-    assert_eq!((&job.plans[0].caveats, job.plans[0].skipped_examples), (&None, 0), "nobody has read the examples");
+    assert_eq!(
+        (&job.variants[0].caveats, job.variants[0].skipped_examples),
+        (&None, 0),
+        "nobody has read the examples"
+    );
     let caveats = v1::Caveats { cut_examples: 3, cut_tokens: 70, ..Default::default() };
     let started = v1::Started { iters: 2, skipped_examples: 1, caveats: Some(caveats), ..Default::default() };
     worker.report(&given, 1, report::Body::Started(started)).await;
@@ -64,8 +70,8 @@ async fn a_job_goes_from_submission_to_its_artifact() {
         assert_eq!(worker.ack().await, number);
     }
 
-    let plan = coordinator.job(&job.id).await.plans.remove(0);
-    assert_eq!((plan.caveats, plan.skipped_examples), (Some(caveats), 1));
+    let variant = coordinator.job(&job.id).await.variants.remove(0);
+    assert_eq!((variant.caveats, variant.skipped_examples), (Some(caveats), 1));
 
     let mut events = Vec::new();
     while let Some(event) = soon("the end of the watch", watch.message()).await.unwrap() {
@@ -98,20 +104,18 @@ async fn a_job_goes_from_submission_to_its_artifact() {
     assert_eq!(soon("the end", logs.message()).await.unwrap(), None);
 
     let done = coordinator.job(&job.id).await;
-    assert_eq!((done.state(), done.output_digest.as_str()), (JobState::Succeeded, &*output.digest().to_string()));
-    assert_eq!((done.attempts.len(), done.attempts[0].outcome.as_str()), (1, "succeeded"));
-    for reference in ["tutor", &job.id, &done.output_digest] {
+    let made = v1::JobOutput { role: "adapter".to_owned(), digest: output.digest().to_string() };
+    assert_eq!((done.state(), &done.outputs[..]), (JobState::Succeeded, &[made][..]));
+    assert_eq!((done.attempts.len(), done.attempts[0].state()), (1, v1::AttemptState::Succeeded));
+    for reference in ["tutor", &job.id, &done.outputs[0].digest] {
         let ask = v1::GetArtifactRequest { reference: reference.to_owned() };
         let artifact = coordinator.artifacts().get(ask).await.unwrap().into_inner();
         assert_eq!((artifact.job_id.as_str(), &artifact.tags[..]), (job.id.as_str(), &["tutor".to_owned()][..]));
     }
-    let listed = coordinator
-        .jobs()
-        .list(v1::ListJobsRequest { limit: 1, ..Default::default() })
-        .await
-        .unwrap()
-        .into_inner()
-        .jobs;
+    let ask = v1::ListJobsRequest { page_size: 1, ..Default::default() };
+    let mut listed = coordinator.jobs().list(ask).await.unwrap().into_inner().jobs;
+    assert_eq!(listed[0].variants[0].task, None, "a list has no recipes");
+    listed[0].variants[0].task = done.variants[0].task.clone();
     assert_eq!(listed, [done]);
 }
 
@@ -123,9 +127,8 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     let job = coordinator.submit("").await;
     let given = worker.assignment().await;
     let mut watch = coordinator.watch(&job.id, 0).await;
-    let cancel = || v1::CancelJobRequest { id: job.name.clone() };
-    let cancelled = coordinator.jobs().cancel(cancel()).await.unwrap().into_inner();
-    assert_eq!(cancelled.state(), JobState::Cancelled);
+    let cancelled = coordinator.cancel(&job.name).await.unwrap();
+    assert_eq!((cancelled.len(), cancelled[0].state()), (1, JobState::Cancelled));
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
     let mut events = Vec::new();
     while let Some(event) = soon("the end of the watch", watch.message()).await.unwrap() {
@@ -135,8 +138,8 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     let output = coordinator.upload(Kind::Adapter, "late", json!({})).await;
     worker.report(&given, 1, success(&output)).await;
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
-    assert_eq!(coordinator.job(&job.id).await.output_digest, "");
-    let again = coordinator.jobs().cancel(cancel()).await.unwrap_err();
+    assert!(coordinator.job(&job.id).await.outputs.is_empty());
+    let again = coordinator.cancel(&job.name).await.unwrap_err();
     assert_eq!(again.code(), Code::FailedPrecondition);
     // The machine is free again once the attempt is gone from it.
     let next = coordinator.submit("").await;
@@ -151,7 +154,9 @@ async fn what_cannot_run_is_refused_before_anything_is_queued() {
     let coordinator = Coordinator::start().await;
     coordinator.import().await;
     coordinator.worker("mac").await;
-    let with = |yaml: &str| v1::SubmitTrainRequest { recipes: vec![recipe("mine", yaml)], ..train("") };
+    let of = |variants| v1::NewJob { variants, ..train("") };
+    let with = |yaml: &str| of(vec![recipe("mine", yaml)]);
+    let on = |inputs: &[v1::Input]| of(vec![v1::NewVariant { inputs: inputs.to_vec(), ..recipe("small", SMALL) }]);
     let cases = [
         (with("model: mini\nlearning_rte: 1e-4\n"), Code::InvalidArgument, "learning_rate"),
         (with("model: mimi\n"), Code::NotFound, "vertigo base import mimi DIR` (did you mean `mini`?)"),
@@ -162,19 +167,15 @@ async fn what_cannot_run_is_refused_before_anything_is_queued() {
             "self_attn.q_proj",
         ),
         (with("model: mini\nmax_seq_length: 200000\nbatch_size: 64\n"), Code::FailedPrecondition, "mac offers 1.0 GiB"),
-        (v1::SubmitTrainRequest { recipes: Vec::new(), ..train("") }, Code::InvalidArgument, "no recipe"),
-        (
-            v1::SubmitTrainRequest { data: "lua".to_owned(), ..train("") },
-            Code::NotFound,
-            "vertigo data import lua DIR` (did you mean `luau`?)",
-        ),
-        (v1::SubmitTrainRequest { data: "mini".to_owned(), ..train("") }, Code::InvalidArgument, "no dataset"),
-        (v1::SubmitTrainRequest { data: String::new(), ..train("") }, Code::InvalidArgument, "--data"),
+        (of(Vec::new()), Code::InvalidArgument, "no variant"),
+        (on(&[reads("data", "lua")]), Code::NotFound, "vertigo data import lua DIR` (did you mean `luau`?)"),
+        (on(&[reads("data", "mini")]), Code::InvalidArgument, "no dataset"),
+        (on(&[]), Code::InvalidArgument, "--data"),
         (train("a b"), Code::InvalidArgument, "cannot be a tag"),
         (train("mini"), Code::InvalidArgument, "choose another --name"),
     ];
     for (request, code, part) in cases {
-        let refused = coordinator.jobs().submit_train(request).await.unwrap_err();
+        let refused = coordinator.queue(request).await.unwrap_err();
         assert_eq!(refused.code(), code, "{}", refused.message());
         assert!(refused.message().contains(part), "{}", refused.message());
     }
@@ -187,22 +188,20 @@ async fn what_cannot_run_is_refused_before_anything_is_queued() {
 async fn a_plan_shows_the_decision_without_queueing_and_knows_bases_by_name() {
     let coordinator = Coordinator::start().await;
     coordinator.import().await;
-    let plan = |recipes| v1::SubmitTrainRequest { recipes, ..Default::default() };
-    let large = recipe("large", "model: mlx-community/Qwen3.5-2B-4bit\n");
-    let small = train("").recipes.remove(0);
-    let request = plan(vec![large, small]);
-    let planned = coordinator.jobs().plan_train(request.clone()).await.unwrap().into_inner();
-    assert_eq!(planned.plans[0].method, "QLoRA r8");
-    assert!(planned.plans[0].peak_bytes > planned.plans[1].peak_bytes);
+    let bare = |name, yaml| v1::NewVariant { inputs: Vec::new(), ..recipe(name, yaml) };
+    let request = vec![bare("large", "model: mlx-community/Qwen3.5-2B-4bit\n"), bare("small", SMALL)];
+    let planned = coordinator.plan(request.clone()).await.unwrap();
+    assert_eq!(planned.variants[0].method, "QLoRA r8");
+    assert!(planned.variants[0].peak_bytes > planned.variants[1].peak_bytes);
     let placement = planned.placement.unwrap();
     assert_eq!(placement.worker, "");
     assert!(placement.reason.starts_with("no worker is connected"), "{}", placement.reason);
     assert!(placement.reason.contains("Qwen3.5-2B-4bit are not confirmed"), "{}", placement.reason);
     let _worker = coordinator.worker("mac").await;
-    let placement = coordinator.jobs().plan_train(request).await.unwrap().into_inner().placement.unwrap();
-    assert_eq!((placement.worker.as_str(), placement.plan), ("mac", 1));
-    let unknown = plan(vec![recipe("other", "model: other/model\n")]);
-    assert_eq!(coordinator.jobs().plan_train(unknown).await.unwrap_err().code(), Code::NotFound);
+    let placement = coordinator.plan(request).await.unwrap().placement.unwrap();
+    assert_eq!((placement.worker.as_str(), placement.variant), ("mac", 1));
+    let unknown = vec![bare("other", "model: other/model\n")];
+    assert_eq!(coordinator.plan(unknown).await.unwrap_err().code(), Code::NotFound);
     assert!(coordinator.jobs().list(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty());
 }
 
@@ -212,9 +211,9 @@ async fn the_caller_s_trace_reaches_the_worker() {
     coordinator.import().await;
     let mut worker = coordinator.worker("mac").await;
     let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let mut request = Request::new(train(""));
+    let mut request = Request::new(v1::SubmitRequest { jobs: vec![train("")] });
     request.metadata_mut().insert("traceparent", context.parse().unwrap());
-    coordinator.jobs().submit_train(request).await.unwrap();
+    coordinator.jobs().submit(request).await.unwrap();
     assert_eq!(worker.assignment().await.traceparent, context);
 }
 
@@ -227,12 +226,12 @@ async fn a_base_with_endless_sizes_is_refused_when_it_is_used_and_stops_nothing(
     let endless = coordinator.upload(Kind::Base, "endless", json!({"config": config})).await;
     coordinator.register(&endless, "endless").await;
     let mut request = train("");
-    request.recipes.push(recipe("endless", "model: endless\n"));
+    request.variants.push(recipe("endless", "model: endless\n"));
     for round in ["as it was registered", "after a restart"] {
-        let refused = coordinator.jobs().submit_train(request.clone()).await.unwrap_err();
+        let refused = coordinator.queue(request.clone()).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{round}");
         assert!(refused.message().contains("num_hidden_layers"), "{round}: {}", refused.message());
-        let planned = coordinator.jobs().plan_train(request.clone()).await.unwrap_err();
+        let planned = coordinator.plan(request.variants.clone()).await.unwrap_err();
         assert_eq!(planned.message(), refused.message(), "{round}");
         coordinator.restart().await;
     }

@@ -1,6 +1,6 @@
 //! Lists and strings: however much there is and whatever somebody sends, answers stay small and whole.
 
-use super::harness::{Coordinator, Worker, assert_status, hello, holding, log, manifest, success, train};
+use super::harness::{Coordinator, Worker, assert_status, hello, holding, log, manifest, recipe, success, train};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -153,10 +153,8 @@ async fn what_is_too_long_is_refused_in_few_words() {
     let mut jobs = coordinator.jobs();
     let refusals = [
         jobs.get(v1::GetJobRequest { id: huge.clone() }).await.unwrap_err(),
-        jobs.submit_train(v1::SubmitTrainRequest { data: huge.clone(), ..train("") }).await.unwrap_err(),
-        jobs.plan_train(v1::SubmitTrainRequest { recipes: vec![train("").recipes[0].clone(); 17], ..train("") })
-            .await
-            .unwrap_err(),
+        coordinator.queue(v1::NewJob { name: huge.clone(), ..train("") }).await.unwrap_err(),
+        coordinator.plan(vec![train("").variants[0].clone(); 17]).await.unwrap_err(),
         coordinator.artifacts().get(v1::GetArtifactRequest { reference: huge.clone() }).await.unwrap_err(),
     ];
     for status in refusals {
@@ -165,8 +163,8 @@ async fn what_is_too_long_is_refused_in_few_words() {
     }
     // Within their bounds, and repeated by the error: it has to fit into a header all the same.
     let key = "k".repeat(200_000);
-    let recipes = vec![v1::RecipeFile { name: "a".to_owned(), yaml: format!("model: mini\n{key}: 1\n") }];
-    let unknown = jobs.submit_train(v1::SubmitTrainRequest { recipes, ..train("") }).await.unwrap_err();
+    let variants = vec![recipe("a", &format!("model: mini\n{key}: 1\n"))];
+    let unknown = coordinator.queue(v1::NewJob { variants, ..train("") }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::InvalidArgument, "{unknown}");
     assert!(unknown.message().contains("kkkk") && unknown.message().len() < 3000, "{unknown}");
     assert!(jobs.list(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty());
@@ -223,7 +221,8 @@ async fn long_lines_odd_numbers_and_manifests_stay_out_of_what_is_watched() {
     assert!(line.text.len() <= 16 << 10 && line.text.contains('…'));
     assert!(step.loss.is_nan() && step.peak_bytes == 1 << 53);
     assert_eq!((kept.iter, kept.manifest_json.as_str()), (7, ""));
-    assert_eq!(end.outcome, Some(v1::finished::Outcome::ManifestJson(String::new())));
+    let Some(v1::finished::Outcome::Outputs(outputs)) = &end.outcome else { panic!("{end:?}") };
+    assert_eq!((outputs.made.len(), outputs.made[0].manifest_json.as_str()), (1, ""));
 }
 
 #[tokio::test]

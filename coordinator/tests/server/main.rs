@@ -8,5 +8,6 @@ mod healing;
 mod identity;
 mod jobs;
 mod lists;
+mod pipelines;
 mod process;
 mod workers;

@@ -67,9 +67,10 @@ async fn an_expired_lease_goes_to_another_worker_and_the_old_epoch_is_refused() 
     new.report(&given, 1, success(&output)).await;
     assert_eq!(new.ack().await, 1);
     let done = coordinator.job(&job.id).await;
-    assert_eq!((done.state(), done.output_digest), (JobState::Succeeded, output.digest().to_string()));
-    let outcomes: Vec<_> = done.attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
-    assert_eq!(outcomes, ["lost: no heartbeat for 2 s", "succeeded"]);
+    assert_eq!((done.state(), &done.outputs[0].digest), (JobState::Succeeded, &output.digest().to_string()));
+    let states: Vec<_> = done.attempts.iter().map(|attempt| attempt.state()).collect();
+    assert_eq!(states, [v1::AttemptState::Lost, v1::AttemptState::Succeeded]);
+    assert_eq!(done.attempts[0].reason, "no heartbeat for 2 s");
 }
 
 #[tokio::test]
@@ -123,7 +124,7 @@ async fn a_result_whose_blobs_are_missing_is_no_result_and_is_tried_again() {
     let again = worker.assignment().await;
     assert_eq!((again.job_id.as_str(), again.epoch), (job.id.as_str(), 2));
     let seen = coordinator.job(&job.id).await;
-    assert!(seen.attempts[0].outcome.contains("the store lacks blob"), "{}", seen.attempts[0].outcome);
+    assert!(seen.attempts[0].reason.contains("the store lacks blob"), "{}", seen.attempts[0].reason);
     let ask = v1::GetArtifactRequest { reference: output.digest().to_string() };
     assert_eq!(coordinator.artifacts().get(ask).await.unwrap_err().code(), Code::NotFound);
 }
