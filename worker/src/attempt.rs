@@ -1,22 +1,24 @@
 //! The child: one attempt in a process of its own, so that a crash or an out-of-memory kill is an outcome and not an outage.
 //!
-//! It reads a [`Spec`], does the job, and writes one JSON object a line to stdout: the engine's events, and last `finished` or
+//! It reads a [`Spec`], does its task, and writes one JSON object a line to stdout: the task's events, and last `finished` or
 //! [`failed`](End::Failed). Its stderr is its log.
 //!
 //! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes nothing, and cannot die
 //! without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::train;
+use crate::task::{Event, Task};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, JobId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId};
+use vertigo::task::{Cure, Slot};
 use vertigo::telemetry;
-use vertigo_engine::{EngineError, Event, Fault, device};
+use vertigo_engine::{EngineError, Fault, device};
 
 /// What the child is to do. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,31 +32,39 @@ pub struct Spec {
     pub epoch: Epoch,
     /// What the plan may use.
     pub reserved: Bytes,
-    /// The recipe's name.
-    pub recipe: String,
-    /// The recipe's text.
-    pub yaml: String,
-    /// The base's folder.
-    pub base: PathBuf,
-    /// The dataset's folder.
-    pub data: PathBuf,
+    /// The slot that it takes.
+    pub slot: Slot,
+    /// What is done.
+    pub task: Task,
+    /// What it reads, by role.
+    pub inputs: BTreeMap<String, Input>,
     /// The folder of the checkpoint to go on from.
     pub checkpoint: Option<PathBuf>,
-    /// Where checkpoints and the adapter go.
+    /// Where checkpoints and outputs go.
     pub out: PathBuf,
+}
+
+/// An input on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The artifact.
+    pub digest: Digest,
+    /// Its files.
+    pub folder: PathBuf,
 }
 
 /// A line of the child's stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Said {
-    /// What the engine said.
+    /// What the task said.
     Event(Event),
     /// The last word of a run that came to nothing.
     End(End),
 }
 
-/// The last word of a run that came to nothing, beside the engine's events.
+/// The last word of a run that came to nothing, beside the task's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum End {
@@ -65,44 +75,61 @@ pub enum End {
 /// Why a run came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// What can be done about it.
-    pub kind: Reason,
+    /// What cures it.
+    pub cure: Cure,
+    /// The kind's own word for it.
+    pub code: String,
     /// For a person.
     pub message: String,
 }
 
-/// Why a run came to nothing, by what can be done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The same input fails anywhere.
-    BadInput,
-    /// MLX could not allocate.
-    OutOfMemory,
-    /// The loss became NaN or infinite.
-    Diverged,
-    /// MLX refused an operation, or the process can go no further: only a new process may.
-    Crashed,
-    /// The machine failed, such as a full disk.
-    Transient,
-}
-
 impl From<&EngineError> for Failed {
     fn from(error: &EngineError) -> Failed {
-        let kind = match error {
-            EngineError::Input(_) => Reason::BadInput,
-            EngineError::Diverged { .. } => Reason::Diverged,
+        let (cure, code) = match error {
+            EngineError::Input(_) => (Cure::Never, codes::BAD_INPUT),
+            EngineError::Diverged { .. } => (Cure::Never, codes::DIVERGED),
             // Inputs are whole by their digests: a file that is not there is none of the artifact's.
-            EngineError::File { error, .. } if error.kind() == io::ErrorKind::NotFound => Reason::BadInput,
-            EngineError::File { .. } => Reason::Transient,
-            EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => Reason::OutOfMemory,
-            EngineError::Mlx(_) => Reason::Crashed,
+            EngineError::File { error, .. } if error.kind() == io::ErrorKind::NotFound => (Cure::Never, codes::BAD_INPUT),
+            EngineError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
+            EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => (Cure::MoreMemory, codes::OUT_OF_MEMORY),
+            EngineError::Mlx(_) => (Cure::FreshProcess, codes::CRASHED),
         };
-        Failed { kind, message: error.to_string() }
+        Failed::new(cure, code, error.to_string())
     }
 }
 
+impl Failed {
+    fn new(cure: Cure, code: &str, message: String) -> Failed {
+        Failed { cure, code: code.to_owned(), message }
+    }
+}
+
+/// Words for how attempts fail, whatever their kind.
+pub mod codes {
+    /// The same input fails anywhere.
+    pub const BAD_INPUT: &str = "bad_input";
+    /// The loss became NaN or infinite.
+    pub const DIVERGED: &str = "diverged";
+    /// MLX could not allocate, or the process held too much.
+    pub const OUT_OF_MEMORY: &str = "out_of_memory";
+    /// The process could go no further.
+    pub const CRASHED: &str = "crashed";
+    /// This machine failed, such as a full disk.
+    pub const THIS_MACHINE: &str = "this_machine";
+    /// A connection or a store failed.
+    pub const TRANSIENT: &str = "transient";
+}
+
 impl Spec {
+    /// An input that the task needs.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where it was not given.
+    pub fn input(&self, role: &str) -> Result<&Input, EngineError> {
+        let missing = || EngineError::Input(format!("the {} has no input `{role}`", self.task.kind()));
+        self.inputs.get(role).ok_or_else(missing)
+    }
+
     /// Writes it for the child.
     ///
     /// # Errors
@@ -125,7 +152,7 @@ impl Spec {
 pub fn run(path: &Path) -> ExitCode {
     end_with_stdin();
     let failed = match Spec::load(path) {
-        Err(message) => Failed { kind: Reason::BadInput, message },
+        Err(message) => Failed::new(Cure::Never, codes::BAD_INPUT, message),
         Ok(spec) => match traced(&spec) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => failed,
@@ -137,18 +164,24 @@ pub fn run(path: &Path) -> ExitCode {
 
 /// Does the work within the trace that the daemon handed over.
 fn traced(spec: &Spec) -> Result<(), Failed> {
-    let transient = |message: String| Failed { kind: Reason::Transient, message };
+    let here = |message: String| Failed::new(Cure::AnotherMachine, codes::THIS_MACHINE, message);
     // For the exporter of traces alone; the work stays on this thread, where MLX's streams are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|e| transient(e.to_string()))?;
+        .map_err(|e| here(e.to_string()))?;
     let _inside = runtime.enter();
-    let telemetry = telemetry::init("vertigo-attempt").map_err(|e| transient(e.to_string()))?;
+    let telemetry = telemetry::init("vertigo-attempt").map_err(|e| here(e.to_string()))?;
     let parent = std::env::var(telemetry::ENVIRONMENT).ok();
-    let result = device::limit_memory(spec.reserved)
-        .and_then(|()| train::run(spec, parent.as_deref(), &mut |event| say(&Said::Event(event))));
+    let on_its_device = match spec.slot {
+        Slot::Gpu => Ok(()),
+        // The GPU is another attempt's.
+        Slot::Cpu => device::use_cpu(),
+    };
+    let result = on_its_device
+        .and_then(|()| device::limit_memory(spec.reserved))
+        .and_then(|()| spec.task.run(spec, parent.as_deref(), &mut |event| say(&Said::Event(event))));
     telemetry.shutdown();
     result.map_err(|error| Failed::from(&error))
 }
@@ -186,10 +219,10 @@ mod tests {
 
     #[test]
     fn lines_read_back_as_they_were_said() {
-        let failed = Failed { kind: Reason::OutOfMemory, message: "MLX".to_owned() };
+        let failed = Failed::new(Cure::MoreMemory, codes::OUT_OF_MEMORY, "MLX".to_owned());
         let said = Said::End(End::Failed(failed));
         let line = serde_json::to_string(&said).unwrap();
-        assert_eq!(line, r#"{"event":"failed","kind":"out_of_memory","message":"MLX"}"#);
+        assert_eq!(line, r#"{"event":"failed","cure":"more_memory","code":"out_of_memory","message":"MLX"}"#);
         assert_eq!(serde_json::from_str::<Said>(&line).unwrap(), said);
         let event = Said::Event(Event::Validation { iter: 1, loss: 0.5, tokens: 7 });
         let line = serde_json::to_string(&event).unwrap();

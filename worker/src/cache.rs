@@ -48,24 +48,35 @@ pub struct Entry {
     _turn: Arc<Turn>,
 }
 
+/// Kinds of artifact that an input may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(pub &'static [Kind]);
+
+impl std::fmt::Display for Kinds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.0.iter().map(|kind| kind.as_str()).collect();
+        f.write_str(&names.join(" or "))
+    }
+}
+
 /// Why an input is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// It could not be fetched.
-    #[error("{kind} {}: {error}", digest.short())]
+    #[error("{kinds} {}: {error}", digest.short())]
     Transfer {
         /// What it should be.
-        kind: Kind,
+        kinds: Kinds,
         /// Its name.
         digest: Digest,
         /// Why.
         error: TransferError,
     },
     /// The coordinator gave another artifact, or one of another kind.
-    #[error("asked for {kind} {}, got {got}", digest.short())]
+    #[error("asked for {kinds} {}, got {got}", digest.short())]
     Other {
         /// What it should be.
-        kind: Kind,
+        kinds: Kinds,
         /// Its name.
         digest: Digest,
         /// What came.
@@ -90,14 +101,14 @@ impl Cache {
     /// it was.
     ///
     /// # Errors
-    /// [`CacheError::Transfer`], and [`CacheError::Other`] where the artifact is not a `kind`.
-    pub async fn get(&self, kind: Kind, digest: Digest) -> Result<Entry, CacheError> {
+    /// [`CacheError::Transfer`], and [`CacheError::Other`] where the artifact is of none of these kinds.
+    pub async fn get(&self, kinds: Kinds, digest: Digest) -> Result<Entry, CacheError> {
         let turn = self.used.turn(&digest);
         let mine = turn.lock().await;
         let folder = self.folder.join(digest.hex());
         // Not `exists`, which follows links.
-        if fs::symlink_metadata(&folder).is_err() || !self.is_sound(kind, digest, &folder).await? {
-            self.fetch(kind, digest, &folder).await?;
+        if fs::symlink_metadata(&folder).is_err() || !self.is_sound(kinds, digest, &folder).await? {
+            self.fetch(kinds, digest, &folder).await?;
         }
         // The folder's own time says when it was last used; one that cannot be set makes it go earlier, no more.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
@@ -106,14 +117,14 @@ impl Cache {
     }
 
     /// Fetches an entry that is not there. What comes is verified as it comes.
-    async fn fetch(&self, kind: Kind, digest: Digest, folder: &Path) -> Result<(), CacheError> {
-        let failed = |error| CacheError::Transfer { kind, digest, error };
-        let manifest = self.manifest(kind, digest).await?;
+    async fn fetch(&self, kinds: Kinds, digest: Digest, folder: &Path) -> Result<(), CacheError> {
+        let failed = |error| CacheError::Transfer { kinds, digest, error };
+        let manifest = self.manifest(kinds, digest).await?;
         self.make_room(manifest.bytes()).await;
         let mut pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
         if let Err(error @ TransferError::Damaged { .. }) = &pulled {
             // What was wrong of it is gone; a second time it is not the connection.
-            tracing::warn!(%kind, digest = %digest.short(), "{error}; fetching it once more");
+            tracing::warn!(%kinds, digest = %digest.short(), "{error}; fetching it once more");
             pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
         }
         pulled.map_err(failed)?;
@@ -121,13 +132,13 @@ impl Cache {
         if let Ok(look) = Look::at(folder) {
             self.looks().insert(digest, look);
         }
-        tracing::info!(%kind, digest = %digest.short(), size = %manifest.bytes(), "fetched");
+        tracing::info!(%kinds, digest = %digest.short(), size = %manifest.bytes(), "fetched");
         Ok(())
     }
 
     /// Whether the entry in `folder` is what its manifest says. One that is not is moved away.
-    async fn is_sound(&self, kind: Kind, digest: Digest, folder: &Path) -> Result<bool, CacheError> {
-        let manifest = self.manifest(kind, digest).await?;
+    async fn is_sound(&self, kinds: Kinds, digest: Digest, folder: &Path) -> Result<bool, CacheError> {
+        let manifest = self.manifest(kinds, digest).await?;
         let last = self.looks().get(&digest).cloned();
         let verified = verify(folder.to_owned(), manifest, last).await;
         match verified {
@@ -136,7 +147,7 @@ impl Cache {
                 return Ok(true);
             }
             Err(damage) => {
-                tracing::warn!(%kind, digest = %digest.short(), "this input was damaged on the disk: {damage}; it is fetched again");
+                tracing::warn!(%kinds, digest = %digest.short(), "this input was damaged on the disk: {damage}; it is fetched again");
             }
         }
         self.looks().remove(&digest);
@@ -144,19 +155,19 @@ impl Cache {
         let moved = tokio::task::spawn_blocking(move || discard(&path, &gone)).await;
         moved.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
             let error = TransferError::File { path: folder.to_owned(), error };
-            CacheError::Transfer { kind, digest, error }
+            CacheError::Transfer { kinds, digest, error }
         })?;
         Ok(false)
     }
 
     /// What the entry must be: by the manifest that lies beside it, or else the coordinator's, which is laid there.
-    async fn manifest(&self, kind: Kind, digest: Digest) -> Result<Manifest, CacheError> {
+    async fn manifest(&self, kinds: Kinds, digest: Digest) -> Result<Manifest, CacheError> {
         let path = self.folder.join(format!(".{}{MANIFEST}", digest.hex()));
         let kept = fs::read_to_string(&path).ok().and_then(|text| Manifest::parse(&text).ok());
         let manifest = match kept.filter(|manifest| manifest.digest() == digest) {
             Some(manifest) => manifest,
             None => {
-                let failed = |error| CacheError::Transfer { kind, digest, error };
+                let failed = |error| CacheError::Transfer { kinds, digest, error };
                 let (_, manifest) = self.transfer.manifest(&digest.to_string()).await.map_err(failed)?;
                 if let Err(error) = fs::write(&path, manifest.to_json()) {
                     tracing::warn!(%error, file = %path.display(), "cannot keep a manifest; it is asked for again when it is needed");
@@ -164,9 +175,9 @@ impl Cache {
                 manifest
             }
         };
-        if manifest.digest() != digest || manifest.kind() != kind {
+        if manifest.digest() != digest || !kinds.0.contains(&manifest.kind()) {
             let got = format!("{} {}", manifest.kind(), manifest.digest().short());
-            return Err(CacheError::Other { kind, digest, got });
+            return Err(CacheError::Other { kinds, digest, got });
         }
         Ok(manifest)
     }

@@ -18,6 +18,7 @@ use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
 use crate::outcome::{Ending, Exit, LastWord};
+use crate::task::Event;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -36,7 +37,6 @@ use vertigo::id::Millis;
 use vertigo::telemetry;
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
-use vertigo_engine::Event;
 
 /// How long a child may take to end once it was asked to.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -299,9 +299,8 @@ struct Watch {
 impl Watch {
     fn hear(&mut self, event: &Event) {
         match event {
-            Event::Step { peak_bytes, .. } => self.step_peak = self.step_peak.max(Bytes(*peak_bytes)),
-            Event::Finished(outcome) => self.last_word = Some(LastWord::Finished(outcome.clone())),
-            _ => {}
+            Event::Finished(done) => self.last_word = Some(LastWord::Finished(done.clone())),
+            event => self.step_peak = self.step_peak.max(event.peak()),
         }
     }
 

@@ -6,17 +6,17 @@
 use crate::cache::Cache;
 use crate::child::Patience;
 use crate::held::{Attempts, Stop};
-use crate::machine::{Machine, MachineError};
+use crate::machine::{GPU_SLOTS, Machine, MachineError, cpu_slots};
 use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{Phase, Refused, Session};
 use crate::state::{State, StateError};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Slots, Supervisor};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
@@ -73,7 +73,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         transfer,
         machine: machine.clone(),
         executable: settings.executable.clone(),
-        gpu: Semaphore::new(1),
+        slots: Slots::new(GPU_SLOTS, cpu_slots()),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     });

@@ -1,7 +1,7 @@
 //! One machine's daemon, which runs attempts as child processes.
 //!
 //! ```text
-//! session ── assignments ──▶ supervisor ── spec, stdin ──▶ child (attempt → train → engine)
+//! session ── assignments ──▶ supervisor ── spec, stdin ──▶ child (attempt → task → engine)
 //!    ▲                           │  ▲                         │
 //!    └──── held: reports ◀───────┘  └──── events, stderr ─────┘
 //! ```
@@ -26,4 +26,4 @@ pub mod session;
 pub mod spool;
 pub mod state;
 pub mod supervisor;
-pub mod train;
+pub mod task;

@@ -31,6 +31,14 @@ pub struct Usage {
     pub processor: Duration,
 }
 
+/// Attempts that run on the GPU at a time: two would take each other's memory and time.
+pub const GPU_SLOTS: usize = 1;
+
+/// Attempts that run on the processor alone, beside the GPU's: for half of the cores, at least one.
+pub fn cpu_slots() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
 /// The machine cannot be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read this machine's memory: {0}")]
@@ -130,6 +138,8 @@ impl Machine {
             free_bytes: self.free().0,
             version: vertigo::VERSION.to_owned(),
             disk_free_bytes: told(self.disk_free()),
+            gpu_slots: GPU_SLOTS as u32,
+            cpu_slots: cpu_slots() as u32,
         }
     }
 }

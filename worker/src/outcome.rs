@@ -3,11 +3,12 @@
 //! Promise: [`classify`] is a pure function of what was seen. A result that the child announced counts whatever happened
 //! after it; out of memory is told apart from a crash, because it has another cure.
 
-use crate::attempt::{Failed, Reason};
+use crate::attempt::{Failed, codes};
+use crate::task::Done;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
-use vertigo::v1::FailureKind;
-use vertigo_engine::{Fault, Outcome};
+use vertigo::task::Cure;
+use vertigo_engine::Fault;
 
 /// How the child's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub enum Exit {
 /// The child's last word.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LastWord {
-    /// The adapter is complete.
-    Finished(Outcome),
+    /// What it was to make is complete.
+    Finished(Done),
     /// It said why not.
     Failed(Failed),
 }
@@ -55,12 +56,14 @@ pub struct Ending {
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// An adapter.
-    Succeeded(Outcome),
+    /// All outputs.
+    Succeeded(Done),
     /// Nothing.
     Failed {
-        /// Whether and how another try may help.
-        kind: FailureKind,
+        /// What cures it.
+        cure: Cure,
+        /// The word for it.
+        code: String,
         /// Why, for a person.
         message: String,
         /// Peak memory: MLX's where it is known, the process's where the system or MLX ran out.
@@ -80,19 +83,20 @@ const SIGKILL: i32 = 9;
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
-    let failed = |kind, message, peak| Verdict::Failed { kind, message, peak };
+    let failed = |(cure, code): (Cure, &str), message, peak| Verdict::Failed { cure, code: code.to_owned(), message, peak };
+    let (out_of_memory, crashed) = ((Cure::MoreMemory, codes::OUT_OF_MEMORY), (Cure::FreshProcess, codes::CRASHED));
     match ending.last_word {
-        Some(LastWord::Finished(outcome)) => return Verdict::Succeeded(outcome),
+        Some(LastWord::Finished(done)) => return Verdict::Succeeded(done),
         _ if ending.step_peak > ending.usable => {
             let message = format!(
                 "MLX's peak of {} is more than the {} that this worker offers",
                 ending.step_peak, ending.usable
             );
-            return failed(FailureKind::OutOfMemory, message, ending.step_peak);
+            return failed(out_of_memory, message, ending.step_peak);
         }
-        Some(LastWord::Failed(Failed { kind, message })) => {
-            let peak = if kind == Reason::OutOfMemory { widest } else { known };
-            return failed(kind.into(), message, peak);
+        Some(LastWord::Failed(Failed { cure, code, message })) => {
+            let peak = if cure == Cure::MoreMemory { widest } else { known };
+            return failed((cure, &code), message, peak);
         }
         None => {}
     }
@@ -103,22 +107,22 @@ pub fn classify(ending: Ending) -> Verdict {
             "its process held {}, more than the {} that it may: what this worker offers and room for the rest; MLX's peak was {}",
             ending.resident_peak, ending.resident_limit, ending.step_peak
         );
-        return failed(FailureKind::OutOfMemory, message, ending.step_peak);
+        return failed(out_of_memory, message, ending.step_peak);
     }
     if let Some(still) = ending.hung {
         let message = format!("it hung: for {still:.0?} it said nothing and used no processor, and was ended");
-        return failed(FailureKind::Crashed, message, known);
+        return failed(crashed, message, known);
     }
     if ending.exit == Exit::Signal(SIGKILL) && ending.free < ending.memory.scale(SHORT) {
         let message = format!("the system killed it while {} of {} memory was free", ending.free, ending.memory);
-        return failed(FailureKind::OutOfMemory, message, widest);
+        return failed(out_of_memory, message, widest);
     }
     // What the process wrote before MLX or Metal aborted it.
     let said = ending.tail.lines().find_map(|line| Some((line.trim(), Fault::of(line)?)));
     match said {
-        Some((words, Fault::OutOfMemory)) => return failed(FailureKind::OutOfMemory, words.to_owned(), widest),
+        Some((words, Fault::OutOfMemory)) => return failed(out_of_memory, words.to_owned(), widest),
         Some((words, fault @ (Fault::BuffersUsedUp | Fault::GpuLost))) => {
-            return failed(FailureKind::Crashed, format!("{words}: {}", fault.advice()), known);
+            return failed(crashed, format!("{words}: {}", fault.advice()), known);
         }
         None => {}
     }
@@ -132,19 +136,7 @@ pub fn classify(ending: Ending) -> Verdict {
     // What it logged while all was well says nothing about its end.
     let telling = |line: &&str| !line.trim().is_empty() && !line.contains(" INFO ");
     let last = ending.tail.lines().rev().find(telling).map(|line| format!("; its last words: {}", line.trim()));
-    failed(FailureKind::Crashed, format!("the attempt's process {how}{}", last.unwrap_or_default()), known)
-}
-
-impl From<Reason> for FailureKind {
-    fn from(reason: Reason) -> FailureKind {
-        match reason {
-            Reason::BadInput => FailureKind::BadInput,
-            Reason::OutOfMemory => FailureKind::OutOfMemory,
-            Reason::Diverged => FailureKind::Diverged,
-            Reason::Crashed => FailureKind::Crashed,
-            Reason::Transient => FailureKind::Transient,
-        }
-    }
+    failed(crashed, format!("the attempt's process {how}{}", last.unwrap_or_default()), known)
 }
 
 #[cfg(test)]
@@ -167,91 +159,80 @@ mod tests {
         }
     }
 
-    fn outcome() -> Outcome {
-        Outcome {
-            folder: "out/adapter".into(),
-            iter: 3,
-            validation_before: None,
-            validation_after: None,
-            trained_tokens: 9,
-            peak_bytes: 7,
-        }
+    fn done() -> Done {
+        Done { products: Vec::new(), remark: String::new(), peak_bytes: 7 }
     }
 
-    fn failure(ending: Ending) -> (FailureKind, String, Bytes) {
+    fn failure(ending: Ending) -> (Cure, String, Bytes) {
         match classify(ending) {
-            Verdict::Failed { kind, message, peak } => (kind, message, peak),
-            Verdict::Succeeded(outcome) => panic!("succeeded with {outcome:?}"),
+            Verdict::Failed { cure, message, peak, .. } => (cure, message, peak),
+            Verdict::Succeeded(done) => panic!("succeeded with {done:?}"),
         }
     }
 
     #[test]
     fn a_signal_or_a_panic_is_a_crash_with_its_last_words() {
-        let (kind, message, peak) =
+        let (cure, message, peak) =
             failure(Ending { tail: "a\nthread 'main' panicked\n\n".to_owned(), ..ending(Exit::Code(101)) });
-        assert_eq!((kind, peak), (FailureKind::Crashed, Bytes::gib(5)));
+        assert_eq!((cure, peak), (Cure::FreshProcess, Bytes::gib(5)));
         assert!(message.contains("code 101") && message.contains("thread 'main' panicked"), "{message}");
         // What it logged while all was well is no word on its end.
         let calm = Ending { tail: "2026-11-24T22:22:36Z  INFO load: loaded\n".to_owned(), ..ending(Exit::Signal(11)) };
-        let (kind, message, _) = failure(calm);
-        assert_eq!((kind, message.as_str()), (FailureKind::Crashed, "the attempt's process was ended by SIGSEGV"));
+        let (cure, message, _) = failure(calm);
+        assert_eq!((cure, message.as_str()), (Cure::FreshProcess, "the attempt's process was ended by SIGSEGV"));
         // A person's kill -9 on a machine with memory to spare is no want of memory.
-        assert_eq!(failure(ending(Exit::Signal(9))).0, FailureKind::Crashed);
+        assert_eq!(failure(ending(Exit::Signal(9))).0, Cure::FreshProcess);
         // An exit without a last word is no success, whatever its code.
-        assert_eq!(failure(ending(Exit::Code(0))).0, FailureKind::Crashed);
+        assert_eq!(failure(ending(Exit::Code(0))).0, Cure::FreshProcess);
     }
 
     #[test]
     fn want_of_memory_is_known_by_its_signs() {
         let short = Ending { free: Bytes::mib(300), step_peak: Bytes::gib(4), ..ending(Exit::Signal(9)) };
-        let (kind, _, peak) = failure(short.clone());
-        assert_eq!((kind, peak), (FailureKind::OutOfMemory, Bytes::gib(5)));
-        assert_eq!(failure(Ending { exit: Exit::Signal(11), ..short }).0, FailureKind::Crashed);
+        let (cure, _, peak) = failure(short.clone());
+        assert_eq!((cure, peak), (Cure::MoreMemory, Bytes::gib(5)));
+        assert_eq!(failure(Ending { exit: Exit::Signal(11), ..short }).0, Cure::FreshProcess);
         let metal = "[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)";
-        let (kind, message, _) = failure(Ending { tail: format!("x\n{metal}\nabort\n"), ..ending(Exit::Signal(6)) });
-        assert_eq!((kind, message.as_str()), (FailureKind::OutOfMemory, metal));
-        let said = Failed { kind: Reason::OutOfMemory, message: "MLX: [malloc]".to_owned() };
-        let (kind, message, _) = failure(Ending { last_word: Some(LastWord::Failed(said)), ..ending(Exit::Code(1)) });
-        assert_eq!((kind, message.as_str()), (FailureKind::OutOfMemory, "MLX: [malloc]"));
+        let (cure, message, _) = failure(Ending { tail: format!("x\n{metal}\nabort\n"), ..ending(Exit::Signal(6)) });
+        assert_eq!((cure, message.as_str()), (Cure::MoreMemory, metal));
+        let said = Failed { cure: Cure::MoreMemory, code: String::new(), message: "MLX: [malloc]".to_owned() };
+        let (cure, message, _) = failure(Ending { last_word: Some(LastWord::Failed(said)), ..ending(Exit::Code(1)) });
+        assert_eq!((cure, message.as_str()), (Cure::MoreMemory, "MLX: [malloc]"));
     }
 
     #[test]
     fn too_many_buffers_are_no_want_of_memory() {
         let limit = "[metal::malloc] Resource limit (499000) exceeded.";
         let aborted = Ending { tail: format!("x\n{limit}\n"), step_peak: Bytes::gib(4), ..ending(Exit::Signal(6)) };
-        let (kind, message, peak) = failure(aborted);
-        assert_eq!((kind, peak), (FailureKind::Crashed, Bytes::gib(4)), "the plan's need is not raised");
+        let (cure, message, peak) = failure(aborted);
+        assert_eq!((cure, peak), (Cure::FreshProcess, Bytes::gib(4)), "the plan's need is not raised");
         assert!(message.starts_with(limit) && message.contains("new process"), "{message}");
     }
 
     #[test]
     fn the_childs_own_words_count_before_guesses() {
-        for (reason, kind) in [
-            (Reason::BadInput, FailureKind::BadInput),
-            (Reason::Diverged, FailureKind::Diverged),
-            (Reason::Transient, FailureKind::Transient),
-        ] {
-            let said = LastWord::Failed(Failed { kind: reason, message: "so".to_owned() });
+        for cure in [Cure::Never, Cure::Later, Cure::AnotherMachine] {
+            let said = LastWord::Failed(Failed { cure, code: String::new(), message: "so".to_owned() });
             let tail = "std::bad_alloc was handled".to_owned();
-            assert_eq!(failure(Ending { last_word: Some(said), tail, ..ending(Exit::Code(1)) }).0, kind);
+            assert_eq!(failure(Ending { last_word: Some(said), tail, ..ending(Exit::Code(1)) }).0, cure);
         }
     }
 
     #[test]
     fn a_process_past_its_bound_is_out_of_memory_and_teaches_mlxs_peak_alone() {
         let grown = Ending { resident_peak: Bytes::gib(25), ..ending(Exit::Signal(15)) };
-        let (kind, message, peak) = failure(grown.clone());
+        let (cure, message, peak) = failure(grown.clone());
         assert_eq!(
-            (kind, peak),
-            (FailureKind::OutOfMemory, Bytes::ZERO),
+            (cure, peak),
+            (Cure::MoreMemory, Bytes::ZERO),
             "MLX's peak is not known: nothing is learned"
         );
         assert!(message.contains("25.0 GiB") && message.contains("24.0 GiB"), "{message}");
         assert_eq!(failure(Ending { step_peak: Bytes::gib(9), ..grown.clone() }).2, Bytes::gib(9));
         let at_its_bound = Ending { resident_peak: Bytes::gib(24), ..grown.clone() };
-        assert_eq!(failure(at_its_bound).0, FailureKind::Crashed);
+        assert_eq!(failure(at_its_bound).0, Cure::FreshProcess);
         // What it had to say itself goes before what was seen.
-        let said = LastWord::Failed(Failed { kind: Reason::BadInput, message: "so".to_owned() });
+        let said = LastWord::Failed(Failed { cure: Cure::Never, code: String::new(), message: "so".to_owned() });
         assert_eq!(failure(Ending { last_word: Some(said), ..grown }).0, FailureKind::BadInput);
     }
 
@@ -259,17 +240,17 @@ mod tests {
         #[test]
         fn a_result_counts_whatever_came_after_it(signal in 0i32..32, peak in any::<u64>(), free in any::<u64>()) {
             let ending = Ending {
-                last_word: Some(LastWord::Finished(outcome())), step_peak: Bytes(peak), free: Bytes(free), ..ending(Exit::Signal(signal))
+                last_word: Some(LastWord::Finished(done())), step_peak: Bytes(peak), free: Bytes(free), ..ending(Exit::Signal(signal))
             };
-            prop_assert_eq!(classify(ending), Verdict::Succeeded(outcome()));
+            prop_assert_eq!(classify(ending), Verdict::Succeeded(done()));
         }
 
         #[test]
         fn past_what_the_machine_offers_is_out_of_memory_and_within_it_is_not(peak in 1u64..1000, usable in 0u64..1000) {
             let seen = Ending { step_peak: Bytes(peak), usable: Bytes(usable), ..ending(Exit::Signal(15)) };
             let over = peak > usable;
-            let (kind, _, measured) = failure(seen);
-            prop_assert_eq!(kind == FailureKind::OutOfMemory, over);
+            let (cure, _, measured) = failure(seen);
+            prop_assert_eq!(cure == Cure::MoreMemory, over);
             prop_assert_eq!(measured, Bytes(peak));
         }
     }

@@ -1,13 +1,13 @@
 //! What children have finished and the coordinator has not taken yet.
 //!
 //! ```text
-//! attempts/ATTEMPT/output/   record.json, adapter/: while its attempt is held
+//! attempts/ATTEMPT/output/   record.json, ROLE/ for each output: while its attempt is held
 //! attempts/kept/JOB/         the same, once the attempt is over
 //! ```
 //!
-//! Promise: hours of training are not lost because their result could not be sent. An output stays on this machine through the
-//! end of its lease and through a restart, and is sent when the job is leased to this worker again, instead of training again: the same
-//! run gives the same bits. It is used for exactly the same work only (job, recipe, base, data), and only where its files are
+//! Promise: hours of work are not lost because their result could not be sent. An output stays on this machine through the
+//! end of its lease and through a restart, and is sent when the job is leased to this worker again, instead of working again: the same
+//! task gives the same bits. It is used for exactly the same work only (job, variant, task, inputs), and only where its files are
 //! still what they were. It goes when the coordinator has taken it from here. Where another worker finishes the job, nobody asks for
 //! it any more: then it goes by age, or before newer ones where there are more than [`KEPT_MAX`] or
 //! [`KEPT_BYTES_MAX`].
@@ -15,7 +15,9 @@
 //! An output lies in one place at a time and moves by a rename, so that it is there whole or not at all.
 
 use crate::job::Job;
+use crate::task::Task;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +25,6 @@ use std::time::{Duration, SystemTime};
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, JobId};
 use vertigo::manifest::Manifest;
-use vertigo_engine::Outcome;
 
 /// Outputs that are kept beyond their attempts.
 pub const KEPT_MAX: usize = 8;
@@ -39,16 +40,16 @@ pub const KEPT_DAYS_MAX: u64 = 14;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     job: JobId,
-    recipe: String,
-    yaml: String,
-    base: Digest,
-    data: Digest,
+    variant: String,
+    task: Task,
+    inputs: BTreeMap<String, Digest>,
 }
 
 impl Work {
     /// A job's.
     pub fn of(job: &Job) -> Work {
-        Work { job: job.id, recipe: job.recipe.clone(), yaml: job.yaml.clone(), base: job.base, data: job.data }
+        let (variant, task, inputs) = (job.variant.clone(), job.task.clone(), job.inputs.clone());
+        Work { job: job.id, variant, task, inputs }
     }
 }
 
@@ -56,17 +57,30 @@ impl Work {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     work: Work,
-    outcome: Outcome,
-    manifest: String,
+    remark: String,
+    peak: Bytes,
+    /// Role and manifest.
+    outputs: Vec<(String, String)>,
 }
 
-/// An adapter that is finished.
+/// What a child has finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
+    /// The kind's outputs in their order.
+    pub parts: Vec<Part>,
+    /// What a person has to know of them; empty for nothing.
+    pub remark: String,
+    /// MLX's peak memory.
+    pub peak: Bytes,
+}
+
+/// An output that is finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// What the kind calls it.
+    pub role: String,
     /// Where its files are.
     pub folder: PathBuf,
-    /// What the run came to.
-    pub outcome: Outcome,
     /// Its files as they were when the child had finished, and its facts.
     pub manifest: Manifest,
 }
@@ -79,29 +93,43 @@ impl Output {
     /// Writes down in the folder of `attempt` what its child has finished, and moves the files there.
     ///
     /// # Errors
-    /// Where that cannot be written, such as on a full disk; then the files are where they were.
-    pub fn record(attempt: &Path, work: Work, outcome: Outcome, manifest: Manifest) -> io::Result<Output> {
-        let folder = output_of(attempt);
-        fs::create_dir_all(&folder)?;
-        let record = Record { work, outcome: outcome.clone(), manifest: manifest.to_json() };
-        let mut file = File::create(folder.join("record.json"))?;
+    /// Where that cannot be written, such as on a full disk; then `self` says where the files are.
+    pub fn record(&mut self, attempt: &Path, work: Work) -> io::Result<()> {
+        let (unfinished, folder) = (attempt.join("output.part"), output_of(attempt));
+        fs::create_dir_all(&unfinished)?;
+        let outputs = self.parts.iter().map(|part| (part.role.clone(), part.manifest.to_json())).collect();
+        let record = Record { work, remark: self.remark.clone(), peak: self.peak, outputs };
+        let mut file = File::create(unfinished.join(RECORD))?;
         file.write_all(&serde_json::to_vec(&record)?)?;
         file.sync_all()?;
-        // Only with both is it an output.
-        let adapter = folder.join("adapter");
-        fs::rename(&outcome.folder, &adapter)?;
-        File::open(&folder)?.sync_all()?;
-        Ok(Output { folder: adapter, outcome, manifest })
+        for part in &mut self.parts {
+            let to = unfinished.join(&part.role);
+            fs::rename(&part.folder, &to)?;
+            part.folder = to;
+        }
+        File::open(&unfinished)?.sync_all()?;
+        // Only under this name is it an output.
+        fs::rename(&unfinished, &folder)?;
+        for part in &mut self.parts {
+            part.folder = folder.join(&part.role);
+        }
+        File::open(attempt)?.sync_all()
     }
 
     /// The output in `folder`, where it is of `work`.
     fn read(folder: &Path, work: &Work) -> Option<Output> {
-        let record: Record = serde_json::from_slice(&fs::read(folder.join("record.json")).ok()?).ok()?;
-        let (manifest, adapter) = (Manifest::parse(&record.manifest).ok()?, folder.join("adapter"));
-        let same = record.work == *work && adapter.is_dir();
-        same.then_some(Output { folder: adapter, outcome: record.outcome, manifest })
+        let record: Record = serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()?;
+        let part = |(role, manifest): (String, String)| {
+            let (manifest, folder) = (Manifest::parse(&manifest).ok()?, folder.join(&role));
+            folder.is_dir().then_some(Part { role, folder, manifest })
+        };
+        let parts = record.outputs.into_iter().map(part).collect::<Option<Vec<_>>>()?;
+        (record.work == *work).then_some(Output { parts, remark: record.remark, peak: record.peak })
     }
 }
+
+/// The file that says what an output is.
+const RECORD: &str = "record.json";
 
 /// Outputs that are kept beyond their attempts, by job.
 #[derive(Debug)]
@@ -121,17 +149,15 @@ impl Kept {
     /// The disk's.
     pub fn keep(&self, attempt: &Path) -> io::Result<()> {
         let output = output_of(attempt);
-        let record = fs::read(output.join("record.json")).ok();
-        let record: Option<Record> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        // One without the other was being written down when the process died.
-        let Some(record) = record.filter(|_| output.join("adapter").is_dir()) else { return Ok(()) };
+        let record = fs::read(output.join(RECORD)).ok();
+        let Some(record) = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) else { return Ok(()) };
         fs::create_dir_all(&self.folder)?;
         let kept = self.folder.join(record.work.job.to_string());
         if kept.exists() {
             fs::remove_dir_all(&kept)?;
         }
         fs::rename(&output, &kept)?;
-        tracing::info!(job = %record.work.job, folder = %kept.display(), "a finished adapter is kept until it can be sent");
+        tracing::info!(job = %record.work.job, folder = %kept.display(), "what was finished is kept until it can be sent");
         self.tidy(SystemTime::now())
     }
 
@@ -167,7 +193,7 @@ impl Kept {
             found.push(Found { finished: fs::metadata(&path)?.modified()?, bytes: size(&path)?, path });
         }
         for old in surplus(found, now) {
-            tracing::warn!(folder = %old.path.display(), size = %Bytes(old.bytes), "a kept adapter that nobody asked for is removed");
+            tracing::warn!(folder = %old.path.display(), size = %Bytes(old.bytes), "a kept output that nobody asked for is removed");
             fs::remove_dir_all(&old.path)?;
         }
         Ok(())
@@ -218,30 +244,27 @@ mod tests {
     fn work() -> Work {
         Work {
             job: JobId::new(),
-            recipe: "4b".to_owned(),
-            yaml: "iters: 3".to_owned(),
-            base: Digest::of(b"base"),
-            data: Digest::of(b"data"),
+            variant: "4b".to_owned(),
+            task: Task::Train { recipe: "4b".to_owned(), yaml: "iters: 3".to_owned() },
+            inputs: [("base".to_owned(), Digest::of(b"base")), ("data".to_owned(), Digest::of(b"data"))].into(),
         }
     }
 
-    /// An attempt's folder with a finished adapter in it.
+    /// An attempt's folder with two finished outputs in it.
     fn finished(attempt: &Path, work: &Work) -> Output {
-        let folder = attempt.join("out/adapter");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("adapters.safetensors"), "weights").unwrap();
-        let file =
-            FileEntry { path: "adapters.safetensors".to_owned(), digest: Digest::of(b"weights"), bytes: Bytes(7) };
-        let manifest = Manifest::new(Kind::Adapter, vec![file], Default::default()).unwrap();
-        let outcome = Outcome {
-            folder,
-            iter: 3,
-            validation_before: Some(0.1),
-            validation_after: None,
-            trained_tokens: 9,
-            peak_bytes: 7,
+        let part = |role: &str| {
+            let folder = attempt.join("out").join(role);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("adapters.safetensors"), "weights").unwrap();
+            let path = "adapters.safetensors".to_owned();
+            let file = FileEntry { path, digest: Digest::of(b"weights"), bytes: Bytes(7) };
+            let manifest = Manifest::new(Kind::Adapter, vec![file], Default::default()).unwrap();
+            Part { role: role.to_owned(), folder, manifest }
         };
-        Output::record(attempt, work.clone(), outcome, manifest).unwrap()
+        let parts = vec![part("adapter"), part("best")];
+        let mut output = Output { parts, remark: "so it is".to_owned(), peak: Bytes(7) };
+        output.record(attempt, work.clone()).unwrap();
+        output
     }
 
     #[test]
@@ -250,20 +273,24 @@ mod tests {
         let (kept, work) = (Kept::new(dir.path().join("kept")), work());
         let attempt = |n: u32| dir.path().join(n.to_string());
         let first = finished(&attempt(1), &work);
-        assert!(first.folder.starts_with(attempt(1)) && !attempt(1).join("out/adapter").exists());
+        let folder = &first.parts[0].folder;
+        assert!(folder.starts_with(attempt(1).join("output")) && !attempt(1).join("out/adapter").exists());
         kept.keep(&attempt(1)).unwrap();
-        assert!(!first.folder.exists());
+        assert!(!folder.exists());
         fs::create_dir(attempt(2)).unwrap();
         let second = kept.take(&work, &attempt(2)).unwrap().unwrap();
-        assert_eq!((&second.outcome, &second.manifest), (&first.outcome, &first.manifest));
-        assert_eq!(fs::read(second.folder.join("adapters.safetensors")).unwrap(), b"weights");
+        assert_eq!((&second.remark, second.peak, second.parts.len()), (&first.remark, first.peak, 2));
+        for (part, before) in second.parts.iter().zip(&first.parts) {
+            assert_eq!((&part.role, &part.manifest), (&before.role, &before.manifest));
+            assert_eq!(fs::read(part.folder.join("adapters.safetensors")).unwrap(), b"weights");
+        }
         assert_eq!(kept.take(&work, &attempt(2)).unwrap(), None, "it lies in one place");
         // Kept once more, and asked for by each thing that is not the same work.
         let others: [fn(&mut Work); 5] = [
-            |work| work.recipe.push('x'),
-            |work| work.yaml.push('x'),
-            |work| work.base = Digest::of(b"x"),
-            |work| work.data = Digest::of(b"x"),
+            |work| work.variant.push('x'),
+            |work| work.task = Task::Train { recipe: "4b".to_owned(), yaml: "iters: 4".to_owned() },
+            |work| drop(work.inputs.insert("base".to_owned(), Digest::of(b"x"))),
+            |work| drop(work.inputs.remove("data")),
             |work| work.job = JobId::new(),
         ];
         for other in others {
@@ -282,7 +309,11 @@ mod tests {
         let (kept, work, attempt) = (Kept::new(dir.path().join("kept")), work(), dir.path().join("1"));
         kept.keep(&attempt).unwrap();
         let output = finished(&attempt, &work);
-        fs::rename(&output.folder, attempt.join("elsewhere")).unwrap();
+        fs::rename(&output.parts[1].folder, attempt.join("elsewhere")).unwrap();
+        kept.keep(&attempt).unwrap();
+        assert_eq!(kept.take(&work, &attempt).unwrap(), None);
+        finished(&attempt, &work);
+        fs::rename(attempt.join("output"), attempt.join("output.part")).unwrap();
         kept.keep(&attempt).unwrap();
         assert_eq!(kept.take(&work, &attempt).unwrap(), None);
     }

@@ -1,20 +1,20 @@
 //! An attempt from its assignment to its `Finished`: fetch the inputs, run the child, send up what it makes.
 //!
-//! Promise: every attempt that is taken ends in exactly one `Finished` report, unless its lease is over first; whatever can
-//! be cured by waiting is tried again for as long as the lease lives, and what a child has finished outlives it. Children run one at a time: a new one begins when
-//! the one before is gone.
+//! Promise: every attempt that is taken ends in exactly one `Finished` report, unless its lease is over first; whatever can be cured by
+//! waiting is tried again for as long as the lease lives, and what a child has finished outlives it. A child has a slot of its own: a
+//! new one begins when the one before it in the slot is gone. What a task is, only the child knows.
 
-use crate::attempt::Spec;
+use crate::attempt::{Input, Spec, codes};
 use crate::backoff;
-use crate::cache::{Cache, CacheError, Entry};
+use crate::cache::{Cache, CacheError, Entry, Kinds};
 use crate::child::{self, Launch, Patience};
 use crate::held::{Attempt, Attempts, Stop};
-use crate::job::Job;
+use crate::job::{Job, JobError};
 use crate::machine::Machine;
 use crate::memory;
 use crate::outcome::{Verdict, classify};
-use crate::output::{Output, Work};
-use crate::train;
+use crate::output::{Output, Part, Work};
+use crate::task::{Done, Event, TaskError};
 use futures::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -27,12 +27,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
+use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::task::{Cure, Slot, role};
 use vertigo::telemetry;
 use vertigo::transfer::{Transfer, TransferError, describe};
 use vertigo::v1::report::Body;
-use vertigo::v1::{self, Checkpoint, Failure, FailureKind, Finished, LogLine, finished};
-use vertigo_engine::{Event, Outcome};
+use vertigo::v1::{self, Checkpoint, Failure, Finished, LogLine, Made, Outputs, finished};
 
 /// What attempts need of this worker.
 #[derive(Debug)]
@@ -47,19 +48,46 @@ pub struct Supervisor {
     pub machine: Arc<Machine>,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
-    /// One child at a time.
-    pub gpu: Semaphore,
+    /// Which children may run beside one another.
+    pub slots: Slots,
     /// How long it is waited for.
     pub patience: Patience,
     /// What it may hold beside what MLX holds and what grows with its examples.
     pub beside_mlx: Bytes,
 }
 
+/// Turns of children, by slot.
+#[derive(Debug)]
+pub struct Slots {
+    gpu: Semaphore,
+    cpu: Semaphore,
+}
+
+impl Slots {
+    /// So many children at a time in slots of each kind.
+    pub fn new(gpu: usize, cpu: usize) -> Slots {
+        Slots { gpu: Semaphore::new(gpu), cpu: Semaphore::new(cpu) }
+    }
+
+    fn of(&self, slot: Slot) -> &Semaphore {
+        match slot {
+            Slot::Gpu => &self.gpu,
+            Slot::Cpu => &self.cpu,
+        }
+    }
+}
+
 /// Why an attempt ends without a result.
 #[derive(Debug)]
 enum Halt {
     Stopped(Stop),
-    Failed { kind: FailureKind, message: String, peak: Bytes },
+    Failed { cure: Cure, code: String, message: String, peak: Bytes },
+}
+
+impl Halt {
+    fn failed(cure: Cure, code: &str, message: String) -> Halt {
+        Halt::Failed { cure, code: code.to_owned(), message, peak: Bytes::ZERO }
+    }
 }
 
 impl Supervisor {
@@ -77,23 +105,27 @@ impl Supervisor {
             }
         };
         let job = match (Job::parse(&assignment), refusal) {
-            (_, Some(refusal)) => Err((FailureKind::Transient, refusal.to_owned())),
-            (Err(problem), None) => Err((FailureKind::BadInput, problem)),
+            (_, Some(refusal)) => Err(Halt::failed(Cure::Later, codes::TRANSIENT, refusal.to_owned())),
+            // A newer worker may know it.
+            (Err(error @ JobError::Task(TaskError::Unknown)), None) => {
+                Err(Halt::failed(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string()))
+            }
+            (Err(error), None) => Err(Halt::failed(Cure::Never, codes::BAD_INPUT, error.to_string())),
             (Ok(job), None) => Ok(job),
         };
         match job {
             Ok(job) => drop(tokio::spawn(self.clone().attend(Arc::new(job), attempt))),
-            Err((kind, message)) => self.end(&attempt, Err(Halt::Failed { kind, message, peak: Bytes::ZERO })),
+            Err(halt) => self.end(&attempt, Err(halt)),
         }
     }
 
     async fn attend(self: Arc<Self>, job: Arc<Job>, attempt: Arc<Attempt>) {
-        let span = info_span!("attempt", job = %job.id, attempt = %attempt.id(), recipe = job.recipe);
+        let span = info_span!("attempt", job = %job.id, attempt = %attempt.id(), variant = job.variant);
         telemetry::set_parent(&span, &job.traceparent);
         let work = AssertUnwindSafe(self.work(&job, &attempt)).catch_unwind().instrument(span.clone());
         let result = work.await.unwrap_or_else(|_| {
             let message = "the worker's supervisor panicked; its log says where".to_owned();
-            Err(Halt::Failed { kind: FailureKind::Crashed, message, peak: Bytes::ZERO })
+            Err(Halt::failed(Cure::FreshProcess, codes::CRASHED, message))
         });
         span.in_scope(|| self.end(&attempt, result));
     }
@@ -104,16 +136,17 @@ impl Supervisor {
             // Before the end is said: whoever takes it takes the attempt's files away.
             self.attempts.keep_output(attempt);
         }
-        let failed = |kind: FailureKind, message: String, peak: Bytes| {
-            tracing::warn!(attempt = %attempt.id(), kind = kind.as_str_name(), "{message}");
-            let failure = Failure { kind: kind.into(), message };
+        let failed = |cure: Cure, code: String, message: String, peak: Bytes| {
+            tracing::warn!(attempt = %attempt.id(), ?cure, code, "{message}");
+            let failure = Failure { cure: v1::Cure::from(cure).into(), message, code };
             Some(Finished { peak_bytes: peak.0, outcome: Some(finished::Outcome::Failure(failure)) })
         };
         let finished = match result {
             Ok(finished) => Some(finished),
-            Err(Halt::Failed { kind, message, peak }) => failed(kind, message, peak),
+            Err(Halt::Failed { cure, code, message, peak }) => failed(cure, code, message, peak),
             Err(Halt::Stopped(Stop::WorkerLeaves)) => {
-                failed(FailureKind::Transient, "the worker was told to stop at once".to_owned(), Bytes::ZERO)
+                let (code, why) = (codes::TRANSIENT.to_owned(), "the worker was told to stop at once".to_owned());
+                failed(Cure::Later, code, why, Bytes::ZERO)
             }
             Err(Halt::Stopped(Stop::LeaseOver(reason))) => {
                 tracing::info!(attempt = %attempt.id(), reason, "stopped");
@@ -138,24 +171,24 @@ impl Supervisor {
         }
         // The inputs stay in the cache until this ends.
         let (spec, _inputs) = unless_stopped(attempt, self.fetch(job, attempt)).await??;
-        let _turn = unless_stopped(attempt, self.gpu.acquire()).await?;
+        let _turn = unless_stopped(attempt, self.slots.of(job.slot).acquire()).await?;
         let (latest, checkpoints) = watch::channel(None);
-        let uploads = self.clone().send_checkpoints(job.clone(), attempt.clone(), checkpoints);
+        let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
         let uploads = AbortOnDropHandle::new(tokio::spawn(uploads.in_current_span()));
         match self.run_child(job, attempt, &spec, latest).await? {
-            Verdict::Succeeded(outcome) => {
+            Verdict::Succeeded(done) => {
                 // The result outdoes any checkpoint that is still on its way.
                 drop(uploads);
-                let output = record(job, attempt, outcome).await?;
+                let output = record(job, attempt, done).await?;
                 self.deliver(attempt, output).await
             }
-            Verdict::Failed { kind, message, peak } => {
+            Verdict::Failed { cure, code, message, peak } => {
                 if let Some(stop) = attempt.stop_reason() {
                     return Err(Halt::Stopped(stop));
                 }
                 // The next attempt goes on from it.
                 let _ = unless_stopped(attempt, uploads).await?;
-                Err(Halt::Failed { kind, message, peak })
+                Err(Halt::Failed { cure, code, message, peak })
             }
         }
     }
@@ -163,17 +196,23 @@ impl Supervisor {
     /// What an earlier attempt at the same work has finished here and could not send, where its files are still what they were.
     async fn finished_before(&self, job: &Job, attempt: &Attempt) -> Option<Output> {
         let kept = self.attempts.take_output(attempt, &Work::of(job)).unwrap_or_else(|error| {
-            tracing::warn!(%error, job = %job.id, "cannot use a kept adapter; training again");
+            tracing::warn!(%error, job = %job.id, "cannot use a kept output; working again");
             None
         })?;
-        let found = describe(Kind::Adapter, &kept.folder, BTreeMap::new()).await;
-        if found.is_ok_and(|found| found.files() == kept.manifest.files()) {
-            tracing::info!(job = %job.id, "finished here before; its adapter is sent instead of training again");
+        let mut is_whole = true;
+        for part in &kept.parts {
+            let found = describe(part.manifest.kind(), &part.folder, BTreeMap::new()).await;
+            is_whole &= found.is_ok_and(|found| found.files() == part.manifest.files());
+        }
+        if is_whole {
+            tracing::info!(job = %job.id, "finished here before; what it made is sent instead of working again");
             return Some(kept);
         }
-        tracing::error!(job = %job.id, "a kept adapter was damaged on this machine's disk; training again");
-        if let Err(error) = kept.folder.parent().map_or(Ok(()), fs::remove_dir_all) {
-            tracing::warn!(%error, folder = %kept.folder.display(), "cannot remove a damaged adapter");
+        tracing::error!(job = %job.id, "a kept output was damaged on this machine's disk; working again");
+        for part in &kept.parts {
+            if let Err(error) = fs::remove_dir_all(&part.folder) {
+                tracing::warn!(%error, folder = %part.folder.display(), "cannot remove a damaged output");
+            }
         }
         None
     }
@@ -181,50 +220,59 @@ impl Supervisor {
     /// Sends what a child has finished. Whatever the coordinator answers, the files are as good as they were: it is sent for as
     /// long as the lease lives, and kept beyond it.
     async fn deliver(&self, attempt: &Attempt, output: Output) -> Result<Finished, Halt> {
-        let told = |error: &TransferError| {
-            let text = format!("the adapter is finished and waits on this worker until it can be sent: {error}");
-            attempt.mention(Body::Log(LogLine { text }));
-        };
-        let span = upload_span(Kind::Adapter);
-        let sent = self.send_files(&output.folder, &output.manifest, told).instrument(span);
-        unless_stopped(attempt, sent).await??;
-        Ok(succeeded(&output.outcome, &output.manifest))
+        for Part { role, folder, manifest } in &output.parts {
+            let told = |error: &TransferError| {
+                let text = format!("the {role} is finished and waits on this worker until it can be sent: {error}");
+                attempt.mention(Body::Log(LogLine { text }));
+            };
+            let span = upload_span(manifest.kind());
+            let sent = self.send_files(folder, manifest, told).instrument(span);
+            unless_stopped(attempt, sent).await??;
+        }
+        Ok(succeeded(&output))
     }
 
     /// All inputs, and what the child is to do with them.
     async fn fetch(&self, job: &Job, attempt: &Attempt) -> Result<(Spec, Vec<Entry>), Halt> {
-        let get = |kind: Kind, digest| {
-            let fetch = persist(move || self.cache.get(kind, digest), CacheError::is_transient);
-            fetch.instrument(info_span!("fetch", %kind, digest = %digest))
+        let get = |kinds: Kinds, digest: Digest| {
+            let fetch = persist(move || self.cache.get(kinds, digest), CacheError::is_transient);
+            fetch.instrument(info_span!("fetch", kind = %kinds, digest = %digest))
         };
         let checkpoint = async {
             let Some(digest) = job.checkpoint else { return Ok(None) };
-            match get(Kind::Checkpoint, digest).await {
+            match get(Kinds(&[Kind::Checkpoint]), digest).await {
                 Err(error) if error.is_of_damage() => {
                     // Nobody can import it again, and the same run gives the same bits without it.
-                    let text = format!("training from the beginning, because the checkpoint is lost: {error}");
+                    let text = format!("starting from the beginning, because the checkpoint is lost: {error}");
                     attempt.mention(Body::Log(LogLine { text }));
                     Ok(None)
                 }
                 fetched => fetched.map(Some),
             }
         };
-        let fetched = tokio::try_join!(get(Kind::Base, job.base), get(Kind::Dataset, job.data), checkpoint);
-        let (base, data, checkpoint) = fetched.map_err(|error| error.halt())?;
+        let input = |(role, digest): (&String, &Digest)| {
+            let (role, digest) = (role.clone(), *digest);
+            let kinds = Kinds(job.task.kind().input(&role).map_or(&[], |input| input.takes));
+            async move { get(kinds, digest).await.map(|entry| (role, digest, entry)) }
+        };
+        let all = futures::future::try_join_all(job.inputs.iter().map(input));
+        let (entries, checkpoint) = tokio::try_join!(all, checkpoint).map_err(|error| error.halt())?;
         let path = |entry: &Entry| entry.folder().to_owned();
+        let given = |(role, digest, entry): &(String, Digest, Entry)| {
+            (role.clone(), Input { digest: *digest, folder: path(entry) })
+        };
         let spec = Spec {
             job: job.id,
             attempt: attempt.id(),
             epoch: attempt.epoch(),
             reserved: job.reserved,
-            recipe: job.recipe.clone(),
-            yaml: job.yaml.clone(),
-            base: path(&base),
-            data: path(&data),
+            slot: job.slot,
+            task: job.task.clone(),
+            inputs: entries.iter().map(given).collect(),
             checkpoint: checkpoint.as_ref().map(path),
             out: attempt.folder().join("out"),
         };
-        Ok((spec, [base, data].into_iter().chain(checkpoint).collect()))
+        Ok((spec, entries.into_iter().map(|(.., entry)| entry).chain(checkpoint).collect()))
     }
 
     async fn run_child(
@@ -232,26 +280,30 @@ impl Supervisor {
         job: &Job,
         attempt: &Attempt,
         spec: &Spec,
-        latest: watch::Sender<Option<(u64, PathBuf)>>,
+        latest: watch::Sender<Option<Position>>,
     ) -> Result<Verdict, Halt> {
         let path = attempt.folder().join("spec.json");
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
-        let span = info_span!("child", recipe = job.recipe, reserved = %job.reserved);
+        let span = info_span!("child", variant = job.variant, reserved = %job.reserved);
         let traceparent = telemetry::traceparent_of(&span);
-        let examples = memory::file_bytes(&spec.data);
+        let examples = spec.inputs.get(role::DATA).map_or(Bytes::ZERO, |data| memory::file_bytes(&data.folder));
+        // The GPU's attempt may have what the machine offers; one beside it has what was reserved for it.
+        let offered = match job.slot {
+            Slot::Gpu => self.machine.usable(),
+            Slot::Cpu => job.reserved,
+        };
         let launch = Launch {
             executable: &self.executable,
             spec: path,
             traceparent,
             patience: self.patience,
-            resident_limit: memory::resident_limit(self.machine.usable(), self.beside_mlx, examples),
+            resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),
         };
-        let mut reports = train::Reports::default();
         let hear = |event: Event| {
-            if let Event::Checkpoint { iter, folder } = &event {
-                latest.send_replace(Some((*iter, folder.clone())));
+            if let Event::Checkpoint { iter, folder, facts } = &event {
+                latest.send_replace(Some(Position { iter: *iter, folder: folder.clone(), facts: facts.clone() }));
             }
-            if let Some(body) = reports.of(&event) {
+            if let Some(body) = event.body() {
                 attempt.mention(body);
             }
         };
@@ -264,19 +316,17 @@ impl Supervisor {
     /// is away for hours costs two checkpoints of disk: the one on its way and the newest.
     async fn send_checkpoints(
         self: Arc<Self>,
-        job: Arc<Job>,
         attempt: Arc<Attempt>,
-        mut latest: watch::Receiver<Option<(u64, PathBuf)>>,
+        mut latest: watch::Receiver<Option<Position>>,
     ) {
         let mut newer = latest.clone();
         while latest.changed().await.is_ok() {
-            let Some((iter, folder)) = latest.borrow_and_update().clone() else { continue };
+            let Some(Position { iter, folder, facts }) = latest.borrow_and_update().clone() else { continue };
             newer.mark_unchanged();
-            let facts = train::checkpoint_facts(&job.recipe, attempt.epoch(), iter);
             let remove_outdated = async {
                 while newer.changed().await.is_ok() {
-                    if let Some((_, newest)) = newer.borrow_and_update().as_ref()
-                        && let Err(error) = remove_older(newest, &folder)
+                    if let Some(newest) = newer.borrow_and_update().as_ref()
+                        && let Err(error) = remove_older(&newest.folder, &folder)
                     {
                         tracing::warn!(%error, "cannot remove outdated checkpoints");
                     }
@@ -333,15 +383,29 @@ fn upload_span(kind: Kind) -> tracing::Span {
     info_span!("upload", %kind, digest = tracing::field::Empty)
 }
 
+/// A checkpoint on this machine.
+#[derive(Debug, Clone)]
+struct Position {
+    iter: u64,
+    folder: PathBuf,
+    facts: BTreeMap<String, Value>,
+}
+
 /// Writes down what the child has finished. Where that cannot be, such as on a full disk, it is sent from where it is.
-async fn record(job: &Job, attempt: &Attempt, outcome: Outcome) -> Result<Output, Halt> {
-    let facts = train::adapter_facts(&job.recipe, job.base, job.data, &outcome);
-    let manifest = describe(Kind::Adapter, &outcome.folder, facts).await.map_err(not_sent)?;
-    let recorded = Output::record(attempt.folder(), Work::of(job), outcome.clone(), manifest.clone());
-    Ok(recorded.unwrap_or_else(|error| {
-        tracing::warn!(%error, job = %job.id, "cannot write down that the adapter is finished; it is lost with its lease");
-        Output { folder: outcome.folder.clone(), outcome, manifest }
-    }))
+async fn record(job: &Job, attempt: &Attempt, done: Done) -> Result<Output, Halt> {
+    let mut output = Output { parts: Vec::new(), remark: done.remark, peak: Bytes(done.peak_bytes) };
+    for product in done.products {
+        let Some(made) = job.task.kind().output(&product.role) else {
+            let message = format!("the attempt's process made a `{}`, which no {} makes", product.role, job.task.kind());
+            return Err(Halt::failed(Cure::FreshProcess, codes::CRASHED, message));
+        };
+        let manifest = describe(made.kind, &product.folder, product.facts).await.map_err(not_sent)?;
+        output.parts.push(Part { role: product.role, folder: product.folder, manifest });
+    }
+    if let Err(error) = output.record(attempt.folder(), Work::of(job)) {
+        tracing::warn!(%error, job = %job.id, "cannot write down that the work is finished; it is lost with its lease");
+    }
+    Ok(output)
 }
 
 /// An attempt's last word. A disk that has no room for it gets some: what the child made is up by now, or of no use.
@@ -355,11 +419,13 @@ fn say_last(attempt: &Attempt, finished: Finished) -> io::Result<()> {
 /// A failure of this machine's own, such as a full disk: another may do better.
 fn of_this_machine(path: &Path, error: &io::Error) -> Halt {
     let message = format!("{}: {error}", path.display());
-    Halt::Failed { kind: FailureKind::Transient, message, peak: Bytes::ZERO }
+    Halt::failed(Cure::AnotherMachine, codes::THIS_MACHINE, message)
 }
 
-fn succeeded(outcome: &Outcome, manifest: &Manifest) -> Finished {
-    Finished { peak_bytes: outcome.peak_bytes, outcome: Some(finished::Outcome::ManifestJson(manifest.to_json())) }
+fn succeeded(output: &Output) -> Finished {
+    let made = |part: &Part| Made { role: part.role.clone(), manifest_json: part.manifest.to_json() };
+    let outputs = Outputs { made: output.parts.iter().map(made).collect(), remark: output.remark.clone() };
+    Finished { peak_bytes: output.peak.0, outcome: Some(finished::Outcome::Outputs(outputs)) }
 }
 
 /// Does `work`, unless the attempt must stop before it is done.
@@ -406,35 +472,36 @@ impl CacheError {
     }
 
     fn halt(&self) -> Halt {
-        let kind = match self {
-            CacheError::Transfer { error, .. } => kind_of(error),
-            CacheError::Other { .. } => FailureKind::BadInput,
+        let (cure, code) = match self {
+            CacheError::Transfer { error, .. } => cure_of(error),
+            CacheError::Other { .. } => (Cure::Never, codes::BAD_INPUT),
         };
-        Halt::Failed { kind, message: self.to_string(), peak: Bytes::ZERO }
+        Halt::failed(cure, code, self.to_string())
     }
 }
 
-/// A folder that was not sent up. That is never the input's fault: a run that trained well ends here.
+/// A folder that was not sent up. That is never the input's fault: work that went well ends here.
 fn not_sent(error: TransferError) -> Halt {
-    let kind = match error {
+    let (cure, code) = match error {
         // Files that make no artifact are what this worker's own engine has written.
-        TransferError::Manifest(_) => FailureKind::Crashed,
-        _ => FailureKind::Transient,
+        TransferError::Manifest(_) => (Cure::FreshProcess, codes::CRASHED),
+        _ => (Cure::Later, codes::TRANSIENT),
     };
-    Halt::Failed { kind, message: error.to_string(), peak: Bytes::ZERO }
+    Halt::failed(cure, code, error.to_string())
 }
 
-/// What a download that cannot be cured by waiting means for the job: an artifact that is not what it should be fails anywhere, a
-/// disk or a connection does not.
-fn kind_of(error: &TransferError) -> FailureKind {
+/// What cures a download that cannot be cured by waiting here: an artifact that is not what it should be fails anywhere, a disk or a
+/// connection does not.
+fn cure_of(error: &TransferError) -> (Cure, &'static str) {
     use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
     match error {
-        TransferError::Manifest(_) | TransferError::Size { .. } => FailureKind::BadInput,
+        TransferError::Manifest(_) | TransferError::Size { .. } => (Cure::Never, codes::BAD_INPUT),
         TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
-            FailureKind::BadInput
+            (Cure::Never, codes::BAD_INPUT)
         }
+        TransferError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
         // A blob that is missing may be imported again, and then the job goes on.
-        _ => FailureKind::Transient,
+        _ => (Cure::Later, codes::TRANSIENT),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The engine's one module with foreign calls: mlx-rs does not wrap MLX's device information.
 
-use mlx_rs::memory;
+use mlx_rs::{Device, memory};
 use vertigo::bytes::Bytes;
 
 /// What the GPU may hold without being paged out: Metal's recommended working-set size. `None` where MLX has no GPU.
@@ -43,6 +43,25 @@ fn gpu_size(key: &std::ffi::CStr) -> Option<Bytes> {
 pub fn limit_memory(limit: Bytes) -> Result<(), crate::EngineError> {
     memory::set_memory_limit(usize::try_from(limit.0).unwrap_or(usize::MAX))?;
     Ok(())
+}
+
+/// Has this process compute on the processor alone, also where there is a GPU: that may be another process's.
+///
+/// # Errors
+/// MLX's.
+pub fn use_cpu() -> Result<(), crate::EngineError> {
+    // mlx-rs takes over MLX's error handler in its first call.
+    memory::memory_limit()?;
+    Device::set_default(&Device::cpu());
+    Ok(())
+}
+
+/// MLX's peak memory since the process began.
+///
+/// # Errors
+/// MLX's.
+pub fn peak_memory() -> Result<Bytes, crate::EngineError> {
+    Ok(Bytes(memory::peak_memory()? as u64))
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! The kind `fuse`: one model of an adapter and its base, and what it kept of the adapter.
+
+use super::{Done, Event, Product, facts, traced};
+use crate::attempt::Spec;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+use tracing::info_span;
+use vertigo::task::{Bits, role};
+use vertigo_engine::fuse::{Fused, Options, fuse};
+use vertigo_engine::measure::{Kept, measure};
+use vertigo_engine::{EngineError, device};
+
+/// Between two reports of progress.
+const PACE: Duration = Duration::from_secs(1);
+
+/// Fuses, and measures where that is wanted.
+///
+/// # Errors
+/// The engine's.
+pub fn run(
+    spec: &Spec,
+    bits: Bits,
+    is_measured: bool,
+    parent: Option<&str>,
+    say: &mut dyn FnMut(Event),
+) -> Result<(), EngineError> {
+    let (base, adapter) = (spec.input(role::BASE)?, spec.input(role::ADAPTER)?);
+    say(Event::Started {
+        trainable_parameters: 0,
+        train_examples: 0,
+        valid_examples: 0,
+        skipped_examples: 0,
+        caveats: None,
+        resumed_at: 0,
+        iters: 0,
+    });
+    let out = spec.out.join(role::MODEL);
+    let fused = traced(info_span!("fuse", bits = %bits), parent).in_scope(|| {
+        let options = Options { bits, ..Options::default() };
+        let mut pace = Pace::new("bytes");
+        fuse(&base.folder, &adapter.folder, &out, &options, &mut |done, total| pace.tell(done, total, say))
+    })?;
+    tracing::info!(changed = fused.changed, matrices = fused.matrices, shards = fused.shards, "fused");
+    let kept = match is_measured.then(|| spec.input(role::DATA)).transpose()? {
+        None => None,
+        Some(data) => traced(info_span!("measure"), parent).in_scope(|| {
+            let mut pace = Pace::new("examples");
+            let mut told = |done, total| pace.tell(done, total, say);
+            measure(&base.folder, &adapter.folder, &out, &data.folder, &mut told)
+        })?,
+    };
+    if let Some(kept) = &kept {
+        for (name, value) in numbers(kept) {
+            say(Event::Measured { name: name.to_owned(), value });
+        }
+    }
+    let remark = remark(bits, is_measured, kept.as_ref());
+    let facts = model_facts(spec, bits, &fused, kept.as_ref(), read_config(&out)?);
+    let product = Product { role: role::MODEL.to_owned(), folder: out, facts };
+    say(Event::Finished(Done { products: vec![product], remark, peak_bytes: device::peak_memory()?.0 }));
+    Ok(())
+}
+
+/// The config that says what the model is: what a base's manifest has, too.
+fn read_config(folder: &std::path::Path) -> Result<Value, EngineError> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(|error| EngineError::File { path: path.clone(), error })?;
+    serde_json::from_str(&text).map_err(|error| EngineError::Input(format!("{}: {error}", path.display())))
+}
+
+/// What a person has to know of the model.
+fn remark(bits: Bits, is_measured: bool, kept: Option<&Kept>) -> String {
+    match kept {
+        Some(kept) => kept.remark(bits).unwrap_or_default(),
+        None if is_measured => {
+            "what the model kept of the adapter was not measured: the dataset holds out no example".to_owned()
+        }
+        None => String::new(),
+    }
+}
+
+/// What was measured, by name: a fact and a report each.
+fn numbers(kept: &Kept) -> [(&'static str, f64); 5] {
+    [
+        ("loss_base", kept.loss_base),
+        ("loss_adapter", kept.loss_adapter),
+        ("loss_fused", kept.loss_fused),
+        ("kl_adapter_base", kept.kl_adapter_base),
+        ("kl_adapter_fused", kept.kl_adapter_fused),
+    ]
+}
+
+fn model_facts(
+    spec: &Spec,
+    bits: Bits,
+    fused: &Fused,
+    kept: Option<&Kept>,
+    config: Value,
+) -> BTreeMap<String, Value> {
+    let mut facts = facts([
+        ("config", config),
+        ("bits", json!(bits.to_string())),
+        ("matrices_changed", json!(fused.changed)),
+        ("engine", json!(vertigo::VERSION)),
+        ("measured", json!(kept.is_some())),
+    ]);
+    facts.extend(spec.inputs.iter().map(|(role, input)| (role.clone(), json!(input.digest))));
+    if let Some(kept) = kept {
+        facts.insert("measured_tokens".to_owned(), json!(kept.tokens));
+        facts.extend(numbers(kept).map(|(name, value)| (name.to_owned(), json!(value))));
+    }
+    facts
+}
+
+/// Progress at a pace that a journal can take: the first, the last, and one in a while between.
+struct Pace {
+    unit: &'static str,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    fn new(unit: &'static str) -> Pace {
+        Pace { unit, last: None }
+    }
+
+    fn tell(&mut self, done: u64, total: u64, say: &mut dyn FnMut(Event)) {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= PACE);
+        if is_due || done == total {
+            self.last = Some(Instant::now());
+            let peak_bytes = device::peak_memory().map_or(0, |peak| peak.0);
+            say(Event::Progress { done, total, unit: self.unit.to_owned(), peak_bytes });
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What a child does and says, whatever its kind; one file for each kind beside this.
+//!
+//! A kind's file has its child's side: it reads the inputs by role, tells how it gets on by [`Event`]s, and ends with what it has made,
+//! by role. Nothing outside this folder knows a kind. The last event of a child that has done its task is [`Event::Finished`].
+
+pub mod fuse;
+pub mod train;
+
+use crate::attempt::Spec;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use vertigo::bytes::Bytes;
+use vertigo::dataset::Caveats;
+use vertigo::task::{Bits, TaskKind};
+use vertigo::v1::report::Body;
+use vertigo::v1::{self, task};
+use vertigo_engine::EngineError;
+
+/// What an assignment asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Task {
+    /// An adapter by a recipe. The recipe's text is the child's to read.
+    Train {
+        /// The recipe's name.
+        recipe: String,
+        /// The recipe's file.
+        yaml: String,
+    },
+    /// One model of an adapter and its base.
+    Fuse {
+        /// How its matrices are stored.
+        bits: Bits,
+        /// Whether what it kept of the adapter is measured.
+        measured: bool,
+    },
+}
+
+/// A task that this worker cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// A kind of a later version. A newer worker may do it.
+    #[error("the task is of no kind that this worker knows; update vertigo-worker on this machine")]
+    Unknown,
+    /// A value that cannot be.
+    #[error("assignment.task: {0}")]
+    Wrong(String),
+}
+
+impl Task {
+    /// Reads a task as it was assigned.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(task: Option<&v1::Task>) -> Result<Task, TaskError> {
+        match task.and_then(|task| task.kind.as_ref()).ok_or(TaskError::Unknown)? {
+            task::Kind::Train(v1::Train { recipe, yaml }) => {
+                Ok(Task::Train { recipe: recipe.clone(), yaml: yaml.clone() })
+            }
+            task::Kind::Fuse(v1::Fuse { bits, unmeasured }) => {
+                let wrong = || TaskError::Wrong(format!("{bits} bits are none of 0, 4, 8, 16"));
+                Ok(Task::Fuse { bits: Bits::from_number(*bits).ok_or_else(wrong)?, measured: !unmeasured })
+            }
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Task::Train { .. } => TaskKind::Train,
+            Task::Fuse { .. } => TaskKind::Fuse,
+        }
+    }
+
+    /// Does it, and hands each event to `say`. `parent` is the trace to be part of.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn run(&self, spec: &Spec, parent: Option<&str>, say: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        match self {
+            Task::Train { recipe, yaml } => train::run(spec, recipe, yaml, parent, say),
+            Task::Fuse { bits, measured } => fuse::run(spec, *bits, *measured, parent, say),
+        }
+    }
+}
+
+/// What a child says while it goes on, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The work begins.
+    Started {
+        /// Values that are trained.
+        trainable_parameters: u64,
+        /// Examples trained on.
+        train_examples: u64,
+        /// Examples held out.
+        valid_examples: u64,
+        /// Examples left out, because there is nothing in them to learn from.
+        skipped_examples: u64,
+        /// What of the examples is not learned as it was written, where examples are read.
+        caveats: Option<Caveats>,
+        /// Iterations done before, by the checkpoint resumed from.
+        resumed_at: u64,
+        /// Iterations of the whole run; 0 where there are none.
+        iters: u64,
+    },
+    /// A report over some iterations of training.
+    Step {
+        /// Iterations done.
+        iter: u64,
+        /// Iterations of the whole run.
+        iters: u64,
+        /// Mean loss of a token.
+        loss: f64,
+        /// Rate of the newest optimizer step.
+        learning_rate: f64,
+        /// Tokens learned from, a second.
+        tokens_per_second: f64,
+        /// Tokens learned from since the run began.
+        trained_tokens: u64,
+        /// MLX's peak memory since the process began, in bytes.
+        peak_bytes: u64,
+        /// Global norm of the newest gradient, before clipping.
+        grad_norm: f64,
+    },
+    /// Mean loss of a held-out token.
+    Validation {
+        /// Iterations done.
+        iter: u64,
+        /// Mean loss of a token.
+        loss: f64,
+        /// Tokens that the mean is over.
+        tokens: u64,
+    },
+    /// How far work without iterations is.
+    Progress {
+        /// What is done.
+        done: u64,
+        /// Of how much.
+        total: u64,
+        /// What is counted.
+        unit: String,
+        /// MLX's peak memory since the process began, in bytes.
+        peak_bytes: u64,
+    },
+    /// A number that was measured of what is made.
+    Measured {
+        /// Its name.
+        name: String,
+        /// The number.
+        value: f64,
+    },
+    /// A point to go on from is complete.
+    Checkpoint {
+        /// How far it is: iterations done.
+        iter: u64,
+        /// Its folder.
+        folder: PathBuf,
+        /// Facts of its manifest.
+        facts: BTreeMap<String, Value>,
+    },
+    /// Something that a person should know of.
+    Warning {
+        /// For a person.
+        text: String,
+    },
+    /// The task is done.
+    Finished(Done),
+}
+
+/// What a child has made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// The kind's outputs in their order; each is complete in its folder.
+    pub products: Vec<Product>,
+    /// What a person has to know of them; empty for nothing.
+    pub remark: String,
+    /// MLX's peak memory, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// A folder that becomes an artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// What the kind calls it.
+    pub role: String,
+    /// Its files.
+    pub folder: PathBuf,
+    /// Facts of its manifest.
+    pub facts: BTreeMap<String, Value>,
+}
+
+impl Event {
+    /// The report that it is by itself. `None` for those that are reported when their files are up.
+    pub fn body(&self) -> Option<Body> {
+        Some(match self.clone() {
+            Event::Started {
+                trainable_parameters,
+                train_examples,
+                valid_examples,
+                skipped_examples,
+                caveats,
+                resumed_at,
+                iters,
+            } => Body::Started(v1::Started {
+                trainable_parameters,
+                train_examples,
+                valid_examples,
+                skipped_examples,
+                caveats: caveats.map(Into::into),
+                resumed_at,
+                iters,
+            }),
+            Event::Step {
+                iter,
+                iters,
+                loss,
+                learning_rate,
+                tokens_per_second,
+                trained_tokens,
+                peak_bytes,
+                grad_norm,
+            } => Body::Step(v1::Step {
+                iter,
+                iters,
+                loss,
+                learning_rate,
+                tokens_per_second,
+                trained_tokens,
+                peak_bytes,
+                grad_norm,
+            }),
+            Event::Validation { iter, loss, tokens } => Body::Validation(v1::Validation { iter, loss, tokens }),
+            Event::Progress { done, total, unit, peak_bytes } => {
+                Body::Progress(v1::Progress { done, total, unit, peak_bytes })
+            }
+            Event::Measured { name, value } => Body::Measured(v1::Measured { name, value }),
+            Event::Warning { text } => Body::Warning(v1::Warning { text }),
+            Event::Checkpoint { .. } | Event::Finished(_) => return None,
+        })
+    }
+
+    /// MLX's peak memory, where it says that.
+    pub fn peak(&self) -> Bytes {
+        match self {
+            Event::Step { peak_bytes, .. } | Event::Progress { peak_bytes, .. } => Bytes(*peak_bytes),
+            Event::Finished(done) => Bytes(done.peak_bytes),
+            _ => Bytes::ZERO,
+        }
+    }
+}
+
+/// `span` as part of the job's trace.
+fn traced(span: tracing::Span, parent: Option<&str>) -> tracing::Span {
+    if let Some(parent) = parent {
+        vertigo::telemetry::set_parent(&span, parent);
+    }
+    span
+}
+
+/// Facts by name.
+fn facts<const N: usize>(facts: [(&str, Value); N]) -> BTreeMap<String, Value> {
+    facts.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_read_and_what_cannot_be_is_named() {
+        let of = |kind| Task::parse(Some(&v1::Task { kind: Some(kind) }));
+        let fuse = |bits, unmeasured| of(task::Kind::Fuse(v1::Fuse { bits, unmeasured }));
+        assert_eq!(fuse(8, true), Ok(Task::Fuse { bits: Bits::Eight, measured: false }));
+        assert!(fuse(5, false).unwrap_err().to_string().contains("5 bits"));
+        assert_eq!(Task::parse(Some(&v1::Task::default())), Err(TaskError::Unknown));
+        let train = of(task::Kind::Train(v1::Train { recipe: "a".to_owned(), yaml: "b".to_owned() })).unwrap();
+        assert_eq!(train.kind(), TaskKind::Train);
+        let written = serde_json::to_string(&train).unwrap();
+        assert_eq!(written, r#"{"kind":"train","recipe":"a","yaml":"b"}"#);
+        assert_eq!(serde_json::from_str::<Task>(&written).unwrap(), train);
+    }
+
+    #[test]
+    fn what_has_files_is_reported_when_they_are_up() {
+        let done = Event::Finished(Done { products: Vec::new(), remark: String::new(), peak_bytes: 7 });
+        assert_eq!((done.body(), done.peak()), (None, Bytes(7)));
+        let progress = Event::Progress { done: 1, total: 2, unit: "MB".to_owned(), peak_bytes: 9 };
+        assert!(matches!(progress.body(), Some(Body::Progress(told)) if told.total == 2));
+        assert_eq!(progress.peak(), Bytes(9));
+    }
+}
