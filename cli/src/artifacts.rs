@@ -104,6 +104,7 @@ fn about(artifact: &v1::Artifact) -> String {
     let what = match artifact.kind.parse() {
         Ok(Kind::Dataset) => number("examples").map(|n| format!("{n} examples")),
         Ok(Kind::Checkpoint) => number("iter").map(|n| format!("iter {n}")),
+        Ok(Kind::Model) => number("loss_fused").map(|loss| format!("loss {loss:.3}")),
         Ok(Kind::Adapter) => number("validation_before")
             .zip(number("validation_after"))
             .map(|(before, after)| format!("loss {before:.3} → {after:.3}")),
@@ -113,10 +114,20 @@ fn about(artifact: &v1::Artifact) -> String {
     what.unwrap_or_default()
 }
 
-/// Validation loss before and after training, where an adapter has both.
-pub(crate) fn losses(manifest: &Manifest) -> Option<(f64, f64)> {
+/// What is known of how good an artifact is: an adapter's validation, and what a fused model kept of its adapter.
+pub(crate) fn findings(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let number = |key: &str| manifest.fact(key).and_then(Value::as_f64);
-    number("validation_before").zip(number("validation_after"))
+    let validation = number("validation_before").zip(number("validation_after"));
+    let validation = validation.map(|(before, after)| ("validation", format!("loss {before:.3} → {after:.3}")));
+    let losses = number("loss_base").zip(number("loss_adapter")).zip(number("loss_fused"));
+    let losses = losses.map(|((base, adapter), fused)| {
+        ("loss", format!("{base:.3} base, {adapter:.3} with the adapter, {fused:.3} fused"))
+    });
+    let divergence = number("kl_adapter_base").zip(number("kl_adapter_fused"));
+    let divergence = divergence.map(|(base, fused)| {
+        ("divergence", format!("{fused:.4} of the fused model from the adapter's, {base:.4} of the base"))
+    });
+    [validation, losses, divergence].into_iter().flatten().collect()
 }
 
 fn render_fetched(args: &GetArgs, digest: Digest, manifest: &Manifest) -> String {

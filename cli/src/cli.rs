@@ -2,10 +2,13 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::estimate::Engine;
 use vertigo::manifest::Kind;
+use vertigo::task::{Bits, TaskKind};
+use vertigo::v1;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +26,8 @@ Exit codes:
   4    no such job, artifact or tag
   130  interrupted; jobs go on
 
-A job's id may be cut short wherever no other job begins the same.";
+A job is named by its id, by the beginning of it that no other job shares, or by
+its name.";
 
 /// Queue, watch and fetch fine-tuning jobs.
 #[derive(Debug, Parser)]
@@ -76,6 +80,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Queue a training job that may run as any of these recipes
     Train(TrainArgs),
+    /// Queue a job that makes one model of an adapter and its base
+    Fuse(FuseArgs),
     /// List jobs, newest first
     Jobs(JobsArgs),
     /// Show a job: its plans, its attempts, its result
@@ -84,14 +90,16 @@ pub(crate) enum Command {
     Watch(JobArgs),
     /// Print what a job's attempts wrote
     Logs(LogsArgs),
-    /// End a job; its attempt is stopped within seconds
-    Cancel(JobArgs),
+    /// End a job or a pipeline; attempts are stopped within seconds
+    Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
-    /// List artifacts: bases, datasets, checkpoints, adapters
+    /// List artifacts: bases, datasets, checkpoints, adapters, models
     Artifacts(ArtifactsArgs),
     /// Fetch an artifact into a folder
-    #[command(after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get sha256:3b1f22 ./base")]
+    #[command(
+        after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get luau-tutor-fused ~/models/luau-tutor\n  vertigo get sha256:3b1f22 ./base"
+    )]
     Get(GetArgs),
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
@@ -219,7 +227,8 @@ The job runs once, as the first recipe that fits a worker that is free.
 
 Examples:
   vertigo train recipes/4b.yaml --data luau
-  vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow")]
+  vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow
+  vertigo train recipes/4b.yaml --data luau --name luau-tutor --then fuse --bits 8")]
 pub(crate) struct TrainArgs {
     /// Recipe files, in order of preference
     #[arg(required = true, value_name = "RECIPE.yaml")]
@@ -233,27 +242,158 @@ pub(crate) struct TrainArgs {
     /// Higher goes first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i32,
+    /// What to do with the adapter, once it is there
+    #[arg(long, value_name = "fuse")]
+    pub(crate) then: Option<Then>,
+    /// How the matrices of the fused model are stored: same, 4, 8 or 16
+    #[arg(long, default_value_t, requires = "then", value_name = "same|4|8|16")]
+    pub(crate) bits: Bits,
+    /// Watch until all has ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+/// What follows a training run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Then {
+    Fuse,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The adapter knows its base and the data that it was trained on. The model is a folder that mlx-lm loads, and a base for the next \
+recipe. Unless told otherwise it is measured: loss and divergence on held-out data of the base, the base with its adapter, and the \
+model, since packing to 4 bits can round a small adapter away.
+
+Examples:
+  vertigo fuse luau-tutor --name luau-model --follow
+  vertigo fuse luau-tutor --bits 8
+  vertigo get luau-model ~/models/luau-model")]
+pub(crate) struct FuseArgs {
+    /// The adapter: a tag, a digest or its beginning, or the job that made it
+    pub(crate) adapter: String,
+    /// What the job and the model's tag are called
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How its matrices are stored: same (each as the base has it), 4, 8 or 16
+    #[arg(long, default_value_t, value_name = "same|4|8|16")]
+    pub(crate) bits: Bits,
+    /// What is measured of the model; none leaves the GPU to others
+    #[arg(long, default_value = "all")]
+    pub(crate) measure: Measure,
+    /// Another base than the adapter's
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Other data to measure on than the adapter's
+    #[arg(long, value_name = "REF")]
+    pub(crate) data: Option<String>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
     /// Watch the job until it has ended
     #[arg(long)]
     pub(crate) follow: bool,
 }
 
+/// What is measured of a fused model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measure {
+    All,
+    None,
+}
+
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vertigo jobs --state failed,cancelled --since 1d
+  vertigo jobs --kind train --group rates")]
 pub(crate) struct JobsArgs {
+    /// In one of these states only
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    pub(crate) state: Vec<State>,
+    /// Of this kind only
+    #[arg(long, value_name = "train|fuse")]
+    pub(crate) kind: Option<TaskKind>,
+    /// Of this group only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// Of this pipeline only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pipeline: Option<String>,
+    /// Queued within this time only, such as 90m, 12h or 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) since: Option<Duration>,
     /// At most this many
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 }
 
+/// States of jobs, as people write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Blocked,
+    Queued,
+    Backoff,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl From<State> for v1::JobState {
+    fn from(state: State) -> v1::JobState {
+        match state {
+            State::Blocked => v1::JobState::Blocked,
+            State::Queued => v1::JobState::Queued,
+            State::Backoff => v1::JobState::Backoff,
+            State::Running => v1::JobState::Leased,
+            State::Succeeded => v1::JobState::Succeeded,
+            State::Failed => v1::JobState::Failed,
+            State::Cancelled => v1::JobState::Cancelled,
+        }
+    }
+}
+
+/// A number and its unit: seconds, minutes, hours, days.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write 90s, 30m, 12h or 7d");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Jobs that wait for what it makes end with it.
+
+Examples:
+  vertigo cancel luau-tutor
+  vertigo cancel --pipeline luau-0190163d-8694")]
+pub(crate) struct CancelArgs {
+    /// The job: its id or the beginning of it, or its name
+    #[arg(required_unless_present = "pipeline", conflicts_with = "pipeline")]
+    pub(crate) id: Option<String>,
+    /// All jobs of this pipeline
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pipeline: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
-    /// The job's id, or its beginning
+    /// The job: its id or the beginning of it, or its name
     pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// The job's id, or its beginning
+    /// The job: its id or the beginning of it, or its name
     pub(crate) id: String,
     /// Go on until the job has ended
     #[arg(long, short)]
@@ -262,7 +402,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ArtifactsArgs {
-    /// One kind only: base, dataset, checkpoint or adapter
+    /// One kind only: base, dataset, checkpoint, adapter or model
     #[arg(long)]
     pub(crate) kind: Option<Kind>,
     /// At most this many, newest first [default: all]
@@ -294,6 +434,7 @@ impl Command {
             Command::Base(_) => tracing::info_span!("vertigo base"),
             Command::Plan(_) => tracing::info_span!("vertigo plan"),
             Command::Train(_) => tracing::info_span!("vertigo train"),
+            Command::Fuse(_) => tracing::info_span!("vertigo fuse"),
             Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
             Command::Job(_) => tracing::info_span!("vertigo job"),
             Command::Watch(_) => tracing::info_span!("vertigo watch"),
@@ -332,7 +473,12 @@ mod tests {
         assert!(parse("vertigo plan a.yaml --memory many").unwrap_err().contains("36GiB, 900MiB or 64GB"));
         assert!(parse("vertigo plan a.yaml --engine mlx-lm").unwrap_err().contains("--memory"));
         assert!(parse("vertigo jobs --limit 0").unwrap_err().contains("0 is not in 1.."));
-        assert!(parse("vertigo artifacts --kind model").unwrap_err().contains("no kind of artifact"));
+        assert!(parse("vertigo artifacts --kind models").unwrap_err().contains("no kind of artifact"));
+        assert!(parse("vertigo jobs --since yesterday").unwrap_err().contains("12h or 7d"));
+        assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train and fuse"));
+        assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("same, 4, 8, 16"));
+        assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
+        assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
     }
 }

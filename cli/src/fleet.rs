@@ -33,19 +33,19 @@ fn render_workers(workers: &[v1::Worker], now: u64) -> String {
             Bytes(machine.memory_bytes).to_string(),
             Bytes(machine.usable_bytes).to_string(),
             Bytes(worker.reserved_bytes).to_string(),
-            short_id(&worker.job_id).to_owned(),
+            worker.job_ids.iter().map(|id| short_id(id)).collect::<Vec<_>>().join(" "),
             machine.chip,
         ]
     };
     table(
-        ["NAME", "STATE", "MEMORY", "USABLE", "RESERVED", "JOB", "CHIP"],
+        ["NAME", "STATE", "MEMORY", "USABLE", "RESERVED", "JOBS", "CHIP"],
         &[2, 3, 4],
         workers.iter().map(row).collect(),
     )
 }
 
 fn state(worker: &v1::Worker, now: u64) -> String {
-    match (worker.connected, worker.draining, worker.job_id.is_empty()) {
+    match (worker.connected, worker.draining, worker.job_ids.is_empty()) {
         (false, ..) => format!("away {}", age(now, worker.last_seen_ms)),
         (true, true, _) => "draining".to_owned(),
         (true, false, true) => "idle".to_owned(),
@@ -73,7 +73,7 @@ mod tests {
             ..Default::default()
         };
         let busy = v1::Worker {
-            job_id: "0190163d-8694-739b-aea5-966c26f8ad91".to_owned(),
+            job_ids: vec!["0190163d-8694-739b-aea5-966c26f8ad91".to_owned()],
             reserved_bytes: 20 << 30,
             ..worker("studio", "Apple M5 Max", 128)
         };
@@ -81,7 +81,7 @@ mod tests {
         let text = plain(&render_workers(&[busy, worker("book", "Apple M5 Max", 36), away], 260_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text, @r"
-        NAME    STATE          MEMORY    USABLE  RESERVED  JOB            CHIP
+        NAME    STATE          MEMORY    USABLE  RESERVED  JOBS           CHIP
         studio  busy          128 GiB  96.0 GiB  20.0 GiB  0190163d-8694  Apple M5 Max
         book    idle         36.0 GiB  27.0 GiB       0 B                 Apple M5 Max
         air     away 3m 20s  16.0 GiB  12.0 GiB       0 B                 Apple M4

@@ -1,11 +1,11 @@
 //! `vertigo jobs`, `job` and `cancel`: jobs as they stand.
 
-use crate::cli::{JobArgs, JobsArgs};
+use crate::cli::{CancelArgs, JobArgs, JobsArgs};
 use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
-use crate::json;
 use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use crate::pages::{self, Shown};
+use crate::{json, safe};
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
 use vertigo::id::Millis;
@@ -13,13 +13,27 @@ use vertigo::transfer::traced;
 use vertigo::v1;
 
 pub(crate) async fn list(args: &JobsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let asked = request(args, Millis::now().0);
     let fetch = async |page_size, page_token| {
-        let request = v1::ListJobsRequest { page_size, page_token, ..v1::ListJobsRequest::default() };
+        let request = v1::ListJobsRequest { page_size, page_token, ..asked.clone() };
         let answer = coordinator.answer(coordinator.jobs().list(traced(request)).await, Subject::Job)?;
         Ok((answer.jobs, answer.next_page_token))
     };
-    let table = Box::new(|jobs: &[v1::Job]| render_jobs(jobs, Millis::now().0));
+    let is_narrowed = asked != v1::ListJobsRequest::default();
+    let table = Box::new(move |jobs: &[v1::Job]| render_jobs(jobs, is_narrowed, Millis::now().0));
     pages::show(output, Some(args.limit), fetch, Shown { json: json::job, table }).await
+}
+
+/// What a list asks for.
+fn request(args: &JobsArgs, now: u64) -> v1::ListJobsRequest {
+    let label = |key: &str, value: &Option<String>| Some((key.to_owned(), value.clone()?));
+    v1::ListJobsRequest {
+        states: args.state.iter().map(|state| v1::JobState::from(*state).into()).collect(),
+        kind: args.kind.map(|kind| kind.to_string()).unwrap_or_default(),
+        labels: [label("group", &args.group), label("pipeline", &args.pipeline)].into_iter().flatten().collect(),
+        since_ms: args.since.map_or(0, |since| now.saturating_sub(since.as_millis() as u64)),
+        ..v1::ListJobsRequest::default()
+    }
 }
 
 pub(crate) async fn show(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
@@ -28,12 +42,53 @@ pub(crate) async fn show(args: &JobArgs, coordinator: &Coordinator, output: Outp
     Ok(())
 }
 
-pub(crate) async fn cancel(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let answer = coordinator.jobs().cancel(traced(v1::CancelJobRequest { id: args.id.clone() })).await;
-    let job = coordinator.answer(answer, Subject::Job)?;
-    let text = || format!("{} is {}\n", bold(&title(&job)), json::state(job.state()));
-    output.show(|| json::job(&job), text);
+pub(crate) async fn cancel(args: &CancelArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let (id, pipeline) = (args.id.clone().unwrap_or_default(), args.pipeline.clone().unwrap_or_default());
+    let answer = coordinator.jobs().cancel(traced(v1::CancelRequest { id, pipeline })).await;
+    let jobs = coordinator.answer(answer, Subject::Job)?.jobs;
+    let line = |job: &v1::Job| format!("{} is {}\n", bold(&title(job)), json::state(job.state()));
+    let text = || match jobs[..] {
+        [] => "nothing to cancel: all jobs of the pipeline have ended\n".to_owned(),
+        ref jobs => jobs.iter().map(line).collect(),
+    };
+    // One job is a document; a pipeline's are a list, however many they are.
+    let document = || match (&args.pipeline, &jobs[..]) {
+        (None, [job]) => json::job(job),
+        _ => jobs.iter().map(json::job).collect(),
+    };
+    output.show(document, text);
     Ok(())
+}
+
+/// Shows jobs that were just queued: each with what it may run as, or what it waits for.
+pub(crate) fn show_queued(jobs: &[v1::Job], output: Output) {
+    let document = || match jobs {
+        [job] => json::job(job),
+        jobs => jobs.iter().map(json::job).collect(),
+    };
+    output.show(document, || {
+        let follow = match jobs {
+            [job] => format!("follow it: vertigo watch {}\n", short_id(&job.id)),
+            _ => "see how they get on: vertigo jobs\n".to_owned(),
+        };
+        jobs.iter().map(render_queued).collect::<String>() + &follow
+    });
+}
+
+/// A job that was just queued.
+pub(crate) fn render_queued(job: &v1::Job) -> String {
+    let title = bold(&title(job));
+    if job.state() == v1::JobState::Blocked {
+        return format!("queued {title}\n{}", wrap(&job.reason, 2));
+    }
+    let line = |it: &v1::Variant| {
+        let of = if it.model.is_empty() { String::new() } else { format!(" of {}", it.model) };
+        format!("  {}\n", safe::line(&format!("{}: {}{of}, {}", it.name, it.method, Bytes(it.peak_bytes))))
+    };
+    let as_what = if job.variants.len() > 1 { " to run as the first of these that fits" } else { "" };
+    let variants: String = job.variants.iter().map(line).collect();
+    let why = if job.reason.is_empty() { String::new() } else { wrap(&format!("it waits: {}", job.reason), 0) };
+    format!("queued {title}{as_what}:\n{variants}{why}")
 }
 
 /// A job by id or by its beginning.
@@ -48,50 +103,55 @@ pub(crate) fn title(job: &v1::Job) -> String {
     if job.name.is_empty() || job.id.starts_with(&job.name) { id.to_owned() } else { format!("{} {id}", job.name) }
 }
 
-fn render_jobs(jobs: &[v1::Job], now: u64) -> String {
+fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> String {
+    if jobs.is_empty() && is_narrowed {
+        return "no such jobs; `vertigo jobs` lists all\n".to_owned();
+    }
     if jobs.is_empty() {
         return "no jobs; `vertigo train RECIPE.yaml --data NAME` queues one\n".to_owned();
     }
     let row = |job: &v1::Job| {
         let attempt = job.attempts.last();
-        let plan = attempt.and_then(|attempt| job.plans.get(attempt.plan as usize));
-        let plans: Vec<&str> = job.plans.iter().map(|plan| plan.recipe.as_str()).collect();
+        let variant = attempt.and_then(|attempt| job.variants.get(attempt.variant as usize));
+        let variants: Vec<&str> = job.variants.iter().map(|variant| variant.name.as_str()).collect();
         [
             short_id(&job.id).to_owned(),
             job.name.clone(),
             json::state(job.state()).to_owned(),
-            plan.map_or_else(|| plans.join(" "), |plan| plan.recipe.clone()),
+            variant.map_or_else(|| variants.join(" "), |variant| variant.name.clone()),
             attempt.map(|attempt| attempt.worker.clone()).unwrap_or_default(),
             age(now, job.created_ms),
         ]
     };
-    table(["ID", "NAME", "STATE", "RECIPE", "WORKER", "AGE"], &[5], jobs.iter().map(row).collect())
+    table(["ID", "NAME", "STATE", "VARIANT", "WORKER", "AGE"], &[5], jobs.iter().map(row).collect())
 }
 
 fn render_job(job: &v1::Job, now: u64) -> String {
     let took = if job.ended_ms == 0 { String::new() } else { duration(job.ended_ms.saturating_sub(job.created_ms)) };
-    let result = if job.output_digest.is_empty() { String::new() } else { short(&job.output_digest) };
-    let rows = [
+    let waits_for: Vec<&str> = job.waits_for.iter().map(|id| short_id(id)).collect();
+    let mut labels: Vec<String> = job.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    labels.sort();
+    let mut rows = vec![
         ("id", job.id.clone()),
         ("state", json::state(job.state()).to_owned()),
         ("why", job.reason.clone()),
+        ("waits for", waits_for.join(", ")),
+        ("labels", labels.join(", ")),
         ("priority", job.priority.to_string()),
         ("queued", format!("{} ago", age(now, job.created_ms))),
         ("took", took),
-        ("data", short(&job.data_digest)),
-        ("result", result),
     ];
+    rows.extend(shared_inputs(job));
+    rows.extend(job.outputs.iter().map(|output| (output.role.as_str(), short(&output.digest))));
     let mut text = format!("{}\n{}", bold(&title(job)), pairs(rows));
-    if !job.plans.is_empty() {
-        let row = |plan: &v1::Plan| {
-            [plan.recipe.clone(), plan.model.clone(), plan.method.clone(), Bytes(plan.peak_bytes).to_string()]
-        };
-        let rows = job.plans.iter().map(row).collect();
-        text += &format!("\n{}", table(["RECIPE", "MODEL", "METHOD", "PEAK"], &[3], rows));
+    if !job.variants.is_empty() {
+        let row = |it: &v1::Variant| [it.name.clone(), it.kind.clone(), it.model.clone(), it.method.clone(), peak(it)];
+        let rows = job.variants.iter().map(row).collect();
+        text += &format!("\n{}", table(["VARIANT", "KIND", "MODEL", "METHOD", "PEAK"], &[4], rows));
         // Below the table and not in it, as the reasons below.
-        for plan in &job.plans {
-            for line in Caveats::from_message(plan.skipped_examples, plan.caveats.as_ref()).lines() {
-                text += &wrap(&format!("{}: {line}", plan.recipe), 0);
+        for variant in &job.variants {
+            for line in Caveats::from_message(variant.skipped_examples, variant.caveats.as_ref()).lines() {
+                text += &wrap(&format!("{}: {line}", variant.name), 0);
             }
         }
     }
@@ -99,16 +159,32 @@ fn render_job(job: &v1::Job, now: u64) -> String {
         let rows = job.attempts.iter().map(|attempt| attempt_row(job, attempt, now)).collect();
         text += &format!(
             "\n{}",
-            table(["EPOCH", "WORKER", "RECIPE", "TIME", "PEAK", "RESERVED", "OUTCOME"], &[0, 4, 5], rows)
+            table(["EPOCH", "WORKER", "VARIANT", "TIME", "PEAK", "RESERVED", "OUTCOME"], &[0, 4, 5], rows)
         );
         // Below the table and not in it: a reason needs more room than a column has.
-        for attempt in &job.attempts {
-            if let (_, Some(why)) = outcome(attempt) {
-                text += &wrap(&format!("epoch {}: {why}", attempt.epoch), 0);
-            }
+        for attempt in job.attempts.iter().filter(|attempt| !attempt.reason.is_empty()) {
+            text += &wrap(&format!("epoch {}: {}", attempt.epoch, attempt.reason), 0);
         }
     }
     text + &next_command(job)
+}
+
+/// Inputs that all variants have alike: the others are told apart by their models.
+fn shared_inputs(job: &v1::Job) -> Vec<(&str, String)> {
+    let Some((first, rest)) = job.variants.split_first() else { return Vec::new() };
+    let is_shared = |input: &&v1::JobInput| rest.iter().all(|variant| variant.inputs.contains(input));
+    let from = |input: &v1::JobInput| match (input.digest.as_str(), input.job.as_str()) {
+        ("", job) => format!("what {} makes", short_id(job)),
+        (digest, "") => short(digest),
+        (digest, job) => format!("{}, made by {}", short(digest), short_id(job)),
+    };
+    first.inputs.iter().filter(is_shared).map(|input| (input.role.as_str(), from(input))).collect()
+}
+
+/// A variant's predicted peak.
+fn peak(variant: &v1::Variant) -> String {
+    // It depends on an input that is not there.
+    if variant.peak_bytes == 0 { "not known yet".to_owned() } else { Bytes(variant.peak_bytes).to_string() }
 }
 
 fn attempt_row(job: &v1::Job, attempt: &v1::Attempt, now: u64) -> [String; 7] {
@@ -117,33 +193,29 @@ fn attempt_row(job: &v1::Job, attempt: &v1::Attempt, now: u64) -> [String; 7] {
     [
         attempt.epoch.to_string(),
         attempt.worker.clone(),
-        job.plans.get(attempt.plan as usize).map(|plan| plan.recipe.clone()).unwrap_or_default(),
+        job.variants.get(attempt.variant as usize).map(|variant| variant.name.clone()).unwrap_or_default(),
         duration(until.saturating_sub(attempt.started_ms)),
         peak,
         Bytes(attempt.reserved_bytes).to_string(),
-        outcome(attempt).0.to_owned(),
+        json::attempt_state(attempt.state()).to_owned(),
     ]
 }
 
-/// What an attempt came to in a word, and why.
-fn outcome(attempt: &v1::Attempt) -> (&str, Option<&str>) {
-    match attempt.outcome.split_once(": ") {
-        Some((word, why)) => (word, Some(why)),
-        None => (&attempt.outcome, None),
-    }
-}
-
 /// `sha256:` and 12 digits.
-fn short(digest: &str) -> String {
+pub(crate) fn short(digest: &str) -> String {
     if digest.is_empty() { String::new() } else { format!("sha256:{}", short_id(digest)) }
 }
 
 fn next_command(job: &v1::Job) -> String {
     let id = short_id(&job.id);
     match job.state() {
-        v1::JobState::Succeeded => format!("\nfetch it: vertigo get {} DIR\n", short(&job.output_digest)),
+        v1::JobState::Succeeded => match job.outputs.first() {
+            Some(output) => format!("\nfetch it: vertigo get {} DIR\n", short(&output.digest)),
+            None => String::new(),
+        },
+        v1::JobState::Failed if job.attempts.is_empty() => String::new(),
         v1::JobState::Failed => format!("\nread its log: vertigo logs {id}\n"),
-        v1::JobState::Queued | v1::JobState::Backoff | v1::JobState::Leased => {
+        v1::JobState::Blocked | v1::JobState::Queued | v1::JobState::Backoff | v1::JobState::Leased => {
             format!("\nfollow it: vertigo watch {id}\n")
         }
         v1::JobState::Cancelled | v1::JobState::Unspecified => String::new(),
@@ -157,8 +229,12 @@ pub(crate) mod tests {
 
     /// A job that was lost once and then succeeded.
     pub(crate) fn job() -> v1::Job {
-        let plan = |recipe: &str, model: &str, method: &str, peak_bytes| v1::Plan {
-            recipe: recipe.to_owned(),
+        let data =
+            v1::JobInput { role: "data".to_owned(), digest: format!("sha256:{:064x}", 0xda7a), ..Default::default() };
+        let variant = |name: &str, model: &str, method: &str, peak_bytes| v1::Variant {
+            name: name.to_owned(),
+            kind: "train".to_owned(),
+            inputs: vec![data.clone()],
             model: model.to_owned(),
             method: method.to_owned(),
             peak_bytes,
@@ -181,11 +257,13 @@ pub(crate) mod tests {
             state: v1::JobState::Succeeded.into(),
             created_ms: 1_000,
             ended_ms: 121_000,
-            data_digest: format!("sha256:{:064x}", 0xda7a),
-            output_digest: format!("sha256:{}", "ab12cd34ef56".repeat(6).split_at(64).0),
-            plans: vec![
-                plan("9b-qlora", "mini-9b-4bit", "QLoRA r16", 900 << 20),
-                plan("4b-full", "mini-4b", "full", 400 << 20),
+            outputs: vec![v1::JobOutput {
+                role: "adapter".to_owned(),
+                digest: format!("sha256:{}", "ab12cd34ef56".repeat(6).split_at(64).0),
+            }],
+            variants: vec![
+                variant("9b-qlora", "mini-9b-4bit", "QLoRA r16", 900 << 20),
+                variant("4b-full", "mini-4b", "full", 400 << 20),
             ],
             attempts: vec![
                 attempt(1, "studio", "lost: no heartbeat for 30s", 2_000, 40_000),
@@ -205,14 +283,16 @@ pub(crate) mod tests {
             created_ms: 60_000,
             ..job()
         };
-        let text = plain(&render_jobs(&[queued, job()], 181_000));
+        let text = plain(&render_jobs(&[queued, job()], false, 181_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text, @r"
         ID             NAME           STATE      RECIPE            WORKER    AGE
         0190163e-1111  0190163e-1111  queued     9b-qlora 4b-full          2m 1s
         0190163d-8694  luau-tutor     succeeded  4b-full           book    3m 0s
         ");
-        assert!(render_jobs(&[], 0).contains("vertigo train"));
+        assert!(
+            render_jobs(&[], false, 0).contains("vertigo train") && render_jobs(&[], true, 0).contains("no such jobs")
+        );
     }
 
     #[test]
@@ -245,8 +325,9 @@ pub(crate) mod tests {
     #[test]
     fn a_job_shows_what_of_its_examples_is_not_learned_as_it_was_written() {
         let mut job = job();
-        job.plans[1].skipped_examples = 2;
-        job.plans[1].caveats = Some(v1::Caveats { unanswered_examples: 1, unshared_prompts: 5, ..Default::default() });
+        job.variants[1].skipped_examples = 2;
+        job.variants[1].caveats =
+            Some(v1::Caveats { unanswered_examples: 1, unshared_prompts: 5, ..Default::default() });
         let text = plain(&render_job(&job, 181_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let told: Vec<_> = text.lines().skip_while(|line| !line.starts_with("4b-full: ")).take(5).collect();

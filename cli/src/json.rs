@@ -7,6 +7,7 @@ use vertigo::v1;
 pub(crate) fn state(state: v1::JobState) -> &'static str {
     match state {
         v1::JobState::Unspecified => "unknown",
+        v1::JobState::Blocked => "blocked",
         v1::JobState::Queued => "queued",
         v1::JobState::Backoff => "backoff",
         v1::JobState::Leased => "running",
@@ -16,16 +17,27 @@ pub(crate) fn state(state: v1::JobState) -> &'static str {
     }
 }
 
-/// The word for what kind of failure it was.
-pub(crate) fn failure(kind: v1::FailureKind) -> &'static str {
-    match kind {
-        v1::FailureKind::Unspecified => "unknown",
-        v1::FailureKind::BadInput => "bad_input",
-        v1::FailureKind::OutOfMemory => "out_of_memory",
-        v1::FailureKind::Diverged => "diverged",
-        v1::FailureKind::Crashed => "crashed",
-        v1::FailureKind::Transient => "transient",
-        v1::FailureKind::Cancelled => "cancelled",
+/// The word for how an attempt stands.
+pub(crate) fn attempt_state(state: v1::AttemptState) -> &'static str {
+    match state {
+        v1::AttemptState::Unspecified => "unknown",
+        v1::AttemptState::Running => "running",
+        v1::AttemptState::Succeeded => "succeeded",
+        v1::AttemptState::Failed => "failed",
+        v1::AttemptState::Lost => "lost",
+        v1::AttemptState::Cancelled => "cancelled",
+    }
+}
+
+/// The word for what cures a failure; `null` where there is none to cure.
+pub(crate) fn cure(cure: v1::Cure) -> Value {
+    match cure {
+        v1::Cure::Unspecified => Value::Null,
+        v1::Cure::Never => "never".into(),
+        v1::Cure::MoreMemory => "more_memory".into(),
+        v1::Cure::AnotherMachine => "another_machine".into(),
+        v1::Cure::Later => "later".into(),
+        v1::Cure::FreshProcess => "fresh_process".into(),
     }
 }
 
@@ -48,24 +60,57 @@ pub(crate) fn job(job: &v1::Job) -> Value {
         "priority": job.priority,
         "created_ms": job.created_ms,
         "ended_ms": time(job.ended_ms),
-        "data_digest": text(&job.data_digest),
-        "output_digest": text(&job.output_digest),
-        "plans": job.plans.iter().map(plan).collect::<Vec<_>>(),
+        "labels": job.labels,
+        "waits_for": job.waits_for,
+        "outputs": job.outputs.iter().map(output).collect::<Vec<_>>(),
+        "variants": job.variants.iter().map(variant).collect::<Vec<_>>(),
         "attempts": job.attempts.iter().map(attempt).collect::<Vec<_>>(),
     })
 }
 
-pub(crate) fn plan(plan: &v1::Plan) -> Value {
+fn output(output: &v1::JobOutput) -> Value {
+    json!({"role": output.role, "digest": output.digest})
+}
+
+fn input(input: &v1::JobInput) -> Value {
+    let (job, output) = (text(&input.job), text(&input.output));
+    json!({"role": input.role, "digest": text(&input.digest), "job": job, "output": output})
+}
+
+fn slot(slot: v1::Slot) -> Value {
+    match slot {
+        v1::Slot::Unspecified => Value::Null,
+        v1::Slot::Gpu => "gpu".into(),
+        v1::Slot::Cpu => "cpu".into(),
+    }
+}
+
+/// What a task is asked to do; `null` in a list.
+fn task(task: &v1::Task) -> Value {
+    match &task.kind {
+        Some(v1::task::Kind::Train(it)) => json!({"kind": "train", "recipe": it.recipe, "yaml": it.yaml}),
+        Some(v1::task::Kind::Fuse(it)) => json!({"kind": "fuse", "bits": it.bits, "measured": !it.unmeasured}),
+        None => Value::Null,
+    }
+}
+
+pub(crate) fn variant(variant: &v1::Variant) -> Value {
     let part = |part: &v1::MemoryPart| json!({"name": part.name, "bytes": part.bytes});
+    // 0: it depends on an input that is not there yet.
+    let peak = Some(variant.peak_bytes).filter(|bytes| *bytes > 0);
     json!({
-        "recipe": plan.recipe,
-        "model": plan.model,
-        "method": plan.method,
-        "peak_bytes": plan.peak_bytes,
-        "factor": plan.factor,
-        "parts": plan.parts.iter().map(part).collect::<Vec<_>>(),
-        "skipped_examples": plan.caveats.as_ref().map(|_| plan.skipped_examples),
-        "caveats": plan.caveats.as_ref().map(caveats),
+        "name": variant.name,
+        "kind": variant.kind,
+        "model": text(&variant.model),
+        "method": text(&variant.method),
+        "slot": slot(variant.slot()),
+        "peak_bytes": peak,
+        "factor": variant.factor,
+        "parts": variant.parts.iter().map(part).collect::<Vec<_>>(),
+        "inputs": variant.inputs.iter().map(input).collect::<Vec<_>>(),
+        "skipped_examples": variant.caveats.as_ref().map(|_| variant.skipped_examples),
+        "caveats": variant.caveats.as_ref().map(caveats),
+        "task": variant.task.as_ref().map(task),
     })
 }
 
@@ -86,11 +131,14 @@ fn attempt(attempt: &v1::Attempt) -> Value {
         "id": attempt.id,
         "epoch": attempt.epoch,
         "worker": attempt.worker,
-        "plan": attempt.plan,
+        "variant": attempt.variant,
         "reserved_bytes": attempt.reserved_bytes,
         "started_ms": attempt.started_ms,
         "ended_ms": time(attempt.ended_ms),
-        "outcome": attempt.outcome,
+        "state": attempt_state(attempt.state()),
+        "reason": text(&attempt.reason),
+        "cure": cure(attempt.cure()),
+        "code": text(&attempt.code),
         "peak_bytes": attempt.peak_bytes,
     })
 }
@@ -99,7 +147,7 @@ pub(crate) fn placement(placement: &v1::Placement) -> Value {
     let waits = placement.worker.is_empty();
     json!({
         "worker": text(&placement.worker),
-        "plan": if waits { Value::Null } else { placement.plan.into() },
+        "variant": if waits { Value::Null } else { placement.variant.into() },
         "reason": placement.reason,
     })
 }
@@ -113,7 +161,7 @@ pub(crate) fn worker(worker: &v1::Worker) -> Value {
         "draining": worker.draining,
         "last_seen_ms": worker.last_seen_ms,
         "reserved_bytes": worker.reserved_bytes,
-        "job_id": text(&worker.job_id),
+        "job_ids": worker.job_ids,
         "chip": machine.chip,
         "os": machine.os,
         "memory_bytes": machine.memory_bytes,
@@ -121,6 +169,8 @@ pub(crate) fn worker(worker: &v1::Worker) -> Value {
         "usable_bytes": machine.usable_bytes,
         "free_bytes": machine.free_bytes,
         "disk_free_bytes": machine.disk_free_bytes,
+        "gpu_slots": machine.gpu_slots,
+        "cpu_slots": machine.cpu_slots,
         "version": machine.version,
     })
 }
@@ -142,8 +192,8 @@ pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
 }
 
 /// An event of a job, flat: `event` says what happened.
-pub(crate) fn event(event: &v1::JobEvent) -> Value {
-    let mut line = Map::new();
+pub(crate) fn event(job: &str, event: &v1::JobEvent) -> Value {
+    let mut line = Map::from_iter([("job_id".to_owned(), job.into())]);
     for (key, number) in [("seq", event.seq), ("at_ms", event.at_ms), ("epoch", event.epoch)] {
         line.insert(key.to_owned(), number.into());
     }
@@ -189,6 +239,10 @@ fn report(report: &v1::Report) -> Value {
         Some(Body::Checkpoint(it)) => json!({"event": "checkpoint", "iter": it.iter}),
         Some(Body::Log(it)) => json!({"event": "log", "text": it.text}),
         Some(Body::Warning(it)) => json!({"event": "warning", "text": it.text}),
+        Some(Body::Progress(it)) => json!({
+            "event": "progress", "done": it.done, "total": it.total, "unit": it.unit, "peak_bytes": it.peak_bytes,
+        }),
+        Some(Body::Measured(it)) => json!({"event": "measured", "name": it.name, "value": it.value}),
         Some(Body::Finished(it)) => finished(it),
         None => json!({"event": "unknown"}),
     }
@@ -196,7 +250,9 @@ fn report(report: &v1::Report) -> Value {
 
 fn finished(finished: &v1::Finished) -> Value {
     let failure = match &finished.outcome {
-        Some(v1::finished::Outcome::Failure(it)) => json!({"kind": failure(it.kind()), "message": it.message}),
+        Some(v1::finished::Outcome::Failure(it)) => {
+            json!({"cure": cure(it.cure()), "code": text(&it.code), "message": it.message})
+        }
         _ => Value::Null,
     };
     json!({"event": "finished", "peak_bytes": finished.peak_bytes, "failure": failure})
@@ -210,13 +266,16 @@ mod tests {
     fn an_event_is_one_flat_object() {
         let step = v1::Step { iter: 10, iters: 60, loss: 7.5, ..Default::default() };
         let report = v1::Report { number: 3, at_ms: 1, body: Some(v1::report::Body::Step(step)) };
-        let line = event(&v1::JobEvent {
-            seq: 12,
-            at_ms: 99,
-            epoch: 1,
-            event: Some(v1::job_event::Event::Report(report)),
-            reason: String::new(),
-        });
+        let line = event(
+            "x",
+            &v1::JobEvent {
+                seq: 12,
+                at_ms: 99,
+                epoch: 1,
+                event: Some(v1::job_event::Event::Report(report)),
+                reason: String::new(),
+            },
+        );
         assert_eq!(line["event"], "step");
         assert_eq!((&line["seq"], &line["iter"], &line["loss"]), (&json!(12), &json!(10), &json!(7.5)));
     }
@@ -243,15 +302,15 @@ mod tests {
     }
 
     fn report_line(report: v1::Report) -> Value {
-        event(&v1::JobEvent { event: Some(v1::job_event::Event::Report(report)), ..Default::default() })
+        event("x", &v1::JobEvent { event: Some(v1::job_event::Event::Report(report)), ..Default::default() })
     }
 
     #[test]
     fn what_is_not_learned_as_it_was_written_is_there_for_scripts() {
         let caveats = v1::Caveats { cut_examples: 3, unshared_prompts: 2, ..Default::default() };
-        let read = plan(&v1::Plan { caveats: Some(caveats), skipped_examples: 1, ..Default::default() });
+        let read = variant(&v1::Variant { caveats: Some(caveats), skipped_examples: 1, ..Default::default() });
         assert_eq!((&read["skipped_examples"], &read["caveats"]["cut_examples"]), (&json!(1), &json!(3)));
-        let unread = plan(&v1::Plan::default());
+        let unread = variant(&v1::Variant::default());
         assert!(unread["caveats"].is_null() && unread["skipped_examples"].is_null(), "nobody has read the examples");
         let started = v1::Started { caveats: Some(caveats), ..Default::default() };
         let body = v1::report::Body::Started(started);
@@ -263,8 +322,8 @@ mod tests {
     fn what_is_empty_in_the_protocol_is_null() {
         let value = job(&v1::Job { id: "x".to_owned(), state: v1::JobState::Leased.into(), ..Default::default() });
         assert_eq!(value["state"], "running");
-        assert!(value["ended_ms"].is_null() && value["output_digest"].is_null() && value["reason"].is_null());
-        assert!(placement(&v1::Placement::default())["plan"].is_null());
+        assert!(value["ended_ms"].is_null() && value["reason"].is_null());
+        assert!(placement(&v1::Placement::default())["variant"].is_null());
     }
 
     #[test]

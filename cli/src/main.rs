@@ -14,6 +14,7 @@ mod data;
 mod error;
 mod events;
 mod fleet;
+mod fuse;
 mod jobs;
 mod json;
 mod output;
@@ -21,6 +22,7 @@ mod pages;
 mod plan;
 mod progress;
 mod safe;
+mod submit;
 mod train;
 mod upload;
 mod watch;
@@ -82,6 +84,7 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Base(command) => base::run(command, coordinator, output).await,
         Command::Plan(args) => plan::run(args, coordinator, output).await,
         Command::Train(args) => train::run(args, coordinator, output).await,
+        Command::Fuse(args) => fuse::run(args, coordinator, output).await,
         Command::Jobs(args) => jobs::list(args, coordinator, output).await,
         Command::Job(args) => jobs::show(args, coordinator, output).await,
         Command::Watch(args) => watch::run(args, coordinator, output).await,

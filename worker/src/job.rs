@@ -45,9 +45,8 @@ impl Job {
     /// # Errors
     /// Says which field is wrong.
     pub fn parse(assignment: &Assignment) -> Result<Job, JobError> {
-        let digest = |field: &str, text: &str| {
-            text.parse::<Digest>().map_err(|e| JobError::Field(format!("{field}: {e}")))
-        };
+        let digest =
+            |field: &str, text: &str| text.parse::<Digest>().map_err(|e| JobError::Field(format!("{field}: {e}")));
         let task = Task::parse(assignment.task.as_ref())?;
         let mut inputs = BTreeMap::new();
         for given in &assignment.inputs {

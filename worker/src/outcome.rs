@@ -83,7 +83,8 @@ const SIGKILL: i32 = 9;
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
-    let failed = |(cure, code): (Cure, &str), message, peak| Verdict::Failed { cure, code: code.to_owned(), message, peak };
+    let failed =
+        |(cure, code): (Cure, &str), message, peak| Verdict::Failed { cure, code: code.to_owned(), message, peak };
     let (out_of_memory, crashed) = ((Cure::MoreMemory, codes::OUT_OF_MEMORY), (Cure::FreshProcess, codes::CRASHED));
     match ending.last_word {
         Some(LastWord::Finished(done)) => return Verdict::Succeeded(done),
@@ -222,18 +223,14 @@ mod tests {
     fn a_process_past_its_bound_is_out_of_memory_and_teaches_mlxs_peak_alone() {
         let grown = Ending { resident_peak: Bytes::gib(25), ..ending(Exit::Signal(15)) };
         let (cure, message, peak) = failure(grown.clone());
-        assert_eq!(
-            (cure, peak),
-            (Cure::MoreMemory, Bytes::ZERO),
-            "MLX's peak is not known: nothing is learned"
-        );
+        assert_eq!((cure, peak), (Cure::MoreMemory, Bytes::ZERO), "MLX's peak is not known: nothing is learned");
         assert!(message.contains("25.0 GiB") && message.contains("24.0 GiB"), "{message}");
         assert_eq!(failure(Ending { step_peak: Bytes::gib(9), ..grown.clone() }).2, Bytes::gib(9));
         let at_its_bound = Ending { resident_peak: Bytes::gib(24), ..grown.clone() };
         assert_eq!(failure(at_its_bound).0, Cure::FreshProcess);
         // What it had to say itself goes before what was seen.
         let said = LastWord::Failed(Failed { cure: Cure::Never, code: String::new(), message: "so".to_owned() });
-        assert_eq!(failure(Ending { last_word: Some(said), ..grown }).0, FailureKind::BadInput);
+        assert_eq!(failure(Ending { last_word: Some(said), ..grown }).0, Cure::Never);
     }
 
     proptest! {

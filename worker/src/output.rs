@@ -150,7 +150,9 @@ impl Kept {
     pub fn keep(&self, attempt: &Path) -> io::Result<()> {
         let output = output_of(attempt);
         let record = fs::read(output.join(RECORD)).ok();
-        let Some(record) = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) else { return Ok(()) };
+        let Some(record) = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()) else {
+            return Ok(());
+        };
         fs::create_dir_all(&self.folder)?;
         let kept = self.folder.join(record.work.job.to_string());
         if kept.exists() {
@@ -289,8 +291,8 @@ mod tests {
         let others: [fn(&mut Work); 5] = [
             |work| work.variant.push('x'),
             |work| work.task = Task::Train { recipe: "4b".to_owned(), yaml: "iters: 4".to_owned() },
-            |work| drop(work.inputs.insert("base".to_owned(), Digest::of(b"x"))),
-            |work| drop(work.inputs.remove("data")),
+            |work| work.inputs.extend([("base".to_owned(), Digest::of(b"x"))]),
+            |work| work.inputs.retain(|role, _| role != "data"),
             |work| work.job = JobId::new(),
         ];
         for other in others {

@@ -314,11 +314,7 @@ impl Supervisor {
 
     /// Sends checkpoints up as they come. One that is outdated before its turn is passed over and removed, so that a coordinator that
     /// is away for hours costs two checkpoints of disk: the one on its way and the newest.
-    async fn send_checkpoints(
-        self: Arc<Self>,
-        attempt: Arc<Attempt>,
-        mut latest: watch::Receiver<Option<Position>>,
-    ) {
+    async fn send_checkpoints(self: Arc<Self>, attempt: Arc<Attempt>, mut latest: watch::Receiver<Option<Position>>) {
         let mut newer = latest.clone();
         while latest.changed().await.is_ok() {
             let Some(Position { iter, folder, facts }) = latest.borrow_and_update().clone() else { continue };
@@ -396,7 +392,8 @@ async fn record(job: &Job, attempt: &Attempt, done: Done) -> Result<Output, Halt
     let mut output = Output { parts: Vec::new(), remark: done.remark, peak: Bytes(done.peak_bytes) };
     for product in done.products {
         let Some(made) = job.task.kind().output(&product.role) else {
-            let message = format!("the attempt's process made a `{}`, which no {} makes", product.role, job.task.kind());
+            let message =
+                format!("the attempt's process made a `{}`, which no {} makes", product.role, job.task.kind());
             return Err(Halt::failed(Cure::FreshProcess, codes::CRASHED, message));
         };
         let manifest = describe(made.kind, &product.folder, product.facts).await.map_err(not_sent)?;

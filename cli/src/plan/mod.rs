@@ -5,12 +5,12 @@
 
 mod report;
 
-use crate::base;
 use crate::cli::PlanArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::output::Output;
 use crate::train::{RecipeOnDisk, read_recipes};
+use crate::{base, submit};
 use report::{Fleet, Machine, Planned};
 use std::path::Path;
 use vertigo::bytes::Bytes;
@@ -18,6 +18,7 @@ use vertigo::estimate::{Engine, FitError, estimate, fit, notes};
 use vertigo::placement::{Candidate, Need, place};
 use vertigo::recipe::Recipe;
 use vertigo::shape::Shape;
+use vertigo::task::{Slot, role};
 use vertigo::transfer::traced;
 use vertigo::v1;
 
@@ -36,12 +37,9 @@ pub(crate) async fn run(args: &PlanArgs, coordinator: &Coordinator, output: Outp
 }
 
 async fn ask(args: &PlanArgs, recipes: Vec<RecipeOnDisk>, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let request = v1::SubmitTrainRequest {
-        recipes: recipes.into_iter().map(|recipe| recipe.file).collect(),
-        data: args.data.clone().unwrap_or_default(),
-        ..Default::default()
-    };
-    let answer = coordinator.jobs().plan_train(traced(request)).await;
+    let data: Vec<v1::Input> = args.data.iter().map(|data| submit::artifact(role::DATA, data)).collect();
+    let variants = recipes.iter().map(|recipe| submit::train(recipe, data.clone())).collect();
+    let answer = coordinator.jobs().plan(traced(v1::PlanRequest { variants })).await;
     let answer = coordinator.answer(answer, Subject::Inputs).map_err(|error| match error.exit {
         Exit::Unreachable => error.hint("start it with `vertigo-coordinator`, or plan without it: --memory 36GiB"),
         _ => error,
@@ -103,13 +101,18 @@ fn usable(memory: Bytes) -> Bytes {
 /// Where the plans would go: on each machine alone, and on all of them together.
 fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
     let running: Vec<&Planned> = plans.iter().filter(|plan| plan.runs).collect();
-    let need = |plan: &&Planned| Need { recipe: plan.recipe.clone(), peak: plan.estimate.total(), disk: Bytes::ZERO };
+    let need = |plan: &&Planned| Need {
+        name: plan.recipe.clone(),
+        peak: plan.estimate.total(),
+        disk: Bytes::ZERO,
+        slot: Slot::Gpu,
+    };
     let needs: Vec<Need> = running.iter().map(need).collect();
     let candidate = |&memory: &Bytes| Candidate {
         name: format!("the {memory} Mac"),
         usable: usable(memory),
         reserved: Bytes::ZERO,
-        available: true,
+        open: vec![Slot::Gpu],
         held: Bytes::ZERO,
         // Machines that are named by their memory have no disk yet.
         disk_free: None,

@@ -62,8 +62,8 @@ pub(super) struct Decision {
 impl Decision {
     pub(super) fn new(placement: Placement, needs: &[Need]) -> Decision {
         match placement {
-            Placement::On { plan, worker, reason } => {
-                Decision { recipe: Some(needs[plan].recipe.clone()), machine: Some(worker), reason }
+            Placement::On { variant, worker, reason } => {
+                Decision { recipe: Some(needs[variant].name.clone()), machine: Some(worker), reason }
             }
             Placement::Wait { reason } => Decision { recipe: None, machine: None, reason },
         }
@@ -161,19 +161,19 @@ pub(super) fn json(plans: &[Planned], fleet: &Fleet) -> Value {
 
 /// The coordinator's answer.
 pub(super) fn render_live(answer: &v1::PlanTrainResponse) -> String {
-    let mut text: String = answer.plans.iter().map(|plan| render_live_plan(plan) + "\n").collect();
+    let mut text: String = answer.variants.iter().map(|plan| render_live_plan(plan) + "\n").collect();
     let placement = answer.placement.clone().unwrap_or_default();
     let decision = if placement.worker.is_empty() {
         "it would wait".to_owned()
     } else {
-        let recipe = answer.plans.get(placement.plan as usize).map_or("?", |plan| plan.recipe.as_str());
+        let recipe = answer.variants.get(placement.variant as usize).map_or("?", |it| it.name.as_str());
         format!("it would run now: {} on {}", bold(recipe), placement.worker)
     };
     text += &format!("{decision}\n");
     text + &wrap(&placement.reason, 2)
 }
 
-fn render_live_plan(plan: &v1::Plan) -> String {
+fn render_live_plan(plan: &v1::Variant) -> String {
     let parts = plan.parts.iter().map(|part| (part.name.as_str(), Bytes(part.bytes)));
     let mut text = format!("{}\n{}", bold(&plan.recipe), wrap(&format!("{} of {}", plan.method, plan.model), 2));
     text += &render_parts(parts, Bytes(plan.peak_bytes));
@@ -185,7 +185,7 @@ fn render_live_plan(plan: &v1::Plan) -> String {
 
 pub(super) fn live_json(answer: &v1::PlanTrainResponse) -> Value {
     json!({
-        "plans": answer.plans.iter().map(json::plan).collect::<Vec<_>>(),
+        "plans": answer.variants.iter().map(json::plan).collect::<Vec<_>>(),
         "placement": answer.placement.as_ref().map(json::placement),
     })
 }

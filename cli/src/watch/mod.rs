@@ -6,8 +6,9 @@ use crate::cli::{JobArgs, LogsArgs};
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
-use crate::output::{Output, bold, duration, pairs, short_id};
+use crate::output::{Output, bold, duration, pairs, short_id, wrap};
 use crate::{artifacts, jobs, json, safe};
+use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrator::{Narrator, Told};
 use serde_json::json;
@@ -27,15 +28,66 @@ pub(crate) async fn run(args: &JobArgs, coordinator: &Coordinator, output: Outpu
 
 pub(crate) async fn logs(args: &LogsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let feed = Feed::Logs { follow: args.follow };
+    let job = jobs::get(&args.id, coordinator).await?;
     let print = |event: &v1::JobEvent| match &event.event {
         Some(Event::Report(v1::Report { body: Some(Body::Log(line)), .. })) if !output.is_json() => {
             output.line(&line.text)
         }
-        Some(Event::Report(v1::Report { body: Some(Body::Log(_)), .. })) => output.json_line(&json::event(event)),
+        Some(Event::Report(v1::Report { body: Some(Body::Log(_)), .. })) => {
+            output.json_line(&json::event(&job.id, event))
+        }
         _ => {}
     };
-    let job = jobs::get(&args.id, coordinator).await?;
     events::follow(&job.id, feed, coordinator, |line| output.note(line), print).await
+}
+
+/// Says what was queued, and follows it to its end: one job, or all of a call.
+pub(crate) async fn follow_queued(queued: &[v1::Job], coordinator: &Coordinator, output: Output) -> Result<()> {
+    for job in queued {
+        if output.is_json() {
+            output.json_line(&json!({"event": "submitted", "job": json::job(job)}));
+        } else {
+            output.styled(&jobs::render_queued(job));
+        }
+    }
+    match queued {
+        [job] => watch(job, coordinator, output).await,
+        jobs => watch_all(jobs, coordinator, output).await,
+    }
+}
+
+/// Shows several jobs side by side, each line with the name of its job, until all have ended. The first that ended badly is the
+/// command's failure.
+pub(crate) async fn watch_all(queued: &[v1::Job], coordinator: &Coordinator, output: Output) -> Result<()> {
+    let width = queued.iter().map(|job| job.name.chars().count()).max().unwrap_or_default();
+    let follow = async |job: &v1::Job| {
+        let prefix = format!("{:width$}  ", job.name);
+        let mut narrator = Narrator::new(job);
+        let show = |event: &v1::JobEvent| match narrator.tell(event) {
+            _ if output.is_json() => output.json_line(&json::event(&job.id, event)),
+            Some(told) => told.line().lines().for_each(|line| output.line(&format!("{prefix}{line}"))),
+            None => {}
+        };
+        events::follow(&job.id, Feed::Watch, coordinator, |line| output.note(line), show).await
+    };
+    let all = async {
+        for followed in join_all(queued.iter().map(follow)).await {
+            followed?;
+        }
+        let mut ended = Ok(());
+        for job in queued {
+            ended = ended.and(report_outcome(&job.id, coordinator, output).await);
+        }
+        ended
+    };
+    tokio::select! {
+        ended = all => ended,
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.map_err(CliError::refused)?;
+            let left = format!("{} jobs go on without being watched", queued.len());
+            Err(CliError::new(Exit::Interrupted, left).hint("`vertigo jobs` shows how they stand"))
+        }
+    }
 }
 
 /// Shows a job until it has ended. The error's exit code is the job's: a failed job is a failed command.
@@ -44,7 +96,7 @@ pub(crate) async fn watch(job: &v1::Job, coordinator: &Coordinator, output: Outp
     let mut narrator = Narrator::new(job);
     let show = |event: &v1::JobEvent| {
         if output.is_json() {
-            output.json_line(&json::event(event));
+            output.json_line(&json::event(&job.id, event));
         } else {
             screen.show(narrator.tell(event));
         }
@@ -79,18 +131,16 @@ async fn report_outcome(id: &str, coordinator: &Coordinator, output: Output) -> 
             answered => break answered?,
         }
     };
-    let artifact = match job.output_digest.as_str() {
-        "" => None,
-        digest => {
-            let request = traced(v1::GetArtifactRequest { reference: digest.to_owned() });
-            Some(coordinator.answer(coordinator.artifacts().get(request).await, Subject::Artifact)?)
-        }
-    };
+    let mut artifacts = Vec::new();
+    for output in &job.outputs {
+        let request = traced(v1::GetArtifactRequest { reference: output.digest.clone() });
+        artifacts.push(coordinator.answer(coordinator.artifacts().get(request).await, Subject::Artifact)?);
+    }
     if output.is_json() {
-        let artifact = artifact.as_ref().map(json::artifact);
-        output.json_line(&json!({"event": "result", "job": json::job(&job), "artifact": artifact}));
+        let artifacts: Vec<_> = artifacts.iter().map(json::artifact).collect();
+        output.json_line(&json!({"event": "result", "job": json::job(&job), "artifacts": artifacts}));
     } else if job.state() == v1::JobState::Succeeded {
-        output.styled(&render_outcome(&job, artifact.as_ref()));
+        output.styled(&render_outcome(&job, &artifacts));
     }
     match job.state() {
         v1::JobState::Succeeded => Ok(()),
@@ -107,22 +157,27 @@ fn ended_badly(job: &v1::Job, state: &str) -> CliError {
     }
 }
 
-fn render_outcome(job: &v1::Job, artifact: Option<&v1::Artifact>) -> String {
+/// What success made; `artifacts` are its outputs in their order.
+fn render_outcome(job: &v1::Job, artifacts: &[v1::Artifact]) -> String {
     let attempt = job.attempts.last().cloned().unwrap_or_default();
-    let plan = job.plans.get(attempt.plan as usize).cloned().unwrap_or_default();
-    let tag = artifact.and_then(|artifact| artifact.tags.first().cloned());
-    let digest = format!("sha256:{}", short_id(&job.output_digest));
-    let manifest = artifact.and_then(|artifact| Manifest::parse(&artifact.manifest_json).ok());
-    let losses = manifest.as_ref().and_then(artifacts::losses);
-    let rows = [
-        ("recipe", format!("{} ({}) on {}", plan.recipe, plan.method, attempt.worker)),
-        ("adapter", [tag.clone().unwrap_or_default(), digest.clone()].join(" ").trim().to_owned()),
-        ("validation", losses.map(|(before, after)| format!("loss {before:.3} → {after:.3}")).unwrap_or_default()),
-        ("peak", format!("{}, predicted {}", Bytes(attempt.peak_bytes), Bytes(plan.peak_bytes))),
-        ("fetch it", format!("vertigo get {} DIR", tag.unwrap_or(digest))),
-    ];
+    let variant = job.variants.get(attempt.variant as usize).cloned().unwrap_or_default();
+    let mut rows = vec![("run as", format!("{} ({}) on {}", variant.name, variant.method, attempt.worker))];
+    let tag = |n: usize| artifacts.get(n).and_then(|artifact| artifact.tags.first().cloned()).unwrap_or_default();
+    for (n, output) in job.outputs.iter().enumerate() {
+        rows.push((&output.role, [tag(n), jobs::short(&output.digest)].join(" ").trim().to_owned()));
+    }
+    for artifact in artifacts {
+        let manifest = Manifest::parse(&artifact.manifest_json).ok();
+        rows.extend(manifest.iter().flat_map(artifacts::findings));
+    }
+    rows.push(("peak", format!("{}, predicted {}", Bytes(attempt.peak_bytes), Bytes(variant.peak_bytes))));
+    if let Some(first) = job.outputs.first() {
+        let reference = Some(tag(0)).filter(|tag| !tag.is_empty()).unwrap_or_else(|| jobs::short(&first.digest));
+        rows.push(("fetch it", format!("vertigo get {reference} DIR")));
+    }
     let took = duration(job.ended_ms.saturating_sub(job.created_ms));
-    format!("{} succeeded after {took}\n{}", bold(&jobs::title(job)), pairs(rows))
+    let remark = if job.reason.is_empty() { String::new() } else { wrap(&format!("note: {}", job.reason), 2) };
+    format!("{} succeeded after {took}\n{}{remark}", bold(&jobs::title(job)), pairs(rows))
 }
 
 /// The terminal, or the pipe.
@@ -152,14 +207,14 @@ impl Screen {
                 // What is waited for is in the first line.
                 self.bar.set_message(safe::line(line.lines().next().unwrap_or_default()).into_owned());
             }
-            Some(Told::Progress { iter, iters, text }) if self.output.is_live() => {
+            Some(Told::Progress { at, text }) if self.output.is_live() => {
                 let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {msg}");
                 self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
-                self.bar.set_length(iters);
-                self.bar.set_position(iter);
+                self.bar.set_length(at.total);
+                self.bar.set_position(at.done);
                 self.bar.set_message(safe::line(&text).into_owned());
             }
-            Some(Told::Progress { iter, iters, text }) => self.output.line(&format!("iter {iter}/{iters}  {text}")),
+            Some(Told::Progress { at, text }) => self.output.line(&format!("{at}  {text}")),
         }
     }
 
@@ -196,15 +251,15 @@ mod tests {
             tags: vec!["luau-tutor".to_owned()],
             ..Default::default()
         };
-        insta::assert_snapshot!(plain(&render_outcome(&job, Some(&artifact))), @r"
+        insta::assert_snapshot!(plain(&render_outcome(&job, std::slice::from_ref(&artifact))), @r"
         luau-tutor 0190163d-8694 succeeded after 2m 0s
-          recipe      4b-full (full) on book
+          run as      4b-full (full) on book
           adapter     luau-tutor sha256:ab12cd34ef56
           validation  loss 7.701 → 5.200
           peak        310 MiB, predicted 400 MiB
           fetch it    vertigo get luau-tutor DIR
         ");
-        let text = plain(&render_outcome(&job, None));
+        let text = plain(&render_outcome(&job, &[]));
         assert!(text.contains("vertigo get sha256:ab12cd34ef56 DIR") && !text.contains("validation"), "{text}");
     }
 

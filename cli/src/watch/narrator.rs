@@ -14,14 +14,44 @@ pub(super) enum Told {
     /// A line that stays, and what is waited for from now on.
     Waiting(String),
     /// How far the run is.
-    Progress { iter: u64, iters: u64, text: String },
+    Progress { at: Position, text: String },
+}
+
+impl Told {
+    /// The same as lines of text.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Told::Line(line) | Told::Waiting(line) => line.clone(),
+            Told::Progress { at, text } => format!("{at}  {text}"),
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) done: u64,
+    pub(super) total: u64,
+    /// What is counted: "iter", or another word.
+    pub(super) unit: String,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Position { done, total, unit } = self;
+        match unit.as_str() {
+            "bytes" => write!(f, "{} of {}", Bytes(*done), Bytes(*total)),
+            "iter" => write!(f, "iter {done}/{total}"),
+            unit => write!(f, "{done}/{total} {unit}"),
+        }
+    }
 }
 
 /// Tells a job's events as they come.
 #[derive(Debug)]
 pub(super) struct Narrator {
-    /// Recipes by the plans' order.
-    recipes: Vec<String>,
+    /// Names of the variants, in their order.
+    variants: Vec<String>,
     /// Iteration and time of the running attempt's start.
     started: Option<(u64, u64)>,
     /// The last validation loss.
@@ -30,8 +60,8 @@ pub(super) struct Narrator {
 
 impl Narrator {
     pub(super) fn new(job: &v1::Job) -> Narrator {
-        let recipes = job.plans.iter().map(|plan| plan.recipe.clone()).collect();
-        Narrator { recipes, started: None, validation: None }
+        let variants = job.variants.iter().map(|variant| variant.name.clone()).collect();
+        Narrator { variants, started: None, validation: None }
     }
 
     /// What an event says; `None` where it says nothing worth a line.
@@ -43,7 +73,7 @@ impl Narrator {
                 Some(match state {
                     // What it runs as is told when it is placed.
                     v1::JobState::Leased => return None,
-                    v1::JobState::Queued | v1::JobState::Backoff => Told::Waiting(line),
+                    v1::JobState::Blocked | v1::JobState::Queued | v1::JobState::Backoff => Told::Waiting(line),
                     _ => Told::Line(line),
                 })
             }
@@ -56,8 +86,8 @@ impl Narrator {
         if placed.worker.is_empty() {
             return Told::Waiting(format!("waits: {}", placed.reason));
         }
-        let recipe = self.recipes.get(placed.plan as usize).map_or("?", String::as_str);
-        Told::Waiting(format!("placed on {} as {recipe}: {}", placed.worker, placed.reason))
+        let variant = self.variants.get(placed.variant as usize).map_or("?", String::as_str);
+        Told::Waiting(format!("placed on {} as {variant}: {}", placed.worker, placed.reason))
     }
 
     fn report(&mut self, at_ms: u64, body: &Body) -> Option<Told> {
@@ -67,8 +97,7 @@ impl Narrator {
                 Some(Told::Waiting(render_started(started)))
             }
             Body::Step(step) => Some(Told::Progress {
-                iter: step.iter,
-                iters: step.iters,
+                at: Position { done: step.iter, total: step.iters, unit: "iter".to_owned() },
                 text: render_step(step, self.eta_ms(at_ms, step.iter, step.iters)),
             }),
             Body::Validation(validation) => {
@@ -76,6 +105,11 @@ impl Narrator {
                 let was = before.map(|before| format!(" (was {})", loss(before))).unwrap_or_default();
                 Some(Told::Line(format!("validation at {}: loss {}{was}", validation.iter, loss(validation.loss))))
             }
+            Body::Progress(it) => Some(Told::Progress {
+                at: Position { done: it.done, total: it.total, unit: it.unit.clone() },
+                text: Bytes(it.peak_bytes).to_string(),
+            }),
+            Body::Measured(measured) => Some(Told::Line(measured_line(measured))),
             Body::Checkpoint(checkpoint) => Some(Told::Line(format!("checkpoint at {}", checkpoint.iter))),
             Body::Finished(finished) => finished_line(finished).map(Told::Line),
             Body::Warning(warning) => Some(Told::Line(format!("warning: {}", warning.text))),
@@ -98,7 +132,16 @@ pub(super) fn with_reason(state: &str, reason: &str) -> String {
     if reason.is_empty() || reason == state { state.to_owned() } else { format!("{state}: {reason}") }
 }
 
+/// A number that was measured, as precise as it is large.
+fn measured_line(measured: &v1::Measured) -> String {
+    format!("{}: {:.4}", measured.name.replace('_', " "), measured.value)
+}
+
 fn render_started(started: &v1::Started) -> String {
+    if started.iters == 0 {
+        // Nothing is trained.
+        return "begun: its inputs are there".to_owned();
+    }
     let mut text = format!(
         "training {} parameters on {} examples, {} held out",
         count(started.trainable_parameters),
@@ -129,7 +172,7 @@ fn render_step(step: &v1::Step, eta_ms: Option<u64>) -> String {
 /// Success is told by the job's own end.
 fn finished_line(finished: &v1::Finished) -> Option<String> {
     let Some(v1::finished::Outcome::Failure(failure)) = &finished.outcome else { return None };
-    Some(format!("the attempt failed ({}): {}", json::failure(failure.kind()).replace('_', " "), failure.message))
+    Some(format!("the attempt failed ({}): {}", failure.code.replace('_', " "), failure.message))
 }
 
 #[cfg(test)]
@@ -160,17 +203,17 @@ mod tests {
     /// All that a pipe would show.
     fn told(events: &[JobEvent]) -> String {
         let mut narrator = Narrator::new(&jobs::tests::job());
-        let line = |told| match told {
-            Told::Line(line) | Told::Waiting(line) => line,
-            Told::Progress { iter, iters, text } => format!("iter {iter}/{iters}  {text}"),
-        };
-        events.iter().filter_map(|event| narrator.tell(event)).map(|told| line(told) + "\n").collect()
+        events.iter().filter_map(|event| narrator.tell(event)).map(|told| told.line() + "\n").collect()
     }
 
     #[test]
     fn a_job_that_is_lost_and_goes_on_reads_as_what_happened() {
         let placed = |worker: &str, reason: &str| JobEvent {
-            event: Some(Event::Placed(v1::Placement { worker: worker.to_owned(), plan: 1, reason: reason.to_owned() })),
+            event: Some(Event::Placed(v1::Placement {
+                worker: worker.to_owned(),
+                variant: 1,
+                reason: reason.to_owned(),
+            })),
             ..Default::default()
         };
         let started = |resumed_at, skipped_examples| {
@@ -190,8 +233,11 @@ mod tests {
                 }),
             })
         };
-        let failure =
-            v1::Failure { kind: v1::FailureKind::OutOfMemory.into(), message: "MLX asked for 40 GiB".to_owned() };
+        let failure = v1::Failure {
+            cure: v1::Cure::MoreMemory.into(),
+            message: "MLX asked for 40 GiB".to_owned(),
+            code: "out_of_memory".to_owned(),
+        };
         let events = [
             state(1, v1::JobState::Queued, ""),
             placed("studio", "4b-full needs 400 MiB and fits studio, which has 1.0 GiB free"),

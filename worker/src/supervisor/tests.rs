@@ -9,18 +9,18 @@ fn no_refusal_of_an_upload_is_bad_input_or_ends_its_sending() {
     let codes = (1..=16).map(|code| TransferError::from(tonic::Status::new(code.into(), "no")));
     for error in refusals.chain(codes) {
         assert!(!error.is_local(), "{error} is waited out");
-        assert!(matches!(not_sent(error), Halt::Failed { kind: FailureKind::Transient, .. }));
+        assert!(matches!(not_sent(error), Halt::Failed { cure: Cure::Later, .. }));
     }
     let changed = TransferError::Damaged { path: "x".into(), expected: Digest::of(b"") };
-    assert!(changed.is_local() && matches!(not_sent(changed), Halt::Failed { kind: FailureKind::Transient, .. }));
+    assert!(changed.is_local() && matches!(not_sent(changed), Halt::Failed { cure: Cure::Later, .. }));
 }
 
 #[test]
 fn an_input_that_the_store_lacks_may_be_imported_again() {
     let error = TransferError::Missing { path: "model.safetensors".to_owned(), digest: Digest::of(b"") };
-    let error = CacheError::Transfer { kind: Kind::Base, digest: Digest::of(b"base"), error };
-    let Halt::Failed { kind, message, .. } = error.halt() else { panic!("{error}") };
-    assert_eq!(kind, FailureKind::Transient);
+    let error = CacheError::Transfer { kinds: Kinds(&[Kind::Base]), digest: Digest::of(b"base"), error };
+    let Halt::Failed { cure, message, .. } = error.halt() else { panic!("{error}") };
+    assert_eq!(cure, Cure::Later);
     for word in ["base", &Digest::of(b"base").short(), "model.safetensors", &Digest::of(b"").to_string(), "import"] {
         assert!(message.contains(word), "`{word}` is missing in: {message}");
     }

@@ -92,13 +92,7 @@ fn numbers(kept: &Kept) -> [(&'static str, f64); 5] {
     ]
 }
 
-fn model_facts(
-    spec: &Spec,
-    bits: Bits,
-    fused: &Fused,
-    kept: Option<&Kept>,
-    config: Value,
-) -> BTreeMap<String, Value> {
+fn model_facts(spec: &Spec, bits: Bits, fused: &Fused, kept: Option<&Kept>, config: Value) -> BTreeMap<String, Value> {
     let mut facts = facts([
         ("config", config),
         ("bits", json!(bits.to_string())),

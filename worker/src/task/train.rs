@@ -124,8 +124,7 @@ impl Telling<'_> {
                 facts.insert(role.to_owned(), json!(input.digest));
             }
         }
-        let losses =
-            [("validation_before", outcome.validation_before), ("validation_after", outcome.validation_after)];
+        let losses = [("validation_before", outcome.validation_before), ("validation_after", outcome.validation_after)];
         facts.extend(losses.into_iter().filter_map(|(key, loss)| Some((key.to_owned(), json!(loss?)))));
         facts
     }
@@ -140,5 +139,17 @@ fn unwritten(iter: u64, what: Written, reason: &str) -> String {
         Written::Adapter => format!(
             "the adapter cannot be written: {reason}; it is kept in memory and tried again until it can be: make room on this disk"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_told_with_what_follows() {
+        let text = unwritten(20, Written::Checkpoint, "out/00000020: no space left");
+        assert!(text.starts_with("no checkpoint at 20: out/00000020: no space left; training goes on"), "{text}");
+        assert!(unwritten(20, Written::Adapter, "full").contains("make room on this disk"));
     }
 }

@@ -9,25 +9,30 @@ use std::time::Instant;
 use tempfile::TempDir;
 use vertigo::bytes::Bytes;
 use vertigo::dataset::Caveats;
-use vertigo::id::{AttemptId, Epoch, JobId};
-use vertigo_engine::Event;
-use vertigo_worker::attempt::{End, Failed, Reason, Said, Spec};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId};
+use vertigo::task::{Bits, Cure, Slot};
+use vertigo_worker::attempt::{End, Failed, Input, Said, Spec};
+use vertigo_worker::task::{Event, Task};
 
 fn spec(dir: &Path, iters: u64) -> Spec {
     write_base(&dir.join("base"));
     write_data(&dir.join("data"));
+    let input = |name: &str| Input { digest: Digest::of(name.as_bytes()), folder: dir.join(name) };
     Spec {
         job: JobId::new(),
         attempt: AttemptId::new(),
         epoch: Epoch(1),
         reserved: Bytes::gib(1),
-        recipe: "tiny".to_owned(),
-        yaml: recipe(iters),
-        base: dir.join("base"),
-        data: dir.join("data"),
+        slot: Slot::Gpu,
+        task: training(&recipe(iters)),
+        inputs: [("base", input("base")), ("data", input("data"))].map(|(role, it)| (role.to_owned(), it)).into(),
         checkpoint: None,
         out: dir.join("out"),
     }
+}
+
+fn training(yaml: &str) -> Task {
+    Task::Train { recipe: "tiny".to_owned(), yaml: yaml.to_owned() }
 }
 
 fn start(dir: &Path, spec: &Spec) -> (Child, BufReader<ChildStdout>) {
@@ -79,13 +84,19 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
         .collect();
     assert_eq!(steps.iter().map(|(iter, _)| *iter).collect::<Vec<_>>(), [2, 4, 6]);
     assert!(steps.iter().all(|(_, peak)| *peak > 0));
-    let Some(Event::Finished(outcome)) = events.last() else { panic!("{events:?}") };
-    assert!(outcome.validation_after < outcome.validation_before, "{outcome:?}");
-    assert!(
-        outcome.folder.join("adapters.safetensors").exists() && outcome.folder.join("adapter_config.json").exists()
+    let Some(Event::Finished(done)) = events.last() else { panic!("{events:?}") };
+    let [adapter] = &done.products[..] else { panic!("{done:?}") };
+    let loss = |fact: &str| adapter.facts[fact].as_f64().unwrap();
+    assert!(loss("validation_after") < loss("validation_before"), "{adapter:?}");
+    assert_eq!(
+        (adapter.role.as_str(), &adapter.facts["base"]),
+        ("adapter", &whole.inputs["base"].digest.to_string().into())
     );
+    for file in ["adapters.safetensors", "adapter_config.json"] {
+        assert!(adapter.folder.join(file).exists(), "{file}");
+    }
     let checkpoint = events.iter().find_map(|e| match e {
-        Event::Checkpoint { iter: 4, folder } => Some(folder.clone()),
+        Event::Checkpoint { iter: 4, folder, .. } => Some(folder.clone()),
         _ => None,
     });
 
@@ -101,11 +112,11 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
 fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let mut spec = spec(dir.path(), 7);
-    spec.yaml += "mask_prompt: true\ngrad_accumulation_steps: 4\n";
+    spec.task = training(&(recipe(7) + "mask_prompt: true\ngrad_accumulation_steps: 4\n"));
     // A thought is opened for the answer that the conversation does not have, as in Qwen3.5's template where thinking is on.
     let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
         {% if add_generation_prompt %}<|im_start|>assistant\n{% if messages[0].content == 'think' %}<think>{% endif %}{% endif %}";
-    fs::write(spec.base.join("chat_template.jinja"), template).unwrap();
+    fs::write(spec.inputs["base"].folder.join("chat_template.jinja"), template).unwrap();
     let chat = |question: &str, role: &str, answer: &str| {
         serde_json::json!({"messages": [{"role": "user", "content": question}, {"role": role, "content": answer}]})
             .to_string()
@@ -118,8 +129,8 @@ fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
         chat("think", "assistant", "a"),
         chat(&"long ".repeat(40), "assistant", "a"),
     ];
-    fs::write(spec.data.join("train.jsonl"), lines.join("\n")).unwrap();
-    fs::write(spec.data.join("valid.jsonl"), chat("q", "user", "held out")).unwrap();
+    fs::write(spec.inputs["data"].folder.join("train.jsonl"), lines.join("\n")).unwrap();
+    fs::write(spec.inputs["data"].folder.join("valid.jsonl"), chat("q", "user", "held out")).unwrap();
     let path = dir.path().join("spec.json");
     spec.save(&path).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vertigo-worker"));
@@ -146,7 +157,7 @@ fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
         unshared_prompts: 1,
         leftover_micro_batches: 3,
     };
-    assert_eq!(caveats, expected);
+    assert_eq!(caveats, Some(expected));
     let log = String::from_utf8(output.stderr).unwrap();
     for (words, place) in [
         ("left out", "; see train.jsonl:6"),
@@ -165,10 +176,10 @@ fn a_template_that_does_not_end_is_bad_input_that_names_the_example() {
     let dir = tempfile::tempdir().unwrap();
     let spec = spec(dir.path(), 2);
     let template = "{% set ns = namespace(s='xyz') %}{% for i in range(64) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}";
-    fs::write(spec.base.join("chat_template.jinja"), template).unwrap();
-    fs::write(spec.data.join("train.jsonl"), "\n{\"prompt\":\"q\",\"completion\":\"a\"}\n").unwrap();
+    fs::write(spec.inputs["base"].folder.join("chat_template.jinja"), template).unwrap();
+    fs::write(spec.inputs["data"].folder.join("train.jsonl"), "\n{\"prompt\":\"q\",\"completion\":\"a\"}\n").unwrap();
     let failed = failure(&dir, &spec);
-    assert_eq!(failed.kind, Reason::BadInput);
+    assert_eq!((failed.cure, failed.code.as_str()), (Cure::Never, "bad_input"));
     assert!(failed.message.starts_with("train.jsonl:2: chat_template: "), "{}", failed.message);
     assert!(failed.message.contains("mend the base's template"), "{}", failed.message);
 }
@@ -177,18 +188,18 @@ fn a_template_that_does_not_end_is_bad_input_that_names_the_example() {
 fn bad_input_is_said_to_be_that() {
     let dir = tempfile::tempdir().unwrap();
     let good = spec(dir.path(), 2);
-    let unknown = failure(&dir, &Spec { yaml: format!("{}itters: 3\n", good.yaml), ..good.clone() });
-    assert_eq!(unknown.kind, Reason::BadInput);
+    let unknown = failure(&dir, &Spec { task: training(&(recipe(2) + "itters: 3\n")), ..good.clone() });
+    assert_eq!(unknown.cure, Cure::Never);
     assert!(unknown.message.contains("itters") && unknown.message.contains("iters"), "{}", unknown.message);
 
     fs::write(dir.path().join("data/more.jsonl"), "{\"text\":\"fine\"}\n{\"text\":\n").unwrap();
     let broken = failure(&dir, &good);
-    assert!(broken.kind == Reason::BadInput && broken.message.contains("more.jsonl:2"), "{broken:?}");
+    assert!(broken.cure == Cure::Never && broken.message.contains("more.jsonl:2"), "{broken:?}");
 
     fs::remove_file(dir.path().join("data/more.jsonl")).unwrap();
     fs::remove_file(dir.path().join("base/model.safetensors")).unwrap();
     let missing = failure(&dir, &good);
-    assert!(missing.kind == Reason::BadInput && missing.message.contains("model.safetensors"), "{missing:?}");
+    assert!(missing.cure == Cure::Never && missing.message.contains("model.safetensors"), "{missing:?}");
 
     fs::write(dir.path().join("spec.json"), "{}").unwrap();
     let (mut child, stdout) = start_on(&dir.path().join("spec.json"));
@@ -214,4 +225,33 @@ fn it_ends_when_its_stdin_closes() {
         std::thread::yield_now();
     };
     assert!(!status.success());
+}
+
+#[test]
+fn an_adapter_and_its_base_become_one_model_on_the_processor_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = spec(dir.path(), 4);
+    assert_eq!(run(dir.path(), &trained).1, Some(0));
+    let adapter = Input { digest: Digest::of(b"adapter"), folder: dir.path().join("out/adapter") };
+    let inputs = [("adapter".to_owned(), adapter), ("base".to_owned(), trained.inputs["base"].clone())].into();
+    let task = Task::Fuse { bits: Bits::Same, measured: false };
+    let fuse = Spec { slot: Slot::Cpu, task, inputs, out: dir.path().join("fused"), ..trained };
+    let (said, code) = run(dir.path(), &fuse);
+    assert_eq!(code, Some(0), "{said:?}");
+    let events: Vec<_> =
+        said.iter().map(|said| if let Said::Event(event) = said { event } else { panic!("{said:?}") }).collect();
+    assert!(matches!(events[0], Event::Started { caveats: None, iters: 0, .. }));
+    let last = events.iter().rev().find_map(|event| match event {
+        Event::Progress { done, total, peak_bytes, .. } => Some((done, total, *peak_bytes)),
+        _ => None,
+    });
+    assert!(last.is_some_and(|(done, total, peak)| done == total && peak > 0), "{last:?}");
+    let Some(Event::Finished(done)) = events.last() else { panic!("{events:?}") };
+    let [model] = &done.products[..] else { panic!("{done:?}") };
+    assert_eq!((model.role.as_str(), &model.facts["measured"]), ("model", &false.into()));
+    assert_eq!(model.facts["adapter"], Digest::of(b"adapter").to_string());
+    assert_eq!(model.facts["config"]["hidden_size"], 32);
+    for file in ["config.json", "tokenizer.json", "model.safetensors.index.json"] {
+        assert!(model.folder.join(file).exists(), "{file}");
+    }
 }

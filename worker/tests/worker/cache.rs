@@ -1,7 +1,7 @@
 //! Inputs that were damaged on the worker's disk, or that the store has otherwise than their manifest says.
 
 use crate::supervisor::{assignment, failure, id, worker_of};
-use crate::support::{lay, recipe};
+use crate::support::{INPUTS, given, lay, recipe};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -15,8 +15,8 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::transfer::{Transfer, TransferError};
-use vertigo::v1::{Assignment, FailureKind};
-use vertigo_worker::cache::{Cache, CacheError};
+use vertigo::v1::{Assignment, Cure};
+use vertigo_worker::cache::{Cache, CacheError, Kinds};
 
 const FILES: [(&str, &str); 2] = [("train.jsonl", "{\"text\":\"one\"}\n"), ("valid.jsonl", "{\"text\":\"two\"}\n")];
 
@@ -122,7 +122,7 @@ fn flip(path: &Path, hidden: bool) {
 }
 
 async fn get(cache: &Cache, digest: Digest) -> PathBuf {
-    cache.get(Kind::Dataset, digest).await.unwrap().folder().to_owned()
+    cache.get(Kinds(&[Kind::Dataset]), digest).await.unwrap().folder().to_owned()
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_damaged_manifest_beside_an_entry_is_not_believed() {
     let other = fs::read_to_string(&path).unwrap().replace("valid.jsonl", "other.jsonl");
     fs::write(&path, other).unwrap();
     // It has to ask the coordinator, which this store is not.
-    assert!(store.cache(dir.path()).get(Kind::Dataset, digest).await.is_err());
+    assert!(store.cache(dir.path()).get(Kinds(&[Kind::Dataset]), digest).await.is_err());
     assert_whole(&dir.path().join(digest.hex()));
 }
 
@@ -201,7 +201,7 @@ async fn what_the_store_has_damaged_is_missing_and_not_fetched_again_and_again()
     let store = Store::of(blobs).await;
     let digest = lay(dir.path(), Kind::Dataset, write);
     fs::remove_dir_all(dir.path().join(digest.hex())).unwrap();
-    let error = store.cache(dir.path()).get(Kind::Dataset, digest).await.unwrap_err();
+    let error = store.cache(dir.path()).get(Kinds(&[Kind::Dataset]), digest).await.unwrap_err();
     assert!(matches!(error, CacheError::Transfer { error: TransferError::Missing { .. }, .. }), "{error}");
     assert_eq!(store.asked(), 1);
 }
@@ -217,10 +217,11 @@ async fn a_manifest_that_lies_about_a_size_is_bad_input_and_not_waited_for() {
         let lie = Manifest::new(Kind::Dataset, vec![file], Default::default()).unwrap();
         let beside = dir.path().join("cache").join(format!(".{}.manifest", lie.digest().hex()));
         fs::write(beside, lie.to_json()).unwrap();
-        let assignment = Assignment { data_digest: lie.digest().to_string(), ..assignment(recipe(2)) };
+        let assignment =
+            Assignment { inputs: given(&[("base", INPUTS.0), ("data", lie.digest())]), ..assignment(recipe(2)) };
         worker.take(assignment.clone(), None);
         let (failure, _) = failure(&worker, id(&assignment)).await;
-        assert_eq!(failure.kind(), FailureKind::BadInput, "{}", failure.message);
+        assert_eq!(failure.cure(), Cure::Never, "{}", failure.message);
         let told = format!("`train.jsonl` has {said} bytes");
         assert!(failure.message.contains(&told) && failure.message.contains("has 15"), "{}", failure.message);
     }

@@ -1,7 +1,7 @@
 //! The daemon as a process: what it says, how it goes, and that its child goes with it.
 
 use crate::coordinator::{Call, Coordinator};
-use crate::support::{eventually, lay_inputs, recipe};
+use crate::support::{eventually, given, lay_inputs, recipe, train};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -14,7 +14,7 @@ use vertigo::id::{AttemptId, JobId};
 use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Ack, Assignment, FailureKind, RecipeText, Report, finished};
+use vertigo::v1::{Ack, Assignment, Cure, Report, finished};
 
 fn start(coordinator: &Coordinator, state: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_vertigo-worker"))
@@ -44,9 +44,9 @@ fn state(dir: &Path) -> (PathBuf, Assignment) {
         attempt_id: AttemptId::new().to_string(),
         epoch: 1,
         reserved_bytes: Bytes::gib(1).0,
-        recipe: Some(RecipeText { name: "tiny".to_owned(), yaml: recipe(1_000_000) }),
-        base_digest: base.to_string(),
-        data_digest: data.to_string(),
+        variant: "tiny".to_owned(),
+        task: Some(train(recipe(1_000_000))),
+        inputs: given(&[("base", base), ("data", data)]),
         ..Assignment::default()
     };
     (state, assignment)
@@ -99,7 +99,7 @@ async fn the_first_signal_drains_and_the_second_hands_the_attempt_back() {
     let last = reports.last().unwrap();
     let Some(Body::Finished(finished)) = &last.body else { panic!("the last report is {last:?}") };
     let Some(finished::Outcome::Failure(failure)) = &finished.outcome else { panic!("{finished:?}") };
-    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert_eq!(failure.cure(), Cure::Later);
     call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id, number: last.number })).await;
     assert!(daemon.wait().await.unwrap().success());
     assert!(kill(child, None).is_err());

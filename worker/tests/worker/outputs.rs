@@ -123,7 +123,7 @@ async fn refused(worker: &Supervisor, store: &Store, assignment: &Assignment) {
 
 fn adapter(finished: &Finished) -> Manifest {
     match &finished.outcome {
-        Some(finished::Outcome::ManifestJson(json)) => Manifest::parse(json).unwrap(),
+        Some(finished::Outcome::Outputs(outputs)) => Manifest::parse(&outputs.made[0].manifest_json).unwrap(),
         other => panic!("it ended with {other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Attempts led to their ends with real children, on inputs that are in the cache already.
 
 use crate::coordinator::Coordinator;
-use crate::support::{INPUTS, eventually, lay_inputs, recipe};
+use crate::support::{INPUTS, eventually, given, lay_inputs, recipe, train};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -10,21 +10,20 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, Digest, JobId};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::transfer::Transfer;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Assignment, Failure, FailureKind, Finished, RecipeText, Report, Started, finished};
+use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
 use vertigo_worker::cache::Cache;
 use vertigo_worker::child::Patience;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::memory::BESIDE_MLX_BYTES;
 use vertigo_worker::spool::Cursor;
-use vertigo_worker::supervisor::Supervisor;
+use vertigo_worker::supervisor::{Slots, Supervisor};
 
 /// A worker whose coordinator is away.
 fn worker(dir: &TempDir) -> Arc<Supervisor> {
@@ -57,7 +56,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
         executable,
-        gpu: Semaphore::new(1),
+        slots: Slots::new(1, 1),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     })
@@ -69,9 +68,9 @@ pub(crate) fn assignment(yaml: String) -> Assignment {
         attempt_id: AttemptId::new().to_string(),
         epoch: 1,
         reserved_bytes: Bytes::gib(1).0,
-        recipe: Some(RecipeText { name: "tiny".to_owned(), yaml }),
-        base_digest: INPUTS.0.to_string(),
-        data_digest: INPUTS.1.to_string(),
+        variant: "tiny".to_owned(),
+        task: Some(train(yaml)),
+        inputs: given(&[("base", INPUTS.0), ("data", INPUTS.1)]),
         ..Assignment::default()
     }
 }
@@ -121,7 +120,9 @@ async fn a_run_reports_as_it_goes_and_its_adapter_goes_up() {
     let assignment = assignment(recipe(40));
     worker.take(assignment.clone(), None);
     let finished = finished(&worker, id(&assignment)).await;
-    let Some(finished::Outcome::ManifestJson(json)) = finished.outcome else { panic!("{finished:?}") };
+    let Some(finished::Outcome::Outputs(outputs)) = finished.outcome else { panic!("{finished:?}") };
+    let json = &outputs.made[0].manifest_json;
+    assert_eq!((outputs.made.len(), outputs.made[0].role.as_str()), (1, "adapter"));
     let adapter = Manifest::parse(&json).unwrap();
     assert_eq!(adapter.kind(), Kind::Adapter);
     assert!(adapter.file("adapters.safetensors").is_some() && adapter.file("adapter_config.json").is_some());
@@ -173,10 +174,10 @@ async fn an_input_that_the_coordinator_does_not_know_is_bad_input() {
     let coordinator = Coordinator::new().await;
     let worker = worker_of(&dir, &coordinator.endpoint);
     let unknown = Digest::of(b"unknown");
-    let assignment = Assignment { base_digest: unknown.to_string(), ..assignment(recipe(2)) };
+    let assignment = Assignment { inputs: given(&[("base", unknown), ("data", INPUTS.1)]), ..assignment(recipe(2)) };
     worker.take(assignment.clone(), None);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert_eq!(failure.cure(), Cure::Never);
     assert!(failure.message.contains(&unknown.hex()), "{}", failure.message);
 }
 
@@ -187,7 +188,7 @@ async fn a_recipe_that_cannot_be_read_is_bad_input_with_the_childs_words() {
     let assignment = assignment("modle: tiny\n".to_owned());
     worker.take(assignment.clone(), None);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert_eq!(failure.cure(), Cure::Never);
     assert!(failure.message.contains("modle"), "{}", failure.message);
 }
 
@@ -200,7 +201,7 @@ async fn a_killed_child_is_a_crash_with_a_measured_peak_and_the_worker_lives() {
     let pid = training(&worker, id(&assignment), dir.path()).await;
     kill(pid, Signal::SIGKILL).unwrap();
     let (failure, peak) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::Crashed, "{}", failure.message);
+    assert_eq!(failure.cure(), Cure::FreshProcess, "{}", failure.message);
     assert!(failure.message.contains("SIGKILL") && peak > 0, "{} {peak}", failure.message);
     let numbers: Vec<_> = reports(&worker, id(&assignment)).iter().map(|report| report.number).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
@@ -215,7 +216,7 @@ async fn past_what_the_machine_offers_a_run_is_ended_as_out_of_memory() {
     let assignment = assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000"));
     worker.take(assignment.clone(), None);
     let (failure, peak) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::OutOfMemory);
+    assert_eq!(failure.cure(), Cure::MoreMemory);
     assert!(peak > offered.0 && failure.message.contains("offers"), "{} {peak}", failure.message);
 }
 
@@ -232,7 +233,7 @@ async fn a_child_that_grows_past_its_bound_is_ended_as_out_of_memory() {
     let assignment = assignment(recipe(2));
     worker.take(assignment.clone(), None);
     let (failure, peak) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::OutOfMemory, "{}", failure.message);
+    assert_eq!(failure.cure(), Cure::MoreMemory, "{}", failure.message);
     assert!(failure.message.contains("its process held"), "{}", failure.message);
     assert_eq!(peak, 0, "MLX's peak is not known");
 }
@@ -247,7 +248,7 @@ async fn past_its_reservation_alone_a_run_goes_on() {
     worker.take(assignment.clone(), None);
     let finished = finished(&worker, id(&assignment)).await;
     assert!(finished.peak_bytes > reserved_bytes, "{finished:?}");
-    assert!(matches!(finished.outcome, Some(finished::Outcome::ManifestJson(_))), "{finished:?}");
+    assert!(matches!(finished.outcome, Some(finished::Outcome::Outputs(_))), "{finished:?}");
 }
 
 #[tokio::test]
@@ -260,7 +261,7 @@ async fn a_stop_ends_the_child_and_the_next_one_begins_after_it() {
     worker.take(second.clone(), None);
     worker.attempts.stop(id(&first), Stop::LeaseOver("cancelled".to_owned()));
     let (failure, _) = failure(&worker, id(&second)).await;
-    assert_eq!(failure.kind(), FailureKind::BadInput);
+    assert_eq!(failure.cure(), Cure::Never);
     assert!(is_gone(pid), "one child at a time");
     eventually("the first to be let go", || {
         let held = worker.attempts.all();
@@ -280,7 +281,7 @@ async fn a_worker_that_leaves_reports_the_running_attempt_as_transient() {
     let pid = training(&worker, id(&assignment), dir.path()).await;
     worker.attempts.stop(id(&assignment), Stop::WorkerLeaves);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert_eq!(failure.cure(), Cure::Later);
     assert!(is_gone(pid));
 }
 
@@ -291,11 +292,14 @@ async fn what_cannot_be_taken_is_handed_back() {
     let late = assignment(recipe(2));
     worker.take(late.clone(), Some("the worker is draining"));
     let (failed, _) = failure(&worker, id(&late)).await;
-    assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::Transient, "the worker is draining"));
-    let broken = Assignment { base_digest: "latest".to_owned(), ..assignment(recipe(2)) };
+    assert_eq!((failed.cure(), failed.message.as_str()), (Cure::Later, "the worker is draining"));
+    let broken = Assignment {
+        inputs: vec![vertigo::v1::Given { role: "base".to_owned(), digest: "latest".to_owned() }],
+        ..assignment(recipe(2))
+    };
     worker.take(broken.clone(), None);
     let (failed, _) = failure(&worker, id(&broken)).await;
-    assert!(failed.kind() == FailureKind::BadInput && failed.message.contains("base_digest"), "{}", failed.message);
+    assert!(failed.cure() == Cure::Never && failed.message.contains("inputs.base"), "{}", failed.message);
 }
 
 #[tokio::test]
@@ -313,7 +317,7 @@ async fn a_child_that_does_not_listen_is_killed_with_all_that_it_started() {
     assert_eq!(eventually("its log", log).await, "begun");
     worker.attempts.stop(id(&assignment), Stop::WorkerLeaves);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert_eq!(failure.cure(), Cure::Later);
 }
 
 #[tokio::test]
@@ -324,7 +328,7 @@ async fn a_noisy_child_is_heard_in_part_and_what_was_left_out_is_counted() {
     let assignment = assignment(recipe(2));
     worker.take(assignment.clone(), None);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::Crashed);
+    assert_eq!(failure.cure(), Cure::FreshProcess);
     assert!(failure.message.contains("code 3") && failure.message.contains("noise"), "{}", failure.message);
     let (mut told, mut left_out) = (0, 0);
     for report in reports(&worker, id(&assignment)) {
@@ -353,7 +357,7 @@ async fn a_log_that_cannot_be_written_does_not_end_the_run() {
     std::os::unix::fs::symlink("/dev/full", folder.join("log")).unwrap();
     worker.take(assignment.clone(), None);
     let finished = finished(&worker, id(&assignment)).await;
-    assert!(matches!(finished.outcome, Some(finished::Outcome::ManifestJson(_))), "{finished:?}");
+    assert!(matches!(finished.outcome, Some(finished::Outcome::Outputs(_))), "{finished:?}");
 }
 
 #[tokio::test]
@@ -364,7 +368,7 @@ async fn what_this_machine_cannot_write_is_said_and_tried_elsewhere() {
     fs::create_dir_all(dir.path().join("attempts").join(&assignment.attempt_id).join("spec.json")).unwrap();
     worker.take(assignment.clone(), None);
     let (failure, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!(failure.kind(), FailureKind::Transient);
+    assert_eq!((failure.cure(), failure.code.as_str()), (Cure::AnotherMachine, "this_machine"));
     assert!(failure.message.contains("spec.json"), "{}", failure.message);
 }
 
@@ -396,27 +400,27 @@ async fn a_child_that_hangs_is_ended() {
     let hanging = assignment(recipe(2));
     worker.take(hanging.clone(), None);
     let (failed, _) = failure(&worker, id(&hanging)).await;
-    assert_eq!(failed.kind(), FailureKind::Crashed);
+    assert_eq!(failed.cure(), Cure::FreshProcess);
     assert!(failed.message.contains("it hung"), "{}", failed.message);
 }
 
 #[tokio::test]
 async fn a_child_that_has_said_its_last_word_and_stays_is_ended_and_its_word_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let said = r#"{"event":"failed","kind":"bad_input","message":"so it is"}"#;
+    let said = r#"{"event":"failed","cure":"never","code":"bad_input","message":"so it is"}"#;
     let mut worker = worker_with_script(&dir, &format!("echo '{said}'\nsleep 1000"));
     Arc::get_mut(&mut worker).unwrap().patience.farewell = Duration::from_millis(100);
     let assignment = assignment(recipe(2));
     worker.take(assignment.clone(), None);
     let (failed, _) = failure(&worker, id(&assignment)).await;
-    assert_eq!((failed.kind(), failed.message.as_str()), (FailureKind::BadInput, "so it is"));
+    assert_eq!((failed.cure(), failed.message.as_str()), (Cure::Never, "so it is"));
 }
 
 #[tokio::test]
 async fn a_checkpoint_that_the_disk_did_not_take_is_a_warning_to_the_person_and_no_end() {
     let dir = tempfile::tempdir().unwrap();
-    let unwritten = r#"{"event":"unwritten","iter":20,"what":"checkpoint","reason":"out/00000020: no space left"}"#;
-    let step = r#"{"event":"step","iter":30,"loss":1.0,"learning_rate":1.0,"tokens_per_second":1.0,"trained_tokens":1,"peak_bytes":1,"grad_norm":1.0}"#;
+    let unwritten = r#"{"event":"warning","text":"no checkpoint at 20: out/00000020: no space left"}"#;
+    let step = r#"{"event":"step","iter":30,"iters":40,"loss":1.0,"learning_rate":1.0,"tokens_per_second":1.0,"trained_tokens":1,"peak_bytes":1,"grad_norm":1.0}"#;
     let worker = worker_with_script(&dir, &format!("echo '{unwritten}'; echo '{step}'; exit 3"));
     let assignment = assignment(recipe(2));
     worker.take(assignment.clone(), None);

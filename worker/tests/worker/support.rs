@@ -11,6 +11,7 @@ use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::shape::Shape;
 use vertigo::tensors::{matrices, vectors};
+use vertigo::v1;
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
@@ -21,6 +22,18 @@ pub(crate) fn recipe(iters: u64) -> String {
         "model: tiny\nnum_layers: 2\niters: {iters}\nbatch_size: 2\nmax_seq_length: 64\nlearning_rate: 1e-3\n\
          steps_per_report: 2\nsteps_per_eval: 4\nsave_every: 2\nlora_parameters: {{rank: 2, scale: 2.0, dropout: 0.0}}\n"
     )
+}
+
+/// Training by that recipe's text, called `tiny`.
+pub(crate) fn train(yaml: String) -> v1::Task {
+    let train = v1::Train { recipe: "tiny".to_owned(), yaml };
+    v1::Task { kind: Some(v1::task::Kind::Train(train)) }
+}
+
+/// What a task reads, as it is assigned.
+pub(crate) fn given(inputs: &[(&str, Digest)]) -> Vec<v1::Given> {
+    let given = |(role, digest): &(&str, Digest)| v1::Given { role: (*role).to_owned(), digest: digest.to_string() };
+    inputs.iter().map(given).collect()
 }
 
 /// Writes a base in f32 with a tokenizer of bytes.

@@ -1,0 +1,64 @@
+//! Jobs as they are sent to the coordinator: what commands build, and one way to send it.
+
+use crate::coordinator::Coordinator;
+use crate::error::{Result, Subject, is_lost};
+use crate::train::RecipeOnDisk;
+use std::time::Duration;
+use vertigo::id::JobId;
+use vertigo::task::{Bits, role};
+use vertigo::transfer::traced;
+use vertigo::v1::{self, input, task};
+
+/// Until a call that broke off is made again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Queues jobs, all of them or none, and gives them as they stand. A call that broke off is made again under the same ids, so that no
+/// job is queued twice.
+pub(crate) async fn submit(coordinator: &Coordinator, jobs: Vec<v1::NewJob>) -> Result<Vec<v1::Job>> {
+    let request = v1::SubmitRequest { jobs };
+    let mut answer = coordinator.jobs().submit(traced(request.clone())).await;
+    if answer.as_ref().is_err_and(is_lost) {
+        tokio::time::sleep(AGAIN).await;
+        answer = coordinator.jobs().submit(traced(request)).await;
+    }
+    Ok(coordinator.answer(answer, Subject::Inputs)?.jobs)
+}
+
+/// A job of these variants, with an id that nothing else has.
+pub(crate) fn job(name: Option<&str>, priority: i32, variants: Vec<v1::NewVariant>) -> v1::NewJob {
+    let name = name.unwrap_or_default().to_owned();
+    v1::NewJob { id: JobId::new().to_string(), name, priority, variants, ..v1::NewJob::default() }
+}
+
+/// Training by a recipe. What is not given is left out, as for a plan.
+pub(crate) fn train(recipe: &RecipeOnDisk, inputs: Vec<v1::Input>) -> v1::NewVariant {
+    let RecipeOnDisk { name, yaml, .. } = recipe;
+    let train = v1::Train { recipe: name.clone(), yaml: yaml.clone() };
+    let task = Some(v1::Task { kind: Some(task::Kind::Train(train)) });
+    v1::NewVariant { name: name.clone(), task, inputs }
+}
+
+/// Fusing an adapter into its base.
+pub(crate) fn fuse(bits: Bits, is_measured: bool, inputs: Vec<v1::Input>) -> v1::NewVariant {
+    let fuse = v1::Fuse { bits: bits.number(), unmeasured: !is_measured };
+    let task = Some(v1::Task { kind: Some(task::Kind::Fuse(fuse)) });
+    v1::NewVariant { name: "fuse".to_owned(), task, inputs }
+}
+
+/// An artifact that is there.
+pub(crate) fn artifact(role: &str, reference: &str) -> v1::Input {
+    v1::Input { role: role.to_owned(), source: Some(input::Source::Artifact(reference.to_owned())) }
+}
+
+/// What a job makes; of the empty output, the first.
+pub(crate) fn output_of(role: &str, job: &str, output: &str) -> v1::Input {
+    let output = v1::OutputOf { job: job.to_owned(), role: output.to_owned() };
+    v1::Input { role: role.to_owned(), source: Some(input::Source::Output(output)) }
+}
+
+/// The job that fuses what `trains` makes.
+pub(crate) fn fuse_of(trains: &v1::NewJob, bits: Bits) -> v1::NewJob {
+    let name = Some(&trains.name).filter(|name| !name.is_empty()).map(|name| format!("{name}-fused"));
+    let adapter = output_of(role::ADAPTER, &trains.id, "");
+    job(name.as_deref(), trains.priority, vec![fuse(bits, true, vec![adapter])])
+}
