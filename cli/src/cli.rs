@@ -1,5 +1,6 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
+use crate::settings::Setting;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ Examples:
   vertigo base import mlx-community/Qwen3.5-4B-4bit ~/models/Qwen3.5-4B-4bit
   vertigo plan recipes/4b.yaml --memory 36GiB --memory 128GiB
   vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow
+  vertigo run pipeline.yaml --follow
   vertigo get luau-tutor ./adapter
 
 Exit codes:
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Queue a job that makes one model of an adapter and its base
     Fuse(FuseArgs),
+    /// Queue the jobs of a pipeline file together
+    Run(RunArgs),
     /// List jobs, newest first
     Jobs(JobsArgs),
     /// Show a job: its plans, its attempts, its result
@@ -328,6 +332,34 @@ pub(crate) struct JobsArgs {
     pub(crate) limit: u32,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A pipeline file names jobs that read what others make:
+
+  name: luau
+  jobs:
+    train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau}
+    fuse: {kind: fuse, adapter: ${{ train }}, bits: 8}
+
+Recipes lie beside the file. ${{ job }} is what that job makes. All jobs are queued, or, where one is wrong, none. A job that fails or \
+is cancelled ends those that need what it makes.
+
+Examples:
+  vertigo run pipeline.yaml --follow
+  vertigo run pipeline.yaml --set recipe.iters=20 --set train.seed=7
+  vertigo jobs --pipeline luau-0190163d-8694")]
+pub(crate) struct RunArgs {
+    /// The pipeline's file
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// Set a key of all recipes (recipe.KEY=VALUE) or of one job's (JOB.KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Setting>,
+    /// Watch all jobs until they have ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
 /// States of jobs, as people write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
@@ -435,6 +467,7 @@ impl Command {
             Command::Plan(_) => tracing::info_span!("vertigo plan"),
             Command::Train(_) => tracing::info_span!("vertigo train"),
             Command::Fuse(_) => tracing::info_span!("vertigo fuse"),
+            Command::Run(_) => tracing::info_span!("vertigo run"),
             Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
             Command::Job(_) => tracing::info_span!("vertigo job"),
             Command::Watch(_) => tracing::info_span!("vertigo watch"),

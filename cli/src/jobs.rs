@@ -240,15 +240,16 @@ pub(crate) mod tests {
             peak_bytes,
             ..Default::default()
         };
-        let attempt = |epoch, worker: &str, outcome: &str, started_ms, ended_ms| v1::Attempt {
+        let attempt = |epoch, worker: &str, state: v1::AttemptState, reason: &str, started_ms, ended_ms| v1::Attempt {
             epoch,
             worker: worker.to_owned(),
-            plan: 1,
+            variant: 1,
             reserved_bytes: 400 << 20,
             started_ms,
             ended_ms,
-            outcome: outcome.to_owned(),
-            peak_bytes: if outcome == "succeeded" { 310 << 20 } else { 0 },
+            state: state.into(),
+            reason: reason.to_owned(),
+            peak_bytes: if reason.is_empty() { 310 << 20 } else { 0 },
             ..Default::default()
         };
         v1::Job {
@@ -266,8 +267,8 @@ pub(crate) mod tests {
                 variant("4b-full", "mini-4b", "full", 400 << 20),
             ],
             attempts: vec![
-                attempt(1, "studio", "lost: no heartbeat for 30s", 2_000, 40_000),
-                attempt(2, "book", "succeeded", 41_000, 121_000),
+                attempt(1, "studio", v1::AttemptState::Lost, "no heartbeat for 30s", 2_000, 40_000),
+                attempt(2, "book", v1::AttemptState::Succeeded, "", 41_000, 121_000),
             ],
             ..Default::default()
         }
@@ -286,7 +287,7 @@ pub(crate) mod tests {
         let text = plain(&render_jobs(&[queued, job()], false, 181_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text, @r"
-        ID             NAME           STATE      RECIPE            WORKER    AGE
+        ID             NAME           STATE      VARIANT           WORKER    AGE
         0190163e-1111  0190163e-1111  queued     9b-qlora 4b-full          2m 1s
         0190163d-8694  luau-tutor     succeeded  4b-full           book    3m 0s
         ");
@@ -307,13 +308,13 @@ pub(crate) mod tests {
           queued    3m 0s ago
           took      2m 0s
           data      sha256:000000000000
-          result    sha256:ab12cd34ef56
+          adapter   sha256:ab12cd34ef56
 
-        RECIPE    MODEL         METHOD        PEAK
-        9b-qlora  mini-9b-4bit  QLoRA r16  900 MiB
-        4b-full   mini-4b       full       400 MiB
+        VARIANT   KIND   MODEL         METHOD        PEAK
+        9b-qlora  train  mini-9b-4bit  QLoRA r16  900 MiB
+        4b-full   train  mini-4b       full       400 MiB
 
-        EPOCH  WORKER  RECIPE   TIME       PEAK  RESERVED  OUTCOME
+        EPOCH  WORKER  VARIANT  TIME       PEAK  RESERVED  OUTCOME
             1  studio  4b-full  38s               400 MiB  lost
             2  book    4b-full  1m 20s  310 MiB   400 MiB  succeeded
         epoch 1: no heartbeat for 30s
@@ -337,6 +338,66 @@ pub(crate) mod tests {
         learned
         4b-full: 5 prompts not the beginning of the conversation in tokens: masked as
         far as shared
+        ");
+    }
+
+    /// One that waits for what [`job`] makes.
+    pub(crate) fn reader() -> v1::Job {
+        let adapter = v1::JobInput { role: "adapter".to_owned(), job: job().id, ..Default::default() };
+        let fuse = v1::Variant {
+            name: "fuse".to_owned(),
+            kind: "fuse".to_owned(),
+            inputs: vec![adapter],
+            ..Default::default()
+        };
+        v1::Job {
+            id: "0190163f-2222-739b-aea5-966c26f8ad91".to_owned(),
+            name: "luau-tutor-fused".to_owned(),
+            state: v1::JobState::Blocked.into(),
+            reason: "waits for what luau-tutor (leased) makes".to_owned(),
+            created_ms: 1_000,
+            labels: [("pipeline".to_owned(), "luau-1".to_owned())].into(),
+            waits_for: vec![job().id],
+            variants: vec![fuse],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_another_shows_for_which_and_for_what() {
+        insta::assert_snapshot!(plain(&render_job(&reader(), 181_000)), @r"
+        luau-tutor-fused 0190163f-2222
+          id         0190163f-2222-739b-aea5-966c26f8ad91
+          state      blocked
+          why        waits for what luau-tutor (leased) makes
+          waits for  0190163d-8694
+          labels     pipeline=luau-1
+          priority   0
+          queued     3m 0s ago
+          adapter    what 0190163d-8694 makes
+
+        VARIANT  KIND  MODEL  METHOD           PEAK
+        fuse     fuse                 not known yet
+
+        follow it: vertigo watch 0190163f-2222
+        ");
+    }
+
+    #[test]
+    fn a_queued_job_shows_what_it_may_run_as_or_what_it_waits_for() {
+        let waiting = v1::Job {
+            state: v1::JobState::Queued.into(),
+            reason: "too large for every worker: book offers the most, 256 MiB".to_owned(),
+            ..job()
+        };
+        let text = render_queued(&waiting) + &render_queued(&reader());
+        insta::assert_snapshot!(plain(&text), @r"
+        queued luau-tutor 0190163d-8694 to run as the first of these that fits:
+          9b-qlora: QLoRA r16 of mini-9b-4bit, 900 MiB
+          4b-full: full of mini-4b, 400 MiB
+        it waits: too large for every worker: book offers the most, 256 MiB
+        queued luau-tutor-fused 0190163f-2222
+          waits for what luau-tutor (leased) makes
         ");
     }
 

@@ -19,9 +19,11 @@ mod jobs;
 mod json;
 mod output;
 mod pages;
+mod pipeline;
 mod plan;
 mod progress;
 mod safe;
+mod settings;
 mod submit;
 mod train;
 mod upload;
@@ -85,6 +87,7 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Plan(args) => plan::run(args, coordinator, output).await,
         Command::Train(args) => train::run(args, coordinator, output).await,
         Command::Fuse(args) => fuse::run(args, coordinator, output).await,
+        Command::Run(args) => pipeline::run(args, coordinator, output).await,
         Command::Jobs(args) => jobs::list(args, coordinator, output).await,
         Command::Job(args) => jobs::show(args, coordinator, output).await,
         Command::Watch(args) => watch::run(args, coordinator, output).await,

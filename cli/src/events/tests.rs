@@ -46,14 +46,11 @@ impl Jobs for Breaking {
         Ok(Response::new(Box::pin(tokio_stream::iter(events))))
     }
 
-    async fn submit_train(&self, _: Request<v1::SubmitTrainRequest>) -> std::result::Result<Response<v1::Job>, Status> {
+    async fn submit(&self, _: Request<v1::SubmitRequest>) -> std::result::Result<Response<v1::SubmitResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 
-    async fn plan_train(
-        &self,
-        _: Request<v1::SubmitTrainRequest>,
-    ) -> std::result::Result<Response<v1::PlanTrainResponse>, Status> {
+    async fn plan(&self, _: Request<v1::PlanRequest>) -> std::result::Result<Response<v1::PlanResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 
@@ -70,7 +67,7 @@ impl Jobs for Breaking {
         Err(Status::unimplemented(""))
     }
 
-    async fn cancel(&self, _: Request<v1::CancelJobRequest>) -> std::result::Result<Response<v1::Job>, Status> {
+    async fn cancel(&self, _: Request<v1::CancelRequest>) -> std::result::Result<Response<v1::CancelResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }

@@ -160,7 +160,7 @@ pub(super) fn json(plans: &[Planned], fleet: &Fleet) -> Value {
 }
 
 /// The coordinator's answer.
-pub(super) fn render_live(answer: &v1::PlanTrainResponse) -> String {
+pub(super) fn render_live(answer: &v1::PlanResponse) -> String {
     let mut text: String = answer.variants.iter().map(|plan| render_live_plan(plan) + "\n").collect();
     let placement = answer.placement.clone().unwrap_or_default();
     let decision = if placement.worker.is_empty() {
@@ -175,7 +175,7 @@ pub(super) fn render_live(answer: &v1::PlanTrainResponse) -> String {
 
 fn render_live_plan(plan: &v1::Variant) -> String {
     let parts = plan.parts.iter().map(|part| (part.name.as_str(), Bytes(part.bytes)));
-    let mut text = format!("{}\n{}", bold(&plan.recipe), wrap(&format!("{} of {}", plan.method, plan.model), 2));
+    let mut text = format!("{}\n{}", bold(&plan.name), wrap(&format!("{} of {}", plan.method, plan.model), 2));
     text += &render_parts(parts, Bytes(plan.peak_bytes));
     if plan.factor > 0.0 && (plan.factor - 1.0).abs() > 0.005 {
         text += &wrap(&format!("the parts' sum × {:.2}, as finished attempts have taught", plan.factor), 4);
@@ -183,9 +183,9 @@ fn render_live_plan(plan: &v1::Variant) -> String {
     text
 }
 
-pub(super) fn live_json(answer: &v1::PlanTrainResponse) -> Value {
+pub(super) fn live_json(answer: &v1::PlanResponse) -> Value {
     json!({
-        "plans": answer.variants.iter().map(json::plan).collect::<Vec<_>>(),
+        "variants": answer.variants.iter().map(json::variant).collect::<Vec<_>>(),
         "placement": answer.placement.as_ref().map(json::placement),
     })
 }

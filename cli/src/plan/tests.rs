@@ -129,18 +129,22 @@ fn a_mac_gives_its_gpu_two_thirds_or_three_quarters() {
 
 #[test]
 fn the_coordinators_answer_reads_as_a_report_too() {
-    let plan = |recipe: &str, peak_bytes: u64, factor| v1::Plan {
-        recipe: recipe.to_owned(),
+    let variant = |name: &str, peak_bytes: u64, factor| v1::Variant {
+        name: name.to_owned(),
         model: "mini-4b".to_owned(),
         method: "full".to_owned(),
         peak_bytes,
         parts: vec![v1::MemoryPart { name: "weights".to_owned(), bytes: peak_bytes / 2 }],
         factor,
-        ..v1::Plan::default()
+        ..v1::Variant::default()
     };
-    let answer = v1::PlanTrainResponse {
-        plans: vec![plan("large", 1 << 30, 1.0), plan("small", 1 << 28, 1.25)],
-        placement: Some(v1::Placement { worker: "book".to_owned(), plan: 1, reason: "small needs 256 MiB".to_owned() }),
+    let answer = v1::PlanResponse {
+        variants: vec![variant("large", 1 << 30, 1.0), variant("small", 1 << 28, 1.25)],
+        placement: Some(v1::Placement {
+            worker: "book".to_owned(),
+            variant: 1,
+            reason: "small needs 256 MiB".to_owned(),
+        }),
     };
     insta::assert_snapshot!(plain(&report::render_live(&answer)), @r"
     large
@@ -158,7 +162,7 @@ fn the_coordinators_answer_reads_as_a_report_too() {
       small needs 256 MiB
     ");
     let waits = v1::Placement { reason: "no worker is connected".to_owned(), ..Default::default() };
-    let text = report::render_live(&v1::PlanTrainResponse { placement: Some(waits), ..answer });
+    let text = report::render_live(&v1::PlanResponse { placement: Some(waits), ..answer });
     assert!(text.contains("it would wait\n  no worker is connected"), "{text}");
 }
 

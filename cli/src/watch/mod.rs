@@ -161,14 +161,16 @@ fn ended_badly(job: &v1::Job, state: &str) -> CliError {
 fn render_outcome(job: &v1::Job, artifacts: &[v1::Artifact]) -> String {
     let attempt = job.attempts.last().cloned().unwrap_or_default();
     let variant = job.variants.get(attempt.variant as usize).cloned().unwrap_or_default();
-    let mut rows = vec![("run as", format!("{} ({}) on {}", variant.name, variant.method, attempt.worker))];
+    let mut rows: Vec<(&str, String)> =
+        vec![("run as", format!("{} ({}) on {}", variant.name, variant.method, attempt.worker))];
     let tag = |n: usize| artifacts.get(n).and_then(|artifact| artifact.tags.first().cloned()).unwrap_or_default();
     for (n, output) in job.outputs.iter().enumerate() {
         rows.push((&output.role, [tag(n), jobs::short(&output.digest)].join(" ").trim().to_owned()));
     }
     for artifact in artifacts {
-        let manifest = Manifest::parse(&artifact.manifest_json).ok();
-        rows.extend(manifest.iter().flat_map(artifacts::findings));
+        if let Ok(manifest) = Manifest::parse(&artifact.manifest_json) {
+            rows.extend(artifacts::findings(&manifest));
+        }
     }
     rows.push(("peak", format!("{}, predicted {}", Bytes(attempt.peak_bytes), Bytes(variant.peak_bytes))));
     if let Some(first) = job.outputs.first() {

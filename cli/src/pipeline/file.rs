@@ -1,0 +1,384 @@
+//! A pipeline's file, parsed: YAML that reads like CI's.
+//!
+//! ```yaml
+//! name: luau
+//! jobs:
+//!   train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau}
+//!   fuse: {kind: fuse, adapter: ${{ train }}, bits: 8}
+//! ```
+//!
+//! Promise: what comes out can be sent as it is. Every job's kind and keys are known, every reference is to a job of the file whose
+//! output is of a kind that the input takes, and each job stands after those that it reads. What is wrong is named by job and key.
+
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use vertigo::task::{Bits, TaskKind};
+
+/// Jobs of a file.
+const JOBS_MAX: usize = 100;
+
+/// A pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pipeline {
+    pub(super) name: String,
+    /// Each after those that it reads.
+    pub(super) jobs: Vec<Job>,
+}
+
+/// A job of a pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Job {
+    /// What the file calls it.
+    pub(super) key: String,
+    pub(super) name: Option<String>,
+    pub(super) priority: i32,
+    pub(super) kind: Kind,
+    pub(super) inputs: BTreeMap<String, Source>,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// Paths are relative to the pipeline's file.
+    Train {
+        recipes: Vec<String>,
+    },
+    Fuse {
+        bits: Bits,
+        is_measured: bool,
+    },
+}
+
+/// What a job reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    Artifact(String),
+    /// Of the empty role, the first output.
+    Output {
+        job: String,
+        role: String,
+    },
+}
+
+/// What is wrong with a pipeline, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PipelineError {
+    #[error("{0}")]
+    Yaml(String),
+    #[error("{0}")]
+    File(String),
+    #[error("job `{job}`: {problem}")]
+    Job { job: String, problem: String },
+    #[error("job `{job}`, `{key}`: {problem}")]
+    Key { job: String, key: String, problem: String },
+}
+
+/// Keys that every job has.
+const SHARED_KEYS: [&str; 3] = ["kind", "name", "priority"];
+
+/// Keys of a kind besides those of all and its inputs' roles.
+fn own_keys(kind: TaskKind) -> &'static [&'static str] {
+    match kind {
+        TaskKind::Train => &["recipes"],
+        TaskKind::Fuse => &["bits", "measure"],
+    }
+}
+
+impl Pipeline {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong, with its job and its key.
+    pub(super) fn parse(text: &str) -> Result<Pipeline, PipelineError> {
+        let text = marked(text)?;
+        let value: Value =
+            serde_saphyr::from_str(&text).map_err(|error| PipelineError::Yaml(unmarked(&error.to_string())))?;
+        let Value::Object(mut file) = value else {
+            return Err(PipelineError::File("it is no mapping; write `name` and `jobs`".to_owned()));
+        };
+        let name = match file.remove("name") {
+            Some(Value::String(name)) if !name.is_empty() => name,
+            _ => {
+                return Err(PipelineError::File("`name` is missing: what runs of this pipeline are called".to_owned()));
+            }
+        };
+        let Some(Value::Object(jobs)) = file.remove("jobs") else {
+            return Err(PipelineError::File("`jobs` is missing: a mapping from names to jobs".to_owned()));
+        };
+        if let Some(key) = file.keys().next() {
+            return Err(PipelineError::File(unknown(key, &["name", "jobs"])));
+        }
+        if jobs.is_empty() || jobs.len() > JOBS_MAX {
+            return Err(PipelineError::File(format!("it has {} jobs; write 1 to {JOBS_MAX}", jobs.len())));
+        }
+        let jobs = jobs.into_iter().map(|(key, job)| read_job(key, job)).collect::<Result<Vec<_>, _>>()?;
+        check_references(&jobs)?;
+        Ok(Pipeline { name, jobs: sorted(jobs)? })
+    }
+}
+
+/// Stand around a reference, because YAML has no plain scalar with braces where a mapping is written on one line.
+const OPEN: char = '\u{e000}';
+const CLOSE: char = '\u{e001}';
+
+/// The text with `${{ job.role }}` as a word that YAML reads as it is.
+fn marked(text: &str) -> Result<String, PipelineError> {
+    let (mut marked, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("${{") {
+        let line = text[..text.len() - rest.len() + at].lines().count().max(1);
+        let unclosed = || PipelineError::Yaml(format!("line {line}: `${{{{` without `}}}}`"));
+        let (before, after) = rest.split_at(at);
+        let end = after.find("}}").filter(|end| !after[..*end].contains('\n')).ok_or_else(unclosed)?;
+        marked.extend([before, &OPEN.to_string(), after["${{".len()..end].trim(), &CLOSE.to_string()]);
+        rest = &after[end + "}}".len()..];
+    }
+    Ok(marked + rest)
+}
+
+/// What a person wrote.
+fn unmarked(text: &str) -> String {
+    text.replace(OPEN, "${{ ").replace(CLOSE, " }}")
+}
+
+/// A key that there is none of, and the nearest that there is.
+fn unknown(key: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|name| (strsim::jaro_winkler(name, key), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match near.filter(|(score, _)| *score > 0.75) {
+        Some((_, name)) => format!("unknown key `{key}` (did you mean `{name}`?)"),
+        None => format!("unknown key `{key}`; there are {}", known.join(", ")),
+    }
+}
+
+fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
+    let of_job = |problem: String| PipelineError::Job { job: key.clone(), problem };
+    if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') || key == "recipe" {
+        return Err(of_job("a job is called by A-Z a-z 0-9 - and _, and not `recipe`".to_owned()));
+    }
+    let Value::Object(mut fields) = job else {
+        return Err(of_job("it is no mapping; write `kind` and what it reads".to_owned()));
+    };
+    let kind: TaskKind = match fields.remove("kind") {
+        Some(Value::String(kind)) => kind.parse().map_err(|error| of_job(format!("{error}")))?,
+        _ => return Err(of_job("`kind` is missing: train or fuse".to_owned())),
+    };
+    let mut reader = Fields { job: &key, fields: &mut fields };
+    let name = reader.string("name")?;
+    let priority = reader.priority()?;
+    let mut inputs = BTreeMap::new();
+    for input in kind.inputs() {
+        match reader.string(input.role)? {
+            Some(text) => drop(inputs.insert(input.role.to_owned(), source(&text))),
+            None if input.required => {
+                return Err(of_job(format!("`{}` is missing: a {kind} job reads it", input.role)));
+            }
+            None => {}
+        }
+    }
+    let what = match kind {
+        TaskKind::Train => Kind::Train { recipes: reader.recipes()? },
+        TaskKind::Fuse => Kind::Fuse { bits: reader.bits()?, is_measured: reader.measure()? },
+    };
+    if let Some(odd) = fields.keys().next() {
+        let roles = kind.inputs().iter().map(|input| input.role);
+        let known: Vec<&str> = SHARED_KEYS.into_iter().chain(roles).chain(own_keys(kind).iter().copied()).collect();
+        return Err(of_job(unknown(odd, &known)));
+    }
+    Ok(Job { key, name, priority, kind: what, inputs })
+}
+
+/// What a value of an input means.
+fn source(text: &str) -> Source {
+    match text.strip_prefix(OPEN).and_then(|text| text.strip_suffix(CLOSE)) {
+        Some(reference) => {
+            let (job, role) = reference.split_once('.').unwrap_or((reference, ""));
+            Source::Output { job: job.to_owned(), role: role.to_owned() }
+        }
+        None => Source::Artifact(text.to_owned()),
+    }
+}
+
+/// A job's keys, taken one by one.
+struct Fields<'a> {
+    job: &'a str,
+    fields: &'a mut Map<String, Value>,
+}
+
+impl Fields<'_> {
+    fn wrong(&self, key: &str, problem: impl Into<String>) -> PipelineError {
+        PipelineError::Key { job: self.job.to_owned(), key: key.to_owned(), problem: problem.into() }
+    }
+
+    fn string(&mut self, key: &str) -> Result<Option<String>, PipelineError> {
+        match self.fields.remove(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(other) => Err(self.wrong(key, format!("write one word, not {}", unmarked(&other.to_string())))),
+        }
+    }
+
+    fn priority(&mut self) -> Result<i32, PipelineError> {
+        match self.fields.remove("priority") {
+            None => Ok(0),
+            Some(value) => {
+                let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+                number.ok_or_else(|| self.wrong("priority", "write a whole number; higher goes first"))
+            }
+        }
+    }
+
+    fn recipes(&mut self) -> Result<Vec<String>, PipelineError> {
+        let wrong = |it: &Self| it.wrong("recipes", "write a list of recipe files, in order of preference");
+        let list = match self.fields.remove("recipes") {
+            Some(Value::Array(list)) if !list.is_empty() => list,
+            Some(one @ Value::String(_)) => vec![one],
+            _ => return Err(wrong(self)),
+        };
+        list.into_iter().map(|it| it.as_str().map(str::to_owned).ok_or_else(|| wrong(self))).collect()
+    }
+
+    fn bits(&mut self) -> Result<Bits, PipelineError> {
+        let text = match self.fields.remove("bits") {
+            None => return Ok(Bits::default()),
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+        };
+        text.parse().map_err(|error| self.wrong("bits", format!("{error}")))
+    }
+
+    fn measure(&mut self) -> Result<bool, PipelineError> {
+        match self.string("measure")?.as_deref() {
+            None | Some("all") => Ok(true),
+            Some("none") => Ok(false),
+            Some(other) => Err(self.wrong("measure", format!("`{other}` is none of all, none"))),
+        }
+    }
+}
+
+/// That every reference is to a job whose output the input takes.
+fn check_references(jobs: &[Job]) -> Result<(), PipelineError> {
+    for job in jobs {
+        for (key, source) in &job.inputs {
+            let wrong = |problem| Err(PipelineError::Key { job: job.key.clone(), key: key.clone(), problem });
+            let Source::Output { job: of, role } = source else {
+                if let Source::Artifact(text) = source
+                    && text.contains([OPEN, CLOSE])
+                {
+                    return wrong(format!("`{}`: a reference stands alone, as ${{{{ job }}}}", unmarked(text)));
+                }
+                continue;
+            };
+            let Some(source) = jobs.iter().find(|job| job.key == *of) else {
+                let keys: Vec<&str> = jobs.iter().map(|job| job.key.as_str()).collect();
+                return wrong(format!("there is no job `{of}`; the pipeline has {}", keys.join(", ")));
+            };
+            let Some(made) = source.kind().output(role) else {
+                let roles: Vec<&str> = source.kind().outputs().iter().map(|output| output.role).collect();
+                return wrong(format!("`{of}` makes no `{role}`; a {} job makes {}", source.kind(), roles.join(", ")));
+            };
+            let takes = job.kind().input(key).map_or(&[][..], |input| input.takes);
+            if !takes.contains(&made.kind) {
+                let wanted: Vec<&str> = takes.iter().map(|kind| kind.as_str()).collect();
+                return wrong(format!("`{of}` makes a {}, and this is a {}", made.kind, wanted.join(" or ")));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Job {
+    fn kind(&self) -> TaskKind {
+        match self.kind {
+            Kind::Train { .. } => TaskKind::Train,
+            Kind::Fuse { .. } => TaskKind::Fuse,
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &str> {
+        self.inputs.values().filter_map(|source| match source {
+            Source::Output { job, .. } => Some(job.as_str()),
+            Source::Artifact(_) => None,
+        })
+    }
+}
+
+/// Each job after those that it reads, else in the file's order.
+fn sorted(mut left: Vec<Job>) -> Result<Vec<Job>, PipelineError> {
+    let mut sorted: Vec<Job> = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let is_ready = |job: &Job| job.sources().all(|source| sorted.iter().any(|done| done.key == source));
+        let Some(next) = left.iter().position(is_ready) else {
+            let keys: Vec<&str> = left.iter().map(|job| job.key.as_str()).collect();
+            let problem = format!("these jobs wait for one another: {}", keys.join(", "));
+            return Err(PipelineError::Job { job: left[0].key.clone(), problem });
+        };
+        let next = left.remove(next);
+        sorted.push(next);
+    }
+    Ok(sorted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, words: &[&str]) {
+        let error = Pipeline::parse(text).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{text}: {error}");
+        assert!(!error.contains([OPEN, CLOSE]), "{error}");
+    }
+
+    #[test]
+    fn jobs_stand_after_what_they_read_in_block_and_in_flow_style() {
+        let flow = "name: luau\njobs:\n  fuse: {kind: fuse, adapter: ${{ train }}, bits: 8, measure: none}\n  \
+                    train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau, priority: 2}\n";
+        let block = "name: luau\njobs:\n  fuse:\n    kind: fuse\n    adapter: \"${{train.adapter}}\"\n    bits: 8\n    \
+                     measure: none\n  train:\n    kind: train\n    recipes:\n      - 9b.yaml\n      - 4b.yaml\n    \
+                     data: luau\n    priority: 2\n";
+        for (text, role) in [(flow, ""), (block, "adapter")] {
+            let pipeline = Pipeline::parse(text).unwrap();
+            let [train, fuse] = &pipeline.jobs[..] else { panic!("{pipeline:?}") };
+            assert_eq!((train.key.as_str(), train.priority), ("train", 2));
+            assert_eq!(train.inputs["data"], Source::Artifact("luau".to_owned()));
+            assert_eq!(fuse.kind, Kind::Fuse { bits: Bits::Eight, is_measured: false });
+            let output = Source::Output { job: "train".to_owned(), role: role.to_owned() };
+            assert_eq!(fuse.inputs["adapter"], output);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_job_and_key() {
+        let with = |jobs: &str| format!("name: p\njobs:\n{jobs}");
+        let train = "  train: {kind: train, recipes: [a.yaml], data: luau}\n";
+        refused("jobs: {}", &["`name`"]);
+        refused("name: p", &["`jobs`"]);
+        refused("name: p\njobs: {}\n", &["0 jobs"]);
+        refused(&format!("{}job: 1\n", with(train)), &["`job`", "did you mean `jobs`"]);
+        refused("name: [", &[]);
+        refused(&with("  a: {kind: trane}\n"), &["job `a`", "`trane`", "train and fuse"]);
+        refused(&with("  a: {recipes: [a.yaml]}\n"), &["job `a`", "`kind` is missing"]);
+        refused(&with("  a: {kind: train, recipes: [a.yaml]}\n"), &["job `a`", "`data` is missing"]);
+        refused(&with("  a: {kind: train, recipes: [], data: d}\n"), &["job `a`", "`recipes`", "list"]);
+        refused(&with("  a: {kind: train, recipes: [a], data: d, bits: 4}\n"), &["job `a`", "`bits`"]);
+        refused(&with("  a: {kind: train, recipe: [a], recipes: [a], data: d}\n"), &["`recipe`", "`recipes`"]);
+        refused(&with("  a: {kind: fuse, adapter: x, bits: 5}\n"), &["job `a`", "`bits`", "same, 4, 8, 16"]);
+        refused(&with("  a: {kind: fuse, adapter: x, measure: some}\n"), &["`measure`", "all, none"]);
+        refused(&with("  a: {kind: fuse, adapter: x, priority: high}\n"), &["`priority`", "whole number"]);
+        refused(&with("  a: {kind: fuse, adapter: [x]}\n"), &["job `a`", "`adapter`", "one word"]);
+        refused(&with("  a b: {kind: fuse, adapter: x}\n"), &["job `a b`"]);
+        let reading = |of: &str| format!("{}  b: {{kind: fuse, adapter: {of}}}\n", with(train));
+        refused(&reading("${{ trian }}"), &["job `b`, `adapter`", "no job `trian`", "train"]);
+        refused(&reading("${{ train.model }}"), &["job `b`, `adapter`", "makes no `model`", "adapter"]);
+        refused(&reading("my ${{ train }}"), &["job `b`, `adapter`", "stands alone", "${{ train }}"]);
+        refused(&reading("${{ b }}"), &["`b` makes a model", "this is a adapter"]);
+        refused(&reading("${{ train"), &["line 4", "without `}}`"]);
+        let wrong = format!("{train}  b: {{kind: train, recipes: [a], data: ${{{{ train }}}}}}\n");
+        refused(&with(&wrong), &["job `b`, `data`", "makes a adapter", "dataset"]);
+    }
+
+    #[test]
+    fn a_cycle_is_named() {
+        let text = "name: p\njobs:\n  a: {kind: train, recipes: [x], data: d, base: ${{ b }}}\n  \
+                    b: {kind: fuse, adapter: ${{ a }}}\n  c: {kind: train, recipes: [x], data: d}\n";
+        refused(text, &["wait for one another", "a, b"]);
+    }
+}

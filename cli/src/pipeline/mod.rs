@@ -1,0 +1,197 @@
+//! `vertigo run`: a pipeline file's jobs, queued together.
+
+mod file;
+
+use crate::cli::RunArgs;
+use crate::coordinator::Coordinator;
+use crate::error::{CliError, Exit, Result};
+use crate::output::{Output, bold, short_id, wrap};
+use crate::settings::Setting;
+use crate::train::{RecipeOnDisk, read_recipe};
+use crate::{jobs, json, settings, submit, watch};
+use file::{Job, Kind, Pipeline, Source};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use vertigo::id::JobId;
+use vertigo::v1;
+
+/// The largest pipeline file.
+const FILE_BYTES_MAX: u64 = 256 << 10;
+
+pub(crate) async fn run(args: &RunArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let pipeline = read(&args.file)?;
+    let folder = args.file.parent().unwrap_or(Path::new(""));
+    let (name, jobs) = new_jobs(&pipeline, folder, &args.set)?;
+    let queued = submit::submit(coordinator, jobs).await?;
+    if args.follow {
+        if output.is_json() {
+            output.json_line(&json!({"event": "pipeline", "name": name}));
+        } else {
+            output.styled(&render(&name, &queued));
+        }
+        return watch::watch_all(&queued, coordinator, output).await;
+    }
+    let document = || json!({"pipeline": name, "jobs": queued.iter().map(json::job).collect::<Vec<_>>()});
+    output.show(document, || {
+        let next = format!("see how it gets on: vertigo jobs --pipeline {name}\n");
+        render(&name, &queued) + &next
+    });
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Pipeline> {
+    let refused = |problem: String| CliError::refused(format!("{}: {problem}", path.display()));
+    let unreadable = |e: std::io::Error| {
+        CliError::new(Exit::Usage, format!("cannot read the pipeline {}: {e}", path.display()))
+            .hint("name a pipeline file; `vertigo run --help` shows one")
+    };
+    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(refused(format!("it has {bytes} bytes, and at most {FILE_BYTES_MAX} are read")));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    Pipeline::parse(&text).map_err(|error| refused(error.to_string()))
+}
+
+/// The jobs as they are sent, each after those that it reads, and the name of this run of the pipeline.
+fn new_jobs(pipeline: &Pipeline, folder: &Path, set: &[Setting]) -> Result<(String, Vec<v1::NewJob>)> {
+    let ids: BTreeMap<&str, String> =
+        pipeline.jobs.iter().map(|job| (job.key.as_str(), JobId::new().to_string())).collect();
+    let first = pipeline.jobs.first().map(|job| short_id(&ids[job.key.as_str()])).unwrap_or_default();
+    let name = format!("{}-{first}", pipeline.name);
+    let jobs = pipeline.jobs.iter().map(|job| new_job(job, &ids, &name, folder, set)).collect::<Result<Vec<_>>>()?;
+    check_settings(pipeline, set)?;
+    Ok((name, jobs))
+}
+
+fn new_job(
+    job: &Job,
+    ids: &BTreeMap<&str, String>,
+    pipeline: &str,
+    folder: &Path,
+    set: &[Setting],
+) -> Result<v1::NewJob> {
+    let input = |(role, source): (&String, &Source)| match source {
+        Source::Artifact(reference) => submit::artifact(role, reference),
+        Source::Output { job, role: output } => submit::output_of(role, &ids[job.as_str()], output),
+    };
+    let inputs: Vec<v1::Input> = job.inputs.iter().map(input).collect();
+    let variants = match &job.kind {
+        Kind::Train { recipes } => {
+            let read = |path: &String| {
+                let recipe = read_recipe(&folder.join(path))?;
+                Ok(submit::train(&with_settings(recipe, &job.key, set)?, inputs.clone()))
+            };
+            recipes.iter().map(read).collect::<Result<Vec<_>>>()?
+        }
+        Kind::Fuse { bits, is_measured } => vec![submit::fuse(*bits, *is_measured, inputs)],
+    };
+    let name = job.name.as_deref().unwrap_or(&job.key);
+    let labels = [("pipeline".to_owned(), pipeline.to_owned()), ("job".to_owned(), job.key.clone())].into();
+    let id = ids[job.key.as_str()].clone();
+    Ok(v1::NewJob { id, labels, ..submit::job(Some(name), job.priority, variants) })
+}
+
+/// A recipe with the keys that were set for all recipes (`recipe.KEY`) or for its job's (`JOB.KEY`).
+fn with_settings(recipe: RecipeOnDisk, job: &str, set: &[Setting]) -> Result<RecipeOnDisk> {
+    let meant = set.iter().filter_map(|setting| {
+        let (of, key) = setting.key.split_once('.')?;
+        (of == "recipe" || of == job).then(|| Setting { key: key.to_owned(), value: setting.value.clone() })
+    });
+    let meant: Vec<Setting> = meant.collect();
+    if meant.is_empty() { Ok(recipe) } else { settings::apply(&recipe, &meant) }
+}
+
+/// Refuses settings that mean no job.
+fn check_settings(pipeline: &Pipeline, set: &[Setting]) -> Result<()> {
+    let trains = |of: &str| pipeline.jobs.iter().any(|job| job.key == of && matches!(job.kind, Kind::Train { .. }));
+    match set.iter().find(|it| it.key.split_once('.').is_none_or(|(of, _)| of != "recipe" && !trains(of))) {
+        None => Ok(()),
+        Some(odd) => {
+            let message = format!("--set {}: names no training job of the pipeline", odd.key);
+            Err(CliError::new(Exit::Usage, message).hint("write recipe.KEY=VALUE for all recipes, or JOB.KEY=VALUE"))
+        }
+    }
+}
+
+/// The jobs as a tree: each below what it waits for.
+fn render(name: &str, jobs: &[v1::Job]) -> String {
+    let mut text = format!("queued pipeline {}\n", bold(name));
+    for job in jobs {
+        let depth = depth(job, jobs);
+        let waits: Vec<&str> = job.waits_for.iter().filter_map(|id| named(id, jobs)).collect();
+        let about = match job.variants.iter().map(|it| it.name.as_str()).collect::<Vec<_>>()[..] {
+            _ if !waits.is_empty() => format!("waits for {}", waits.join(" and ")),
+            ref names => format!("{} as {}", json::state(job.state()), names.join(", ")),
+        };
+        let line = format!("{}{}: {about}", if depth > 0 { "└ " } else { "" }, jobs::title(job));
+        text += &wrap(&line, 2 + 2 * depth);
+    }
+    text
+}
+
+fn named<'a>(id: &str, jobs: &'a [v1::Job]) -> Option<&'a str> {
+    jobs.iter().find(|job| job.id == id).map(|job| job.name.as_str())
+}
+
+/// How many jobs of the pipeline one waits for, one behind another. Sources stand before their readers, so this ends.
+fn depth(job: &v1::Job, jobs: &[v1::Job]) -> usize {
+    let sources = jobs.iter().filter(|source| job.waits_for.contains(&source.id));
+    sources.map(|source| 1 + depth(source, jobs)).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::plain;
+    use vertigo::v1::{input, task};
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["9b", "4b"] {
+            fs::write(dir.path().join(format!("{name}.yaml")), "model: mini\niters: 5\n").unwrap();
+        }
+        dir
+    }
+
+    const TEXT: &str = "name: luau\njobs:\n  fuse: {kind: fuse, adapter: ${{ train }}, bits: 8}\n  \
+         train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau, name: tutor}\n";
+
+    #[test]
+    fn a_file_becomes_jobs_that_read_one_another() {
+        let dir = folder();
+        let pipeline = Pipeline::parse(TEXT).unwrap();
+        let set = ["recipe.iters=20".parse().unwrap(), "train.seed=7".parse().unwrap()];
+        let (name, jobs) = new_jobs(&pipeline, dir.path(), &set).unwrap();
+        let [trains, fuses] = &jobs[..] else { panic!("{jobs:?}") };
+        assert!(name.starts_with("luau-") && trains.labels["pipeline"] == name && fuses.labels["job"] == "fuse");
+        assert_eq!((trains.name.as_str(), fuses.name.as_str()), ("tutor", "fuse"));
+        let names: Vec<_> = trains.variants.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["9b", "4b"]);
+        let Some(task::Kind::Train(first)) = trains.variants[0].task.clone().unwrap().kind else { panic!() };
+        assert!(first.yaml.contains("iters: 20") && first.yaml.contains("seed: 7"), "{}", first.yaml);
+        let Some(input::Source::Output(output)) = &fuses.variants[0].inputs[0].source else { panic!("{fuses:?}") };
+        assert_eq!(output.job, trains.id);
+
+        let odd = new_jobs(&pipeline, dir.path(), &["fuse.iters=2".parse().unwrap()]).unwrap_err();
+        assert!(odd.message.contains("fuse.iters"), "{}", odd.message);
+        let wrong = new_jobs(&pipeline, dir.path(), &["recipe.itters=2".parse().unwrap()]).unwrap_err();
+        assert!(wrong.message.contains("iters"), "{}", wrong.message);
+        fs::remove_file(dir.path().join("4b.yaml")).unwrap();
+        let missing = new_jobs(&pipeline, dir.path(), &[]).unwrap_err();
+        assert!(missing.message.contains("4b.yaml"), "{}", missing.message);
+    }
+
+    #[test]
+    fn a_pipeline_is_a_tree() {
+        let trains = v1::Job { state: v1::JobState::Queued.into(), ..jobs::tests::job() };
+        let text = plain(&render("luau-1", &[trains, jobs::tests::reader()]));
+        insta::assert_snapshot!(text, @r"
+        queued pipeline luau-1
+          luau-tutor 0190163d-8694: queued as 9b-qlora, 4b-full
+            └ luau-tutor-fused 0190163f-2222: waits for luau-tutor
+        ");
+    }
+}

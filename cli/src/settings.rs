@@ -1,0 +1,80 @@
+//! `--set key=value`: a recipe's file with some of its keys changed.
+
+use crate::error::{CliError, Exit, Result};
+use crate::train::RecipeOnDisk;
+use serde_json::{Map, Value};
+use std::str::FromStr;
+use vertigo::recipe::Recipe;
+
+/// A key and what it is set to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Setting {
+    /// With dots where it lies deeper: `lora_parameters.rank`.
+    pub(crate) key: String,
+    /// As YAML reads it.
+    pub(crate) value: Value,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Setting, String> {
+        let wrong = || format!("`{text}` is no setting; write KEY=VALUE, such as iters=200");
+        let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(wrong)?;
+        let value = serde_saphyr::from_str(value).map_err(|_| wrong())?;
+        Ok(Setting { key: key.to_owned(), value })
+    }
+}
+
+/// The recipe with its keys set, checked as if it had been written so. Comments of the file are lost.
+pub(crate) fn apply(recipe: &RecipeOnDisk, settings: &[Setting]) -> Result<RecipeOnDisk> {
+    let name = recipe.name.clone();
+    let refused = |problem: String| CliError::refused(format!("recipe `{name}` with what was set: {problem}"));
+    let file: Value = serde_saphyr::from_str(&recipe.yaml).map_err(|e| refused(e.to_string()))?;
+    let Value::Object(mut file) = file else { return Err(refused("it is no mapping".to_owned())) };
+    for setting in settings {
+        set(&mut file, &setting.key, &setting.value)
+            .map_err(|problem| CliError::new(Exit::Usage, format!("--set {}: {problem}", setting.key)))?;
+    }
+    // JSON is YAML too, and this is read by one key a line.
+    let lines = file.iter().map(|(key, value)| format!("{key}: {value}\n"));
+    let yaml: String = lines.collect();
+    let parsed = Recipe::parse(&name, &yaml).map_err(|e| refused(e.to_string()))?;
+    Ok(RecipeOnDisk { name, yaml, recipe: parsed })
+}
+
+fn set(file: &mut Map<String, Value>, key: &str, value: &Value) -> std::result::Result<(), String> {
+    let Some((outer, inner)) = key.split_once('.') else {
+        file.insert(key.to_owned(), value.clone());
+        return Ok(());
+    };
+    match file.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
+        Value::Object(below) => set(below, inner, value),
+        _ => Err(format!("`{outer}` is one value and has no `{inner}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(yaml: &str) -> RecipeOnDisk {
+        RecipeOnDisk { name: "a".to_owned(), yaml: yaml.to_owned(), recipe: Recipe::parse("a", yaml).unwrap() }
+    }
+
+    #[test]
+    fn keys_are_set_at_any_depth_and_checked() {
+        let before = recipe("# mine\nmodel: m\niters: 3\nlora_parameters: {rank: 4, scale: 2.0, dropout: 0.0}\n");
+        let set: Vec<Setting> =
+            ["iters=20", "learning_rate=2e-6", "lora_parameters.rank=16"].map(|text| text.parse().unwrap()).into();
+        let after = apply(&before, &set).unwrap();
+        assert_eq!(after.recipe, Recipe::parse("a", &after.yaml).unwrap());
+        assert_eq!(after.recipe.iters, 20);
+        assert!(after.yaml.contains("\"rank\":16") && after.yaml.contains("\"scale\":2.0"), "{}", after.yaml);
+        let wrong = apply(&before, &["itters=3".parse().unwrap()]).unwrap_err();
+        assert!(wrong.message.contains("`a`") && wrong.message.contains("iters"), "{}", wrong.message);
+        let deep = apply(&before, &["iters.x=3".parse().unwrap()]).unwrap_err();
+        assert!(deep.message.contains("--set iters.x"), "{}", deep.message);
+        assert!("iters".parse::<Setting>().is_err() && "=3".parse::<Setting>().is_err());
+    }
+}
