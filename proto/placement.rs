@@ -67,7 +67,7 @@ impl Candidate {
     fn lacks_room(&self, variant: usize, need: &Need) -> String {
         let (free, fetches) = (self.disk_free.unwrap_or_default(), self.fetches(variant));
         let inputs = if fetches > Bytes::ZERO { format!(" and {fetches} for its inputs") } else { String::new() };
-        format!("{} has {free} of disk free, the job needs {} for its checkpoints{inputs}", self.name, need.disk)
+        format!("{} has {free} of disk free, the job needs {} for what it writes{inputs}", self.name, need.disk)
     }
 }
 

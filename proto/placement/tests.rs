@@ -1,8 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-fn need(recipe: &str, gib: u64) -> Need {
-    Need { recipe: recipe.to_owned(), peak: Bytes::gib(gib), disk: Bytes::ZERO }
+fn need(name: &str, gib: u64) -> Need {
+    Need { name: name.to_owned(), peak: Bytes::gib(gib), disk: Bytes::ZERO, slot: Slot::Gpu }
 }
 
 fn worker(name: &str, usable: u64) -> Candidate {
@@ -12,7 +12,7 @@ fn worker(name: &str, usable: u64) -> Candidate {
         name: name.to_owned(),
         usable: Bytes::gib(usable),
         reserved,
-        available: true,
+        open: vec![Slot::Gpu, Slot::Cpu],
         held,
         disk_free,
         to_fetch,
@@ -21,7 +21,7 @@ fn worker(name: &str, usable: u64) -> Candidate {
 
 fn on(placement: &Placement) -> (usize, usize, &str) {
     match placement {
-        Placement::On { plan, worker, reason } => (*plan, *worker, reason),
+        Placement::On { variant, worker, reason } => (*variant, *worker, reason),
         Placement::Wait { reason } => panic!("waits: {reason}"),
     }
 }
@@ -40,7 +40,7 @@ fn the_miniature_of_the_real_decision() {
     let both = place(&needs, &fleet);
     assert_eq!(on(&both), (0, 0, "9b needs 60.0 GiB and fits abraham, which has 128 GiB free"));
     let mut busy = fleet.clone();
-    busy[0].available = false;
+    busy[0].open.clear();
     let small = place(&needs, &busy);
     assert_eq!(
         on(&small),
@@ -66,15 +66,15 @@ fn of_equally_tight_workers_the_one_with_the_inputs_then_the_first_by_name() {
 fn who_waits_is_told_for_what() {
     let needs = [need("9b", 60), need("4b", 30)];
     assert_eq!(waits(&needs, &[]), "no worker is connected");
-    assert_eq!(waits(&[], &[worker("m5", 36)]), "the job has no plan");
+    assert_eq!(waits(&[], &[worker("m5", 36)]), "the job has no variant");
     assert_eq!(
         waits(&needs, &[worker("m5", 24), worker("air", 8)]),
-        "too large for every worker: m5 offers the most, 24.0 GiB, and the smallest plan, 4b, needs 30.0 GiB"
+        "too large for every worker: m5 offers the most, 24.0 GiB, and the smallest variant, 4b, needs 30.0 GiB"
     );
     let mut m5 = worker("m5", 36);
-    m5.available = false;
+    m5.open = vec![Slot::Cpu];
     assert_eq!(waits(&needs, &[m5.clone(), worker("air", 8)]), "4b (30.0 GiB) fits m5, but m5 is busy");
-    m5.available = true;
+    m5.open = vec![Slot::Gpu];
     m5.reserved = Bytes::gib(20);
     assert_eq!(waits(&needs, &[m5]), "4b (30.0 GiB) fits m5, but 20.0 GiB of its 36.0 GiB are reserved");
 }
@@ -88,7 +88,7 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
     let alone = [small.clone()];
     assert_eq!(
         waits(std::slice::from_ref(&full), &alone),
-        "mac-36gb has 3.0 GiB of disk free, the job needs 9.0 GiB for its checkpoints"
+        "mac-36gb has 3.0 GiB of disk free, the job needs 9.0 GiB for what it writes"
     );
     // The preferred one has no room, the other one has.
     let both = [full.clone(), Need { disk: Bytes::gib(1), ..need("4b-qlora", 4) }];
@@ -99,22 +99,30 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
             1,
             0,
             "4b-qlora needs 4.0 GiB and fits mac-36gb, which has 36.0 GiB free; 4b-full, preferred, fits no free worker: mac-36gb \
-             has 3.0 GiB of disk free, the job needs 9.0 GiB for its checkpoints"
+             has 3.0 GiB of disk free, the job needs 9.0 GiB for what it writes"
         )
     );
     // Inputs that are to be fetched need room as well.
     let fetches = Candidate { to_fetch: vec![Bytes::gib(492)], ..large.clone() };
     assert_eq!(
         waits(std::slice::from_ref(&full), &[fetches]),
-        "mac-128gb has 500 GiB of disk free, the job needs 9.0 GiB for its checkpoints and 492 GiB for its inputs"
+        "mac-128gb has 500 GiB of disk free, the job needs 9.0 GiB for what it writes and 492 GiB for its inputs"
     );
     // One that is busy and has room is waited for.
-    let busy = Candidate { available: false, ..large };
+    let busy = Candidate { open: Vec::new(), ..large };
     assert_eq!(waits(&[full], &[small, busy]), "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy");
 }
 
+fn slot() -> impl Strategy<Value = Slot> {
+    prop::sample::select(vec![Slot::Gpu, Slot::Cpu])
+}
+
 fn needs() -> impl Strategy<Value = Vec<Need>> {
-    let one = (0u64..40, 0u64..6).prop_map(|(gib, disk)| Need { disk: Bytes::gib(disk), ..need("r", gib) });
+    let one = (0u64..40, 0u64..6, slot()).prop_map(|(gib, disk, slot)| Need {
+        disk: Bytes::gib(disk),
+        slot,
+        ..need("r", gib)
+    });
     prop::collection::vec(one, 0..5)
 }
 
@@ -122,12 +130,12 @@ fn needs() -> impl Strategy<Value = Vec<Need>> {
 fn workers() -> impl Strategy<Value = Vec<Candidate>> {
     type Disk = (Option<u64>, Vec<u64>);
     let disk = (prop::option::of(0u64..8), prop::collection::vec(0u64..3, 0..5));
-    let one = (0u64..40, 0u64..40, any::<bool>(), 0u64..3, disk);
+    let one = (0u64..40, 0u64..40, prop::collection::vec(slot(), 0..3), 0u64..3, disk);
     prop::collection::vec(one, 0..7).prop_map(|all| {
         let candidate =
-            |(n, (usable, reserved, available, held, (free, fetch))): (usize, (u64, u64, bool, u64, Disk))| Candidate {
+            |(n, (usable, reserved, open, held, (free, fetch))): (usize, (u64, u64, Vec<Slot>, u64, Disk))| Candidate {
                 reserved: Bytes::gib(reserved),
-                available,
+                open,
                 held: Bytes::gib(held),
                 disk_free: free.map(Bytes::gib),
                 to_fetch: fetch.into_iter().map(Bytes::gib).collect(),
@@ -137,41 +145,43 @@ fn workers() -> impl Strategy<Value = Vec<Candidate>> {
     })
 }
 
-fn room(plan: usize, need: &Need, worker: &Candidate) -> bool {
-    let fetch = worker.to_fetch.get(plan).copied().unwrap_or_default();
+fn room(variant: usize, need: &Need, worker: &Candidate) -> bool {
+    let fetch = worker.to_fetch.get(variant).copied().unwrap_or_default();
     worker.disk_free.is_none_or(|free| free >= need.disk + fetch)
 }
 
-fn fits(plan: usize, need: &Need, worker: &Candidate) -> bool {
-    worker.available && need.peak + worker.reserved <= worker.usable.max(worker.reserved) && room(plan, need, worker)
+fn fits(variant: usize, need: &Need, worker: &Candidate) -> bool {
+    worker.open.contains(&need.slot)
+        && need.peak + worker.reserved <= worker.usable.max(worker.reserved)
+        && room(variant, need, worker)
 }
 
 proptest! {
     #[test]
     fn what_is_placed_fits_is_preferred_and_is_tightest(needs in needs(), workers in workers()) {
         match place(&needs, &workers) {
-            Placement::On { plan, worker: index, .. } => {
-                let (need, chosen) = (&needs[plan], &workers[index]);
-                prop_assert!(fits(plan, need, chosen));
-                for (earlier, need) in needs[..plan].iter().enumerate() {
+            Placement::On { variant, worker: index, .. } => {
+                let (need, chosen) = (&needs[variant], &workers[index]);
+                prop_assert!(fits(variant, need, chosen));
+                for (earlier, need) in needs[..variant].iter().enumerate() {
                     prop_assert!(!workers.iter().any(|worker| fits(earlier, need, worker)));
                 }
-                for other in workers.iter().filter(|worker| fits(plan, need, worker)) {
+                for other in workers.iter().filter(|worker| fits(variant, need, worker)) {
                     prop_assert!(chosen.free() <= other.free());
                     prop_assert!(chosen.free() < other.free() || chosen.held >= other.held);
                 }
             }
             Placement::Wait { reason } => {
-                let fit = |(plan, need): (usize, &Need)| workers.iter().any(|worker| fits(plan, need, worker));
+                let fit = |(variant, need): (usize, &Need)| workers.iter().any(|worker| fits(variant, need, worker));
                 prop_assert!(!needs.iter().enumerate().any(fit));
                 prop_assert!(!reason.is_empty() && !reason.contains('\n'));
                 let hopeless = needs.iter().all(|need| workers.iter().all(|worker| need.peak > worker.usable));
-                let told = reason.starts_with("too large") || reason.starts_with("no worker") || reason.ends_with("no plan");
+                let told = reason.starts_with("too large") || reason.starts_with("no worker") || reason.ends_with("no variant");
                 prop_assert_eq!(hopeless, told, "{}", reason);
                 // Whoever waits for room on a disk is told so, and nobody else.
                 let smallest = needs.iter().enumerate().min_by_key(|(_, need)| need.peak);
-                let full = smallest.is_some_and(|(plan, need)| {
-                    !workers.iter().any(|worker| need.peak <= worker.usable && room(plan, need, worker))
+                let full = smallest.is_some_and(|(variant, need)| {
+                    !workers.iter().any(|worker| need.peak <= worker.usable && room(variant, need, worker))
                 });
                 prop_assert_eq!(full && !hopeless, reason.contains("of disk free"), "{}", reason);
             }
@@ -188,7 +198,7 @@ proptest! {
     #[test]
     fn the_order_of_workers_changes_nothing((workers, shuffled) in workers().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())), needs in needs()) {
         let by_name = |placement: Placement, workers: &[Candidate]| match placement {
-            Placement::On { plan, worker, reason } => (Some((plan, workers[worker].name.clone())), reason),
+            Placement::On { variant, worker, reason } => (Some((variant, workers[worker].name.clone())), reason),
             Placement::Wait { reason } => (None, reason),
         };
         prop_assert_eq!(by_name(place(&needs, &workers), &workers), by_name(place(&needs, &shuffled), &shuffled));

@@ -7,6 +7,7 @@
 mod bucket;
 mod main_job;
 mod peer;
+mod pipelines;
 mod refusals;
 mod survival;
 mod trace;

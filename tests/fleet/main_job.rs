@@ -26,7 +26,7 @@ async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
     fleet.cli(&["get", "first", &folder.to_string_lossy()]).await.ok();
     let request = GetArtifactRequest { reference: "first".to_owned() };
     let artifact = ArtifactsClient::new(fleet.endpoint().channel()).get(request).await.unwrap().into_inner();
-    assert_eq!(artifact.digest, job.output_digest);
+    assert_eq!(artifact.digest, job.outputs[0].digest);
     let manifest = Manifest::parse(&artifact.manifest_json).unwrap();
     let paths: Vec<_> = manifest.files().iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["adapter_config.json", "adapters.safetensors"]);
@@ -47,7 +47,7 @@ async fn the_same_recipe_and_data_give_the_same_adapter() {
     for _ in 0..2 {
         let id = fleet.train(&file, &[]).await;
         let job = fleet.ended(&id).await;
-        let request = GetArtifactRequest { reference: job.output_digest.clone() };
+        let request = GetArtifactRequest { reference: job.outputs[0].digest.clone() };
         let artifact = ArtifactsClient::new(fleet.endpoint().channel()).get(request).await.unwrap().into_inner();
         let manifest = Manifest::parse(&artifact.manifest_json).unwrap();
         blobs.push(manifest.file("adapters.safetensors").unwrap().digest);
@@ -65,7 +65,7 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     let small = fleet.write("small.yaml", &recipe(3, "lora_parameters: {rank: 2, scale: 10.0, dropout: 0.0}\n"));
     let needs = fleet.cli(&["--json", "plan", &large.to_string_lossy(), &small.to_string_lossy()]).await.ok();
     let needs: serde_json::Value = serde_json::from_str(&needs).unwrap();
-    let need = |plan: usize| needs["plans"][plan]["peak_bytes"].as_u64().unwrap_or_else(|| panic!("{needs}"));
+    let need = |plan: usize| needs["variants"][plan]["peak_bytes"].as_u64().unwrap_or_else(|| panic!("{needs}"));
     assert!(need(0) > need(1), "{needs}");
     // One between the two needs, one above both.
     fleet.start_worker("m5-max", &need(0).midpoint(need(1)).to_string());
@@ -75,7 +75,7 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     let both = [small.to_string_lossy().into_owned()];
     let first = fleet.train(&large, &both.each_ref().map(String::as_str)).await;
     let placed = |job: &vertigo::v1::Job| {
-        (job.attempts[0].worker.clone(), job.plans[job.attempts[0].plan as usize].recipe.clone())
+        (job.attempts[0].worker.clone(), job.variants[job.attempts[0].variant as usize].name.clone())
     };
     fleet.events(&first, trains).await;
     let second = fleet.train(&large, &both.each_ref().map(String::as_str)).await;
@@ -87,7 +87,7 @@ async fn each_plan_goes_to_the_worker_that_holds_it() {
     // Cancelling reaches the child: the worker is free again, and the job ends as cancelled.
     fleet.cli(&["cancel", &first]).await.ok();
     assert_eq!(fleet.ended(&first).await.state(), JobState::Cancelled);
-    fleet.worker_is("free", "ultra", |worker| worker.job_id.is_empty() && worker.reserved_bytes == 0).await;
+    fleet.worker_is("free", "ultra", |worker| worker.job_ids.is_empty() && worker.reserved_bytes == 0).await;
     let id = fleet.train(&large, &[]).await;
     fleet.events(&id, |event| matches!(said(event), Some(Body::Started(_)))).await;
     fleet.cli(&["cancel", &id]).await.ok();

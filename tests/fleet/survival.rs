@@ -3,7 +3,7 @@
 use crate::{recipe, small_fleet, turn};
 use nix::sys::signal::Signal;
 use vertigo::v1::report::Body;
-use vertigo::v1::{JobEvent, JobState};
+use vertigo::v1::{AttemptState, JobEvent, JobState};
 use vertigo_tests::waiting::until;
 use vertigo_tests::{Fleet, said};
 
@@ -33,9 +33,9 @@ async fn adapter(fleet: &Fleet, id: &str) -> String {
     let job = fleet.ended(id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
     let shown = fleet.cli(&["--json", "artifacts", "--kind", "adapter"]).await.ok();
-    assert!(shown.contains(&job.output_digest), "{shown}");
+    assert!(shown.contains(&job.outputs[0].digest), "{shown}");
     let folder = fleet.folder(&format!("adapter-{id}"));
-    fleet.cli(&["get", &job.output_digest, &folder.to_string_lossy()]).await.ok();
+    fleet.cli(&["get", &job.outputs[0].digest, &folder.to_string_lossy()]).await.ok();
     vertigo::id::Digest::of(&std::fs::read(folder.join("adapters.safetensors")).unwrap()).to_string()
 }
 
@@ -89,7 +89,7 @@ async fn a_worker_killed_while_it_trains_hands_its_job_over_bit_for_bit() {
     let job = fleet.job(&id).await;
     let by: Vec<_> = job.attempts.iter().map(|attempt| (attempt.worker.as_str(), attempt.epoch)).collect();
     assert_eq!(by, [("first", 1), ("second", 2)]);
-    assert!(job.attempts[0].outcome.starts_with("lost"), "{:?}", job.attempts);
+    assert_eq!(job.attempts[0].state(), AttemptState::Lost, "{:?}", job.attempts);
     let events = fleet.events(&id, |_| false).await;
     let resumed: Vec<u64> = events.iter().filter_map(resumed).collect();
     assert!(resumed[0] == 0 && resumed[1] >= 5, "the second attempt goes on from a checkpoint: {resumed:?}");
@@ -113,15 +113,15 @@ async fn a_worker_that_comes_back_after_its_lease_is_refused() {
 
     let job = fleet.ended(&id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
-    let outcomes: Vec<_> = job.attempts.iter().map(|a| (a.worker.as_str(), a.epoch, a.outcome.as_str())).collect();
+    let outcomes: Vec<_> = job.attempts.iter().map(|a| (a.worker.as_str(), a.epoch, a.state())).collect();
     assert_eq!(outcomes.len(), 2, "{outcomes:?}");
-    assert!(outcomes[0].2.starts_with("lost") && outcomes[1] == ("second", 2, "succeeded"), "{outcomes:?}");
+    assert_eq!((outcomes[0].2, outcomes[1]), (AttemptState::Lost, ("second", 2, AttemptState::Succeeded)));
     // What the old epoch had still to say was refused: after the new lease began, nothing of it was taken.
     let events = fleet.events(&id, |_| false).await;
     let takeover = events.iter().position(|event| event.epoch == 2).unwrap();
     assert!(events[takeover..].iter().all(|event| event.epoch != 1 || event.event.is_none()), "{events:?}");
     // And the sleeper has let go: it is free for work, and its child is gone.
-    fleet.worker_is("free", "sleeper", |worker| worker.connected && worker.job_id.is_empty()).await;
+    fleet.worker_is("free", "sleeper", |worker| worker.connected && worker.job_ids.is_empty()).await;
     let attempts = fleet.folder("sleeper").join("attempts");
     until("the old attempt's child to be gone", || async { children(&attempts).is_empty().then_some(()) }).await;
 }
@@ -152,5 +152,5 @@ async fn a_child_killed_is_an_outcome_and_the_job_goes_on() {
     let job = fleet.ended(&id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
     assert_eq!(job.attempts.len(), 2, "{:?}", job.attempts);
-    assert!(job.attempts[0].outcome.starts_with("failed"), "{:?}", job.attempts);
+    assert_eq!(job.attempts[0].state(), AttemptState::Failed, "{:?}", job.attempts);
 }

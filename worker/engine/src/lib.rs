@@ -31,7 +31,6 @@ mod folder;
 pub mod fuse;
 pub mod gated_delta;
 mod layer;
-pub mod measure;
 mod master;
 mod model;
 pub mod optimizer;

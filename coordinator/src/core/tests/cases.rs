@@ -444,7 +444,7 @@ fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
     // 900 to write, and a base of 100 and a dataset of 10 to fetch.
     assert_eq!(bench.state(job), "queued");
     let reason = &bench.core.jobs[&job].reason;
-    assert_eq!(reason, "mac has 1000 B of disk free, the job needs 900 B for its checkpoints and 110 B for its inputs");
+    assert_eq!(reason, "mac has 1000 B of disk free, the job needs 900 B for what it writes and 110 B for its inputs");
     bench.heartbeat_with_disk(session, Some(Bytes(1010)));
     assert_eq!(bench.state(job), "leased");
     // Once they are there, inputs need no more room; a checkpoint to go on from does.
