@@ -1,6 +1,6 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
-use crate::settings::Setting;
+use crate::settings::{Setting, Values};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,10 +86,16 @@ pub(crate) enum Command {
     Fuse(FuseArgs),
     /// Queue the jobs of a pipeline file together
     Run(RunArgs),
+    /// Queue a recipe once for each combination of some keys' values
+    Sweep(SweepArgs),
+    /// Queue a job anew
+    Rerun(RerunArgs),
     /// List jobs, newest first
     Jobs(JobsArgs),
     /// Show a job: its plans, its attempts, its result
     Job(JobArgs),
+    /// Show what differs in jobs' recipes beside what came out
+    Compare(CompareArgs),
     /// Follow a job until it has ended; the exit code is the job's
     Watch(JobArgs),
     /// Print what a job's attempts wrote
@@ -360,6 +366,67 @@ pub(crate) struct RunArgs {
     pub(crate) follow: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each combination is a job of its own; all of them are a group.
+
+Examples:
+  vertigo sweep 4b.yaml --data luau --set learning_rate=1e-6,2e-6,5e-6 --set seed=1,2,3
+  vertigo jobs --group 4b
+  vertigo compare --group 4b")]
+pub(crate) struct SweepArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE.yaml")]
+    pub(crate) recipe: PathBuf,
+    /// Tag or digest of the dataset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) data: String,
+    /// A key and the values that it takes one after another
+    #[arg(long, required = true, value_name = "KEY=VALUE,VALUE…")]
+    pub(crate) set: Vec<Values>,
+    /// What the group is called [default: the recipe's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The tasks are the same, and what was read then is read again; the base is what the recipe's `model` names now.
+
+Examples:
+  vertigo rerun luau-tutor
+  vertigo rerun luau-tutor --set learning_rate=2e-6 --name luau-tutor-2")]
+pub(crate) struct RerunArgs {
+    /// The job: its id or the beginning of it, or its name
+    pub(crate) id: String,
+    /// Set a key of its recipes
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Setting>,
+    /// Another name than the job's
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Watch the job until it has ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vertigo compare luau-tutor luau-tutor-2
+  vertigo compare --group 4b")]
+pub(crate) struct CompareArgs {
+    /// Jobs, each by its id or the beginning of it, or its name
+    #[arg(required_unless_present = "group", value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// All jobs of this group
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+}
+
 /// States of jobs, as people write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
@@ -468,6 +535,9 @@ impl Command {
             Command::Train(_) => tracing::info_span!("vertigo train"),
             Command::Fuse(_) => tracing::info_span!("vertigo fuse"),
             Command::Run(_) => tracing::info_span!("vertigo run"),
+            Command::Sweep(_) => tracing::info_span!("vertigo sweep"),
+            Command::Rerun(_) => tracing::info_span!("vertigo rerun"),
+            Command::Compare(_) => tracing::info_span!("vertigo compare"),
             Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
             Command::Job(_) => tracing::info_span!("vertigo job"),
             Command::Watch(_) => tracing::info_span!("vertigo watch"),

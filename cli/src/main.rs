@@ -9,6 +9,7 @@
 mod artifacts;
 mod base;
 mod cli;
+mod compare;
 mod coordinator;
 mod data;
 mod error;
@@ -22,9 +23,11 @@ mod pages;
 mod pipeline;
 mod plan;
 mod progress;
+mod rerun;
 mod safe;
 mod settings;
 mod submit;
+mod sweep;
 mod train;
 mod upload;
 mod watch;
@@ -88,6 +91,9 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Train(args) => train::run(args, coordinator, output).await,
         Command::Fuse(args) => fuse::run(args, coordinator, output).await,
         Command::Run(args) => pipeline::run(args, coordinator, output).await,
+        Command::Sweep(args) => sweep::run(args, coordinator, output).await,
+        Command::Rerun(args) => rerun::run(args, coordinator, output).await,
+        Command::Compare(args) => compare::run(args, coordinator, output).await,
         Command::Jobs(args) => jobs::list(args, coordinator, output).await,
         Command::Job(args) => jobs::show(args, coordinator, output).await,
         Command::Watch(args) => watch::run(args, coordinator, output).await,

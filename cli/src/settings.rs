@@ -26,6 +26,33 @@ impl FromStr for Setting {
     }
 }
 
+/// A key and the values that it takes one after another.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Values {
+    pub(crate) key: String,
+    /// At least one.
+    pub(crate) values: Vec<Value>,
+}
+
+impl FromStr for Values {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Values, String> {
+        let wrong = || format!("`{text}` is no list of values; write KEY=VALUE,VALUE, such as seed=1,2,3");
+        let (key, values) = text.split_once('=').ok_or_else(wrong)?;
+        let one = |value: &str| match value {
+            "" => Err(wrong()),
+            value => format!("{key}={value}").parse::<Setting>().map(|setting| setting.value).map_err(|_| wrong()),
+        };
+        Ok(Values { key: key.to_owned(), values: values.split(',').map(one).collect::<std::result::Result<_, _>>()? })
+    }
+}
+
+/// The recipe as it is where nothing is set, to the letter.
+pub(crate) fn apply_to_own(recipe: &RecipeOnDisk, settings: &[Setting]) -> Result<RecipeOnDisk> {
+    if settings.is_empty() { Ok(recipe.clone()) } else { apply(recipe, settings) }
+}
+
 /// The recipe with its keys set, checked as if it had been written so. Comments of the file are lost.
 pub(crate) fn apply(recipe: &RecipeOnDisk, settings: &[Setting]) -> Result<RecipeOnDisk> {
     let name = recipe.name.clone();

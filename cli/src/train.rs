@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Out
 }
 
 /// A recipe's file and what it says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RecipeOnDisk {
     /// The file's name without its ending.
     pub(crate) name: String,

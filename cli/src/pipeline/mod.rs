@@ -101,7 +101,7 @@ fn with_settings(recipe: RecipeOnDisk, job: &str, set: &[Setting]) -> Result<Rec
         (of == "recipe" || of == job).then(|| Setting { key: key.to_owned(), value: setting.value.clone() })
     });
     let meant: Vec<Setting> = meant.collect();
-    if meant.is_empty() { Ok(recipe) } else { settings::apply(&recipe, &meant) }
+    settings::apply_to_own(&recipe, &meant)
 }
 
 /// Refuses settings that mean no job.

@@ -59,7 +59,7 @@ pub(crate) struct Findings {
 /// What a need is computed from.
 #[derive(Debug)]
 pub(crate) enum Appraisal {
-    Train(train::Appraisal),
+    Train(Box<train::Appraisal>),
     Fuse(fuse::Appraisal),
 }
 

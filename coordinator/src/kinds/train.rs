@@ -74,7 +74,7 @@ impl Train {
                 }
             },
         };
-        let appraisal = super::Appraisal::Train(Appraisal { recipe: self.recipe.clone(), base });
+        let appraisal = super::Appraisal::Train(Box::new(Appraisal { recipe: self.recipe.clone(), base }));
         Ok(Findings { added: new.into_iter().collect(), appraisal: Some(appraisal) })
     }
 }

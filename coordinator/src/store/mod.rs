@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use vertigo::id::JobId;
 use vertigo::v1;
-use writer::Request;
+use writer::{Beginning, Request};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
@@ -161,7 +161,8 @@ impl StateFolder {
         let readers = Arc::new(Readers::new(path));
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(connection, snapshot, settings, kinds, waiting, announce, outbox, self.lock)?;
+        let writer =
+            writer::start(connection, Beginning { snapshot, settings, kinds }, waiting, announce, outbox, self.lock)?;
         Ok((Store { requests, committed, readers }, writer))
     }
 }

@@ -45,11 +45,16 @@ impl Writer {
     }
 }
 
+/// What the core begins with.
+pub(super) struct Beginning {
+    pub(super) snapshot: Snapshot,
+    pub(super) settings: Settings,
+    pub(super) kinds: Box<dyn Kinds>,
+}
+
 pub(super) fn start(
     connection: Connection,
-    snapshot: Snapshot,
-    settings: Settings,
-    kinds: Box<dyn Kinds>,
+    beginning: Beginning,
     requests: mpsc::Receiver<Request>,
     announce: watch::Sender<u64>,
     outbox: Outbox,
@@ -61,6 +66,7 @@ pub(super) fn start(
     let run = move || {
         let clock = Clock::start();
         let began = clock.now();
+        let Beginning { snapshot, settings, kinds } = beginning;
         let core = Core::restore(settings, kinds, snapshot, began);
         let state = WriterState { connection, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         let outcome = runtime.block_on(state.run(requests));

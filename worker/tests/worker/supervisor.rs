@@ -123,7 +123,7 @@ async fn a_run_reports_as_it_goes_and_its_adapter_goes_up() {
     let Some(finished::Outcome::Outputs(outputs)) = finished.outcome else { panic!("{finished:?}") };
     let json = &outputs.made[0].manifest_json;
     assert_eq!((outputs.made.len(), outputs.made[0].role.as_str()), (1, "adapter"));
-    let adapter = Manifest::parse(&json).unwrap();
+    let adapter = Manifest::parse(json).unwrap();
     assert_eq!(adapter.kind(), Kind::Adapter);
     assert!(adapter.file("adapters.safetensors").is_some() && adapter.file("adapter_config.json").is_some());
     let fact = |key: &str| adapter.fact(key).unwrap_or_else(|| panic!("no fact {key}")).clone();

@@ -1,0 +1,109 @@
+//! `vertigo rerun`: a job queued anew, as it was or with some keys of its recipes changed.
+
+use crate::cli::RerunArgs;
+use crate::coordinator::Coordinator;
+use crate::error::{CliError, Exit, Result};
+use crate::output::Output;
+use crate::settings::Setting;
+use crate::train::RecipeOnDisk;
+use crate::{jobs, settings, submit, watch};
+use vertigo::recipe::Recipe;
+use vertigo::task::role;
+use vertigo::v1::{self, task};
+
+pub(crate) async fn run(args: &RerunArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let before = jobs::get(&args.id, coordinator).await?;
+    let job = again(&before, args.name.as_deref(), &args.set)?;
+    let queued = submit::submit(coordinator, vec![job]).await?;
+    if args.follow {
+        return watch::follow_queued(&queued, coordinator, output).await;
+    }
+    jobs::show_queued(&queued, output);
+    Ok(())
+}
+
+/// The same job once more: its tasks, its inputs as they were, its labels.
+pub(crate) fn again(before: &v1::Job, name: Option<&str>, set: &[Setting]) -> Result<v1::NewJob> {
+    let variants = before.variants.iter().map(|variant| again_variant(variant, set)).collect::<Result<Vec<_>>>()?;
+    // A job without a name is called by its id.
+    let own = Some(before.name.as_str()).filter(|name| !before.id.starts_with(name));
+    Ok(v1::NewJob { labels: before.labels.clone(), ..submit::job(name.or(own), before.priority, variants) })
+}
+
+fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVariant> {
+    let inputs = variant.inputs.iter().filter(|input| !is_found_again(variant, input)).map(|input| {
+        match (input.digest.as_str(), input.job.as_str()) {
+            // What is not there yet comes from where it came from.
+            ("", job) => submit::output_of(&input.role, job, &input.output),
+            (digest, _) => submit::artifact(&input.role, digest),
+        }
+    });
+    let inputs = inputs.collect();
+    match variant.task.as_ref().and_then(|task| task.kind.as_ref()) {
+        Some(task::Kind::Train(train)) => {
+            let recipe = settings::apply_to_own(&recipe(train)?, set)?;
+            Ok(v1::NewVariant { name: variant.name.clone(), ..submit::train(&recipe, inputs) })
+        }
+        Some(task::Kind::Fuse(_)) if !set.is_empty() => {
+            let message = format!("`{}` is a fuse job and has no recipe to set keys of", variant.name);
+            Err(CliError::new(Exit::Usage, message).hint("fuse anew with `vertigo fuse ADAPTER --bits 8`"))
+        }
+        Some(task::Kind::Fuse(_)) => {
+            Ok(v1::NewVariant { name: variant.name.clone(), task: variant.task.clone(), inputs })
+        }
+        None => Err(CliError::refused(format!("`{}` is of a kind that this vertigo does not know", variant.name))),
+    }
+}
+
+/// Whether an input is found by the recipe itself: its base, unless another was named, so that another `model` takes another base.
+fn is_found_again(variant: &v1::Variant, input: &v1::JobInput) -> bool {
+    let is_train = variant.task.as_ref().and_then(v1::Task::known) == Some(vertigo::task::TaskKind::Train);
+    is_train && input.role == role::BASE && input.job.is_empty()
+}
+
+fn recipe(train: &v1::Train) -> Result<RecipeOnDisk> {
+    let v1::Train { recipe: name, yaml } = train;
+    let recipe = Recipe::parse(name, yaml).map_err(CliError::refused)?;
+    Ok(RecipeOnDisk { name: name.clone(), yaml: yaml.clone(), recipe })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained() -> v1::Job {
+        let train = v1::Train { recipe: "4b".to_owned(), yaml: "model: mini\niters: 3\n".to_owned() };
+        let mut job = jobs::tests::job();
+        job.labels.insert("group".to_owned(), "rates".to_owned());
+        job.variants.truncate(1);
+        job.variants[0].task = Some(v1::Task { kind: Some(task::Kind::Train(train)) });
+        let base = v1::JobInput { role: "base".to_owned(), digest: "sha256:ba5e".to_owned(), ..Default::default() };
+        job.variants[0].inputs.push(base);
+        job
+    }
+
+    #[test]
+    fn a_job_is_queued_as_it_was_or_with_keys_changed() {
+        let same = again(&trained(), None, &[]).unwrap();
+        assert_ne!(same.id, trained().id);
+        assert_eq!((same.name.as_str(), &same.labels), ("luau-tutor", &trained().labels));
+        let [variant] = &same.variants[..] else { panic!("{same:?}") };
+        assert_eq!(variant.task, trained().variants[0].task, "to the letter, comments and all");
+        let roles: Vec<_> = variant.inputs.iter().map(|input| input.role.as_str()).collect();
+        assert_eq!(roles, ["data"], "the recipe finds its base");
+        let changed = again(&trained(), Some("other"), &["iters=9".parse().unwrap()]).unwrap();
+        let Some(task::Kind::Train(train)) = changed.variants[0].task.clone().unwrap().kind else { panic!() };
+        assert!(changed.name == "other" && train.yaml.contains("iters: 9"), "{}", train.yaml);
+        let wrong = again(&trained(), None, &["itters=9".parse().unwrap()]).unwrap_err();
+        assert!(wrong.message.contains("iters"), "{}", wrong.message);
+    }
+
+    #[test]
+    fn what_was_not_there_comes_from_the_same_job_again() {
+        let mut reader = jobs::tests::reader();
+        reader.variants[0].task = submit::fuse(vertigo::task::Bits::Same, true, Vec::new()).task;
+        let again = again(&reader, None, &[]).unwrap();
+        let source = again.variants[0].inputs[0].source.clone();
+        assert!(matches!(source, Some(v1::input::Source::Output(output)) if output.job == jobs::tests::job().id));
+    }
+}
