@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job end to end on this machine: a coordinator, two workers, data and bases, and two training jobs, each with three
-# candidate recipes. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
+# The main job end to end on this machine: a coordinator, two workers, data and bases, and a pipeline of two training jobs, each with
+# three candidate recipes, and a fused model of each adapter. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
 # offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
@@ -62,18 +62,12 @@ run base new mini-9b-4bit --preset mini-9b --bits 4 --data luau
 step "What each recipe needs, and where it would go"
 run plan "${recipes[@]}"
 
-step "Two jobs, each free to run as any of the three"
-run train "${recipes[@]}" --data luau --name first
-run train "${recipes[@]}" --data luau --name second
-
-step "The first one, to its end"
-run watch first
-step "The second one, to its end"
-run watch second
+step "One pipeline: two training runs, each free to be any of the three, and a model of each adapter"
+run run tests/recipes/pipeline.yaml --follow
 
 step "What came of it"
 run jobs
-run artifacts --kind adapter
-run get first "$home/adapter"
-ls -l "$home/adapter"
-printf '\nThe adapter is in %s. Logs and state of this run are in %s.\n' "$home/adapter" "$home"
+run artifacts --kind model
+run get first-model "$home/model"
+ls -l "$home/model"
+printf '\nThe model is in %s. Logs and state of this run are in %s.\n' "$home/model" "$home"
