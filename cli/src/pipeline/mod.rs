@@ -116,30 +116,53 @@ fn check_settings(pipeline: &Pipeline, set: &[Setting]) -> Result<()> {
     }
 }
 
-/// The jobs as a tree: each below what it waits for.
+/// The jobs as a tree: each below the last of those that it waits for.
 fn render(name: &str, jobs: &[v1::Job]) -> String {
-    let mut text = format!("queued pipeline {}\n", bold(name));
+    let mut tree = Tree { jobs, shown: Vec::new(), text: format!("queued pipeline {}\n", bold(name)) };
     for job in jobs {
-        let depth = depth(job, jobs);
-        let waits: Vec<&str> = job.waits_for.iter().filter_map(|id| named(id, jobs)).collect();
-        let about = match job.variants.iter().map(|it| it.name.as_str()).collect::<Vec<_>>()[..] {
-            _ if !waits.is_empty() => format!("waits for {}", waits.join(" and ")),
-            ref names => format!("{} as {}", json::state(job.state()), names.join(", ")),
-        };
-        let line = format!("{}{}: {about}", if depth > 0 { "└ " } else { "" }, jobs::title(job));
-        text += &wrap(&line, 2 + 2 * depth);
+        if tree.sources(job).is_empty() {
+            tree.show(job, 0);
+        }
     }
-    text
+    tree.text
 }
 
-fn named<'a>(id: &str, jobs: &'a [v1::Job]) -> Option<&'a str> {
-    jobs.iter().find(|job| job.id == id).map(|job| job.name.as_str())
+struct Tree<'a> {
+    jobs: &'a [v1::Job],
+    /// Ids of those that are in the text.
+    shown: Vec<&'a str>,
+    text: String,
 }
 
-/// How many jobs of the pipeline one waits for, one behind another. Sources stand before their readers, so this ends.
-fn depth(job: &v1::Job, jobs: &[v1::Job]) -> usize {
-    let sources = jobs.iter().filter(|source| job.waits_for.contains(&source.id));
-    sources.map(|source| 1 + depth(source, jobs)).max().unwrap_or(0)
+impl<'a> Tree<'a> {
+    /// The jobs of the pipeline that one waits for.
+    fn sources(&self, job: &v1::Job) -> Vec<&'a v1::Job> {
+        self.jobs.iter().filter(|source| job.waits_for.contains(&source.id)).collect()
+    }
+
+    /// Adds a job and, below it, those that wait for nothing that is not shown by now. Sources are older, so this ends.
+    fn show(&mut self, job: &'a v1::Job, depth: usize) {
+        let sources: Vec<&str> = self.sources(job).iter().map(|source| source.name.as_str()).collect();
+        let about = if sources.is_empty() { as_what(job) } else { format!("waits for {}", sources.join(" and ")) };
+        let line = format!("{}{}: {about}", if depth > 0 { "└ " } else { "" }, jobs::title(job));
+        self.text += &wrap(&line, 2 + 2 * depth);
+        self.shown.push(&job.id);
+        for reader in self.jobs {
+            let is_below = self.sources(reader).iter().any(|source| source.id == job.id);
+            let is_next =
+                is_below && self.sources(reader).iter().all(|source| self.shown.contains(&source.id.as_str()));
+            if is_next && !self.shown.contains(&reader.id.as_str()) {
+                self.show(reader, depth + 1);
+            }
+        }
+    }
+}
+
+/// How a job stands, and what it runs as or may run as.
+fn as_what(job: &v1::Job) -> String {
+    let given = job.attempts.last().and_then(|attempt| job.variants.get(attempt.variant as usize));
+    let names: Vec<&str> = job.variants.iter().map(|it| it.name.as_str()).collect();
+    format!("{} as {}", json::state(job.state()), given.map_or_else(|| names.join(", "), |it| it.name.clone()))
 }
 
 #[cfg(test)]
@@ -186,12 +209,21 @@ mod tests {
 
     #[test]
     fn a_pipeline_is_a_tree() {
-        let trains = v1::Job { state: v1::JobState::Queued.into(), ..jobs::tests::job() };
-        let text = plain(&render("luau-1", &[trains, jobs::tests::reader()]));
+        let trains = v1::Job { state: v1::JobState::Queued.into(), attempts: Vec::new(), ..jobs::tests::job() };
+        let other = v1::Job { id: "0190163d-9999-739b".to_owned(), name: "other".to_owned(), ..trains.clone() };
+        let both = v1::Job {
+            id: "0190163f-3333-739b".to_owned(),
+            name: "both".to_owned(),
+            waits_for: vec![other.id.clone(), jobs::tests::reader().id],
+            ..jobs::tests::reader()
+        };
+        let text = plain(&render("luau-1", &[trains, other, jobs::tests::reader(), both]));
         insta::assert_snapshot!(text, @r"
         queued pipeline luau-1
           luau-tutor 0190163d-8694: queued as 9b-qlora, 4b-full
             └ luau-tutor-fused 0190163f-2222: waits for luau-tutor
+          other 0190163d-9999: queued as 9b-qlora, 4b-full
+            └ both 0190163f-3333: waits for other and luau-tutor-fused
         ");
     }
 }
