@@ -8,3 +8,4 @@ mod outputs;
 mod session;
 mod supervisor;
 mod support;
+mod tasks;

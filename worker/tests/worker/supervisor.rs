@@ -101,14 +101,14 @@ pub(crate) async fn failure(worker: &Supervisor, id: AttemptId) -> (Failure, u64
 }
 
 /// The child's process id, once it trains.
-async fn training(worker: &Supervisor, id: AttemptId, folder: &Path) -> Pid {
+pub(crate) async fn training(worker: &Supervisor, id: AttemptId, folder: &Path) -> Pid {
     eventually("a step", || reports(worker, id).iter().any(|r| matches!(r.body, Some(Body::Step(_)))).then_some(()))
         .await;
     let pid = fs::read_to_string(folder.join("attempts").join(id.to_string()).join("pid")).unwrap();
     Pid::from_raw(pid.parse().unwrap())
 }
 
-fn is_gone(pid: Pid) -> bool {
+pub(crate) fn is_gone(pid: Pid) -> bool {
     kill(pid, None).is_err()
 }
 
