@@ -83,7 +83,8 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), ServerError> {
-    let state = options.state.unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".vertigo/coordinator"));
+    let home = || std::env::home_dir().map(|home| home.join(".vertigo/coordinator"));
+    let state = options.state.or_else(home).ok_or(ServerError::NoHome)?;
     let limits = Limits::of_process()?;
     let config =
         Config { listen: options.listen, state, store: options.store, lease: options.lease, anew: options.new, limits };

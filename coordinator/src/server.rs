@@ -43,6 +43,9 @@ pub struct Config {
 /// Why the coordinator does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// Nobody says where the state is to be.
+    #[error("there is no home folder; give the coordinator a folder with --state")]
+    NoHome,
     /// An address that other machines reach.
     #[error(
         "--listen {0}: without certificates the coordinator listens on loopback only (127.0.0.1 or [::1]); reach it from \

@@ -40,14 +40,18 @@ impl Identity {
     /// Of a run of `recipe` on `data`.
     pub fn new(base: &Shape, recipe: &Recipe, data: &TrainingData) -> Identity {
         let recipe = Recipe { name: String::new(), ..recipe.clone() };
-        // Plain data: it serializes.
-        let digest = |json: serde_json::Result<String>| Digest::of(json.unwrap_or_default().as_bytes()).to_string();
         Identity {
-            base: digest(serde_json::to_string(base)),
-            recipe: digest(serde_json::to_string(&recipe)),
+            base: digest(base),
+            recipe: digest(&recipe),
             data: data.digest().to_string(),
         }
     }
+}
+
+fn digest(plain: &impl Serialize) -> String {
+    // Numbers, strings, and lists and structs of them: all of these have a JSON form.
+    let json = serde_json::to_string(plain).expect("a shape and a recipe are plain data");
+    Digest::of(json.as_bytes()).to_string()
 }
 
 /// The counters of a run.
