@@ -20,12 +20,11 @@
 //! - The folder is whole or not there.
 //!
 //! Packing again rounds. A change that lies below half a step of a coarse grid is rounded away without a trace, so what a fused model
-//! kept of its adapter has to be measured: see [`measure`].
+//! kept of its adapter has to be measured.
 
 mod change;
 mod config;
 mod files;
-pub mod measure;
 mod plan;
 
 use crate::error::{AtPath, EngineError, Result};

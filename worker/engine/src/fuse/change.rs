@@ -22,9 +22,8 @@ pub(super) struct Change {
     changed: Changed,
 }
 
-/// How an adapter's tensors change a base.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+enum Kind {
     /// Two factors for a matrix, and the factor on their product.
     Lora { scale: f32 },
     /// Weights in place of the base's.
@@ -37,7 +36,8 @@ impl Change {
     /// # Errors
     /// [`EngineError::Input`] naming the key of its config that is wrong, or the tensor that does not fit the base.
     pub(super) fn read(folder: &Path, shape: &Shape, base: &BTreeMap<String, Stored>) -> Result<Change> {
-        let kind = kind_in(folder)?;
+        let path = folder.join("adapter_config.json");
+        let kind = kind(&read_json(&path)?).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
         let tensors = adapter::load(folder)?;
         let sizes =
             tensors.iter().map(|(name, x)| (name.as_str(), x.shape().iter().map(|&n| n as u64).collect())).collect();
@@ -73,12 +73,6 @@ impl Change {
         let delta = scaled.matmul(a.swap_axes(0, 1)?)?.as_dtype(weight.dtype())?;
         Ok(weight.add(delta)?)
     }
-}
-
-/// What the adapter in `folder` says that it is.
-pub(super) fn kind_in(folder: &Path) -> Result<Kind> {
-    let path = folder.join("adapter_config.json");
-    kind(&read_json(&path)?).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))
 }
 
 fn kind(config: &Value) -> std::result::Result<Kind, String> {
