@@ -82,7 +82,9 @@ pub(crate) fn write(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> 
         Layers::All => -1,
         Layers::Last(n) => n as i64,
     };
-    let mut config = json!({"fine_tune_type": "full", "model": recipe.model, "num_layers": layers});
+    let mut config = json!({
+        "fine_tune_type": "full", "model": recipe.model, "num_layers": layers, "mask_prompt": recipe.mask_prompt
+    });
     if let Method::Lora(lora) = &recipe.method {
         config["fine_tune_type"] = json!("lora");
         config["lora_parameters"] = json!({"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout});

@@ -70,6 +70,19 @@ pub fn loss(model: &Model, parameters: &Parameters, lora_scale: f64, targets: &T
     Ok(loss)
 }
 
+/// The residual stream before the final norm where the targets are predicted: [n, H] for n targets.
+///
+/// # Errors
+/// MLX's.
+pub(crate) fn residual(model: &Model, parameters: &Parameters, lora_scale: f64, targets: &Targets) -> Result<Array> {
+    let lora = LoraForward { scale: lora_scale as f32, dropout: None };
+    let h = run_layers(model, parameters, lora, &targets.inputs, usize::MAX, |_| {})?;
+    let positions = Array::from_slice(&targets.positions, &[targets.positions.len() as i32]);
+    let rows = h.reshape(&[-1, h.dim(-1)])?.take_axis(&positions, 0)?;
+    rows.eval()?;
+    Ok(rows)
+}
+
 /// The summed loss of the targets and the gradient of that sum for every parameter.
 ///
 /// `dropout` is the adapters' dropout and the seed of its draws.

@@ -20,7 +20,7 @@
 //! - The folder is whole or not there.
 //!
 //! Packing again rounds. A change that lies below half a step of a coarse grid is rounded away without a trace, so what a fused model
-//! kept of its adapter has to be measured.
+//! kept of its adapter has to be measured: [`measure`](crate::measure) does.
 
 mod change;
 mod config;
@@ -29,6 +29,7 @@ mod plan;
 
 use crate::error::{AtPath, EngineError, Result};
 use crate::folder::whole;
+use crate::model::Parameters;
 use crate::weights;
 use change::Change;
 use files::{ShardWriter, Stored};
@@ -125,6 +126,12 @@ pub fn fuse(
     Ok(Fused { matrices: packings.len(), changed, bytes, shards: shards.len() })
 }
 
+/// The adapter in a folder, checked against the base in another of this shape: its tensors and their scale.
+pub(crate) fn adapter_of(base: &Path, shape: &Shape, adapter: &Path) -> Result<(Parameters, f64)> {
+    let stored = files::read_headers(base, shape.tied)?;
+    Ok(Change::read(adapter, shape, &stored)?.into_parameters())
+}
+
 /// That the base has the tensors that its config asks for.
 fn check(base: &Path, shape: &Shape, stored: &BTreeMap<String, Stored>) -> Result<()> {
     let sizes: Sizes =
@@ -208,7 +215,7 @@ fn carry_over(base: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).at(path)?;
     serde_json::from_str(&text).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))
 }

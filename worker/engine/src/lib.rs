@@ -32,6 +32,7 @@ pub mod fuse;
 pub mod gated_delta;
 mod layer;
 mod master;
+pub mod measure;
 mod model;
 pub mod optimizer;
 pub mod remarks;

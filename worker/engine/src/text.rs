@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 use template::ChatTemplate;
 use tokenizers::Tokenizer;
-use vertigo::dataset::Example;
+use vertigo::dataset::{Example, Row};
 
 /// The special tokens that templates may name.
 const SPECIALS: [&str; 7] =
@@ -165,6 +165,14 @@ impl ChatTokenizer {
             }
             Example::Chat { messages, tools } => self.chat(messages, tools.as_ref(), mask_prompt),
         }
+    }
+
+    /// The same of a dataset's line; what is wrong with it names the file and the line.
+    pub(crate) fn read_row(&self, row: &Row, mask_prompt: bool) -> Result<Tokenized> {
+        self.read(&row.example, mask_prompt).map_err(|error| match error {
+            EngineError::Input(problem) => EngineError::Input(format!("{}: {problem}", row.place)),
+            error => error,
+        })
     }
 
     fn chat(&self, messages: &[Value], tools: Option<&Value>, mask_prompt: bool) -> Result<Tokenized> {

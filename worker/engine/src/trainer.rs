@@ -88,10 +88,7 @@ pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<Train
         let mut remarks = Remarks::default();
         let mut examples = Vec::with_capacity(rows.len());
         for row in rows {
-            let read = tokenizer.read(&row.example, recipe.mask_prompt).map_err(|error| match error {
-                EngineError::Input(problem) => EngineError::Input(format!("{}: {problem}", row.place)),
-                error => error,
-            })?;
+            let read = tokenizer.read_row(row, recipe.mask_prompt)?;
             remarks.note(row, &read, max_length, tokenizer.eos());
             examples.push(read.tokens);
         }

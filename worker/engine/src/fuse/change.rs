@@ -51,6 +51,14 @@ impl Change {
         Ok(Change { tensors, kind, changed })
     }
 
+    /// All of its tensors, and the factor on the product of two factors (1 where there are none).
+    pub(super) fn into_parameters(self) -> (Parameters, f64) {
+        match self.kind {
+            Kind::Lora { scale } => (self.tensors, f64::from(scale)),
+            Kind::Full => (self.tensors, 1.0),
+        }
+    }
+
     /// What changes.
     pub(super) fn kinds(&self) -> Changed {
         self.changed.clone()

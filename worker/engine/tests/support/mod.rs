@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses a part of it
 
 pub(crate) mod peer;
+pub(crate) mod tokenizer;
 
 use mlx_rs::ops::quantize;
 use mlx_rs::{Array, Dtype, random};
