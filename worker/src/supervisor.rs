@@ -4,6 +4,8 @@
 //! waiting is tried again for as long as the lease lives, and what a child has finished outlives it. A child has a slot of its own: a
 //! new one begins when the one before it in the slot is gone. What a task is, only the child knows.
 
+mod halt;
+
 use crate::attempt::{Input, Spec, codes};
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry, Kinds};
@@ -16,6 +18,7 @@ use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
 use crate::task::{Done, Event, TaskError};
 use futures::FutureExt;
+use halt::{Halt, not_sent, of_this_machine};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,19 +77,6 @@ impl Slots {
             Slot::Gpu => &self.gpu,
             Slot::Cpu => &self.cpu,
         }
-    }
-}
-
-/// Why an attempt ends without a result.
-#[derive(Debug)]
-enum Halt {
-    Stopped(Stop),
-    Failed { cure: Cure, code: String, message: String, peak: Bytes },
-}
-
-impl Halt {
-    fn failed(cure: Cure, code: &str, message: String) -> Halt {
-        Halt::Failed { cure, code: code.to_owned(), message, peak: Bytes::ZERO }
     }
 }
 
@@ -413,12 +403,6 @@ fn say_last(attempt: &Attempt, finished: Finished) -> io::Result<()> {
     })
 }
 
-/// A failure of this machine's own, such as a full disk: another may do better.
-fn of_this_machine(path: &Path, error: &io::Error) -> Halt {
-    let message = format!("{}: {error}", path.display());
-    Halt::failed(Cure::AnotherMachine, codes::THIS_MACHINE, message)
-}
-
 fn succeeded(output: &Output) -> Finished {
     let made = |part: &Part| Made { role: part.role.clone(), manifest_json: part.manifest.to_json() };
     let outputs = Outputs { made: output.parts.iter().map(made).collect(), remark: output.remark.clone() };
@@ -454,51 +438,6 @@ where
             }
             done => return done,
         }
-    }
-}
-
-impl CacheError {
-    fn is_transient(&self) -> bool {
-        matches!(self, CacheError::Transfer { error, .. } if error.is_transient())
-    }
-
-    /// Whether the store has no whole copy of it.
-    fn is_of_damage(&self) -> bool {
-        use TransferError::{Damaged, Missing};
-        matches!(self, CacheError::Transfer { error: Missing { .. } | Damaged { .. }, .. })
-    }
-
-    fn halt(&self) -> Halt {
-        let (cure, code) = match self {
-            CacheError::Transfer { error, .. } => cure_of(error),
-            CacheError::Other { .. } => (Cure::Never, codes::BAD_INPUT),
-        };
-        Halt::failed(cure, code, self.to_string())
-    }
-}
-
-/// A folder that was not sent up. That is never the input's fault: work that went well ends here.
-fn not_sent(error: TransferError) -> Halt {
-    let (cure, code) = match error {
-        // Files that make no artifact are what this worker's own engine has written.
-        TransferError::Manifest(_) => (Cure::FreshProcess, codes::CRASHED),
-        _ => (Cure::Later, codes::TRANSIENT),
-    };
-    Halt::failed(cure, code, error.to_string())
-}
-
-/// What cures a download that cannot be cured by waiting here: an artifact that is not what it should be fails anywhere, a disk or a
-/// connection does not.
-fn cure_of(error: &TransferError) -> (Cure, &'static str) {
-    use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
-    match error {
-        TransferError::Manifest(_) | TransferError::Size { .. } => (Cure::Never, codes::BAD_INPUT),
-        TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
-            (Cure::Never, codes::BAD_INPUT)
-        }
-        TransferError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
-        // A blob that is missing may be imported again, and then the job goes on.
-        _ => (Cure::Later, codes::TRANSIENT),
     }
 }
 

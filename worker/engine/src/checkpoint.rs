@@ -40,11 +40,7 @@ impl Identity {
     /// Of a run of `recipe` on `data`.
     pub fn new(base: &Shape, recipe: &Recipe, data: &TrainingData) -> Identity {
         let recipe = Recipe { name: String::new(), ..recipe.clone() };
-        Identity {
-            base: digest(base),
-            recipe: digest(&recipe),
-            data: data.digest().to_string(),
-        }
+        Identity { base: digest(base), recipe: digest(&recipe), data: data.digest().to_string() }
     }
 }
 

@@ -8,8 +8,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 use tracing::info_span;
 use vertigo::task::{Bits, role};
-use vertigo_engine::fuse::measure::{Measured, Measurement, measure};
 use vertigo_engine::fuse::{Fused, Options, fuse};
+use vertigo_engine::measure::{Kept, measure};
 use vertigo_engine::{EngineError, device};
 
 /// Between two reports of progress.
@@ -43,23 +43,19 @@ pub fn run(
         fuse(&base.folder, &adapter.folder, &out, &options, &mut |done, total| pace.tell(done, total, say))
     })?;
     tracing::info!(changed = fused.changed, matrices = fused.matrices, shards = fused.shards, "fused");
-    let measurement = match is_measured.then(|| spec.input(role::DATA)).transpose()? {
+    let kept = match is_measured.then(|| spec.input(role::DATA)).transpose()? {
         None => None,
-        Some(data) => Some(traced(info_span!("measure"), parent).in_scope(|| {
+        Some(data) => traced(info_span!("measure"), parent).in_scope(|| {
             let mut pace = Pace::new("examples");
             let mut told = |done, total| pace.tell(done, total, say);
             measure(&base.folder, &adapter.folder, &out, &data.folder, &mut told)
-        })?),
+        })?,
     };
-    let measured = measurement.as_ref().and_then(|it| match it {
-        Measurement::Taken(measured) => Some(*measured),
-        Measurement::Impossible(_) => None,
-    });
-    for (name, value) in measured.iter().flat_map(numbers) {
+    for (name, value) in kept.iter().flat_map(numbers) {
         say(Event::Measured { name: name.to_owned(), value });
     }
-    let remark = measurement.and_then(|it| remark(bits, &it)).unwrap_or_default();
-    let facts = model_facts(spec, bits, &fused, measured, read_config(&out)?);
+    let remark = remark(bits, is_measured, kept.as_ref());
+    let facts = model_facts(spec, bits, &fused, kept.as_ref(), read_config(&out)?);
     let product = Product { role: role::MODEL.to_owned(), folder: out, facts };
     say(Event::Finished(Done { products: vec![product], remark, peak_bytes: device::peak_memory()?.0 }));
     Ok(())
@@ -72,56 +68,40 @@ fn read_config(folder: &std::path::Path) -> Result<Value, EngineError> {
     serde_json::from_str(&text).map_err(|error| EngineError::Input(format!("{}: {error}", path.display())))
 }
 
-/// What a person has to know of the model: that it has lost what the adapter had learned, and what would keep it.
-fn remark(bits: Bits, measurement: &Measurement) -> Option<String> {
-    let measured = match measurement {
-        Measurement::Impossible(why) => {
-            return Some(format!("what the model kept of the adapter could not be measured: {why}"));
+/// What a person has to know of the model: that it has lost what the adapter had learned, or that nobody can tell.
+fn remark(bits: Bits, is_measured: bool, kept: Option<&Kept>) -> String {
+    match kept {
+        Some(kept) => kept.remark(bits).unwrap_or_default(),
+        None if is_measured => {
+            "what the model kept of the adapter could not be measured: the dataset holds out no example".to_owned()
         }
-        Measurement::Taken(measured) if measured.is_lost() => measured,
-        Measurement::Taken(_) => return None,
-    };
-    let cure = match bits {
-        Bits::Same | Bits::Four => "; fuse with `--bits 8`, or with `--bits 16` if that is not enough",
-        Bits::Eight => "; fuse with `--bits 16`",
-        Bits::Sixteen => "",
-    };
-    Some(format!(
-        "the model has lost what the adapter learned: it is {:.2e} nats a token away from the base with its adapter, and the \
-         bare base is {:.2e}{cure}",
-        measured.kl_adapter_fused, measured.kl_adapter_base
-    ))
+        None => String::new(),
+    }
 }
 
 /// What was measured, by name: a fact and a report each.
-fn numbers(measured: &Measured) -> [(&'static str, f64); 5] {
+fn numbers(kept: &Kept) -> [(&'static str, f64); 5] {
     [
-        ("loss_base", measured.loss_base),
-        ("loss_adapter", measured.loss_adapter),
-        ("loss_fused", measured.loss_fused),
-        ("kl_adapter_base", measured.kl_adapter_base),
-        ("kl_adapter_fused", measured.kl_adapter_fused),
+        ("loss_base", kept.loss_base),
+        ("loss_adapter", kept.loss_adapter),
+        ("loss_fused", kept.loss_fused),
+        ("kl_adapter_base", kept.kl_adapter_base),
+        ("kl_adapter_fused", kept.kl_adapter_fused),
     ]
 }
 
-fn model_facts(
-    spec: &Spec,
-    bits: Bits,
-    fused: &Fused,
-    measured: Option<Measured>,
-    config: Value,
-) -> BTreeMap<String, Value> {
+fn model_facts(spec: &Spec, bits: Bits, fused: &Fused, kept: Option<&Kept>, config: Value) -> BTreeMap<String, Value> {
     let mut facts = facts([
         ("config", config),
         ("bits", json!(bits.to_string())),
         ("matrices_changed", json!(fused.changed)),
         ("engine", json!(vertigo::VERSION)),
-        ("measured", json!(measured.is_some())),
+        ("measured", json!(kept.is_some())),
     ]);
     facts.extend(spec.inputs.iter().map(|(role, input)| (role.clone(), json!(input.digest))));
-    if let Some(measured) = measured {
-        facts.insert("measured_tokens".to_owned(), json!(measured.tokens));
-        facts.extend(numbers(&measured).map(|(name, value)| (name.to_owned(), json!(value))));
+    if let Some(kept) = kept {
+        facts.insert("measured_tokens".to_owned(), json!(kept.tokens));
+        facts.extend(numbers(kept).map(|(name, value)| (name.to_owned(), json!(value))));
     }
     facts
 }
@@ -152,27 +132,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_that_lost_its_adapter_says_so_and_what_would_keep_it() {
-        let of = |kl_adapter_fused| {
-            let (loss_base, loss_adapter, loss_fused) = (2.0, 1.0, 1.9);
-            let (examples, tokens, kl_adapter_base) = (1, 9, 0.5);
-            Measurement::Taken(Measured {
-                examples,
-                tokens,
-                loss_base,
-                loss_adapter,
-                loss_fused,
-                kl_adapter_base,
-                kl_adapter_fused,
-            })
-        };
-        assert_eq!(remark(Bits::Four, &of(0.01)), None);
-        let lost = remark(Bits::Four, &of(0.4)).unwrap();
-        assert!(["4.00e-1", "5.00e-1", "--bits 8", "--bits 16"].iter().all(|word| lost.contains(word)), "{lost}");
-        let lost = remark(Bits::Eight, &of(0.4)).unwrap();
-        assert!(lost.contains("--bits 16") && !lost.contains("--bits 8"), "{lost}");
-        assert!(!remark(Bits::Sixteen, &of(0.4)).unwrap().contains("--bits"));
-        let impossible = Measurement::Impossible("the dataset holds no example out".to_owned());
-        assert!(remark(Bits::Same, &impossible).unwrap().ends_with("holds no example out"));
+    fn what_could_not_be_measured_is_said_and_what_nobody_asked_for_is_not() {
+        assert!(remark(Bits::Same, true, None).contains("could not be measured"));
+        assert_eq!(remark(Bits::Same, false, None), "");
+    }
+
+    #[test]
+    fn progress_comes_first_last_and_now_and_then() {
+        let (mut pace, mut told) = (Pace::new("bytes"), Vec::new());
+        (0..=1000).for_each(|done| pace.tell(done, 1000, &mut |event| told.push(event)));
+        let done = |event: &Event| if let Event::Progress { done, .. } = event { *done } else { panic!("{event:?}") };
+        assert_eq!((told.first().map(done), told.last().map(done)), (Some(0), Some(1000)));
+        assert!(told.len() < 100, "{}", told.len());
     }
 }

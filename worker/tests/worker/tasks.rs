@@ -81,7 +81,11 @@ async fn a_model_that_lost_its_adapter_says_so() {
     let fusing = fusing(&dir, &worker, 4, false).await;
     worker.take(fusing.clone(), None);
     let Some(finished::Outcome::Outputs(outputs)) = finished(&worker, id(&fusing)).await.outcome else { panic!() };
-    assert!(outputs.remark.contains("--bits 8") && outputs.remark.contains("lost"), "{}", outputs.remark);
+    assert!(
+        outputs.remark.contains("--bits 8") && outputs.remark.contains("lost what the adapter had learned"),
+        "{}",
+        outputs.remark
+    );
 }
 
 #[tokio::test]

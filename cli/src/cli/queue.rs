@@ -1,0 +1,181 @@
+//! What there is to type to queue jobs of other kinds than training, and many of them.
+
+use crate::settings::{Setting, Values};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+use vertigo::task::Bits;
+use vertigo::v1;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The adapter knows its base and the data that it was trained on. The model is a folder that mlx-lm loads, and a base for the next \
+recipe. Unless told otherwise it is measured: loss and divergence on held-out data of the base, the base with its adapter, and the \
+model, since packing to 4 bits can round a small adapter away.
+
+Examples:
+  vertigo fuse luau-tutor --name luau-model --follow
+  vertigo fuse luau-tutor --bits 8
+  vertigo get luau-model ~/models/luau-model")]
+pub(crate) struct FuseArgs {
+    /// The adapter: a tag, a digest or its beginning, or the job that made it
+    pub(crate) adapter: String,
+    /// What the job and the model's tag are called
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How its matrices are stored: same (each as the base has it), 4, 8 or 16
+    #[arg(long, default_value_t, value_name = "same|4|8|16")]
+    pub(crate) bits: Bits,
+    /// What is measured of the model; none leaves the GPU to others
+    #[arg(long, default_value = "all")]
+    pub(crate) measure: Measure,
+    /// Another base than the adapter's
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// Other data to measure on than the adapter's
+    #[arg(long, value_name = "REF")]
+    pub(crate) data: Option<String>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// Watch the job until it has ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+/// What is measured of a fused model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measure {
+    All,
+    None,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A pipeline file names jobs that read what others make:
+
+  name: luau
+  jobs:
+    train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau}
+    fuse: {kind: fuse, adapter: ${{ train }}, bits: 8}
+
+Recipes lie beside the file. ${{ job }} is what that job makes. All jobs are queued, or, where one is wrong, none. A job that fails or \
+is cancelled ends those that need what it makes.
+
+Examples:
+  vertigo run pipeline.yaml --follow
+  vertigo run pipeline.yaml --set recipe.iters=20 --set train.seed=7
+  vertigo jobs --pipeline luau-0190163d-8694")]
+pub(crate) struct RunArgs {
+    /// The pipeline's file
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// Set a key of all recipes (recipe.KEY=VALUE) or of one job's (JOB.KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Setting>,
+    /// Watch all jobs until they have ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each combination is a job of its own; all of them are a group.
+
+Examples:
+  vertigo sweep 4b.yaml --data luau --set learning_rate=1e-6,2e-6,5e-6 --set seed=1,2,3
+  vertigo jobs --group 4b
+  vertigo compare --group 4b")]
+pub(crate) struct SweepArgs {
+    /// The recipe
+    #[arg(value_name = "RECIPE.yaml")]
+    pub(crate) recipe: PathBuf,
+    /// Tag or digest of the dataset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) data: String,
+    /// A key and the values that it takes one after another
+    #[arg(long, required = true, value_name = "KEY=VALUE,VALUE…")]
+    pub(crate) set: Vec<Values>,
+    /// What the group is called [default: the recipe's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The tasks are the same, and what was read then is read again; the base is what the recipe's `model` names now.
+
+Examples:
+  vertigo rerun luau-tutor
+  vertigo rerun luau-tutor --set learning_rate=2e-6 --name luau-tutor-2")]
+pub(crate) struct RerunArgs {
+    /// The job: its id or the beginning of it, or its name
+    pub(crate) id: String,
+    /// Set a key of its recipes
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Setting>,
+    /// Another name than the job's
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Watch the job until it has ended
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vertigo compare luau-tutor luau-tutor-2
+  vertigo compare --group 4b")]
+pub(crate) struct CompareArgs {
+    /// Jobs, each by its id or the beginning of it, or its name
+    #[arg(required_unless_present = "group", value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// All jobs of this group
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+}
+
+/// States of jobs, as people write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Blocked,
+    Queued,
+    Backoff,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl From<State> for v1::JobState {
+    fn from(state: State) -> v1::JobState {
+        match state {
+            State::Blocked => v1::JobState::Blocked,
+            State::Queued => v1::JobState::Queued,
+            State::Backoff => v1::JobState::Backoff,
+            State::Running => v1::JobState::Leased,
+            State::Succeeded => v1::JobState::Succeeded,
+            State::Failed => v1::JobState::Failed,
+            State::Cancelled => v1::JobState::Cancelled,
+        }
+    }
+}
+
+/// A number and its unit: seconds, minutes, hours, days.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write 90s, 30m, 12h or 7d");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}

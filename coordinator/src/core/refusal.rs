@@ -1,0 +1,82 @@
+//! Why commands are not carried out, in words for a person: what is wrong and what to do.
+
+use vertigo::id::{JobId, Millis, WorkerId};
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such job.
+    #[error("there is no job {0}; `vertigo jobs` lists them")]
+    NoJob(JobId),
+    /// The job has ended.
+    #[error("job {id} has {state} already and cannot be cancelled")]
+    Ended {
+        /// The job.
+        id: JobId,
+        /// How it ended.
+        state: &'static str,
+    },
+    /// A job that makes nothing any more.
+    #[error("job {id} has {state}, so there is nothing to wait for; `vertigo rerun {id}` queues it anew")]
+    NoOutput {
+        /// The job.
+        id: JobId,
+        /// How it ended.
+        state: &'static str,
+    },
+    /// A job that has made nothing of that role.
+    #[error("job {id} has made no output `{role}`; `vertigo job {id}` shows what it has made")]
+    NoSuchOutput {
+        /// The job.
+        id: JobId,
+        /// The role.
+        role: String,
+    },
+    /// Another worker of that name is connected.
+    #[error(
+        "a worker named `{0}` is connected already, from another installation: give this one another name with --name, \
+         or stop the other"
+    )]
+    NameTaken(String),
+    /// The id is another installation's: the secret is not the one of its first Hello.
+    #[error(
+        "worker {0} is known with another secret, so this is not the installation that joined under that id; to join as a new \
+         worker, stop this one, remove the file `worker-id` in its folder (--state) and start it again"
+    )]
+    OtherInstallation(WorkerId),
+    /// Another process of the installation is there.
+    #[error(
+        "another process runs as this worker, on {place} since {}; its run is left alone. If this folder was copied, stop this \
+         worker, remove the file `worker-id` in its folder (--state) and start it again: it joins as a new worker. If the \
+         other process has died, this one gets in when it has been silent for {} s",
+        utc(*since), silence_ms.div_ceil(1000)
+    )]
+    OtherProcess {
+        /// Where it runs.
+        place: String,
+        /// When it connected.
+        since: Millis,
+        /// How long it has to be silent before it is taken for dead.
+        silence_ms: u64,
+    },
+    /// No variant fits any worker that is known.
+    #[error(
+        "no variant fits any known worker. Variants: {variants}. Workers: {workers}. Make one smaller (max_seq_length, \
+             batch_size, num_layers, a 4-bit base) or connect a larger worker"
+    )]
+    TooLarge {
+        /// Each variant and its need.
+        variants: String,
+        /// Each worker and its offer.
+        workers: String,
+    },
+    /// The session has been replaced or closed.
+    #[error("this session is over: the worker has connected again, or the coordinator closed it")]
+    NoSession,
+}
+
+/// A moment as a person reads it.
+fn utc(at: Millis) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| format!("{} ms", at.0), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}

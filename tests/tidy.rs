@@ -1,0 +1,116 @@
+//! The house's own rules, where a machine can hold them: who may import whom, how long a file may be, which names there are not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use toml::Table;
+use vertigo_tests::repository;
+
+/// Lines of a file. A longer one is a sign that a room is missing.
+const LINES_MAX: usize = 500;
+
+/// Names that say nothing about what is in a file.
+const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "misc"];
+
+/// Which rooms of the coordinator a room may import. `core` decides and knows nobody.
+const COORDINATOR: [(&str, &[&str]); 6] = [
+    ("core", &[]),
+    ("kinds", &["core"]),
+    ("store", &["core", "private"]),
+    ("artifacts", &["private"]),
+    ("connections", &["guard"]),
+    ("rpc", &["core", "kinds", "store", "artifacts"]),
+];
+
+/// What of the worker beside `task` names the engine: its errors, its device, the faults of MLX that it knows. Nothing that trains.
+const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
+    [("attempt.rs", "EngineError, Fault, device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
+
+/// The Rust files that git knows or would take, below `folder`.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut command = Command::new("git");
+    command.args(["ls-files", "--cached", "--others", "--exclude-standard", "--"]).arg(format!("{folder}*.rs"));
+    let output = command.current_dir(repository()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let paths = listed.lines().map(|path| repository().join(path));
+    // One that was removed and not committed is still listed.
+    paths.filter(|path| path.exists()).collect()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// The lines of a file that are not its unit tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn no_file_is_long_and_none_has_an_empty_name() {
+    let all = files("");
+    assert!(all.len() > 150, "{} files", all.len());
+    for path in all {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines <= LINES_MAX,
+            "{} has {lines} lines, and at most {LINES_MAX} are meant: which room is missing?",
+            path.display()
+        );
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} says nothing about what is in it", path.display());
+    }
+}
+
+#[test]
+fn rooms_of_the_coordinator_import_only_whom_they_may() {
+    for (room, allowed) in COORDINATOR {
+        let mut looked_at = 0;
+        for path in files(&format!("coordinator/src/{room}")).into_iter().filter(|path| !is_test(path)) {
+            looked_at += 1;
+            for line in code(&path).lines() {
+                let Some((_, imported)) = line.split_once("crate::") else { continue };
+                let imported = imported.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                let is_allowed = imported == room || allowed.contains(&imported);
+                assert!(is_allowed, "{}: `{room}` may not import `{imported}`: {line}", path.display());
+            }
+        }
+        assert!(looked_at > 0, "there is no room `{room}`");
+    }
+}
+
+#[test]
+fn nothing_of_the_worker_outside_its_tasks_knows_what_an_engine_does() {
+    for path in files("worker/src/").into_iter().filter(|path| !is_test(path)) {
+        if path.components().any(|part| part.as_os_str() == "task") {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for line in code(&path).lines().filter(|line| line.starts_with("use vertigo_engine::")) {
+            let named = line.trim_start_matches("use vertigo_engine::").trim_end_matches(';');
+            let named = named.trim_start_matches('{').trim_end_matches('}');
+            assert!(ENGINE_OUTSIDE_TASKS.contains(&(&*name, named)), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn crates_depend_only_on_whom_they_may() {
+    for (folder, allowed) in [
+        ("coordinator", &["vertigo"][..]),
+        ("cli", &["vertigo"]),
+        ("worker", &["vertigo", "vertigo-engine"]),
+        ("worker/engine", &["vertigo"]),
+    ] {
+        let path = repository().join(folder).join("Cargo.toml");
+        let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        let ours = manifest["dependencies"].as_table().unwrap().iter().filter(|(name, _)| name.starts_with("vertigo"));
+        for (name, how) in ours {
+            assert!(allowed.contains(&name.as_str()), "{folder} may not depend on {name}");
+            let features = how.get("features").and_then(toml::Value::as_array).map_or(0, Vec::len);
+            assert!(folder != "worker/engine" || features == 0, "the engine takes the root's plain types only");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why an attempt ends without a result, and what cures it.
+
+use crate::attempt::codes;
+use crate::cache::CacheError;
+use crate::held::Stop;
+use std::io;
+use std::path::Path;
+use vertigo::bytes::Bytes;
+use vertigo::task::Cure;
+use vertigo::transfer::TransferError;
+
+/// Why an attempt ends without a result.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Stopped(Stop),
+    Failed { cure: Cure, code: String, message: String, peak: Bytes },
+}
+
+impl Halt {
+    pub(super) fn failed(cure: Cure, code: &str, message: String) -> Halt {
+        Halt::Failed { cure, code: code.to_owned(), message, peak: Bytes::ZERO }
+    }
+}
+
+/// A failure of this machine's own, such as a full disk: another may do better.
+pub(super) fn of_this_machine(path: &Path, error: &io::Error) -> Halt {
+    let message = format!("{}: {error}", path.display());
+    Halt::failed(Cure::AnotherMachine, codes::THIS_MACHINE, message)
+}
+
+impl CacheError {
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, CacheError::Transfer { error, .. } if error.is_transient())
+    }
+
+    /// Whether the store has no whole copy of it.
+    pub(super) fn is_of_damage(&self) -> bool {
+        use TransferError::{Damaged, Missing};
+        matches!(self, CacheError::Transfer { error: Missing { .. } | Damaged { .. }, .. })
+    }
+
+    pub(super) fn halt(&self) -> Halt {
+        let (cure, code) = match self {
+            CacheError::Transfer { error, .. } => cure_of(error),
+            CacheError::Other { .. } => (Cure::Never, codes::BAD_INPUT),
+        };
+        Halt::failed(cure, code, self.to_string())
+    }
+}
+
+/// A folder that was not sent up. That is never the input's fault: work that went well ends here.
+pub(super) fn not_sent(error: TransferError) -> Halt {
+    let (cure, code) = match error {
+        // Files that make no artifact are what this worker's own engine has written.
+        TransferError::Manifest(_) => (Cure::FreshProcess, codes::CRASHED),
+        _ => (Cure::Later, codes::TRANSIENT),
+    };
+    Halt::failed(cure, code, error.to_string())
+}
+
+/// What cures a download that cannot be cured by waiting here: an artifact that is not what it should be fails anywhere, a disk or a
+/// connection does not.
+fn cure_of(error: &TransferError) -> (Cure, &'static str) {
+    use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
+    match error {
+        TransferError::Manifest(_) | TransferError::Size { .. } => (Cure::Never, codes::BAD_INPUT),
+        TransferError::Rpc(status) if [NotFound, InvalidArgument, FailedPrecondition].contains(&status.code()) => {
+            (Cure::Never, codes::BAD_INPUT)
+        }
+        TransferError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
+        // A blob that is missing may be imported again, and then the job goes on.
+        _ => (Cure::Later, codes::TRANSIENT),
+    }
+}
