@@ -4,6 +4,8 @@ mod queue;
 
 pub(crate) use queue::{CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, State, SweepArgs, parse_duration};
 
+use anstyle::Style;
+use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,9 +35,23 @@ Exit codes:
 A job is named by its id, by the beginning of it that no other job shares, or by
 its name.";
 
+/// Help in our own styles: [`crate::safe`] lets no others through.
+const STYLES: Styles = {
+    let bold = Style::new().bold();
+    Styles::plain().header(bold).usage(bold).literal(bold)
+};
+
 /// Queue, watch and fetch fine-tuning jobs.
 #[derive(Debug, Parser)]
-#[command(name = "vertigo", version, about, after_help = EXAMPLES, max_term_width = 80, arg_required_else_help = true)]
+#[command(
+    name = "vertigo",
+    version,
+    about,
+    after_help = EXAMPLES,
+    max_term_width = 80,
+    arg_required_else_help = true,
+    styles = STYLES
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -94,7 +110,7 @@ pub(crate) enum Command {
     Rerun(RerunArgs),
     /// List jobs, newest first
     Jobs(JobsArgs),
-    /// Show a job: its plans, its attempts, its result
+    /// Show a job: its variants, its attempts, what it made
     Job(JobArgs),
     /// Show what differs in jobs' recipes beside what came out
     Compare(CompareArgs),
@@ -388,6 +404,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_no_styles_but_our_own() {
+        let help = Cli::command().render_long_help().ansi().to_string();
+        assert!(help.contains('\u{1b}'), "it is styled");
+        let shown = crate::safe::styled(&help);
+        assert!(!shown.contains("\\u{1b}") && shown == help, "{shown}");
     }
 
     #[test]
