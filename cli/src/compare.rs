@@ -148,18 +148,20 @@ fn render(columns: &[Column<'_>]) -> String {
             [short_id(&column.job.id).to_owned()].into_iter().chain(differing).chain(came_out).collect()
         })
         .collect();
-    let header: Vec<String> = ["job"]
-        .into_iter()
-        .chain(keys.iter().map(|key| short(key, &keys)))
-        .chain(results)
-        .map(str::to_uppercase)
-        .collect();
+    let header: Vec<String> =
+        ["job"].into_iter().chain(keys.iter().map(|key| short(key, &keys))).chain(results).map(str::to_owned).collect();
+    // The table's columns are narrow; what they are of, the line above says.
+    let narrow: Vec<String> = header.iter().map(|name| name.trim_start_matches("loss ").to_uppercase()).collect();
     let width: usize = (0..header.len())
         .map(|n| {
-            rows.iter().map(|row| row[n].chars().count()).chain([header[n].chars().count()]).max().unwrap_or(0) + 2
+            rows.iter().map(|row| row[n].chars().count()).chain([narrow[n].chars().count()]).max().unwrap_or(0) + 2
         })
         .sum();
-    if width <= usize::from(WIDTH) { lines(&header, &rows) } else { blocks(columns, &header, &rows) }
+    if width <= usize::from(WIDTH) {
+        format!("loss on held-out data before and after, then time and peak memory\n{}", lines(&narrow, &rows))
+    } else {
+        blocks(columns, &header, &rows)
+    }
 }
 
 /// The last part of a key, where no other key ends so.
@@ -184,8 +186,7 @@ fn lines(header: &[String], rows: &[Vec<String>]) -> String {
 /// What has no room in a table: a block a job.
 fn blocks(columns: &[Column<'_>], header: &[String], rows: &[Vec<String>]) -> String {
     let block = |(column, row): (&Column<'_>, &Vec<String>)| {
-        let names: Vec<String> = header.iter().map(|name| name.to_lowercase()).collect();
-        let rows = names.iter().map(String::as_str).zip(row.iter().cloned()).skip(1);
+        let rows = header.iter().map(String::as_str).zip(row.iter().cloned()).skip(1);
         format!("{}\n{}", bold(&jobs::title(column.job)), pairs(rows))
     };
     columns.iter().zip(rows).map(block).collect::<Vec<_>>().join("\n")
@@ -218,9 +219,10 @@ mod tests {
         let text = plain(&render(&columns));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text, @r"
-        JOB            RANK  SEED  STATE      LOSS BEFORE  LOSS AFTER  TIME    PEAK
-        0190163d-8694  8     –     succeeded  8.100        6.250       1m 20s  310 MiB
-        0190163d-8694  16    3     succeeded  8.100        5.500       1m 20s  310 MiB
+        loss on held-out data before and after, then time and peak memory
+        JOB            RANK  SEED  STATE      BEFORE  AFTER  TIME    PEAK
+        0190163d-8694  8     –     succeeded  8.100   6.250  1m 20s  310 MiB
+        0190163d-8694  16    3     succeeded  8.100   5.500  1m 20s  310 MiB
         ");
         let long =
             format!("model: m\nlearning_rate: 1e-6\nlora_parameters: {{keys: [{}]}}\n", "self_attn.q_proj, ".repeat(5));

@@ -32,9 +32,9 @@ use vertigo::task::Bits;
 /// Examples that are measured at the most: spread over all lengths where there are more.
 pub const MEASURED_EXAMPLES_MAX: u64 = 64;
 
-/// The divergence, in nats a token, below which an adapter is said to change nothing. Activations in 16 bits round a logit by up to
+/// The divergence, in nats a token, up to which two models are said to be the same. Activations in 16 bits round a logit by up to
 /// 2⁻⁸ of its size, so the same weights computed in another order are some 10⁻⁴ nats apart.
-pub const NOISE_NATS: f64 = 1e-3;
+pub const NOISE_NATS: f64 = 2e-4;
 
 /// The part of an adapter's effect, as a divergence, that a fused model may be away from it before the adapter counts as lost.
 const LOST_PART: f64 = 0.5;
@@ -61,9 +61,11 @@ pub struct Kept {
 impl Kept {
     /// Whether fusing lost what the adapter had learned: the fused model is at least half as far from base and adapter as the base is.
     ///
-    /// An adapter whose effect is no more than [`NOISE_NATS`] has nothing to lose: the quotient of two roundings says nothing.
+    /// The adapter's own effect is the measure, so that it fits large and small ones alike: one that was rounded away leaves the fused
+    /// model as far from base and adapter as the base is, and one that is small beside the rounding leaves it farther. A fused model
+    /// that is no farther than [`NOISE_NATS`] has lost nothing that anybody could see.
     pub fn has_lost(&self) -> bool {
-        self.kl_adapter_base > NOISE_NATS && self.kl_adapter_fused >= LOST_PART * self.kl_adapter_base
+        self.kl_adapter_fused > NOISE_NATS && self.kl_adapter_fused >= LOST_PART * self.kl_adapter_base
     }
 
     /// What to tell whoever asked for `bits`, where the adapter was lost and more bits would keep it.
