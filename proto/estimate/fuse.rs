@@ -1,10 +1,11 @@
 //! What fusing an adapter into its base takes: memory and disk.
 
 use super::Estimate;
+use super::vertigo::forward_pass;
 use crate::bytes::Bytes;
 use crate::shape::{Quantization, Shape};
 use crate::task::Bits;
-use crate::tensors::matrices;
+use crate::tensors::{matrices, split_name};
 
 /// Group size where the base does not say.
 const GROUP_SIZE: u64 = 64;
@@ -21,25 +22,36 @@ pub const MEASURED_TOKENS_MAX: u64 = 1024;
 /// Tokens whose distributions over the vocabulary are compared at a time.
 pub const COMPARED_TOKENS: u64 = 64;
 
-/// Distributions of a token that are there at once while models are compared: logits and their exponentials of two models.
-const DISTRIBUTIONS: f64 = 4.0;
+/// Arrays of a token's whole vocabulary that are there at once while two distributions are compared.
+const DISTRIBUTIONS: f64 = 5.0;
 
 /// MLX's peak of fusing an adapter of `adapter` bytes into a base of `shape`, and of measuring the result where that is wanted: the base
-/// with its adapter and the fused model are then there at once.
+/// with its adapter and the fused model are then there at once, and of one example a forward pass or, after it, the distributions.
 pub fn fuse(shape: &Shape, adapter: Bytes, bits: Bits, measured: bool) -> Estimate {
-    let largest = matrices(shape).iter().map(|matrix| matrix.outputs.saturating_mul(matrix.inputs)).max().unwrap_or(0);
-    let matrix = largest as f64 * VALUE_BYTES as f64 * COPIES;
+    let matrix = largest(shape, bits) * VALUE_BYTES as f64 * COPIES;
     if !measured {
-        return Estimate::new([("adapter", adapter.0 as f64), ("matrix", matrix)]);
+        return Estimate::new([("matrix", matrix)]);
     }
-    let tokens = MEASURED_TOKENS_MAX as f64 * (shape.hidden + 2 * shape.ffn) as f64 * VALUE_BYTES as f64 * 2.0;
+    let (base, fused) = (shape.weight_bytes().0 as f64, fused_bytes(shape, bits).0 as f64);
+    let models = base + adapter.0 as f64 + fused;
     let compared = COMPARED_TOKENS as f64 * shape.vocab as f64 * VALUE_BYTES as f64 * DISTRIBUTIONS;
-    Estimate::new([
-        ("base", shape.weight_bytes().0 as f64),
-        ("adapter", adapter.0 as f64),
-        ("fused model", fused_bytes(shape, bits).0 as f64),
-        ("working set", tokens + compared.max(matrix)),
-    ])
+    let work = forward_pass(shape, MEASURED_TOKENS_MAX - 1).max(compared);
+    // Fusing is over by then. Only of a model of one large matrix is it the larger moment.
+    let work = work.max(matrix - models);
+    Estimate::new([("base", base), ("adapter", adapter.0 as f64), ("fused model", fused), ("working set", work)])
+}
+
+/// Values of the largest matrix that is worked on: those of layers, which adapters change, and all where the packing of those outside
+/// changes.
+fn largest(shape: &Shape, bits: Bits) -> f64 {
+    let repacks = match bits {
+        Bits::Same => false,
+        Bits::Four | Bits::Eight => shape.quantization.is_none(),
+        Bits::Sixteen => shape.quantization.is_some(),
+    };
+    let all = matrices(shape);
+    let worked_on = all.iter().filter(|matrix| repacks || split_name(&matrix.module).is_some());
+    worked_on.map(|matrix| matrix.outputs.saturating_mul(matrix.inputs)).max().unwrap_or(0) as f64
 }
 
 /// Bytes of the fused model's files, which its worker writes.

@@ -226,5 +226,17 @@ fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
     values.max().unwrap_or(0) as f64 * F32
 }
 
+/// What a forward pass of one row of `tokens` holds at its worst beside the weights: the activations of one half of a layer, and the
+/// residual stream before and after it.
+pub(super) fn forward_pass(shape: &Shape, tokens: u64) -> f64 {
+    let text = format!("model: any\nbatch_size: 1\nmax_seq_length: {}\n", tokens.saturating_add(1));
+    let recipe = Recipe::parse("forward", &text).expect("these three keys make a recipe");
+    let size = Sizes::new(shape, &recipe);
+    let halves = trained_mixers(shape, &recipe)
+        .into_iter()
+        .flat_map(|mixer| [Half::Mixer, Half::Mlp].map(|half| size.forward(mixer, half, true)));
+    halves.fold(0.0, f64::max) + 2.0 * size.stream()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 //! What a fused model kept of its adapter: its loss on held-out data, and how far it is from base and adapter together.
 //!
-//! Fusing packs changed matrices again, and a change below half a step of a coarse grid is rounded away without a trace. The fused
-//! model then answers as its base does, and nothing but a measurement shows it.
+//! Fusing packs changed matrices again, and a change below half a step of a coarse grid is rounded away without a
+//! trace. The fused model then answers as its base does, and nothing but a measurement shows it.
 //!
-//! Three models are compared on the same tokens: the base, the base with its adapter, and the fused model. Distance is the
-//! Kullback-Leibler divergence of next-token distributions, KL(P‖Q) = Σ P·log(P / Q), in nats a token. It is seen where a loss is not:
-//! a loss may stay as it is while the distribution changes.
+//! Three models are compared on the same tokens: the base, the base with its adapter, and the fused model. Distance is
+//! the Kullback-Leibler divergence of next-token distributions, KL(P‖Q) = Σ P·log(P / Q), in nats a token. It is seen
+//! where a loss is not: a loss may stay as it is while the distribution changes.
 //!
 //! Promises:
 //! - Examples become tokens, and tokens are learned from, as in training: the mean loss is that of a validation.
@@ -36,7 +36,8 @@ pub const MEASURED_EXAMPLES_MAX: u64 = 64;
 /// 2⁻⁸ of its size, so the same weights computed in another order are some 10⁻⁴ nats apart.
 pub const NOISE_NATS: f64 = 2e-4;
 
-/// The part of an adapter's effect, as a divergence, that a fused model may be away from it before the adapter counts as lost.
+/// The part of an adapter's effect, as a divergence, that a fused model may be away from it before the adapter counts
+/// as lost.
 const LOST_PART: f64 = 0.5;
 
 /// What a fused model kept. Losses and divergences are means in nats a target token.
@@ -59,7 +60,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether fusing lost what the adapter had learned: the fused model is at least half as far from base and adapter as the base is.
+    /// Whether fusing lost what the adapter had learned: the fused model is at least half as far from base and adapter
+    /// as the base is.
     ///
     /// The adapter's own effect is the measure, so that it fits large and small ones alike: one that was rounded away leaves the fused
     /// model as far from base and adapter as the base is, and one that is small beside the rounding leaves it farther. A fused model
@@ -77,8 +79,9 @@ impl Kept {
         };
         self.has_lost().then(|| {
             format!(
-                "rounding lost what the adapter had learned: on {} held-out examples the fused model is {:.4} nats a token from base and \
-                 adapter, which are {:.4} from the base (loss: base {:.3}, with adapter {:.3}, fused {:.3}); fuse again with {cure}",
+                "packing outweighs what the adapter had learned: on {} held-out examples the fused model is {:.4} nats a \
+                 token from base and adapter, which are {:.4} from the base (loss: base {:.3}, with adapter {:.3}, \
+                 fused {:.3}); fuse again with {cure}",
                 self.examples,
                 self.kl_adapter_fused,
                 self.kl_adapter_base,
@@ -90,12 +93,13 @@ impl Kept {
     }
 }
 
-/// Compares the model in the folder `fused` with the base and the adapter that it was made of, on what the dataset `data` holds out.
-/// `progress` is told of examples measured, and of all that there are. `None` where nothing is held out that has a token to predict.
+/// Compares the model in the folder `fused` with the base and the adapter that it was made of, on what the dataset
+/// `data` holds out. `progress` is told of examples measured, and of all that there are. `None` where nothing is held
+/// out that has a token to predict.
 ///
 /// # Errors
-/// [`EngineError::Input`] where a folder is not what it should be or the three do not belong together, naming what is wrong, and where
-/// a model gives a loss that is no number.
+/// [`EngineError::Input`] where a folder is not what it should be or the three do not belong together, naming what is wrong,
+/// and where a model gives a loss that is no number.
 pub fn measure(
     base: &Path,
     adapter: &Path,
@@ -230,8 +234,8 @@ impl Sums {
     }
 }
 
-/// Log-probabilities [n, V] in f32 of the tokens that follow, from the residual stream x [n, H]. Each step is evaluated, and what it
-/// read is let go of, before the next, so that MLX works in place.
+/// Log-probabilities [n, V] in f32 of the tokens that follow, from the residual stream x [n, H]. Each step is
+/// evaluated, and what it read is let go of, before the next, so that MLX works in place.
 fn log_probabilities(model: &Model, x: &Array) -> Result<Array> {
     let logits = model.unembed(&model.final_norm(x)?)?.as_dtype(Dtype::Float32)?;
     logits.eval()?;

@@ -82,7 +82,7 @@ async fn a_model_that_lost_its_adapter_says_so() {
     worker.take(fusing.clone(), None);
     let Some(finished::Outcome::Outputs(outputs)) = finished(&worker, id(&fusing)).await.outcome else { panic!() };
     assert!(
-        outputs.remark.contains("--bits 8") && outputs.remark.contains("lost what the adapter had learned"),
+        outputs.remark.contains("--bits 8") && outputs.remark.contains("outweighs what the adapter had learned"),
         "{}",
         outputs.remark
     );

@@ -1,0 +1,180 @@
+//! The estimate of fusing and measuring beside what MLX counts.
+//!
+//! One test, because MLX's peak is the process's. Each case builds a random base and an adapter, fuses them and measures the result on
+//! an example as long as is measured at the most.
+
+mod support;
+
+use mlx_rs::{Dtype, memory};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use support::{packed, recipe, tensors, tokenizer, write};
+use vertigo::bytes::Bytes;
+use vertigo::estimate::{Estimate, fuse as estimate};
+use vertigo::task::Bits;
+use vertigo_engine::fuse::{Options, fuse};
+use vertigo_engine::measure::measure;
+use vertigo_engine::{Model, adapter};
+
+/// The estimate may be this much too high,
+const TOO_HIGH: f64 = 0.10;
+
+/// and this much too low,
+const TOO_LOW: f64 = 0.05;
+
+/// where the peak is at least so many bytes.
+const COMPARED_BYTES_MIN: f64 = (4 << 20) as f64;
+
+/// A base, its adapter, and how to fuse them.
+struct Case {
+    name: &'static str,
+    hidden: u64,
+    ffn: u64,
+    layers: u64,
+    vocab: u64,
+    tied: bool,
+    packed: Option<i32>,
+    dtype: Dtype,
+    recipe: &'static str,
+    bits: Bits,
+}
+
+const LORA: &str = "num_layers: -1, lora_parameters: {rank: 8, scale: 10, dropout: 0.0}";
+const WIDE: &str = "num_layers: -1, lora_parameters: {rank: 64, scale: 10, dropout: 0.0}";
+const FULL: &str = "fine_tune_type: full, num_layers: -1";
+
+const BASE: Case = Case {
+    name: "",
+    hidden: 256,
+    ffn: 704,
+    layers: 2,
+    vocab: 2048,
+    tied: true,
+    packed: None,
+    dtype: Dtype::Float32,
+    recipe: LORA,
+    bits: Bits::Same,
+};
+
+fn cases() -> Vec<Case> {
+    vec![
+        Case { name: "f32, LoRA", ..BASE },
+        Case { name: "f32, LoRA to 4 bits", bits: Bits::Four, ..BASE },
+        Case { name: "f32, untied, LoRA of rank 64", tied: false, recipe: WIDE, ..BASE },
+        Case { name: "f32, full", recipe: FULL, ..BASE },
+        Case { name: "bf16, LoRA", dtype: Dtype::Bfloat16, ..BASE },
+        Case {
+            name: "bf16, untied, full to 8 bits",
+            dtype: Dtype::Bfloat16,
+            tied: false,
+            recipe: FULL,
+            bits: Bits::Eight,
+            ..BASE
+        },
+        Case { name: "4 bits, LoRA", packed: Some(4), ..BASE },
+        Case { name: "4 bits, LoRA to 16", packed: Some(4), bits: Bits::Sixteen, ..BASE },
+        Case { name: "4 bits, bf16, LoRA to 8", packed: Some(4), dtype: Dtype::Bfloat16, bits: Bits::Eight, ..BASE },
+        Case { name: "f32, large vocabulary", vocab: 16384, ..BASE },
+        Case {
+            name: "4 bits, bf16, large vocabulary to 16",
+            vocab: 16384,
+            packed: Some(4),
+            dtype: Dtype::Bfloat16,
+            bits: Bits::Sixteen,
+            ..BASE
+        },
+    ]
+}
+
+#[test]
+fn the_estimate_is_close_to_mlx_peak() {
+    let (mut table, mut wrong) = (String::new(), 0);
+    for case in cases() {
+        for (what, estimated, peak) in run(&case) {
+            let (total, peak) = (estimated.total().0 as f64, peak as f64);
+            let off = total / peak - 1.0;
+            wrong += usize::from(peak >= COMPARED_BYTES_MIN && !(-TOO_LOW..=TOO_HIGH).contains(&off));
+            let parts: Vec<_> =
+                estimated.parts.iter().map(|part| format!("{} {:.1}", part.name, part.bytes.0 as f64 / 1e6)).collect();
+            let line = format!(
+                "{:38} {what:8} {:7.1} MB estimated, {:7.1} MB measured, {:+6.1} %   {}\n",
+                case.name,
+                total / 1e6,
+                peak / 1e6,
+                100.0 * off,
+                parts.join(", ")
+            );
+            print!("{line}");
+            table += &line;
+        }
+    }
+    assert_eq!(wrong, 0, "estimates that are off:\n{table}");
+}
+
+/// Estimate and peak of fusing, and of measuring.
+fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let [base, adapter, fused, data] = ["base", "adapter", "fused", "data"].map(|name| dir.path().join(name));
+    write_base(case, &base);
+    write_data(&data);
+    let recipe = recipe(case.recipe);
+    let shape = {
+        let model = Model::load(&base).unwrap();
+        adapter::save(&adapter, &adapter::initial(&model, &recipe).unwrap(), &recipe).unwrap();
+        model.shape().clone()
+    };
+    let adapter_bytes = Bytes(fs::metadata(adapter.join("adapters.safetensors")).unwrap().len());
+    let options = Options { bits: case.bits, ..Options::default() };
+    let fusing = peak_of(|| {
+        fuse(&base, &adapter, &fused, &options, &mut |_, _| {}).unwrap();
+    });
+    let measuring = peak_of(|| {
+        let kept = measure(&base, &adapter, &fused, &data, &mut |_, _| {}).unwrap();
+        assert_eq!(kept.map(|kept| kept.tokens), Some(1023));
+    });
+    [
+        ("fuse", estimate(&shape, adapter_bytes, case.bits, false), fusing),
+        ("measure", estimate(&shape, adapter_bytes, case.bits, true), measuring.max(fusing)),
+    ]
+}
+
+/// What MLX held at the worst moment, besides what it holds anyway.
+fn peak_of(work: impl FnOnce()) -> usize {
+    memory::clear_cache().unwrap();
+    let before = memory::active_memory().unwrap();
+    memory::reset_peak_memory().unwrap();
+    work();
+    memory::peak_memory().unwrap() - before
+}
+
+fn write_base(case: &Case, folder: &Path) {
+    let mut config: Value = support::config(case.tied);
+    let text = &mut config["text_config"];
+    for (key, value) in [
+        ("hidden_size", case.hidden),
+        ("intermediate_size", case.ffn),
+        ("num_hidden_layers", case.layers),
+        ("vocab_size", case.vocab),
+    ] {
+        text[key] = value.into();
+    }
+    text["full_attention_interval"] = 2.into();
+    text["dtype"] = json!(format!("{:?}", case.dtype).to_lowercase());
+    let mut tensors = tensors(&config);
+    for x in tensors.values_mut() {
+        *x = x.as_dtype(case.dtype).unwrap();
+    }
+    if let Some(bits) = case.packed {
+        tensors = packed(&mut config, tensors, bits);
+    }
+    write(folder, &config, &tensors);
+    tokenizer::write(folder);
+}
+
+/// One held-out example, longer than is measured.
+fn write_data(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("train.jsonl"), "{\"text\": \"train\"}\n").unwrap();
+    fs::write(folder.join("valid.jsonl"), format!("{}\n", json!({"text": "held out ".repeat(150)}))).unwrap();
+}
