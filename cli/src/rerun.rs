@@ -22,12 +22,15 @@ pub(crate) async fn run(args: &RerunArgs, coordinator: &Coordinator, output: Out
     Ok(())
 }
 
-/// The same job once more: its tasks, its inputs as they were, its labels.
+/// The same job once more: its tasks, its inputs as they were, its group.
 pub(crate) fn again(before: &v1::Job, name: Option<&str>, set: &[Setting]) -> Result<v1::NewJob> {
     let variants = before.variants.iter().map(|variant| again_variant(variant, set)).collect::<Result<Vec<_>>>()?;
     // A job without a name is called by its id.
     let own = Some(before.name.as_str()).filter(|name| !before.id.starts_with(name));
-    Ok(v1::NewJob { labels: before.labels.clone(), ..submit::job(name.or(own), before.priority, variants) })
+    // It is no part of the pipeline that it was of: whoever cancels that means the jobs that it began with.
+    let of_pipeline = |key: &String| key == "pipeline" || key == "job";
+    let labels = before.labels.clone().into_iter().filter(|(key, _)| !of_pipeline(key)).collect();
+    Ok(v1::NewJob { labels, ..submit::job(name.or(own), before.priority, variants) })
 }
 
 fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVariant> {
@@ -104,6 +107,7 @@ mod tests {
         reader.variants[0].task = submit::fuse(vertigo::task::Bits::Same, true, Vec::new()).task;
         let again = again(&reader, None, &[]).unwrap();
         let source = again.variants[0].inputs[0].source.clone();
+        assert!(again.labels.is_empty(), "it is not of the pipeline any more: {:?}", again.labels);
         assert!(matches!(source, Some(v1::input::Source::Output(output)) if output.job == jobs::tests::job().id));
     }
 }

@@ -13,8 +13,8 @@ const GROUP_SIZE: u64 = 64;
 /// Bytes of a value while a matrix is computed.
 const VALUE_BYTES: u64 = 4;
 
-/// The largest matrix is there as the base has it, unpacked, as its change, as their sum, and packed again.
-const COPIES: f64 = 4.0;
+/// The largest matrix is there as the base has it, unpacked, as its change, as their sum, and packed again; and a little more.
+const COPIES: f64 = 4.5;
 
 /// Tokens of an example that is measured at the most.
 pub const MEASURED_TOKENS_MAX: u64 = 1024;

@@ -12,7 +12,7 @@ mod halves;
 use self::halves::{Half, Sizes};
 use super::{Estimate, adapted, adapter, sum, trainable_parameters, trained_layers, trained_mixers};
 use crate::recipe::{Method, Optimizer, Recipe};
-use crate::shape::{LinearLayer, Mixer, Shape};
+use crate::shape::{Dtype, LinearLayer, Mixer, Shape};
 use std::ops::Range;
 
 /// Bytes of the f32 that the gated delta rule, adapters and logits are computed in.
@@ -226,8 +226,8 @@ fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
     values.max().unwrap_or(0) as f64 * F32
 }
 
-/// What a forward pass of one row of `tokens` holds at its worst beside the weights: the activations of one half of a layer, and the
-/// residual stream before and after it.
+/// What a forward pass of one row of `tokens` holds at its worst beside the weights: the activations of one half of a layer, and in
+/// 16 bits four arrays of the residual stream more, since the formulas for f32 have them in what they overestimate.
 pub(super) fn forward_pass(shape: &Shape, tokens: u64) -> f64 {
     let text = format!("model: any\nbatch_size: 1\nmax_seq_length: {}\n", tokens.saturating_add(1));
     let recipe = Recipe::parse("forward", &text).expect("these three keys make a recipe");
@@ -235,7 +235,8 @@ pub(super) fn forward_pass(shape: &Shape, tokens: u64) -> f64 {
     let halves = trained_mixers(shape, &recipe)
         .into_iter()
         .flat_map(|mixer| [Half::Mixer, Half::Mlp].map(|half| size.forward(mixer, half, true)));
-    halves.fold(0.0, f64::max) + 2.0 * size.stream()
+    let streams = if shape.dtype == Dtype::F32 { 0.0 } else { 4.0 };
+    halves.fold(0.0, f64::max) + streams * size.stream()
 }
 
 #[cfg(test)]

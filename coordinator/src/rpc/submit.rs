@@ -154,6 +154,11 @@ fn find_input(core: &Core, input: &v1::Input, task: &Task, before: &[FoundJob]) 
     match &input.source {
         Some(input::Source::Artifact(reference)) if !reference.is_empty() => {
             let Some((digest, artifact)) = kinds::resolve(core, reference).map_err(told)? else {
+                // A job that is still to make it.
+                if core.find_job(reference).is_ok_and(|job| job.is_some()) {
+                    let output = v1::OutputOf { job: reference.clone(), role: String::new() };
+                    return find_output(core, role, &output, before);
+                }
                 return Err(told(kinds::missing(core, task.kind(), &role, reference)));
             };
             let found = Found { digest, bytes: artifact.manifest.bytes() };

@@ -59,6 +59,17 @@ async fn what_one_job_makes_the_next_one_reads_through_a_restart() {
 }
 
 #[tokio::test]
+async fn a_job_may_be_named_for_what_it_is_still_to_make() {
+    let coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    let trains = coordinator.queue(train("tutor")).await.unwrap();
+    let mut fuses = fuse("model", "");
+    fuses.variants[0].inputs = vec![super::harness::reads("adapter", "tutor")];
+    let queued = coordinator.queue(fuses).await.unwrap();
+    assert_eq!((queued.state(), &queued.waits_for), (JobState::Blocked, &vec![trains.id.clone()]));
+}
+
+#[tokio::test]
 async fn a_failure_ends_what_needs_it_and_a_watch_of_that_ends_too() {
     let coordinator = Coordinator::start().await;
     coordinator.import().await;
