@@ -10,8 +10,9 @@
 //! batches, so the peak that goes back to the coordinator is near the one that the next attempt will need.
 //! What the process itself holds has a bound of its own, far above that: see [`memory`](crate::memory). It is looked at often, so that
 //! a process that grows without end is ended while the machine still has some left.
-//! A run that passes its reservation alone goes on. The reservation is a prediction, the machine is this attempt's while it
-//! runs, and the coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low.
+//! A run that passes its reservation alone goes on. The reservation is a prediction, the GPU is this attempt's while it runs, and the
+//! coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low. What runs beside it on
+//! the processor has the tighter bound: its process may hold what was reserved for it and room for the rest.
 
 use crate::attempt::{End, Said};
 use crate::held::Attempt;

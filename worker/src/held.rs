@@ -5,7 +5,7 @@
 //!
 //! Promise: an attempt is held from its assignment until its `Finished` is acknowledged or its lease is over, through lost
 //! connections; one that had finished is held through a restart too, so that its result is not lost. What is held is named in
-//! every heartbeat; what is not held has no child. An adapter that a child has finished outlives its attempt: see [`output`].
+//! every heartbeat; what is not held has no child. What a child has finished outlives its attempt: see [`output`].
 //!
 //! [`output`]: crate::output
 
@@ -149,7 +149,7 @@ impl Attempt {
 
 impl Attempts {
     /// What is left in `folder` from before: attempts that had finished are held again, of all others only the log is kept, and the
-    /// adapter where there is one.
+    /// output where there is one.
     ///
     /// # Errors
     /// Where the folder cannot be read or cleaned.
@@ -225,7 +225,7 @@ impl Attempts {
         }
     }
 
-    /// The adapter that an earlier attempt has finished of `work` and could not send, moved to `attempt`.
+    /// The output that an earlier attempt has finished of `work` and could not send, moved to `attempt`.
     ///
     /// # Errors
     /// The disk's.
@@ -233,10 +233,10 @@ impl Attempts {
         self.kept.take(work, &attempt.folder)
     }
 
-    /// Keeps the adapter of `attempt`, if it has one, beyond it.
+    /// Keeps the output of `attempt`, if it has one, beyond it.
     pub fn keep_output(&self, attempt: &Attempt) {
         if let Err(error) = self.kept.keep(&attempt.folder) {
-            tracing::error!(%error, folder = %attempt.folder.display(), "cannot keep a finished adapter");
+            tracing::error!(%error, folder = %attempt.folder.display(), "cannot keep what was finished");
         }
     }
 
@@ -258,7 +258,7 @@ impl Attempts {
         }
     }
 
-    /// Lets an attempt go whose end nobody has taken. Its log stays, and its adapter, if it has one.
+    /// Lets an attempt go whose end nobody has taken. Its log stays, and its output, if it has one.
     pub fn forget(&self, id: AttemptId) {
         if let Some(attempt) = lock(&self.held).get(&id).cloned() {
             self.keep_output(&attempt);

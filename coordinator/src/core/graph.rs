@@ -7,7 +7,7 @@
 use super::{Core, Found, Input, Job, Refusal, Source, State, Submit, Variant};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use vertigo::id::{Digest, JobId, Millis};
+use vertigo::id::{JobId, Millis};
 
 /// What the core asks about tasks, which it cannot read. Pure, and quick: it is called by the writer.
 pub trait Kinds: Debug + Send {
@@ -150,10 +150,5 @@ impl Core {
             Ok(variant)
         };
         self.jobs[&id].variants.iter().map(complete).collect()
-    }
-
-    /// The artifact of a digest, for a kind that completes a variant.
-    pub fn manifest(&self, digest: &Digest) -> Option<&vertigo::manifest::Manifest> {
-        self.index.get(digest).map(|artifact| &*artifact.manifest)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
 use std::ops::Bound;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
+use vertigo::manifest::Manifest;
 
 /// A prefix that more than one thing has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,11 @@ impl Core {
     /// Whose a worker's id is. For the store alone: nobody is told.
     pub fn installation(&self, id: WorkerId) -> Option<&Installation> {
         self.installations.get(&id)
+    }
+
+    /// What an artifact is made of.
+    pub fn manifest(&self, digest: &Digest) -> Option<&Manifest> {
+        self.index.get(digest).map(|artifact| &*artifact.manifest)
     }
 
     /// Artifacts and tags.
