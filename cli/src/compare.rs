@@ -12,7 +12,7 @@ use vertigo::transfer::traced;
 use vertigo::v1::{self, task};
 
 /// Jobs that are compared at a time.
-const JOBS_MAX: u32 = 256;
+const JOBS_MAX: usize = 256;
 
 pub(crate) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let mut found = Vec::new();
@@ -20,12 +20,9 @@ pub(crate) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: O
         found.push(jobs::get(id, coordinator).await?);
     }
     if let Some(group) = &args.group {
-        let labels = [("group".to_owned(), group.clone())].into();
-        let request = v1::ListJobsRequest { labels, page_size: JOBS_MAX, ..v1::ListJobsRequest::default() };
-        let listed = coordinator.answer(coordinator.jobs().list(traced(request)).await, Subject::Job)?.jobs;
         // The oldest first, as they were queued; a list has no recipes.
-        for job in listed.iter().rev() {
-            found.push(jobs::get(&job.id, coordinator).await?);
+        for id in of_group(group, coordinator).await?.iter().rev() {
+            found.push(jobs::get(id, coordinator).await?);
         }
     }
     if found.is_empty() {
@@ -39,6 +36,25 @@ pub(crate) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: O
     }
     output.show(|| columns.iter().map(Column::json).collect(), || render(&columns));
     Ok(())
+}
+
+/// The ids of a group's jobs, the newest first: all of them, however many pages they take.
+async fn of_group(group: &str, coordinator: &Coordinator) -> Result<Vec<String>> {
+    let (mut ids, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let labels = [("group".to_owned(), group.to_owned())].into();
+        let request = v1::ListJobsRequest { labels, page_token, ..v1::ListJobsRequest::default() };
+        let answer = coordinator.answer(coordinator.jobs().list(traced(request)).await, Subject::Job)?;
+        ids.extend(answer.jobs.into_iter().map(|job| job.id));
+        if ids.len() > JOBS_MAX {
+            let message = format!("group `{group}` has more than the {JOBS_MAX} jobs that are compared at a time");
+            return Err(CliError::new(Exit::Refused, message).hint("name the jobs to compare: vertigo compare JOB…"));
+        }
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            return Ok(ids);
+        }
+    }
 }
 
 /// The facts of a job's first output.

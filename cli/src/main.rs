@@ -8,6 +8,7 @@
 
 mod artifacts;
 mod base;
+mod bounded;
 mod cli;
 mod compare;
 mod coordinator;

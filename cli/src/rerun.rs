@@ -34,7 +34,9 @@ pub(crate) fn again(before: &v1::Job, name: Option<&str>, set: &[Setting]) -> Re
 }
 
 fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVariant> {
-    let inputs = variant.inputs.iter().filter(|input| !is_found_again(variant, input)).map(|input| {
+    // Another model is another base, which the recipe finds; else what was read is read again.
+    let is_other = |input: &v1::JobInput| input.role == role::BASE && set.iter().any(|setting| setting.key == "model");
+    let inputs = variant.inputs.iter().filter(|input| !is_other(input)).map(|input| {
         match (input.digest.as_str(), input.job.as_str()) {
             // What is not there yet comes from where it came from.
             ("", job) => submit::output_of(&input.role, job, &input.output),
@@ -56,12 +58,6 @@ fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVarian
         }
         None => Err(CliError::refused(format!("`{}` is of a kind that this vertigo does not know", variant.name))),
     }
-}
-
-/// Whether an input is found by the recipe itself: its base, unless another was named, so that another `model` takes another base.
-fn is_found_again(variant: &v1::Variant, input: &v1::JobInput) -> bool {
-    let is_train = variant.task.as_ref().and_then(v1::Task::known) == Some(vertigo::task::TaskKind::Train);
-    is_train && input.role == role::BASE && input.job.is_empty()
 }
 
 fn recipe(train: &v1::Train) -> Result<RecipeOnDisk> {
@@ -93,6 +89,9 @@ mod tests {
         let [variant] = &same.variants[..] else { panic!("{same:?}") };
         assert_eq!(variant.task, trained().variants[0].task, "to the letter, comments and all");
         let roles: Vec<_> = variant.inputs.iter().map(|input| input.role.as_str()).collect();
+        assert_eq!(roles, ["data", "base"], "the same base, whatever the recipe's name for it means by now");
+        let other = again(&trained(), None, &["model=mini-9b".parse().unwrap()]).unwrap();
+        let roles: Vec<_> = other.variants[0].inputs.iter().map(|input| input.role.as_str()).collect();
         assert_eq!(roles, ["data"], "the recipe finds its base");
         let changed = again(&trained(), Some("other"), &["iters=9".parse().unwrap()]).unwrap();
         let Some(task::Kind::Train(train)) = changed.variants[0].task.clone().unwrap().kind else { panic!() };

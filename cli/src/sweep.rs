@@ -32,6 +32,15 @@ pub(crate) async fn run(args: &SweepArgs, coordinator: &Coordinator, output: Out
 
 /// A job for each combination. All recipes are checked before anything is queued.
 fn jobs(recipe: &RecipeOnDisk, set: &[Values], data: &str, group: &str, priority: i32) -> Result<Vec<v1::NewJob>> {
+    for (n, Values { key, values }) in set.iter().enumerate() {
+        let twice = |what: &str| Err(CliError::new(Exit::Usage, format!("--set {key}: {what} is given twice")));
+        if set[..n].iter().any(|other| other.key == *key) {
+            return twice("the key");
+        }
+        if let Some(value) = (0..values.len()).find(|&n| values[..n].contains(&values[n])).map(|n| &values[n]) {
+            return twice(&format!("the value {value}"));
+        }
+    }
     let number = set.iter().map(|values| values.values.len()).try_fold(1usize, usize::checked_mul);
     if number.is_none_or(|number| number > JOBS_MAX) {
         let message = format!("these values make more than {JOBS_MAX} jobs");
@@ -106,6 +115,8 @@ mod tests {
         assert!(of(&["sed=1"]).message.contains("seed"));
         let many: Vec<String> = (0..300).map(|n| n.to_string()).collect();
         assert!(of(&[&format!("seed={}", many.join(","))]).message.contains("more than 256"));
+        assert!(of(&["seed=1,2", "seed=3"]).message.contains("the key is given twice"));
+        assert!(of(&["seed=1,2,1"]).message.contains("the value 1 is given twice"));
         assert!("seed=".parse::<Values>().is_err() && "seed".parse::<Values>().is_err());
     }
 }

@@ -4,11 +4,13 @@ use crate::cli::{Then, TrainArgs};
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
 use crate::output::Output;
-use crate::{jobs, submit, watch};
-use std::fs;
+use crate::{bounded, jobs, submit, watch};
 use std::path::{Path, PathBuf};
 use vertigo::recipe::Recipe;
 use vertigo::task::role;
+
+/// The largest recipe: what a coordinator takes.
+const RECIPE_BYTES_MAX: u64 = 256 << 10;
 
 pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let recipes = read_recipes(&args.recipes)?;
@@ -49,7 +51,7 @@ pub(crate) fn read_recipe(path: &Path) -> Result<RecipeOnDisk> {
         CliError::new(Exit::Usage, format!("cannot read recipe {}: {e}", path.display()))
             .hint("name one or more recipe files: mlx-lm's LoRA YAML")
     };
-    let yaml = fs::read_to_string(path).map_err(|e| unreadable(&e))?;
+    let yaml = bounded::read(path, RECIPE_BYTES_MAX).map_err(|e| unreadable(&e))?;
     let name = path.file_stem().and_then(|stem| stem.to_str()).ok_or_else(|| unreadable(&"its name is not UTF-8"))?;
     let recipe = Recipe::parse(name, &yaml).map_err(|e| CliError::refused(format!("{}: {e}", path.display())))?;
     Ok(RecipeOnDisk { name: name.to_owned(), yaml, recipe })
@@ -58,6 +60,7 @@ pub(crate) fn read_recipe(path: &Path) -> Result<RecipeOnDisk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_wrong_recipe_is_named_with_its_file_and_key() {

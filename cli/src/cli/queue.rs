@@ -106,7 +106,7 @@ pub(crate) struct SweepArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The tasks are the same, and what was read then is read again; the base is what the recipe's `model` names now.
+The tasks are the same, and what was read then is read again; with another `model`, the base that it names.
 
 Examples:
   vertigo rerun luau-tutor

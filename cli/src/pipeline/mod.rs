@@ -8,11 +8,10 @@ use crate::error::{CliError, Exit, Result};
 use crate::output::{Output, bold, short_id, wrap};
 use crate::settings::Setting;
 use crate::train::{RecipeOnDisk, read_recipe};
-use crate::{jobs, json, settings, submit, watch};
+use crate::{bounded, jobs, json, settings, submit, watch};
 use file::{Job, Kind, Pipeline, Source};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use vertigo::id::JobId;
 use vertigo::v1;
@@ -47,11 +46,7 @@ fn read(path: &Path) -> Result<Pipeline> {
         CliError::new(Exit::Usage, format!("cannot read the pipeline {}: {e}", path.display()))
             .hint("name a pipeline file; `vertigo run --help` shows one")
     };
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(refused(format!("it has {bytes} bytes, and at most {FILE_BYTES_MAX} are read")));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = bounded::read(path, FILE_BYTES_MAX).map_err(unreadable)?;
     Pipeline::parse(&text).map_err(|error| refused(error.to_string()))
 }
 
@@ -111,7 +106,9 @@ fn check_settings(pipeline: &Pipeline, set: &[Setting]) -> Result<()> {
         None => Ok(()),
         Some(odd) => {
             let message = format!("--set {}: names no training job of the pipeline", odd.key);
-            Err(CliError::new(Exit::Usage, message).hint("write recipe.KEY=VALUE for all recipes, or JOB.KEY=VALUE"))
+            Err(CliError::new(Exit::Usage, message).hint(
+                "write recipe.KEY=VALUE for all recipes, or JOB.KEY=VALUE for those of one job; the rest is the file's",
+            ))
         }
     }
 }
@@ -169,6 +166,7 @@ fn as_what(job: &v1::Job) -> String {
 mod tests {
     use super::*;
     use crate::output::plain;
+    use std::fs;
     use vertigo::v1::{input, task};
 
     fn folder() -> tempfile::TempDir {

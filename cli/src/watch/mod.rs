@@ -8,7 +8,7 @@ use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
 use crate::output::{Output, bold, duration, pairs, short_id, wrap};
 use crate::{artifacts, jobs, json, safe};
-use futures::future::join_all;
+use futures::future::try_join_all;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use narrator::{Narrator, Told};
 use serde_json::json;
@@ -56,7 +56,7 @@ pub(crate) async fn follow_queued(queued: &[v1::Job], coordinator: &Coordinator,
     }
 }
 
-/// Shows several jobs side by side, each line with the name of its job, until all have ended. The first that ended badly is the
+/// Shows several jobs side by side, each line with the name of its job, until all have ended. Those that ended badly are the
 /// command's failure.
 pub(crate) async fn watch_all(queued: &[v1::Job], coordinator: &Coordinator, output: Output) -> Result<()> {
     let width = queued.iter().map(|job| job.name.chars().count()).max().unwrap_or_default();
@@ -71,14 +71,18 @@ pub(crate) async fn watch_all(queued: &[v1::Job], coordinator: &Coordinator, out
         events::follow(&job.id, Feed::Watch, coordinator, |line| output.note(line), show).await
     };
     let all = async {
-        for followed in join_all(queued.iter().map(follow)).await {
-            followed?;
-        }
-        let mut ended = Ok(());
+        try_join_all(queued.iter().map(follow)).await?;
+        let mut bad = Vec::new();
         for job in queued {
-            ended = ended.and(report_outcome(&job.id, coordinator, output).await);
+            bad.extend(report_outcome(&job.id, coordinator, output).await.err());
         }
-        ended
+        match bad.len() {
+            0 | 1 => bad.pop().map_or(Ok(()), Err),
+            _ => {
+                let messages: Vec<String> = bad.iter().map(|error| error.message.clone()).collect();
+                Err(CliError::new(bad[0].exit, messages.join("\n")).hint("`vertigo job JOB` shows each"))
+            }
+        }
     };
     tokio::select! {
         ended = all => ended,
