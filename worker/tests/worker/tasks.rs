@@ -73,22 +73,6 @@ async fn a_fuse_attempt_makes_a_model_and_measures_what_it_kept() {
 }
 
 #[tokio::test]
-async fn a_model_that_lost_its_adapter_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let coordinator = Coordinator::new().await;
-    let worker = worker_of(&dir, &coordinator.endpoint);
-    // 4 bits of a base in f32 are coarser than what twenty small steps have changed.
-    let fusing = fusing(&dir, &worker, 4, false).await;
-    worker.take(fusing.clone(), None);
-    let Some(finished::Outcome::Outputs(outputs)) = finished(&worker, id(&fusing)).await.outcome else { panic!() };
-    assert!(
-        outputs.remark.contains("--bits 8") && outputs.remark.contains("outweighs what the adapter had learned"),
-        "{}",
-        outputs.remark
-    );
-}
-
-#[tokio::test]
 async fn what_nobody_measures_is_said_and_runs_beside_a_training_run() {
     let dir = tempfile::tempdir().unwrap();
     let coordinator = Coordinator::new().await;
