@@ -1,37 +1,28 @@
 //! The contract that all parts of Vertigo share.
 //!
-//! Plain types, without I/O: what a person writes ([`recipe`]), what a model is ([`shape`]), what a run will
-//! need ([`estimate`]), what an artifact is made of ([`manifest`]), what a training example is ([`dataset`]), what jobs do ([`task`]),
-//! how all of them are named ([`id`], [`bytes`]), where the coordinator is ([`endpoint`]), and how text from outside is shown
-//! ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one.
+//! Plain types, without I/O: what jobs do ([`task`]) and where they go ([`placement`]), what an artifact is made of ([`manifest`]), what
+//! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), where the coordinator is
+//! ([`endpoint`]), and how text from outside is shown ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of
+//! these values holds a valid one. What is known of models is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
-//! Behind features, for processes and not for the engine: `rpc` is the generated protocol, `client` moves
-//! artifacts over HTTP, `telemetry` sets up logs and traces.
+//! The feature `rpc` adds the generated protocol. The engine does without.
 //!
-//! Promise: everything here but [`folder`], [`telemetry`] and [`transfer`] is a pure function of its arguments.
+//! Promise: everything here but [`folder`] is a pure function of its arguments.
 
 pub mod bounds;
 pub mod bytes;
-pub mod dataset;
+pub mod caveats;
 pub mod endpoint;
-pub mod estimate;
 pub mod folder;
 pub mod id;
 pub mod manifest;
 pub mod placement;
 pub mod printable;
-pub mod recipe;
 pub mod secret;
-pub mod shape;
 pub mod task;
-pub mod tensors;
 
 #[cfg(feature = "rpc")]
 pub mod refusal;
-#[cfg(feature = "telemetry")]
-pub mod telemetry;
-#[cfg(feature = "client")]
-pub mod transfer;
 
 /// Messages, clients and servers of the package `vertigo.v1`, generated from `proto/vertigo/v1/*.proto`.
 #[cfg(feature = "rpc")]

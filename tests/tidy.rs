@@ -99,10 +99,13 @@ fn nothing_of_the_worker_outside_its_tasks_knows_what_an_engine_does() {
 #[test]
 fn crates_depend_only_on_whom_they_may() {
     for (folder, allowed) in [
-        ("coordinator", &["vertigo"][..]),
-        ("cli", &["vertigo"]),
-        ("worker", &["vertigo", "vertigo-engine"]),
-        ("worker/engine", &["vertigo"]),
+        ("proto/model", &["vertigo"][..]),
+        ("proto/telemetry", &["vertigo"]),
+        ("proto/client", &["vertigo", "vertigo-telemetry"]),
+        ("coordinator", &["vertigo", "vertigo-model", "vertigo-telemetry"]),
+        ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry"]),
+        ("worker", &["vertigo", "vertigo-client", "vertigo-engine", "vertigo-model", "vertigo-telemetry"]),
+        ("worker/engine", &["vertigo", "vertigo-model"]),
     ] {
         let path = repository().join(folder).join("Cargo.toml");
         let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
@@ -110,7 +113,8 @@ fn crates_depend_only_on_whom_they_may() {
         for (name, how) in ours {
             assert!(allowed.contains(&name.as_str()), "{folder} may not depend on {name}");
             let features = how.get("features").and_then(toml::Value::as_array).map_or(0, Vec::len);
-            assert!(folder != "worker/engine" || features == 0, "the engine takes the root's plain types only");
+            let is_plain = ["worker/engine", "proto/model"].contains(&folder);
+            assert!(!is_plain || features == 0, "{folder} takes the contract's plain types only, without the protocol");
         }
     }
 }

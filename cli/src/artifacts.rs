@@ -13,8 +13,8 @@ use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::transfer::traced;
 use vertigo::v1;
+use vertigo_client::traced;
 
 pub(crate) async fn list(args: &ArtifactsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let kind = args.kind.map(|kind| kind.to_string()).unwrap_or_default();

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
-use vertigo::estimate::Engine;
 use vertigo::manifest::Kind;
 use vertigo::task::{Bits, TaskKind};
+use vertigo_model::estimate::Engine;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,8 +8,8 @@ use crate::{jobs, json};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
-use vertigo::transfer::traced;
 use vertigo::v1::{self, task};
+use vertigo_client::traced;
 
 /// Jobs that are compared at a time.
 const JOBS_MAX: usize = 256;

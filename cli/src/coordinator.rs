@@ -5,10 +5,10 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::endpoint::Endpoint;
-use vertigo::transfer::{Transfer, TransferError};
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
+use vertigo_client::{Transfer, TransferError};
 
 /// A coordinator. Connects when it is first used.
 #[derive(Debug, Clone)]

@@ -9,9 +9,9 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::path::Path;
 use vertigo::bytes::Bytes;
-use vertigo::dataset::{Dataset, DatasetError, jsonl_files};
 use vertigo::manifest::Kind;
 use vertigo::v1;
+use vertigo_model::dataset::{Dataset, DatasetError, jsonl_files};
 
 pub(crate) async fn run(command: &DataCommand, coordinator: &Coordinator, output: Output) -> Result<()> {
     let DataCommand::Import { name, dir } = command;
@@ -62,7 +62,7 @@ fn render(name: &str, dataset: &Dataset, artifact: &v1::Artifact) -> String {
 mod tests {
     use super::*;
     use crate::output::plain;
-    use vertigo::dataset::{Example, Place, Row};
+    use vertigo_model::dataset::{Example, Place, Row};
 
     #[test]
     fn says_what_was_imported() {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 use tonic::{Code, Status};
 use vertigo::endpoint::Endpoint;
-use vertigo::transfer::TransferError;
+use vertigo_client::TransferError;
 
 /// How a command ended, as the shell sees it. `--help` documents the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::output::{Output, age, short_id, table};
 use crate::pages::{self, Shown};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
-use vertigo::transfer::traced;
 use vertigo::v1;
+use vertigo_client::traced;
 
 pub(crate) async fn workers(args: &WorkersArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let fetch = async |page_size, page_token| {

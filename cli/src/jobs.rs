@@ -7,10 +7,10 @@ use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use crate::pages::{self, Shown};
 use crate::{json, safe};
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::id::Millis;
-use vertigo::transfer::traced;
 use vertigo::v1;
+use vertigo_client::traced;
 
 pub(crate) async fn list(args: &JobsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let asked = request(args, Millis::now().0);

@@ -76,7 +76,7 @@ fn start(cli: &Cli, output: Output) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| CliError::refused(format!("cannot start: {e}")))?;
     runtime.block_on(async {
         // Results and errors are this program's output; a library's warnings are for whoever asks with RUST_LOG.
-        let telemetry = vertigo::telemetry::init_with("vertigo", "error").map_err(CliError::refused)?;
+        let telemetry = vertigo_telemetry::init_with("vertigo", "error").map_err(CliError::refused)?;
         let result = run(cli, output).instrument(cli.command.span()).await;
         tokio::task::block_in_place(|| telemetry.shutdown());
         result

@@ -7,9 +7,9 @@ use crate::output::Output;
 use crate::settings::Setting;
 use crate::train::RecipeOnDisk;
 use crate::{jobs, settings, submit, watch};
-use vertigo::recipe::Recipe;
 use vertigo::task::role;
 use vertigo::v1::{self, task};
+use vertigo_model::recipe::Recipe;
 
 pub(crate) async fn run(args: &RerunArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let before = jobs::get(&args.id, coordinator).await?;

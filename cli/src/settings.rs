@@ -4,7 +4,7 @@ use crate::error::{CliError, Exit, Result};
 use crate::train::RecipeOnDisk;
 use serde_json::{Map, Value};
 use std::str::FromStr;
-use vertigo::recipe::Recipe;
+use vertigo_model::recipe::Recipe;
 
 /// A key and what it is set to.
 #[derive(Debug, Clone, PartialEq)]

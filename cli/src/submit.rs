@@ -6,8 +6,8 @@ use crate::train::RecipeOnDisk;
 use std::time::Duration;
 use vertigo::id::JobId;
 use vertigo::task::{Bits, role};
-use vertigo::transfer::traced;
 use vertigo::v1::{self, input, task};
+use vertigo_client::traced;
 
 /// Until a call that broke off is made again.
 const AGAIN: Duration = Duration::from_secs(1);

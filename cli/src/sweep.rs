@@ -81,8 +81,8 @@ fn word(setting: &Setting) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vertigo::recipe::Recipe;
     use vertigo::v1::task;
+    use vertigo_model::recipe::Recipe;
 
     fn recipe() -> RecipeOnDisk {
         let yaml = "model: mini\niters: 3\n".to_owned();

@@ -6,8 +6,8 @@ use crate::error::{CliError, Exit, Result};
 use crate::output::Output;
 use crate::{bounded, jobs, submit, watch};
 use std::path::{Path, PathBuf};
-use vertigo::recipe::Recipe;
 use vertigo::task::role;
+use vertigo_model::recipe::Recipe;
 
 /// The largest recipe: what a coordinator takes.
 const RECIPE_BYTES_MAX: u64 = 256 << 10;

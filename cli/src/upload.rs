@@ -12,8 +12,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Kind;
-use vertigo::transfer::{Patience, TransferError, describe_files};
 use vertigo::v1;
+use vertigo_client::{Patience, TransferError, describe_files};
 
 /// How long an upload that is refused for now, such as by a store without room, is tried again before that is an error.
 const REFUSED_SECONDS_MAX: u64 = 120;

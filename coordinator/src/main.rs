@@ -65,7 +65,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let telemetry = match vertigo::telemetry::init("vertigo-coordinator") {
+    let telemetry = match vertigo_telemetry::init("vertigo-coordinator") {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error),
     };

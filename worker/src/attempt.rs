@@ -17,7 +17,6 @@ use std::process::ExitCode;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId};
 use vertigo::task::{Cure, Slot};
-use vertigo::telemetry;
 use vertigo_engine::{EngineError, Fault, device};
 
 /// What the child is to do. Paths are absolute.
@@ -176,8 +175,8 @@ fn traced(spec: &Spec) -> Result<(), Failed> {
         .build()
         .map_err(|e| here(e.to_string()))?;
     let _inside = runtime.enter();
-    let telemetry = telemetry::init("vertigo-attempt").map_err(|e| here(e.to_string()))?;
-    let parent = std::env::var(telemetry::ENVIRONMENT).ok();
+    let telemetry = vertigo_telemetry::init("vertigo-attempt").map_err(|e| here(e.to_string()))?;
+    let parent = std::env::var(vertigo_telemetry::ENVIRONMENT).ok();
     let on_its_device = match spec.slot {
         Slot::Gpu => Ok(()),
         // The GPU is another attempt's.

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::transfer::{Transfer, TransferError};
+use vertigo_client::{Transfer, TransferError};
 
 /// One fetch at a time; whoever holds it uses the entry.
 type Turn = tokio::sync::Mutex<()>;

@@ -35,7 +35,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
-use vertigo::telemetry;
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
 
@@ -69,7 +68,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Patience {
-        Patience { still: Duration::from_secs(15 * 60), farewell: telemetry::FLUSH.saturating_mul(3) }
+        Patience { still: Duration::from_secs(15 * 60), farewell: vertigo_telemetry::FLUSH.saturating_mul(3) }
     }
 }
 
@@ -196,9 +195,9 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The log is for files and other terminals.
     command.env("NO_COLOR", "1");
-    command.process_group(0).kill_on_drop(true).env_remove(telemetry::ENVIRONMENT);
+    command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
     if let Some(traceparent) = &launch.traceparent {
-        command.env(telemetry::ENVIRONMENT, traceparent);
+        command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
     }
     command.spawn()
 }

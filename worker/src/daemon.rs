@@ -21,8 +21,8 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
 use vertigo::printable;
-use vertigo::transfer::Transfer;
 use vertigo::v1::Assignment;
+use vertigo_client::Transfer;
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
-use vertigo::{printable, telemetry};
+use vertigo::printable;
 use vertigo_worker::attempt;
 use vertigo_worker::daemon::{self, Settings};
 
@@ -77,7 +77,7 @@ fn serve(args: Daemon) -> Result<(), Box<dyn std::error::Error>> {
     };
     let runtime = tokio::runtime::Runtime::new()?;
     let _inside = runtime.enter();
-    let telemetry = telemetry::init("vertigo-worker")?;
+    let telemetry = vertigo_telemetry::init("vertigo-worker")?;
     let result = runtime.block_on(daemon::run(settings));
     telemetry.shutdown();
     Ok(result?)

@@ -33,10 +33,9 @@ use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::{Cure, Slot, role};
-use vertigo::telemetry;
-use vertigo::transfer::{Transfer, TransferError, describe};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Checkpoint, Failure, Finished, LogLine, Made, Outputs, finished};
+use vertigo_client::{Transfer, TransferError, describe};
 
 /// What attempts need of this worker.
 #[derive(Debug)]
@@ -111,7 +110,7 @@ impl Supervisor {
 
     async fn attend(self: Arc<Self>, job: Arc<Job>, attempt: Arc<Attempt>) {
         let span = info_span!("attempt", job = %job.id, attempt = %attempt.id(), variant = job.variant);
-        telemetry::set_parent(&span, &job.traceparent);
+        vertigo_telemetry::set_parent(&span, &job.traceparent);
         let work = AssertUnwindSafe(self.work(&job, &attempt)).catch_unwind().instrument(span.clone());
         let result = work.await.unwrap_or_else(|_| {
             let message = "the worker's supervisor panicked; its log says where".to_owned();
@@ -275,7 +274,7 @@ impl Supervisor {
         let path = attempt.folder().join("spec.json");
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
         let span = info_span!("child", variant = job.variant, reserved = %job.reserved);
-        let traceparent = telemetry::traceparent_of(&span);
+        let traceparent = vertigo_telemetry::traceparent_of(&span);
         let examples = spec.inputs.get(role::DATA).map_or(Bytes::ZERO, |data| memory::file_bytes(&data.folder));
         // The GPU's attempt may have what the machine offers; one beside it has what was reserved for it.
         let offered = match job.slot {

@@ -12,8 +12,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use vertigo::folder::{Folder, Unfit};
-use vertigo::shape::{Shape, ShapeError};
-use vertigo::tensors::{self, Sizes, TensorError, canonical_name};
+use vertigo_model::shape::{Shape, ShapeError};
+use vertigo_model::tensors::{self, Sizes, TensorError, canonical_name};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";

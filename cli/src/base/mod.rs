@@ -16,10 +16,10 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Dataset;
 use vertigo::manifest::Kind;
-use vertigo::shape::Shape;
 use vertigo::v1;
+use vertigo_model::dataset::Dataset;
+use vertigo_model::shape::Shape;
 
 pub(crate) use folder::read_config;
 

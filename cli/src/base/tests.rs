@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use tokenizers::Tokenizer;
-use vertigo::shape::{Dtype, Mixer};
+use vertigo_model::shape::{Dtype, Mixer};
 
 fn luau() -> Dataset {
     Dataset::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/luau")).unwrap()
@@ -175,7 +175,7 @@ fn the_chat_template_is_chatml_with_tools() {
 fn a_prompt_is_the_beginning_of_its_chat() {
     // What is masked is the prompt's tokens: training rests on this.
     for row in luau().train {
-        let vertigo::dataset::Example::Chat { messages, tools } = row.example else { continue };
+        let vertigo_model::dataset::Example::Chat { messages, tools } = row.example else { continue };
         let (_, before) = messages.split_last().unwrap();
         let whole = render(json!({"messages": messages, "tools": tools}));
         let prompt = render(json!({"messages": before, "tools": tools, "add_generation_prompt": true}));

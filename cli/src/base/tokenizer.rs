@@ -10,7 +10,7 @@ use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::{AddedToken, Tokenizer};
-use vertigo::dataset::{Dataset, Example};
+use vertigo_model::dataset::{Dataset, Example};
 
 /// Ends a text, and pads.
 const END_OF_TEXT: &str = "<|endoftext|>";

@@ -9,8 +9,8 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype as Stored, TensorView, serialize};
 use std::fs;
 use std::path::Path;
-use vertigo::shape::{Dtype, Packing, Shape};
-use vertigo::tensors::{Matrix, matrices, vectors};
+use vertigo_model::shape::{Dtype, Packing, Shape};
+use vertigo_model::tensors::{Matrix, matrices, vectors};
 
 /// Time constants of a fresh gated delta layer: softplus(dt_bias) is drawn from here, evenly in its logarithm, and the decay of a
 /// step is exp(−A·softplus(…)) with A from [`DECAY`]. Mamba-2's, whose gates these are.

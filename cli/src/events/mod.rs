@@ -7,8 +7,8 @@ use crate::error::{Exit, Result, Subject, is_lost};
 use crate::jobs;
 use std::time::Duration;
 use tonic::Status;
-use vertigo::transfer::traced;
 use vertigo::v1::{self, JobEvent, job_event::Event};
+use vertigo_client::traced;
 
 /// Waits between tries: doubled up to the last, which goes on until Ctrl-C. The job needs nobody to watch it.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));

@@ -14,13 +14,13 @@ use crate::{base, submit};
 use report::{Fleet, Machine, Planned};
 use std::path::Path;
 use vertigo::bytes::Bytes;
-use vertigo::estimate::{Engine, FitError, estimate, fit, notes};
 use vertigo::placement::{Candidate, Need, place};
-use vertigo::recipe::Recipe;
-use vertigo::shape::Shape;
 use vertigo::task::{Slot, role};
-use vertigo::transfer::traced;
 use vertigo::v1;
+use vertigo_client::traced;
+use vertigo_model::estimate::{Engine, FitError, estimate, fit, notes};
+use vertigo_model::recipe::Recipe;
+use vertigo_model::shape::Shape;
 
 /// Up to this much memory, Metal recommends two thirds of it for the GPU's working set; above, three quarters.
 const SMALL_MAC: Bytes = Bytes::gib(36);

@@ -4,9 +4,9 @@ use crate::json;
 use crate::output::{bold, wrap};
 use serde_json::{Value, json};
 use vertigo::bytes::Bytes;
-use vertigo::estimate::{Engine, Estimate};
 use vertigo::placement::{Need, Placement};
 use vertigo::v1;
+use vertigo_model::estimate::{Engine, Estimate};
 
 /// What `usable` rests on. Metal says it exactly where a worker runs; here it is assumed.
 const ASSUMED: &str = "Usable is what Metal recommends for a GPU's working set: taken to be 2/3 of a Mac's memory up to 36 GiB, \

@@ -5,7 +5,7 @@ use crate::output::plain;
 use clap::Parser;
 use std::io::Write;
 use std::path::PathBuf;
-use vertigo::estimate::{Estimate, Part};
+use vertigo_model::estimate::{Estimate, Part};
 
 const QLORA: &str = "model: mlx-community/Qwen3.5-4B-4bit\nnum_layers: 8\nbatch_size: 1\nmax_seq_length: 2048\n";
 const FULL: &str = "model: Qwen/Qwen3.5-4B\nfine_tune_type: full\nnum_layers: -1\nbatch_size: 1\n";

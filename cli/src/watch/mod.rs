@@ -15,8 +15,8 @@ use serde_json::json;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Manifest;
-use vertigo::transfer::traced;
 use vertigo::v1::{self, job_event::Event, report::Body};
+use vertigo_client::traced;
 
 /// Until the coordinator is asked again.
 const AGAIN: Duration = Duration::from_secs(1);

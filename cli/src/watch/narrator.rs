@@ -3,7 +3,7 @@
 use crate::json;
 use crate::output::{count, duration, loss};
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
 
 /// Something to show.

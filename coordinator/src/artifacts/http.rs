@@ -205,7 +205,7 @@ fn read_extent(headers: &HeaderMap) -> Result<Extent, Refused> {
 /// `span` as a child of the request's trace.
 fn span(headers: &HeaderMap, span: tracing::Span) -> tracing::Span {
     if let Some(parent) = headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-        vertigo::telemetry::set_parent(&span, parent);
+        vertigo_telemetry::set_parent(&span, parent);
     }
     span
 }

@@ -5,7 +5,7 @@ use super::{
     SessionId, State, Variant, retry,
 };
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::Cure;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::placement;
 use vertigo::task::{Cure, Slot, TaskKind};

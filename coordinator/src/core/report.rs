@@ -1,7 +1,7 @@
 //! What an attempt has to say, as far as the core decides by it.
 
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::manifest::Manifest;
 use vertigo::task::Cure;
 use vertigo::v1;

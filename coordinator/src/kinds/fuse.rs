@@ -6,12 +6,12 @@ use super::{Appraised, Findings, KindError, added, given, parts};
 use crate::core::{Core, Found, Input};
 use serde_json::Value;
 use vertigo::bytes::Bytes;
-use vertigo::estimate;
 use vertigo::id::Digest;
 use vertigo::manifest::Manifest;
-use vertigo::shape::Shape;
 use vertigo::task::{Bits, Slot, TaskKind, role};
 use vertigo::v1;
+use vertigo_model::estimate;
+use vertigo_model::shape::Shape;
 
 /// How to fuse.
 #[derive(Debug, Clone, Copy)]

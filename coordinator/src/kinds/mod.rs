@@ -16,9 +16,9 @@ pub(crate) use inputs::{Named, check_inputs, missing, resolve};
 use crate::core::{self, Core, FactorKey, Factors, Found, Input, Kinds, MemoryPart, Need, Source, Variant};
 use prost::Message;
 use vertigo::bytes::Bytes;
-use vertigo::estimate::Estimate;
 use vertigo::task::{Slot, TaskKind};
 use vertigo::v1::{self, task};
+use vertigo_model::estimate::Estimate;
 
 /// Why a task cannot be done as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,12 +5,12 @@ use super::{Appraised, Findings, KindError, Purpose, added, given, parts};
 use crate::core::{Core, Found, Input};
 use serde_json::Value;
 use vertigo::bounds::REFERENCE_BYTES_MAX;
-use vertigo::estimate::{Engine, bytes_written, estimate, fit};
 use vertigo::manifest::Manifest;
-use vertigo::recipe::Recipe;
-use vertigo::shape::Shape;
 use vertigo::task::{Slot, TaskKind, role};
 use vertigo::v1;
+use vertigo_model::estimate::{Engine, bytes_written, estimate, fit};
+use vertigo_model::recipe::Recipe;
+use vertigo_model::shape::Shape;
 
 /// What a recipe asks for.
 #[derive(Debug, Clone)]

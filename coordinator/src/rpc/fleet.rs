@@ -187,7 +187,7 @@ async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch
         .read(move |core| core.attempt(attempt).and_then(|a| core.job(a.job)).map(|j| j.traceparent.clone()));
     let span = info_span!("finish", %attempt, epoch = batch.epoch);
     if let Some(parent) = job.await.map_err(stopped)? {
-        vertigo::telemetry::set_parent(&span, &parent);
+        vertigo_telemetry::set_parent(&span, &parent);
     }
     take.instrument(span).await
 }

@@ -91,10 +91,10 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
         let span = traced(request.metadata(), info_span!("submit", job = tracing::field::Empty));
-        let caller = vertigo::telemetry::parent_of(request.metadata());
+        let caller = vertigo_telemetry::parent_of(request.metadata());
         async {
             // Where the coordinator does not export spans, what follows hangs on the caller's.
-            let traceparent = vertigo::telemetry::traceparent().or(caller).unwrap_or_default();
+            let traceparent = vertigo_telemetry::traceparent().or(caller).unwrap_or_default();
             let request = request.into_inner();
             bounds::submit(&request)?;
             let jobs = self.submit(request.jobs, traceparent).await?;

@@ -5,7 +5,7 @@ use crate::artifacts::{BlobError, Blobs};
 use crate::core::{Failure, Made, Report, ReportBody};
 use vertigo::bounds::MANIFEST_BYTES_MAX;
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::Cure;
 use vertigo::v1::{self, finished, report};

@@ -107,7 +107,7 @@ impl Sessions {
 fn assignment(given: Assignment) -> v1::Assignment {
     // The moment of placement, in the job's trace.
     let span = tracing::info_span!("place", job = %given.job, attempt = %given.attempt, variant = given.variant);
-    vertigo::telemetry::set_parent(&span, &given.traceparent);
+    vertigo_telemetry::set_parent(&span, &given.traceparent);
     span.in_scope(|| v1::Assignment {
         job_id: given.job.to_string(),
         attempt_id: given.attempt.to_string(),

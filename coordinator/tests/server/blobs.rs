@@ -7,8 +7,8 @@ use tonic::Code;
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
-use vertigo::transfer::Transfer;
 use vertigo::v1;
+use vertigo_client::Transfer;
 
 fn offset(response: &reqwest::Response) -> &str {
     response.headers().get("upload-offset").unwrap().to_str().unwrap()

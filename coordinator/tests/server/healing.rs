@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::transfer::{Transfer, TransferError};
+use vertigo_client::{Transfer, TransferError};
 
 const CONTENT: &str = "weights of many numbers";
 
@@ -156,7 +156,7 @@ async fn two_imports_of_one_folder_at_once_both_succeed() {
         // Large enough that one is on its way when the other begins.
         let content: Vec<u8> = (0..8u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         fs::write(folder.path().join("file"), &content).unwrap();
-        let manifest = vertigo::transfer::describe(Kind::Dataset, folder.path(), Default::default()).await.unwrap();
+        let manifest = vertigo_client::describe(Kind::Dataset, folder.path(), Default::default()).await.unwrap();
         let import = || async {
             let transfer = Transfer::new(&coordinator.url.parse().unwrap());
             transfer.push(folder.path(), &manifest, &|_| {}).await?;

@@ -8,8 +8,8 @@ use vertigo::bounds::MANIFEST_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
-use vertigo::transfer::{Transfer, TransferError};
 use vertigo::v1::{self, report};
+use vertigo_client::{Transfer, TransferError};
 
 /// A dataset of so many files that its manifest alone is larger than gRPC's messages are by default.
 fn many_files(files: usize, facts: Value) -> Manifest {

@@ -7,10 +7,10 @@
 use rand::{RngExt, SeedableRng};
 use std::path::PathBuf;
 use std::time::Instant;
-use vertigo::recipe::Recipe;
 use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{EngineError, Model, adapter};
+use vertigo_model::recipe::Recipe;
 
 struct Settings {
     folder: PathBuf,

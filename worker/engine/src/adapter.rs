@@ -9,8 +9,8 @@ use mlx_rs::{Array, random};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use vertigo::estimate::fit;
-use vertigo::recipe::{Layers, LoraParameters, Method, Recipe};
+use vertigo_model::estimate::fit;
+use vertigo_model::recipe::{Layers, LoraParameters, Method, Recipe};
 
 /// The factor on adapters' outputs under a recipe.
 pub fn lora_scale(recipe: &Recipe) -> f64 {

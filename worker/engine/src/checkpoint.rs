@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 use vertigo::id::Digest;
-use vertigo::recipe::Recipe;
-use vertigo::shape::Shape;
+use vertigo_model::recipe::Recipe;
+use vertigo_model::shape::Shape;
 
 /// What makes two runs the same run, as digests. Of the base only the shape goes in: its weights are gigabytes, and whoever hands out
 /// bases by digest knows them already.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 
 /// What a run says while it goes on, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

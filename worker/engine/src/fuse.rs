@@ -40,9 +40,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
-use vertigo::shape::{Packing, Shape};
 pub use vertigo::task::Bits;
-use vertigo::tensors::{self, Sizes};
+use vertigo_model::shape::{Packing, Shape};
+use vertigo_model::tensors::{self, Sizes};
 
 /// Bytes of a shard at the most, unless one matrix alone is larger.
 pub const SHARD_BYTES_MAX: u64 = 5_000_000_000;

@@ -8,7 +8,7 @@ use mlx_rs::fast::{ScaledDotProductAttentionMask, rms_norm, rope, scaled_dot_pro
 use mlx_rs::ops::indexing::TryIndexOp;
 use mlx_rs::ops::{concatenate, pad, quantized_matmul, sigmoid};
 use mlx_rs::{Array, Dtype, random};
-use vertigo::shape::{Mixer, Shape};
+use vertigo_model::shape::{Mixer, Shape};
 
 /// Added to the sum of squares of a query or a key when it is scaled to length 1; a mean of squares gets it divided by Dk.
 const NORM_EPS: f32 = 1e-6;

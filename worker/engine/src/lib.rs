@@ -4,7 +4,7 @@
 //!
 //! ```no_run,standalone_crate
 //! use vertigo_engine::{Model, Session, Trainer};
-//! # fn run(recipe: vertigo::recipe::Recipe) -> Result<(), vertigo_engine::EngineError> {
+//! # fn run(recipe: vertigo_model::recipe::Recipe) -> Result<(), vertigo_engine::EngineError> {
 //! let model = Model::load("models/qwen3.5-4b-4bit".as_ref())?;
 //! let data = vertigo_engine::training_data("models/qwen3.5-4b-4bit".as_ref(), "data".as_ref(), &recipe)?;
 //! for event in Trainer::new(model, data, recipe, Session::fresh("out"))? {

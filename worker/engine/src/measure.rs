@@ -24,10 +24,10 @@ use mlx_rs::{Array, Dtype};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
-use vertigo::dataset::Dataset;
-use vertigo::estimate::{COMPARED_TOKENS, MEASURED_TOKENS_MAX};
-use vertigo::shape::Shape;
 use vertigo::task::Bits;
+use vertigo_model::dataset::Dataset;
+use vertigo_model::estimate::{COMPARED_TOKENS, MEASURED_TOKENS_MAX};
+use vertigo_model::shape::Shape;
 
 /// Examples that are measured at the most: spread over all lengths where there are more.
 pub const MEASURED_EXAMPLES_MAX: u64 = 64;
@@ -162,7 +162,7 @@ impl Models {
     fn load(base_folder: &Path, adapter_folder: &Path, fused_folder: &Path) -> Result<Models> {
         let base = Model::load(base_folder)?;
         let (adapter, lora_scale) = adapter_of(base_folder, base.shape(), adapter_folder)?;
-        let prefix = vertigo::tensors::LAYERS;
+        let prefix = vertigo_model::tensors::LAYERS;
         if let Some(name) = adapter.keys().find(|name| !name.starts_with(prefix)) {
             let folder = adapter_folder.display();
             return Err(EngineError::input(format!(

@@ -10,8 +10,8 @@ use mlx_rs::{Array, Dtype};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use vertigo::shape::Shape;
-use vertigo::tensors::{LAYERS, check, split_name};
+use vertigo_model::shape::Shape;
+use vertigo_model::tensors::{LAYERS, check, split_name};
 
 /// Trained tensors by MLX's full names: adapters (`….lora_a`, `….lora_b`) or weights themselves.
 pub type Parameters = BTreeMap<String, Array>;

@@ -9,7 +9,7 @@ use crate::model::Parameters;
 use mlx_rs::ops::zeros_dtype;
 use mlx_rs::transforms::eval;
 use mlx_rs::{Array, Dtype};
-use vertigo::recipe::Optimizer;
+use vertigo_model::recipe::Optimizer;
 
 /// Adam's moments, by parameter.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,8 @@
 use crate::batch::{Fate, fate};
 use crate::text::Tokenized;
 use std::collections::BTreeMap;
-use vertigo::dataset::{Caveats, Place, Reason, Row};
+use vertigo::caveats::{Caveats, Reason};
+use vertigo_model::dataset::{Place, Row};
 
 /// Examples of each reason that are named.
 pub const PLACES_MAX: usize = 20;
@@ -104,7 +105,7 @@ mod tests {
     use crate::text::Tokens;
     use proptest::prelude::*;
     use serde_json::json;
-    use vertigo::dataset::Example;
+    use vertigo_model::dataset::Example;
 
     const END: u32 = 9;
 

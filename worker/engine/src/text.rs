@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 use template::ChatTemplate;
 use tokenizers::Tokenizer;
-use vertigo::dataset::{Example, Row};
+use vertigo_model::dataset::{Example, Row};
 
 /// The special tokens that templates may name.
 const SPECIALS: [&str; 7] =

@@ -14,9 +14,10 @@ use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vertigo::dataset::{Caveats, Dataset, Row};
+use vertigo::caveats::Caveats;
 use vertigo::id::Digest;
-use vertigo::recipe::{LossAverage, Method, Recipe};
+use vertigo_model::dataset::{Dataset, Row};
+use vertigo_model::recipe::{LossAverage, Method, Recipe};
 
 /// Where a run writes, and what it goes on from.
 #[derive(Debug, Clone)]

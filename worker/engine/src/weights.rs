@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
-use vertigo::tensors::canonical_name;
+use vertigo_model::tensors::canonical_name;
 
 /// All tensors of a text model by MLX's names (`language_model.model.layers.0.…`).
 pub(crate) type Tensors = BTreeMap<String, Array>;

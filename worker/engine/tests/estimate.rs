@@ -8,12 +8,12 @@ use mlx_rs::{Array, Dtype, memory, random};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
-use vertigo::estimate::{Engine, estimate};
-use vertigo::recipe::Recipe;
-use vertigo::shape::{Mixer, Shape};
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
 use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
+use vertigo_model::estimate::{Engine, estimate};
+use vertigo_model::recipe::Recipe;
+use vertigo_model::shape::{Mixer, Shape};
 
 /// How far the estimate may be from MLX's peak.
 const TOLERANCE: f64 = 0.10;

@@ -11,11 +11,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::ops::Range;
-use vertigo::estimate::{Engine, Estimate, estimate};
-use vertigo::recipe::Recipe;
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
 use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
+use vertigo_model::estimate::{Engine, Estimate, estimate};
+use vertigo_model::recipe::Recipe;
 
 /// How far the estimate may be above MLX's peak, and how far below it: too much is a plan that waits, too little a run that dies.
 const TOLERANCE: (f64, f64) = (0.10, 0.05);

@@ -11,11 +11,11 @@ use std::fs;
 use std::path::Path;
 use support::{packed, recipe, tensors, tokenizer, write};
 use vertigo::bytes::Bytes;
-use vertigo::estimate::{Estimate, fuse as estimate};
 use vertigo::task::Bits;
 use vertigo_engine::fuse::{Options, fuse};
 use vertigo_engine::measure::measure;
 use vertigo_engine::{Model, adapter};
+use vertigo_model::estimate::{Estimate, fuse as estimate};
 
 /// The estimate of measuring may be this much too high: full-rank adapters need less than those of low rank, and it does not know which
 /// it is,

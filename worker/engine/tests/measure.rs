@@ -7,11 +7,11 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::{config, packed, recipe, tensors, tokenizer, write};
-use vertigo::dataset::Dataset;
 use vertigo_engine::fuse::{Bits, Options, fuse};
 use vertigo_engine::measure::{Kept, MEASURED_EXAMPLES_MAX, measure};
 use vertigo_engine::text::{ChatTokenizer, Tokens};
 use vertigo_engine::{Model, Parameters, adapter};
+use vertigo_model::dataset::Dataset;
 
 const LORA: &str = "num_layers: 3, mask_prompt: true, lora_parameters: {rank: 4, scale: 10, dropout: 0.0}";
 const FULL: &str = "fine_tune_type: full, num_layers: 2, mask_prompt: true";

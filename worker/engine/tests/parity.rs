@@ -19,10 +19,10 @@ use mlx_rs::{Array, Dtype};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use support::{relative_difference, relative_length, skipped};
-use vertigo::recipe::{Optimizer, Recipe};
 use vertigo_engine::backward::{Targets, loss, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
 use vertigo_engine::{Model, Parameters, adapter};
+use vertigo_model::recipe::{Optimizer, Recipe};
 
 /// A fixture's folder, or `None`, said aloud, where this checkout has no `../shared`.
 fn fixture(name: &str) -> Option<PathBuf> {

@@ -5,11 +5,11 @@ mod support;
 
 use std::path::Path;
 use support::{data, examples, recipe, relative_difference, write_base};
-use vertigo::recipe::Recipe;
 use vertigo_engine::backward::{Targets, loss};
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
 use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, TrainingData, Written, adapter};
+use vertigo_model::recipe::Recipe;
 
 fn trainer(base: &Path, recipe: &Recipe, session: Session) -> Trainer {
     Trainer::new(Model::load(base).unwrap(), data(recipe), recipe.clone(), session).unwrap()

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::task::Cure;
-use vertigo::transfer::TransferError;
+use vertigo_client::TransferError;
 
 /// Why an attempt ends without a result.
 #[derive(Debug)]

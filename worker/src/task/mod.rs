@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::task::{Bits, TaskKind};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, task};
@@ -256,7 +256,7 @@ impl Event {
 /// `span` as part of the job's trace.
 fn traced(span: tracing::Span, parent: Option<&str>) -> tracing::Span {
     if let Some(parent) = parent {
-        vertigo::telemetry::set_parent(&span, parent);
+        vertigo_telemetry::set_parent(&span, parent);
     }
     span
 }

@@ -5,9 +5,9 @@ use crate::attempt::Spec;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tracing::info_span;
-use vertigo::recipe::Recipe;
 use vertigo::task::role;
 use vertigo_engine::{EngineError, Event as Said, Model, Outcome, Session, Trainer, Written, training_data};
+use vertigo_model::recipe::Recipe;
 
 /// Trains as the recipe says.
 ///

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 use tempfile::TempDir;
 use vertigo::bytes::Bytes;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId};
 use vertigo::task::{Bits, Cure, Slot};
 use vertigo_worker::attempt::{End, Failed, Input, Said, Spec};

@@ -14,8 +14,8 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
-use vertigo::transfer::{Transfer, TransferError};
 use vertigo::v1::{Assignment, Cure};
+use vertigo_client::{Transfer, TransferError};
 use vertigo_worker::cache::{Cache, CacheError, Kinds};
 
 const FILES: [(&str, &str); 2] = [("train.jsonl", "{\"text\":\"one\"}\n"), ("valid.jsonl", "{\"text\":\"two\"}\n")];

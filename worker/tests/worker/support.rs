@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
-use vertigo::shape::Shape;
-use vertigo::tensors::{matrices, vectors};
 use vertigo::v1;
+use vertigo_model::shape::Shape;
+use vertigo_model::tensors::{matrices, vectors};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);

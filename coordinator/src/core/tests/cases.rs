@@ -1,7 +1,7 @@
 //! One situation each.
 
 use super::*;
-use vertigo::dataset::Caveats;
+use vertigo::caveats::Caveats;
 
 /// A worker of 100 bytes with a job leased to it.
 fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {

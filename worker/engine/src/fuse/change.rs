@@ -10,8 +10,8 @@ use mlx_rs::Array;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use vertigo::shape::Shape;
-use vertigo::tensors::{Matrix, matrices, vectors};
+use vertigo_model::shape::Shape;
+use vertigo_model::tensors::{Matrix, matrices, vectors};
 
 /// An adapter that fits a base.
 #[derive(Debug)]

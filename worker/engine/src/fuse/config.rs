@@ -4,7 +4,7 @@ use super::Bits;
 use super::plan::default_packing;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use vertigo::shape::{Packing, Shape};
+use vertigo_model::shape::{Packing, Shape};
 
 /// The base's config for the fused model: what it says of packing is what `packings`, by module, say. As mlx-lm writes it,
 /// `quantization` stands there twice, under the name that Hugging Face reads too, and the vision tower, whose weights are not

@@ -13,7 +13,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vertigo::tensors::canonical_name;
+use vertigo_model::tensors::canonical_name;
 
 /// Bytes of a header at the most: the format's own bound.
 const HEADER_BYTES_MAX: u64 = 100_000_000;

@@ -5,8 +5,8 @@ use super::files::Stored;
 use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vertigo::shape::{Packing, Shape};
-use vertigo::tensors::{is_hugging_face, matrices, packing, vectors};
+use vertigo_model::shape::{Packing, Shape};
+use vertigo_model::tensors::{is_hugging_face, matrices, packing, vectors};
 
 /// Weights of a group where the base does not say.
 const GROUP_SIZE_DEFAULT: u64 = 64;

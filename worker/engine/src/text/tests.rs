@@ -3,7 +3,7 @@
 use super::*;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use vertigo::dataset::jsonl_files;
+use vertigo_model::dataset::jsonl_files;
 
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                       {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

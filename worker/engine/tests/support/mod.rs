@@ -10,12 +10,12 @@ use mlx_rs::{Array, Dtype, random};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use vertigo::recipe::Recipe;
-use vertigo::shape::Shape;
-use vertigo::tensors::{matrices, vectors};
 use vertigo_engine::TrainingData;
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
+use vertigo_model::recipe::Recipe;
+use vertigo_model::shape::Shape;
+use vertigo_model::tensors::{matrices, vectors};
 
 /// Rows of the bases' embedding.
 pub(crate) const VOCAB: u64 = 320;

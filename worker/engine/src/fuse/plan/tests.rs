@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::path::Path;
-use vertigo::shape::Quantization;
+use vertigo_model::shape::Quantization;
 
 /// Headers of a sound base: packed where `shape` says so.
 fn stored(shape: &Shape) -> BTreeMap<String, Stored> {
@@ -52,11 +52,11 @@ proptest! {
         let stored = stored(&shape);
         let plan = plan(&shape, &stored, &Changed { modules: changed.clone(), vectors: Vec::new() }, bits);
         let tensors: Vec<&Tensor> = plan.pieces.iter().flat_map(|piece| &piece.tensors).collect();
-        let sizes: vertigo::tensors::Sizes =
+        let sizes: vertigo_model::tensors::Sizes =
             tensors.iter().map(|t| (t.name.clone(), t.shape.iter().map(|&n| n as u64).collect())).collect();
         prop_assert_eq!(sizes.len(), tensors.len(), "no tensor twice");
         shape.quantization = default_packing(&shape, bits).map(|default| Quantization { default, overrides: plan.packings.clone() });
-        prop_assert_eq!(vertigo::tensors::check(&shape, &sizes), Ok(()));
+        prop_assert_eq!(vertigo_model::tensors::check(&shape, &sizes), Ok(()));
         // Nothing is computed that could be copied, and what is copied is what the base has.
         for piece in &plan.pieces {
             match &piece.work {

@@ -2,11 +2,11 @@ use super::config::{
     CONV_KERNEL_MAX, EXPERTS_MAX, FFN_MAX, HEAD_DIM_MAX, HEADS_MAX, HIDDEN_MAX, LAYERS_MAX, VOCAB_MAX,
 };
 use super::*;
-use crate::bytes::Bytes;
 use crate::estimate::{Engine, estimate};
 use crate::recipe::Recipe;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use vertigo::bytes::Bytes;
 
 fn config() -> Value {
     json!({"model_type": "qwen3_5", "text_config": {

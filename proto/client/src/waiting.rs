@@ -58,8 +58,8 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Digest;
     use proptest::prelude::*;
+    use vertigo::id::Digest;
 
     #[test]
     fn a_refusal_is_waited_out_and_a_coordinator_that_is_not_there_only_after_one() {

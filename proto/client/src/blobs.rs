@@ -6,9 +6,6 @@
 use super::meter::Meter;
 use super::tries::{PAUSE, Tries};
 use super::{AtPath, TransferError, blocking, hash_file};
-use crate::endpoint::Endpoint;
-use crate::id::Digest;
-use crate::manifest::FileEntry;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
@@ -21,6 +18,9 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
+use vertigo::endpoint::Endpoint;
+use vertigo::id::Digest;
+use vertigo::manifest::FileEntry;
 
 /// The header that says how many bytes of an unfinished upload are kept.
 const UPLOAD_OFFSET: &str = "upload-offset";
@@ -282,8 +282,7 @@ impl Blobs {
 
     fn request_on(&self, client: &Client, method: Method, digest: &Digest) -> RequestBuilder {
         let request = client.request(method, self.url(digest));
-        #[cfg(feature = "telemetry")]
-        if let Some(context) = crate::telemetry::traceparent() {
+        if let Some(context) = vertigo_telemetry::traceparent() {
             return request.header("traceparent", context);
         }
         request
@@ -370,10 +369,10 @@ fn header(headers: &HeaderMap, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::Bytes;
     use std::sync::atomic::{AtomicU64, Ordering};
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
+    use vertigo::bytes::Bytes;
 
     const SHORT: Duration = Duration::from_millis(100);
 

@@ -6,17 +6,13 @@
 //!
 //! Reading a folder is the one place here that touches files.
 
-mod caveats;
-
-pub use caveats::{Caveats, Reason};
-
-use crate::folder;
-use crate::id::Digest;
 use serde_json::{Map, Value};
 use std::fmt::{self, Display};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vertigo::folder;
+use vertigo::id::Digest;
 
 /// Without a `valid.jsonl`, one example in this many validates.
 pub const HOLD_OUT: u8 = 20;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The pipeline's own configs, or `None`, said aloud, where this checkout has no `../shared`.
 fn pipeline_recipe(name: &str) -> Option<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/vertigo/recipes");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/vertigo/recipes");
     if !folder.exists() {
         skipped(&format!("no recipes at {}", folder.display()));
         return None;

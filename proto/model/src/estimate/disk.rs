@@ -5,9 +5,9 @@
 //! bf16 weight and what rounding took from it.
 
 use super::trainable_parameters;
-use crate::bytes::Bytes;
 use crate::recipe::Recipe;
 use crate::shape::Shape;
+use ::vertigo::bytes::Bytes;
 
 /// Bytes of a trained value in a checkpoint or an adapter.
 const VALUE_BYTES: u64 = 4;

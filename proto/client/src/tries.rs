@@ -48,7 +48,7 @@ impl Tries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Digest;
+    use vertigo::id::Digest;
 
     #[tokio::test]
     async fn another_upload_s_turn_is_waited_for_and_not_for_ever() {

@@ -2,10 +2,10 @@
 
 use super::Estimate;
 use super::vertigo::forward_pass;
-use crate::bytes::Bytes;
 use crate::shape::{Quantization, Shape};
-use crate::task::Bits;
 use crate::tensors::{matrices, split_name};
+use ::vertigo::bytes::Bytes;
+use ::vertigo::task::Bits;
 
 /// Group size where the base does not say.
 const GROUP_SIZE: u64 = 64;

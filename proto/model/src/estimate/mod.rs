@@ -18,9 +18,9 @@ pub use disk::bytes_written;
 pub use fit::{FitError, fit, notes};
 pub use fuse::{COMPARED_TOKENS, MEASURED_TOKENS_MAX, fuse, fused_bytes};
 
-use crate::bytes::Bytes;
 use crate::recipe::{LoraParameters, Method, Recipe};
 use crate::shape::{LinearLayer, Mixer, Shape};
+use ::vertigo::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;

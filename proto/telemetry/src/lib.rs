@@ -8,7 +8,6 @@
 //! nothing but its spans; no call here fails or waits because of it, but for [`Telemetry::shutdown`], which gives the last spans
 //! [`FLUSH`] to leave.
 
-use crate::printable::is_harmful;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::SpanExporter;
@@ -27,6 +26,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+use vertigo::printable::is_harmful;
 
 /// The environment variable that hands a trace context to a child process.
 pub const ENVIRONMENT: &str = "TRACEPARENT";

@@ -12,14 +12,6 @@ mod waiting;
 
 pub use waiting::Patience;
 
-use crate::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::bytes::Bytes;
-use crate::endpoint::Endpoint;
-use crate::folder::{Folder, Unfit};
-use crate::id::Digest;
-use crate::manifest::{FileEntry, Kind, Manifest, ManifestError};
-use crate::v1::artifacts_client::ArtifactsClient;
-use crate::v1::{Artifact, GetArtifactRequest, MissingBlobsRequest, RegisterArtifactRequest};
 use blobs::Blobs;
 use meter::Meter;
 use serde_json::Value;
@@ -31,6 +23,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
+use vertigo::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::folder::{Folder, Unfit};
+use vertigo::id::Digest;
+use vertigo::manifest::{FileEntry, Kind, Manifest, ManifestError};
+use vertigo::v1::artifacts_client::ArtifactsClient;
+use vertigo::v1::{Artifact, GetArtifactRequest, MissingBlobsRequest, RegisterArtifactRequest};
 use waiting::Waiting;
 
 /// Told of bytes as they go: of files that need not go, too, so that the sum comes to the artifact's size.
@@ -440,8 +440,7 @@ fn sync_parent(folder: &Path) -> Result<(), TransferError> {
 pub fn traced<T>(message: T) -> Request<T> {
     #[allow(unused_mut)] // without telemetry there is nothing to put in
     let mut request = Request::new(message);
-    #[cfg(feature = "telemetry")]
-    crate::telemetry::inject(request.metadata_mut());
+    vertigo_telemetry::inject(request.metadata_mut());
     request
 }
 

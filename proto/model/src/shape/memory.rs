@@ -4,8 +4,8 @@
 //! itself. All sums saturate.
 
 use super::{LinearLayer, Mixer, Packing, Shape, product};
-use crate::bytes::Bytes;
 use crate::tensors::LAYERS;
+use vertigo::bytes::Bytes;
 
 /// A layer's experts, as a quantisation names them.
 const EXPERTS: &str = "mlp.switch_mlp";
