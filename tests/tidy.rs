@@ -81,6 +81,31 @@ fn rooms_of_the_coordinator_import_only_whom_they_may() {
     }
 }
 
+/// What a file of the CLI may not import, by its folder: a command is read by itself, and what is shown does not ask for it.
+#[test]
+fn a_command_imports_no_other_and_rendering_asks_nobody() {
+    for (room, absent) in
+        [("commands", &["commands"][..]), ("render", &["commands", "coordinator", "follow", "submit"])]
+    {
+        let all = files(&format!("cli/src/{room}/"));
+        assert!(all.len() > 5, "{room} has {} files", all.len());
+        for path in all {
+            let own = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+            let own: Vec<String> = own.skip_while(|part| part != room).skip(1).collect();
+            let own = own[0].trim_end_matches(".rs");
+            for line in code(&path).lines() {
+                let Some((_, imported)) = line.split_once("crate::") else { continue };
+                let mut names =
+                    imported.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty());
+                let is_absent = names.next().is_some_and(|name| absent.contains(&name));
+                // A command of several files may name its own.
+                let is_its_own = room == "commands" && names.next() == Some(own);
+                assert!(!is_absent || is_its_own, "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn nothing_of_the_worker_outside_its_tasks_knows_what_an_engine_does() {
     for path in files("worker/src/").into_iter().filter(|path| !is_test(path)) {

@@ -35,7 +35,7 @@ Exit codes:
 A job is named by its id, by the beginning of it that no other job shares, or by
 its name.";
 
-/// Help in our own styles: [`crate::safe`] lets no others through.
+/// Help in our own styles: [`crate::render::safe`] lets no others through.
 const STYLES: Styles = {
     let bold = Style::new().bold();
     Styles::plain().header(bold).usage(bold).literal(bold)
@@ -410,7 +410,7 @@ mod tests {
     fn help_has_no_styles_but_our_own() {
         let help = Cli::command().render_long_help().ansi().to_string();
         assert!(help.contains('\u{1b}'), "it is styled");
-        let shown = crate::safe::styled(&help);
+        let shown = crate::render::safe::styled(&help);
         assert!(!shown.contains("\\u{1b}") && shown == help, "{shown}");
     }
 

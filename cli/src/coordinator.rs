@@ -5,10 +5,11 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::endpoint::Endpoint;
+use vertigo::v1;
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
-use vertigo_client::{Transfer, TransferError};
+use vertigo_client::{Transfer, TransferError, traced};
 
 /// A coordinator. Connects when it is first used.
 #[derive(Debug, Clone)]
@@ -36,6 +37,12 @@ impl Coordinator {
 
     pub(crate) fn transfer(&self) -> Transfer {
         Transfer::new(&self.endpoint)
+    }
+
+    /// A job by id, by name or by the beginning of its id.
+    pub(crate) async fn job(&self, id: &str) -> Result<v1::Job> {
+        let answer = self.jobs().get(traced(v1::GetJobRequest { id: id.to_owned() })).await;
+        self.answer(answer, Subject::Job)
     }
 
     /// A call's answer, or what its failure means; `subject` is what it was about.

@@ -6,38 +6,27 @@
 // Nothing is printed past `output`, which makes text from outside safe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod artifacts;
 mod base;
 mod bounded;
 mod cli;
-mod compare;
+mod commands;
 mod coordinator;
-mod data;
+mod datasets;
+mod download;
 mod error;
 mod events;
-mod fleet;
-mod fuse;
-mod jobs;
-mod json;
-mod output;
-mod pages;
-mod pipeline;
-mod plan;
-mod progress;
-mod rerun;
-mod safe;
+mod follow;
+mod recipes;
+mod render;
 mod settings;
 mod submit;
-mod sweep;
-mod train;
 mod upload;
-mod watch;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use coordinator::Coordinator;
 use error::{CliError, Exit, Result};
-use output::Output;
+use render::output::Output;
 use std::process::ExitCode;
 use tracing::Instrument;
 
@@ -86,23 +75,23 @@ fn start(cli: &Cli, output: Output) -> Result<()> {
 async fn run(cli: &Cli, output: Output) -> Result<()> {
     let coordinator = &Coordinator::new(&cli.global.coordinator);
     match &cli.command {
-        Command::Data(command) => data::run(command, coordinator, output).await,
-        Command::Base(command) => base::run(command, coordinator, output).await,
-        Command::Plan(args) => plan::run(args, coordinator, output).await,
-        Command::Train(args) => train::run(args, coordinator, output).await,
-        Command::Fuse(args) => fuse::run(args, coordinator, output).await,
-        Command::Run(args) => pipeline::run(args, coordinator, output).await,
-        Command::Sweep(args) => sweep::run(args, coordinator, output).await,
-        Command::Rerun(args) => rerun::run(args, coordinator, output).await,
-        Command::Compare(args) => compare::run(args, coordinator, output).await,
-        Command::Jobs(args) => jobs::list(args, coordinator, output).await,
-        Command::Job(args) => jobs::show(args, coordinator, output).await,
-        Command::Watch(args) => watch::run(args, coordinator, output).await,
-        Command::Logs(args) => watch::logs(args, coordinator, output).await,
-        Command::Cancel(args) => jobs::cancel(args, coordinator, output).await,
-        Command::Workers(args) => fleet::workers(args, coordinator, output).await,
-        Command::Artifacts(args) => artifacts::list(args, coordinator, output).await,
-        Command::Get(args) => artifacts::get(args, coordinator, output).await,
+        Command::Data(command) => commands::data::run(command, coordinator, output).await,
+        Command::Base(command) => commands::base::run(command, coordinator, output).await,
+        Command::Plan(args) => commands::plan::run(args, coordinator, output).await,
+        Command::Train(args) => commands::train::run(args, coordinator, output).await,
+        Command::Fuse(args) => commands::fuse::run(args, coordinator, output).await,
+        Command::Run(args) => commands::run::run(args, coordinator, output).await,
+        Command::Sweep(args) => commands::sweep::run(args, coordinator, output).await,
+        Command::Rerun(args) => commands::rerun::run(args, coordinator, output).await,
+        Command::Compare(args) => commands::compare::run(args, coordinator, output).await,
+        Command::Jobs(args) => commands::jobs::run(args, coordinator, output).await,
+        Command::Job(args) => commands::job::run(args, coordinator, output).await,
+        Command::Watch(args) => commands::watch::run(args, coordinator, output).await,
+        Command::Logs(args) => commands::logs::run(args, coordinator, output).await,
+        Command::Cancel(args) => commands::cancel::run(args, coordinator, output).await,
+        Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
+        Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,
+        Command::Get(args) => commands::get::run(args, coordinator, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vertigo", &mut script);

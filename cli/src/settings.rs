@@ -1,7 +1,7 @@
 //! `--set key=value`: a recipe's file with some of its keys changed.
 
 use crate::error::{CliError, Exit, Result};
-use crate::train::RecipeOnDisk;
+use crate::recipes::RecipeOnDisk;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 use vertigo_model::recipe::Recipe;

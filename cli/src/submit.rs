@@ -2,7 +2,7 @@
 
 use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject, is_lost};
-use crate::train::RecipeOnDisk;
+use crate::recipes::RecipeOnDisk;
 use std::time::Duration;
 use vertigo::id::JobId;
 use vertigo::task::{Bits, role};

@@ -2,8 +2,8 @@
 
 use crate::coordinator::Coordinator;
 use crate::error::Result;
-use crate::output::Output;
-use crate::progress::Moving;
+use crate::render::output::Output;
+use crate::render::progress::Moving;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::cli::{FloatType, Preset};
-use crate::output::plain;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use tokenizers::Tokenizer;
@@ -343,12 +342,4 @@ fn a_hugging_face_snapshot_passes_and_only_what_matters_goes_up() {
         "tokenizer_config.json",
     ];
     assert_eq!(found.files.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
-}
-
-#[test]
-fn a_smoke_base_is_called_one() {
-    let (dir, base) = made(Preset::Mini9b, Some("4"));
-    let text = plain(&render_written("mini-9b-4bit", dir.path(), &base.shape));
-    assert!(text.contains("its answers are noise") && text.contains("vertigo base import mini-9b-4bit"), "{text}");
-    assert!(text.contains("12 layers, 4-bit"), "{text}");
 }

@@ -4,7 +4,6 @@
 
 use crate::coordinator::Coordinator;
 use crate::error::{Exit, Result, Subject, is_lost};
-use crate::jobs;
 use std::time::Duration;
 use tonic::Status;
 use vertigo::v1::{self, JobEvent, job_event::Event};
@@ -49,7 +48,7 @@ pub(crate) async fn follow(
             // A stream that ends before its job was cut off by a coordinator that went down in good order.
             Ok(()) if feed == Feed::Watch => {}
             // Lines alone do not say that the job has ended.
-            Ok(()) => match jobs::get(id, coordinator).await {
+            Ok(()) => match coordinator.job(id).await {
                 Ok(job) if is_terminal(job.state()) => {
                     // What it wrote between the cut and its end.
                     ended = true;

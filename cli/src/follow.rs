@@ -1,45 +1,24 @@
-//! `vertigo watch` and `logs`: a job as it goes on.
+//! Jobs followed to their ends, for every command that queues some: what happens is shown, and a failed job is a failed command.
 
-mod narrator;
-
-use crate::cli::{JobArgs, LogsArgs};
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
-use crate::output::{Output, bold, duration, pairs, short_id, wrap};
-use crate::{artifacts, jobs, json, safe};
+use crate::render::findings::findings;
+use crate::render::jobs;
+use crate::render::json;
+use crate::render::narrator::{self, Narrator};
+use crate::render::output::{Output, bold, duration, pairs, short_id, wrap};
+use crate::render::screen::Screen;
 use futures::future::try_join_all;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use narrator::{Narrator, Told};
 use serde_json::json;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Manifest;
-use vertigo::v1::{self, job_event::Event, report::Body};
+use vertigo::v1;
 use vertigo_client::traced;
 
 /// Until the coordinator is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-pub(crate) async fn run(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let job = jobs::get(&args.id, coordinator).await?;
-    watch(&job, coordinator, output).await
-}
-
-pub(crate) async fn logs(args: &LogsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let feed = Feed::Logs { follow: args.follow };
-    let job = jobs::get(&args.id, coordinator).await?;
-    let print = |event: &v1::JobEvent| match &event.event {
-        Some(Event::Report(v1::Report { body: Some(Body::Log(line)), .. })) if !output.is_json() => {
-            output.line(&line.text)
-        }
-        Some(Event::Report(v1::Report { body: Some(Body::Log(_)), .. })) => {
-            output.json_line(&json::event(&job.id, event))
-        }
-        _ => {}
-    };
-    events::follow(&job.id, feed, coordinator, |line| output.note(line), print).await
-}
 
 /// Says what was queued, and follows it to its end: one job, or all of a call.
 pub(crate) async fn follow_queued(queued: &[v1::Job], coordinator: &Coordinator, output: Output) -> Result<()> {
@@ -129,7 +108,7 @@ fn left_alone(job: &v1::Job) -> CliError {
 
 async fn report_outcome(id: &str, coordinator: &Coordinator, output: Output) -> Result<()> {
     let job = loop {
-        match jobs::get(id, coordinator).await {
+        match coordinator.job(id).await {
             // It went away after it had told of the end: the same patience as before it.
             Err(error) if error.exit == Exit::Unreachable => tokio::time::sleep(AGAIN).await,
             answered => break answered?,
@@ -173,7 +152,7 @@ fn render_outcome(job: &v1::Job, artifacts: &[v1::Artifact]) -> String {
     }
     for artifact in artifacts {
         if let Ok(manifest) = Manifest::parse(&artifact.manifest_json) {
-            rows.extend(artifacts::findings(&manifest));
+            rows.extend(findings(&manifest));
         }
     }
     rows.push(("peak", format!("{}, predicted {}", Bytes(attempt.peak_bytes), Bytes(variant.peak_bytes))));
@@ -186,63 +165,10 @@ fn render_outcome(job: &v1::Job, artifacts: &[v1::Artifact]) -> String {
     format!("{} succeeded after {took}\n{}{remark}", bold(&jobs::title(job)), pairs(rows))
 }
 
-/// The terminal, or the pipe.
-struct Screen {
-    output: Output,
-    bar: ProgressBar,
-}
-
-impl Screen {
-    fn new(output: Output) -> Screen {
-        if !output.is_live() {
-            return Screen { output, bar: ProgressBar::hidden() };
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::default_spinner());
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Screen { output, bar }
-    }
-
-    fn show(&self, told: Option<Told>) {
-        match told {
-            None => {}
-            Some(Told::Line(line)) => self.line(&line),
-            Some(Told::Waiting(line)) => {
-                self.line(&line);
-                self.bar.set_style(ProgressStyle::default_spinner());
-                // What is waited for is in the first line.
-                self.bar.set_message(safe::line(line.lines().next().unwrap_or_default()).into_owned());
-            }
-            Some(Told::Progress { at, text }) if self.output.is_live() => {
-                let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {msg}");
-                self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
-                self.bar.set_length(at.total);
-                self.bar.set_position(at.done);
-                self.bar.set_message(safe::line(&text).into_owned());
-            }
-            Some(Told::Progress { at, text }) => self.output.line(&format!("{at}  {text}")),
-        }
-    }
-
-    /// A line that stays, above the bar where there is one.
-    fn line(&self, line: &str) {
-        self.bar.suspend(|| self.output.line(line));
-    }
-
-    /// Something that is no event of the job, likewise.
-    fn note(&self, line: &str) {
-        self.bar.suspend(|| self.output.note(line));
-    }
-
-    fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
     use vertigo::id::Digest;
     use vertigo::manifest::{FileEntry, Kind};
 

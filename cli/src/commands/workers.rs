@@ -3,15 +3,15 @@
 use crate::cli::WorkersArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{Result, Subject};
-use crate::json;
-use crate::output::{Output, age, short_id, table};
-use crate::pages::{self, Shown};
+use crate::render::json;
+use crate::render::output::{Output, age, short_id, table};
+use crate::render::pages::{self, Shown};
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1;
 use vertigo_client::traced;
 
-pub(crate) async fn workers(args: &WorkersArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+pub(crate) async fn run(args: &WorkersArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let fetch = async |page_size, page_token| {
         let request = v1::ListWorkersRequest { page_size, page_token };
         let answer = coordinator.answer(coordinator.fleet().list_workers(traced(request)).await, Subject::Nothing)?;
@@ -56,7 +56,7 @@ fn state(worker: &v1::Worker, now: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
 
     #[test]
     fn workers_are_a_table() {

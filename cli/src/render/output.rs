@@ -5,7 +5,7 @@
 
 use crate::cli::Color;
 use crate::error::{CliError, Exit};
-use crate::safe;
+use crate::render::safe;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -230,7 +230,7 @@ pub(crate) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::safe::tests::{hostile, is_harmless};
+    use crate::render::safe::tests::{hostile, is_harmless};
     use proptest::prelude::*;
 
     #[test]

@@ -3,8 +3,9 @@
 use crate::cli::CompareArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
-use crate::output::{Output, WIDTH, bold, duration, pairs, short_id};
-use crate::{jobs, json};
+use crate::render::jobs;
+use crate::render::json;
+use crate::render::output::{Output, WIDTH, bold, duration, pairs, short_id};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
@@ -17,12 +18,12 @@ const JOBS_MAX: usize = 256;
 pub(crate) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let mut found = Vec::new();
     for id in &args.jobs {
-        found.push(jobs::get(id, coordinator).await?);
+        found.push(coordinator.job(id).await?);
     }
     if let Some(group) = &args.group {
         // The oldest first, as they were queued; a list has no recipes.
         for id in of_group(group, coordinator).await?.iter().rev() {
-            found.push(jobs::get(id, coordinator).await?);
+            found.push(coordinator.job(id).await?);
         }
     }
     if found.is_empty() {
@@ -193,7 +194,8 @@ fn lines(header: &[String], rows: &[Vec<String>]) -> String {
         .map(|n| rows.iter().map(|row| row[n].chars().count()).chain([header[n].chars().count()]).max().unwrap_or(0))
         .collect();
     let line = |cells: &[String]| {
-        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", crate::safe::line(cell)));
+        let cells =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", crate::render::safe::line(cell)));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     [header].into_iter().chain(rows.iter().map(Vec::as_slice)).map(line).collect()
@@ -211,7 +213,7 @@ fn blocks(columns: &[Column<'_>], header: &[String], rows: &[Vec<String>]) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
 
     fn trained(yaml: &str) -> v1::Job {
         let mut job = jobs::tests::job();

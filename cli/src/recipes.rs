@@ -1,29 +1,12 @@
-//! `vertigo train`.
+//! Recipes' files, read before anything is asked of the coordinator.
 
-use crate::cli::{Then, TrainArgs};
-use crate::coordinator::Coordinator;
+use crate::bounded;
 use crate::error::{CliError, Exit, Result};
-use crate::output::Output;
-use crate::{bounded, jobs, submit, watch};
 use std::path::{Path, PathBuf};
-use vertigo::task::role;
 use vertigo_model::recipe::Recipe;
 
 /// The largest recipe: what a coordinator takes.
 const RECIPE_BYTES_MAX: u64 = 256 << 10;
-
-pub(crate) async fn run(args: &TrainArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let recipes = read_recipes(&args.recipes)?;
-    let train = |recipe: &RecipeOnDisk| submit::train(recipe, vec![submit::artifact(role::DATA, &args.data)]);
-    let trains = submit::job(args.name.as_deref(), args.priority, recipes.iter().map(train).collect());
-    let then = args.then.map(|Then::Fuse| submit::fuse_of(&trains, args.bits));
-    let queued = submit::submit(coordinator, [trains].into_iter().chain(then).collect()).await?;
-    if args.follow {
-        return watch::follow_queued(&queued, coordinator, output).await;
-    }
-    jobs::show_queued(&queued, output);
-    Ok(())
-}
 
 /// A recipe's file and what it says.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! A plan as a person and as a script read it.
 
-use crate::json;
-use crate::output::{bold, wrap};
+use crate::render::json;
+use crate::render::output::{bold, wrap};
 use serde_json::{Value, json};
 use vertigo::bytes::Bytes;
 use vertigo::placement::{Need, Placement};

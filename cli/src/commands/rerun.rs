@@ -3,20 +3,23 @@
 use crate::cli::RerunArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
-use crate::output::Output;
+use crate::follow;
+use crate::recipes::RecipeOnDisk;
+use crate::render::jobs;
+use crate::render::output::Output;
+use crate::settings;
 use crate::settings::Setting;
-use crate::train::RecipeOnDisk;
-use crate::{jobs, settings, submit, watch};
+use crate::submit;
 use vertigo::task::role;
 use vertigo::v1::{self, task};
 use vertigo_model::recipe::Recipe;
 
 pub(crate) async fn run(args: &RerunArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let before = jobs::get(&args.id, coordinator).await?;
+    let before = coordinator.job(&args.id).await?;
     let job = again(&before, args.name.as_deref(), &args.set)?;
     let queued = submit::submit(coordinator, vec![job]).await?;
     if args.follow {
-        return watch::follow_queued(&queued, coordinator, output).await;
+        return follow::follow_queued(&queued, coordinator, output).await;
     }
     jobs::show_queued(&queued, output);
     Ok(())

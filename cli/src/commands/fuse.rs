@@ -3,8 +3,10 @@
 use crate::cli::{FuseArgs, Measure};
 use crate::coordinator::Coordinator;
 use crate::error::Result;
-use crate::output::Output;
-use crate::{jobs, submit, watch};
+use crate::follow;
+use crate::render::jobs;
+use crate::render::output::Output;
+use crate::submit;
 use vertigo::task::role;
 
 pub(crate) async fn run(args: &FuseArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
@@ -15,7 +17,7 @@ pub(crate) async fn run(args: &FuseArgs, coordinator: &Coordinator, output: Outp
     let job = submit::job(args.name.as_deref(), args.priority, vec![variant]);
     let queued = submit::submit(coordinator, vec![job]).await?;
     if args.follow {
-        return watch::follow_queued(&queued, coordinator, output).await;
+        return follow::follow_queued(&queued, coordinator, output).await;
     }
     jobs::show_queued(&queued, output);
     Ok(())

@@ -2,16 +2,17 @@
 
 use crate::cli::DataCommand;
 use crate::coordinator::Coordinator;
+use crate::datasets::{read, told};
 use crate::error::{CliError, Result};
-use crate::output::{Output, bold, pairs, short_id};
-use crate::{json, upload::Upload};
+use crate::render::json;
+use crate::render::output::{Output, bold, pairs, short_id};
+use crate::upload::Upload;
 use serde_json::json;
-use std::io::ErrorKind;
 use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Kind;
 use vertigo::v1;
-use vertigo_model::dataset::{Dataset, DatasetError, jsonl_files};
+use vertigo_model::dataset::{Dataset, jsonl_files};
 
 pub(crate) async fn run(command: &DataCommand, coordinator: &Coordinator, output: Output) -> Result<()> {
     let DataCommand::Import { name, dir } = command;
@@ -24,23 +25,6 @@ pub(crate) async fn run(command: &DataCommand, coordinator: &Coordinator, output
     let artifact = upload.run(coordinator, output).await?;
     output.show(|| json::artifact(&artifact), || render(name, &dataset, &artifact));
     Ok(())
-}
-
-/// Reads a dataset's folder.
-pub(crate) fn read(dir: &Path) -> Result<Dataset> {
-    Dataset::read(dir).map_err(|e| told(&e))
-}
-
-fn told(error: &DatasetError) -> CliError {
-    let told = CliError::refused(error);
-    match error {
-        DatasetError::Line { .. } => told.hint("nothing was uploaded; mend the line and run the command again"),
-        DatasetError::Read { error, .. } if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            told.hint("name the folder that holds the .jsonl files")
-        }
-        // What is wrong with a file, such as a link that leaves the folder, says what to do itself.
-        DatasetError::Read { .. } | DatasetError::Empty(_) => told,
-    }
 }
 
 fn file_name(path: &Path) -> Result<String> {
@@ -61,7 +45,7 @@ fn render(name: &str, dataset: &Dataset, artifact: &v1::Artifact) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
     use vertigo_model::dataset::{Example, Place, Row};
 
     #[test]

@@ -1,7 +1,7 @@
 //! Progress of what takes more than a moment: a bar on a terminal, a few lines in a pipe, nothing beside JSON.
 
-use crate::output::Output;
-use crate::safe;
+use crate::render::output::Output;
+use crate::render::safe;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -2,13 +2,18 @@
 
 mod file;
 
+use crate::bounded;
 use crate::cli::RunArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
-use crate::output::{Output, bold, short_id, wrap};
+use crate::follow;
+use crate::recipes::{RecipeOnDisk, read_recipe};
+use crate::render::jobs;
+use crate::render::json;
+use crate::render::output::{Output, bold, short_id, wrap};
+use crate::settings;
 use crate::settings::Setting;
-use crate::train::{RecipeOnDisk, read_recipe};
-use crate::{bounded, jobs, json, settings, submit, watch};
+use crate::submit;
 use file::{Job, Kind, Pipeline, Source};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -30,7 +35,7 @@ pub(crate) async fn run(args: &RunArgs, coordinator: &Coordinator, output: Outpu
         } else {
             output.styled(&render(&name, &queued));
         }
-        return watch::watch_all(&queued, coordinator, output).await;
+        return follow::watch_all(&queued, coordinator, output).await;
     }
     let document = || json!({"pipeline": name, "jobs": queued.iter().map(json::job).collect::<Vec<_>>()});
     output.show(document, || {
@@ -165,7 +170,7 @@ fn as_what(job: &v1::Job) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
     use std::fs;
     use vertigo::v1::{input, task};
 

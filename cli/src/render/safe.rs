@@ -4,7 +4,7 @@
 
 pub(crate) use vertigo::printable::{is_harmful, line, text};
 
-/// What [`crate::output`] switches styles with: plain, bold, dim, red. They colour and do no more.
+/// What [`crate::render::output`] switches styles with: plain, bold, dim, red. They colour and do no more.
 const STYLES: [&str; 4] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m"];
 
 /// Text that our own styles are in.

@@ -1,8 +1,8 @@
 //! Lists that come in pages: each is shown when it is there, so that a long list neither waits nor is held in memory.
 
 use crate::error::{CliError, Result};
-use crate::output::Output;
-use crate::safe;
+use crate::render::output::Output;
+use crate::render::safe;
 use serde_json::Value;
 
 /// Rows that are asked for at a time: a table's columns are as wide as its page needs.

@@ -1,14 +1,14 @@
 //! What a job's events say to a person. Pure: events in, lines out, and the only clock is the events' own.
 
-use crate::json;
-use crate::output::{count, duration, loss};
+use crate::render::json;
+use crate::render::output::{count, duration, loss};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
 
 /// Something to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// A line that stays.
     Line(String),
     /// A line that stays, and what is waited for from now on.
@@ -19,7 +19,7 @@ pub(super) enum Told {
 
 impl Told {
     /// The same as lines of text.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match self {
             Told::Line(line) | Told::Waiting(line) => line.clone(),
             Told::Progress { at, text } => format!("{at}  {text}"),
@@ -29,11 +29,11 @@ impl Told {
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) done: u64,
-    pub(super) total: u64,
+pub(crate) struct Position {
+    pub(crate) done: u64,
+    pub(crate) total: u64,
     /// What is counted: "iter", or another word.
-    pub(super) unit: String,
+    pub(crate) unit: String,
 }
 
 impl std::fmt::Display for Position {
@@ -49,7 +49,7 @@ impl std::fmt::Display for Position {
 
 /// Tells a job's events as they come.
 #[derive(Debug)]
-pub(super) struct Narrator {
+pub(crate) struct Narrator {
     /// Names of the variants, in their order.
     variants: Vec<String>,
     /// Iteration and time of the running attempt's start.
@@ -59,13 +59,13 @@ pub(super) struct Narrator {
 }
 
 impl Narrator {
-    pub(super) fn new(job: &v1::Job) -> Narrator {
+    pub(crate) fn new(job: &v1::Job) -> Narrator {
         let variants = job.variants.iter().map(|variant| variant.name.clone()).collect();
         Narrator { variants, started: None, validation: None }
     }
 
     /// What an event says; `None` where it says nothing worth a line.
-    pub(super) fn tell(&mut self, event: &JobEvent) -> Option<Told> {
+    pub(crate) fn tell(&mut self, event: &JobEvent) -> Option<Told> {
         match event.event.as_ref()? {
             Event::State(state) => {
                 let state = v1::JobState::try_from(*state).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Narrator {
 }
 
 /// A state and why, where the reason says more than the state.
-pub(super) fn with_reason(state: &str, reason: &str) -> String {
+pub(crate) fn with_reason(state: &str, reason: &str) -> String {
     if reason.is_empty() || reason == state { state.to_owned() } else { format!("{state}: {reason}") }
 }
 
@@ -178,7 +178,7 @@ fn finished_line(finished: &v1::Finished) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs;
+    use crate::render::jobs;
 
     fn report(seq: u64, at_ms: u64, body: Body) -> JobEvent {
         let report = v1::Report { number: seq, at_ms, body: Some(body) };

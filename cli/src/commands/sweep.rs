@@ -3,10 +3,12 @@
 use crate::cli::SweepArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
-use crate::output::{Output, bold};
+use crate::recipes::{RecipeOnDisk, read_recipe};
+use crate::render::json;
+use crate::render::output::{Output, bold};
+use crate::settings;
 use crate::settings::{Setting, Values};
-use crate::train::{RecipeOnDisk, read_recipe};
-use crate::{json, settings, submit};
+use crate::submit;
 use serde_json::json;
 use vertigo::task::role;
 use vertigo::v1;
@@ -21,7 +23,7 @@ pub(crate) async fn run(args: &SweepArgs, coordinator: &Coordinator, output: Out
     let queued = submit::submit(coordinator, jobs).await?;
     let document = || json!({"group": group, "jobs": queued.iter().map(json::job).collect::<Vec<_>>()});
     output.show(document, || {
-        let names: String = queued.iter().map(|job| format!("  {}\n", crate::safe::line(&job.name))).collect();
+        let names: String = queued.iter().map(|job| format!("  {}\n", crate::render::safe::line(&job.name))).collect();
         let next = format!(
             "see how they get on: vertigo jobs --group {group}\ncompare what came out: vertigo compare --group {group}\n"
         );

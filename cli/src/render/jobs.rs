@@ -1,64 +1,11 @@
-//! `vertigo jobs`, `job` and `cancel`: jobs as they stand.
+//! Jobs as they stand, for people: a line, a table, all of one.
 
-use crate::cli::{CancelArgs, JobArgs, JobsArgs};
-use crate::coordinator::Coordinator;
-use crate::error::{Result, Subject};
-use crate::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
-use crate::pages::{self, Shown};
-use crate::{json, safe};
+use crate::render::json;
+use crate::render::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
+use crate::render::safe;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::id::Millis;
 use vertigo::v1;
-use vertigo_client::traced;
-
-pub(crate) async fn list(args: &JobsArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let asked = request(args, Millis::now().0);
-    let fetch = async |page_size, page_token| {
-        let request = v1::ListJobsRequest { page_size, page_token, ..asked.clone() };
-        let answer = coordinator.answer(coordinator.jobs().list(traced(request)).await, Subject::Job)?;
-        Ok((answer.jobs, answer.next_page_token))
-    };
-    let is_narrowed = asked != v1::ListJobsRequest::default();
-    let table = Box::new(move |jobs: &[v1::Job]| render_jobs(jobs, is_narrowed, Millis::now().0));
-    pages::show(output, Some(args.limit), fetch, Shown { json: json::job, table }).await
-}
-
-/// What a list asks for.
-fn request(args: &JobsArgs, now: u64) -> v1::ListJobsRequest {
-    let label = |key: &str, value: &Option<String>| Some((key.to_owned(), value.clone()?));
-    v1::ListJobsRequest {
-        states: args.state.iter().map(|state| v1::JobState::from(*state).into()).collect(),
-        kind: args.kind.map(|kind| kind.to_string()).unwrap_or_default(),
-        labels: [label("group", &args.group), label("pipeline", &args.pipeline)].into_iter().flatten().collect(),
-        since_ms: args.since.map_or(0, |since| now.saturating_sub(since.as_millis() as u64)),
-        ..v1::ListJobsRequest::default()
-    }
-}
-
-pub(crate) async fn show(args: &JobArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let job = get(&args.id, coordinator).await?;
-    output.show(|| json::job(&job), || render_job(&job, Millis::now().0));
-    Ok(())
-}
-
-pub(crate) async fn cancel(args: &CancelArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let (id, pipeline) = (args.id.clone().unwrap_or_default(), args.pipeline.clone().unwrap_or_default());
-    let answer = coordinator.jobs().cancel(traced(v1::CancelRequest { id, pipeline })).await;
-    let jobs = coordinator.answer(answer, Subject::Job)?.jobs;
-    let line = |job: &v1::Job| format!("{} is {}\n", bold(&title(job)), json::state(job.state()));
-    let text = || match jobs[..] {
-        [] => "nothing to cancel: all jobs of the pipeline have ended\n".to_owned(),
-        ref jobs => jobs.iter().map(line).collect(),
-    };
-    // One job is a document; a pipeline's are a list, however many they are.
-    let document = || match (&args.pipeline, &jobs[..]) {
-        (None, [job]) => json::job(job),
-        _ => jobs.iter().map(json::job).collect(),
-    };
-    output.show(document, text);
-    Ok(())
-}
 
 /// Shows jobs that were just queued: each with what it may run as, or what it waits for.
 pub(crate) fn show_queued(jobs: &[v1::Job], output: Output) {
@@ -91,19 +38,13 @@ pub(crate) fn render_queued(job: &v1::Job) -> String {
     format!("queued {title}{as_what}:\n{variants}{why}")
 }
 
-/// A job by id or by its beginning.
-pub(crate) async fn get(id: &str, coordinator: &Coordinator) -> Result<v1::Job> {
-    let answer = coordinator.jobs().get(traced(v1::GetJobRequest { id: id.to_owned() })).await;
-    coordinator.answer(answer, Subject::Job)
-}
-
 /// What a line calls a job: its name and its short id, or the id alone where that is its name.
 pub(crate) fn title(job: &v1::Job) -> String {
     let id = short_id(&job.id);
     if job.name.is_empty() || job.id.starts_with(&job.name) { id.to_owned() } else { format!("{} {id}", job.name) }
 }
 
-fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> String {
+pub(crate) fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> String {
     if jobs.is_empty() && is_narrowed {
         return "no such jobs; `vertigo jobs` lists all\n".to_owned();
     }
@@ -126,7 +67,7 @@ fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> String {
     table(["ID", "NAME", "STATE", "VARIANT", "WORKER", "AGE"], &[5], jobs.iter().map(row).collect())
 }
 
-fn render_job(job: &v1::Job, now: u64) -> String {
+pub(crate) fn render_job(job: &v1::Job, now: u64) -> String {
     let took = if job.ended_ms == 0 { String::new() } else { duration(job.ended_ms.saturating_sub(job.created_ms)) };
     let waits_for: Vec<&str> = job.waits_for.iter().map(|id| short_id(id)).collect();
     let mut labels: Vec<String> = job.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -225,7 +166,7 @@ fn next_command(job: &v1::Job) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::output::plain;
+    use crate::render::output::plain;
 
     /// A job that was lost once and then succeeded.
     pub(crate) fn job() -> v1::Job {

@@ -1,7 +1,7 @@
 //! Plans as reports, and the decisions in them.
 
 use super::*;
-use crate::output::plain;
+use crate::render::output::plain;
 use clap::Parser;
 use std::io::Write;
 use std::path::PathBuf;

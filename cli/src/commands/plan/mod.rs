@@ -5,12 +5,13 @@
 
 mod report;
 
+use crate::base;
 use crate::cli::PlanArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
-use crate::output::Output;
-use crate::train::{RecipeOnDisk, read_recipes};
-use crate::{base, submit};
+use crate::recipes::{RecipeOnDisk, read_recipes};
+use crate::render::output::Output;
+use crate::submit;
 use report::{Fleet, Machine, Planned};
 use std::path::Path;
 use vertigo::bytes::Bytes;

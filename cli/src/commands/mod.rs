@@ -1,0 +1,20 @@
+//! The verbs, one a file: each reads what it needs, calls the coordinator and prints. What two of them share is a room of its own beside
+//! this one, so that no verb imports another.
+
+pub(crate) mod artifacts;
+pub(crate) mod base;
+pub(crate) mod cancel;
+pub(crate) mod compare;
+pub(crate) mod data;
+pub(crate) mod fuse;
+pub(crate) mod get;
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod logs;
+pub(crate) mod plan;
+pub(crate) mod rerun;
+pub(crate) mod run;
+pub(crate) mod sweep;
+pub(crate) mod train;
+pub(crate) mod watch;
+pub(crate) mod workers;
