@@ -126,9 +126,10 @@ fn crates_depend_only_on_whom_they_may() {
     for (folder, allowed) in [
         ("proto/model", &["vertigo"][..]),
         ("proto/telemetry", &["vertigo"]),
+        ("proto/view", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-telemetry"]),
-        ("coordinator", &["vertigo", "vertigo-model", "vertigo-telemetry"]),
-        ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry"]),
+        ("coordinator", &["vertigo", "vertigo-model", "vertigo-telemetry", "vertigo-view"]),
+        ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry", "vertigo-view"]),
         ("worker", &["vertigo", "vertigo-client", "vertigo-engine", "vertigo-model", "vertigo-telemetry"]),
         ("worker/engine", &["vertigo", "vertigo-model"]),
     ] {

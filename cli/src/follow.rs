@@ -38,12 +38,12 @@ pub(crate) async fn follow_queued(queued: &[v1::Job], coordinator: &Coordinator,
 /// Shows several jobs side by side, each line with the name of its job, until all have ended. Those that ended badly are the
 /// command's failure.
 pub(crate) async fn watch_all(queued: &[v1::Job], coordinator: &Coordinator, output: Output) -> Result<()> {
-    let width = queued.iter().map(|job| job.name.chars().count()).max().unwrap_or_default();
+    let width = queued.iter().map(|job| jobs::called(job).chars().count()).max().unwrap_or_default();
     let follow = async |job: &v1::Job| {
-        let prefix = format!("{:width$}  ", job.name);
+        let prefix = format!("{:width$}  ", jobs::called(job));
         let mut narrator = Narrator::new(job);
         let show = |event: &v1::JobEvent| match narrator.tell(event) {
-            _ if output.is_json() => output.json_line(&json::event(&job.id, event)),
+            _ if output.is_json() => output.json_line(&json::event(event)),
             Some(told) => told.line().lines().for_each(|line| output.line(&format!("{prefix}{line}"))),
             None => {}
         };
@@ -79,7 +79,7 @@ pub(crate) async fn watch(job: &v1::Job, coordinator: &Coordinator, output: Outp
     let mut narrator = Narrator::new(job);
     let show = |event: &v1::JobEvent| {
         if output.is_json() {
-            output.json_line(&json::event(&job.id, event));
+            output.json_line(&json::event(event));
         } else {
             screen.show(narrator.tell(event));
         }

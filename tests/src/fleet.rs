@@ -11,7 +11,7 @@ use tokio_stream::StreamExt;
 use vertigo::endpoint::Endpoint;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
-use vertigo::v1::{self, GetJobRequest, JobEvent, JobState, ListWorkersRequest, WatchJobRequest};
+use vertigo::v1::{self, GetJobRequest, JobEvent, JobState, ListWorkersRequest, WatchRequest};
 
 /// A fleet on this machine.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl Fleet {
     /// The job's events from its beginning, until `enough` or its end.
     pub async fn events(&self, id: &str, mut enough: impl FnMut(&JobEvent) -> bool) -> Vec<JobEvent> {
         let watch = async {
-            let request = WatchJobRequest { id: id.to_owned(), after: 0 };
+            let request = WatchRequest { id: id.to_owned(), ..Default::default() };
             let mut stream = self.jobs().watch(request).await.expect("the job can be watched").into_inner();
             let mut events = Vec::new();
             while let Some(event) = stream.next().await {

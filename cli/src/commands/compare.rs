@@ -113,7 +113,7 @@ impl Column<'_> {
     fn json(&self) -> Value {
         json!({
             "id": self.job.id,
-            "name": self.job.name,
+            "name": Some(&self.job.name).filter(|name| !name.is_empty()),
             "state": json::state(self.job.state()),
             "settings": self.settings(),
             "facts": self.facts,

@@ -15,9 +15,7 @@ pub(crate) async fn run(args: &LogsArgs, coordinator: &Coordinator, output: Outp
         Some(Event::Report(v1::Report { body: Some(Body::Log(line)), .. })) if !output.is_json() => {
             output.line(&line.text)
         }
-        Some(Event::Report(v1::Report { body: Some(Body::Log(_)), .. })) => {
-            output.json_line(&json::event(&job.id, event))
-        }
+        Some(Event::Report(v1::Report { body: Some(Body::Log(_)), .. })) => output.json_line(&json::event(event)),
         _ => {}
     };
     events::follow(&job.id, feed, coordinator, |line| output.note(line), print).await

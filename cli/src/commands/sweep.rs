@@ -4,10 +4,10 @@ use crate::cli::SweepArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
 use crate::recipes::{RecipeOnDisk, read_recipe};
-use crate::render::json;
+use crate::render::jobs::called;
 use crate::render::output::{Output, bold};
-use crate::settings;
-use crate::settings::{Setting, Values};
+use crate::render::{json, safe};
+use crate::settings::{self, Setting, Values};
 use crate::submit;
 use serde_json::json;
 use vertigo::task::role;
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &SweepArgs, coordinator: &Coordinator, output: Out
     let queued = submit::submit(coordinator, jobs).await?;
     let document = || json!({"group": group, "jobs": queued.iter().map(json::job).collect::<Vec<_>>()});
     output.show(document, || {
-        let names: String = queued.iter().map(|job| format!("  {}\n", crate::render::safe::line(&job.name))).collect();
+        let names: String = queued.iter().map(|job| format!("  {}\n", safe::line(called(job)))).collect();
         let next = format!(
             "see how they get on: vertigo jobs --group {group}\ncompare what came out: vertigo compare --group {group}\n"
         );

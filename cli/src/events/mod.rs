@@ -77,7 +77,7 @@ async fn read(
 ) -> std::result::Result<(), Status> {
     let (mut jobs, id) = (coordinator.jobs(), id.to_owned());
     let answer = match feed {
-        Feed::Watch => jobs.watch(traced(v1::WatchJobRequest { id, after })).await?,
+        Feed::Watch => jobs.watch(traced(v1::WatchRequest { id, after, only_new: false })).await?,
         Feed::Logs { follow } => jobs.logs(traced(v1::LogsRequest { id, after, follow })).await?,
     };
     let mut stream = answer.into_inner();

@@ -23,7 +23,7 @@ impl Jobs for Breaking {
     type WatchStream = Events;
     type LogsStream = Events;
 
-    async fn watch(&self, request: Request<v1::WatchJobRequest>) -> std::result::Result<Response<Events>, Status> {
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> std::result::Result<Response<Events>, Status> {
         let request = request.into_inner();
         if request.id != "known" {
             return Err(Status::not_found("no job `unknown`"));

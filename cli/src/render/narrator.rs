@@ -182,7 +182,7 @@ mod tests {
 
     fn report(seq: u64, at_ms: u64, body: Body) -> JobEvent {
         let report = v1::Report { number: seq, at_ms, body: Some(body) };
-        JobEvent { seq, at_ms, epoch: 1, event: Some(Event::Report(report)), reason: String::new() }
+        JobEvent { seq, at_ms, epoch: 1, event: Some(Event::Report(report)), ..Default::default() }
     }
 
     fn state(seq: u64, state: v1::JobState, reason: &str) -> JobEvent {

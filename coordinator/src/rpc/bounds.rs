@@ -138,8 +138,8 @@ pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), Status> {
     text("the job's id", id, REFERENCE_BYTES_MAX)
 }
 
-pub(super) fn watch(request: &v1::WatchJobRequest) -> Result<(), Status> {
-    let v1::WatchJobRequest { id, after: _ } = request;
+pub(super) fn watch(request: &v1::WatchRequest) -> Result<(), Status> {
+    let v1::WatchRequest { id, after: _, only_new: _ } = request;
     text("the job's id", id, REFERENCE_BYTES_MAX)
 }
 

@@ -157,11 +157,11 @@ impl v1::jobs_server::Jobs for Jobs {
         Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
     }
 
-    async fn watch(&self, request: Request<v1::WatchJobRequest>) -> Result<Response<Events>, Status> {
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Events>, Status> {
         let span = traced(request.metadata(), info_span!("watch"));
         let request = request.into_inner();
         bounds::watch(&request)?;
-        let v1::WatchJobRequest { id, after } = request;
+        let v1::WatchRequest { id, after, only_new: _ } = request;
         let job = self.find(id).instrument(span).await?;
         Ok(Response::new(follow(self.0.store.clone(), job, after, Which::All, true)))
     }

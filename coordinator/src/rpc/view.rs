@@ -37,7 +37,7 @@ pub(super) fn job(core: &Core, job: &Job, detail: Detail) -> v1::Job {
     let output = |(role, digest): &(String, Digest)| v1::JobOutput { role: role.clone(), digest: digest.to_string() };
     v1::Job {
         id: job.id.to_string(),
-        name: job.title(),
+        name: job.name.clone().unwrap_or_default(),
         state: store::state(job.state).into(),
         reason: job.reason.clone(),
         priority: job.priority,

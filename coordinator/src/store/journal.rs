@@ -50,8 +50,14 @@ pub(super) fn encode(entry: &Entry) -> (&'static str, Vec<u8>) {
             (if is_log { "log" } else { "report" }, job_event::Event::Report(without_manifest(&report.message)))
         }
     };
-    let event =
-        v1::JobEvent { seq: entry.seq, at_ms: entry.at.0, epoch: entry.epoch.0, event: Some(event), reason: why };
+    let event = v1::JobEvent {
+        seq: entry.seq,
+        at_ms: entry.at.0,
+        epoch: entry.epoch.0,
+        event: Some(event),
+        reason: why,
+        job_id: entry.job.to_string(),
+    };
     (kind, event.encode_to_vec())
 }
 

@@ -161,7 +161,7 @@ impl Coordinator {
     }
 
     pub(crate) async fn watch(&self, id: &str, after: u64) -> Streaming<v1::JobEvent> {
-        self.jobs().watch(v1::WatchJobRequest { id: id.to_owned(), after }).await.unwrap().into_inner()
+        self.jobs().watch(v1::WatchRequest { id: id.to_owned(), after, only_new: false }).await.unwrap().into_inner()
     }
 
     /// Waits until the job is, or was, in a state.

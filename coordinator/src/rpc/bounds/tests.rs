@@ -58,7 +58,7 @@ fn what_a_person_submits_is_refused_with_its_field_its_size_and_its_bound() {
     refused(get_job(&v1::GetJobRequest { id: huge() }), &["id", "200"]);
     refused(cancel(&v1::CancelRequest { id: huge(), ..Default::default() }), &["id", "200"]);
     refused(cancel(&v1::CancelRequest { pipeline: huge(), ..Default::default() }), &["pipeline", "200"]);
-    refused(watch(&v1::WatchJobRequest { id: huge(), after: 0 }), &["id", "200"]);
+    refused(watch(&v1::WatchRequest { id: huge(), ..Default::default() }), &["id", "200"]);
     refused(logs(&v1::LogsRequest { id: huge(), after: 0, follow: true }), &["id", "200"]);
     refused(get_artifact(&v1::GetArtifactRequest { reference: huge() }), &["name", "200"]);
     let page_token = huge();

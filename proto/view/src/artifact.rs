@@ -1,0 +1,40 @@
+//! An artifact, with its facts and its manifest.
+
+use crate::text;
+use serde::Serialize;
+use serde_json::Value;
+use vertigo::v1;
+
+/// An artifact.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct Artifact {
+    pub digest: String,
+    pub kind: String,
+    pub tags: Vec<String>,
+    pub bytes: u64,
+    pub created_ms: u64,
+    pub job_id: Option<String>,
+    pub files: u64,
+    pub facts: Value,
+    /// `null` in a list.
+    pub manifest: Value,
+}
+
+impl From<&v1::Artifact> for Artifact {
+    fn from(artifact: &v1::Artifact) -> Artifact {
+        // The coordinator has checked them; what is not JSON is shown as it is.
+        let parsed = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| text(json).into());
+        Artifact {
+            digest: artifact.digest.clone(),
+            kind: artifact.kind.clone(),
+            tags: artifact.tags.clone(),
+            bytes: artifact.bytes,
+            created_ms: artifact.created_ms,
+            job_id: text(&artifact.job_id),
+            files: artifact.files,
+            facts: parsed(&artifact.facts_json),
+            manifest: parsed(&artifact.manifest_json),
+        }
+    }
+}

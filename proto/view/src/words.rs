@@ -1,0 +1,50 @@
+//! The protocol's enumerations in words.
+
+use vertigo::v1;
+
+/// The word for a job's state.
+pub fn state(state: v1::JobState) -> &'static str {
+    match state {
+        v1::JobState::Unspecified => "unknown",
+        v1::JobState::Blocked => "blocked",
+        v1::JobState::Queued => "queued",
+        v1::JobState::Backoff => "backoff",
+        v1::JobState::Leased => "running",
+        v1::JobState::Succeeded => "succeeded",
+        v1::JobState::Failed => "failed",
+        v1::JobState::Cancelled => "cancelled",
+    }
+}
+
+/// The word for how an attempt stands.
+pub fn attempt_state(state: v1::AttemptState) -> &'static str {
+    match state {
+        v1::AttemptState::Unspecified => "unknown",
+        v1::AttemptState::Running => "running",
+        v1::AttemptState::Succeeded => "succeeded",
+        v1::AttemptState::Failed => "failed",
+        v1::AttemptState::Lost => "lost",
+        v1::AttemptState::Cancelled => "cancelled",
+    }
+}
+
+/// The word for what cures a failure; `None` where there is none to cure.
+pub fn cure(cure: v1::Cure) -> Option<&'static str> {
+    match cure {
+        v1::Cure::Unspecified => None,
+        v1::Cure::Never => Some("never"),
+        v1::Cure::MoreMemory => Some("more_memory"),
+        v1::Cure::AnotherMachine => Some("another_machine"),
+        v1::Cure::Later => Some("later"),
+        v1::Cure::FreshProcess => Some("fresh_process"),
+    }
+}
+
+/// The word for a slot; `None` where it is not known yet.
+pub fn slot(slot: v1::Slot) -> Option<&'static str> {
+    match slot {
+        v1::Slot::Unspecified => None,
+        v1::Slot::Gpu => Some("gpu"),
+        v1::Slot::Cpu => Some("cpu"),
+    }
+}

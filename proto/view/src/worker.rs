@@ -1,0 +1,52 @@
+//! A worker and its machine.
+
+use serde::Serialize;
+use vertigo::v1;
+
+/// A worker.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct Worker {
+    pub id: String,
+    pub name: String,
+    pub connected: bool,
+    pub draining: bool,
+    pub last_seen_ms: u64,
+    pub reserved_bytes: u64,
+    pub job_ids: Vec<String>,
+    pub chip: String,
+    pub os: String,
+    pub memory_bytes: u64,
+    pub gpu_limit_bytes: u64,
+    pub usable_bytes: u64,
+    pub free_bytes: u64,
+    pub disk_free_bytes: u64,
+    pub gpu_slots: u32,
+    pub cpu_slots: u32,
+    pub version: String,
+}
+
+impl From<&v1::Worker> for Worker {
+    fn from(worker: &v1::Worker) -> Worker {
+        let machine = worker.machine.clone().unwrap_or_default();
+        Worker {
+            id: worker.id.clone(),
+            name: worker.name.clone(),
+            connected: worker.connected,
+            draining: worker.draining,
+            last_seen_ms: worker.last_seen_ms,
+            reserved_bytes: worker.reserved_bytes,
+            job_ids: worker.job_ids.clone(),
+            chip: machine.chip,
+            os: machine.os,
+            memory_bytes: machine.memory_bytes,
+            gpu_limit_bytes: machine.gpu_limit_bytes,
+            usable_bytes: machine.usable_bytes,
+            free_bytes: machine.free_bytes,
+            disk_free_bytes: machine.disk_free_bytes,
+            gpu_slots: machine.gpu_slots,
+            cpu_slots: machine.cpu_slots,
+            version: machine.version,
+        }
+    }
+}
