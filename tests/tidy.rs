@@ -22,6 +22,9 @@ const COORDINATOR: [(&str, &[&str]); 6] = [
     ("rpc", &["core", "kinds", "store", "artifacts"]),
 ];
 
+/// What the protocol and its libraries are called.
+const WIRE: [&str; 4] = ["v1", "tonic", "prost", "tonic_prost"];
+
 /// What of the worker beside `task` names the engine: its errors, its device, the faults of MLX that it knows. Nothing that trains.
 const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("attempt.rs", "EngineError, Fault, device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
@@ -103,6 +106,23 @@ fn a_command_imports_no_other_and_rendering_asks_nobody() {
                 assert!(!is_absent || is_its_own, "{}: {line}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn what_decides_and_what_is_kept_know_no_protocol() {
+    for room in ["core", "store"] {
+        // Their tests too: a rule that is tested by the protocol's messages holds only for those.
+        let mut looked_at = 0;
+        for path in files(&format!("coordinator/src/{room}/")) {
+            looked_at += 1;
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let named = words.find(|word| WIRE.contains(word));
+                assert!(named.is_none(), "{}: `{room}` may not name the protocol: {line}", path.display());
+            }
+        }
+        assert!(looked_at > 5, "there is no room `{room}`");
     }
 }
 

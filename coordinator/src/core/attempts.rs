@@ -1,7 +1,7 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EntryBody, FactorKey, Failure, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
+    Core, EventBody, FactorKey, Failure, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
     SessionId, State, Variant, retry,
 };
 use vertigo::bytes::Bytes;
@@ -46,17 +46,17 @@ impl Core {
         attempt.last_report = report.number;
         self.effects.attempts.insert(id);
         let (job, variant) = (attempt.job, attempt.variant);
-        let body = report.body.clone();
-        self.journal(at.now, job, EntryBody::Report(Box::new(report)));
-        match body {
-            ReportBody::Started { caveats } => {
+        self.journal(at.now, job, EventBody::Report(report.journalled()));
+        match report.body {
+            ReportBody::Started(started) => {
                 self.note_cached(id);
-                if let Some(caveats) = caveats {
+                if let Some(caveats) = started.caveats {
                     self.note_caveats(job, variant, caveats);
                 }
             }
-            ReportBody::Progress { peak } => self.note_peak(id, peak),
-            ReportBody::Checkpoint { iter, manifest } => self.checkpoint(at.now, job, variant, iter, manifest),
+            ReportBody::Step(step) => self.note_peak(id, step.peak),
+            ReportBody::Progress(progress) => self.note_peak(id, progress.peak),
+            ReportBody::Checkpoint { iter, artifact } => self.checkpoint(at.now, job, variant, iter, artifact),
             ReportBody::Finished { peak, outcome } => {
                 self.note_peak(id, peak);
                 match outcome {
@@ -64,6 +64,11 @@ impl Core {
                     Err(failure) => self.fail(at, id, failure),
                 }
             }
+            ReportBody::Validation(_)
+            | ReportBody::Measured(_)
+            | ReportBody::Log(_)
+            | ReportBody::Warning(_)
+            | ReportBody::Unknown => {}
         }
     }
 

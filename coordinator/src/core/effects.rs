@@ -1,9 +1,9 @@
 //! What a change of the state means outside: rows to write, events to journal, messages to send.
 
-use super::{FactorKey, Report, SessionId, State, Task};
+use super::{Event, FactorKey, SessionId, Task};
 use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, WorkerId};
 use vertigo::task::Slot;
 
 /// What has happened since it was last taken. Rows first, in one transaction; messages after it.
@@ -24,7 +24,7 @@ pub struct Effects {
     /// Factors that changed.
     pub factors: BTreeSet<FactorKey>,
     /// What people see of it, in order.
-    pub journal: Vec<Entry>,
+    pub journal: Vec<Event>,
     /// What workers are told, in order.
     pub outbox: Vec<(SessionId, Outgoing)>,
 }
@@ -41,44 +41,6 @@ impl Effects {
             && self.factors.is_empty()
             && self.journal.is_empty())
     }
-}
-
-/// An event of a job.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Position in the journal: rises.
-    pub seq: u64,
-    /// When the coordinator took it.
-    pub at: Millis,
-    /// The job.
-    pub job: JobId,
-    /// The job's newest epoch at that time.
-    pub epoch: Epoch,
-    /// What happened.
-    pub body: EntryBody,
-}
-
-/// What happened to a job.
-#[derive(Debug, Clone)]
-pub enum EntryBody {
-    /// It moved to a state, or its reason to wait there changed.
-    State {
-        /// The state.
-        state: State,
-        /// Why.
-        reason: String,
-    },
-    /// It was given to a worker.
-    Placed {
-        /// The worker's name.
-        worker: String,
-        /// Index into the variants.
-        variant: usize,
-        /// Why this worker and variant.
-        reason: String,
-    },
-    /// Its attempt reported.
-    Report(Box<Report>),
 }
 
 /// A message to a worker.

@@ -75,7 +75,8 @@ impl Job {
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Waits for what other jobs make.
     Blocked,
@@ -169,7 +170,7 @@ pub struct Task {
     /// Its kind.
     #[serde(with = "kind_name")]
     pub kind: TaskKind,
-    /// The task in its wire form, as text that the database can hold.
+    /// The task as it came, in a form that only its kind reads. JSON has it as hexadecimal digits.
     #[serde(with = "hex::serde")]
     pub message: Vec<u8>,
 }

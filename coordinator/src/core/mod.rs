@@ -18,7 +18,9 @@
 
 mod attempts;
 mod effects;
+mod event;
 mod factors;
+mod float;
 mod graph;
 mod index;
 mod installation;
@@ -31,7 +33,8 @@ mod retry;
 mod sessions;
 mod worker;
 
-pub use effects::{Assignment, Effects, Entry, EntryBody, Outgoing};
+pub use effects::{Assignment, Effects, Outgoing};
+pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
 pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
@@ -39,7 +42,7 @@ pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Source, State, Task, Variant};
 pub use lookup::Ambiguous;
 pub use refusal::Refusal;
-pub use report::{Failure, Made, Report, ReportBody};
+pub use report::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 pub use worker::{Machine, SessionId, Worker, disk_free};
 
 use std::cmp::Reverse;
@@ -444,14 +447,14 @@ impl Core {
         }
         (job.state, job.reason) = (state, reason.clone());
         self.unsettled = true;
-        self.journal(now, id, EntryBody::State { state, reason });
+        self.journal(now, id, EventBody::State { state, reason });
         self.effects.jobs.insert(id);
     }
 
-    fn journal(&mut self, at: Millis, job: JobId, body: EntryBody) {
+    fn journal(&mut self, at: Millis, job: JobId, body: EventBody) {
         let epoch = self.jobs.get(&job).map_or_else(Epoch::default, |job| job.epoch);
         self.last_seq += 1;
-        self.effects.journal.push(Entry { seq: self.last_seq, at, job, epoch, body });
+        self.effects.journal.push(Event { seq: self.last_seq, at, job, epoch, body });
     }
 }
 

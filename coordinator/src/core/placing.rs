@@ -5,7 +5,7 @@
 //! order that fits gets it; and where a job waits for memory that a running attempt has, on a worker with an open slot for it, that
 //! worker is kept for it.
 
-use super::{Assignment, Attempt, Core, EntryBody, Input, Job, Outcome, Outgoing, State, Variant, Worker};
+use super::{Assignment, Attempt, Core, EventBody, Input, Job, Outcome, Outgoing, State, Variant, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
@@ -159,7 +159,7 @@ impl Core {
             let assignment = Box::new(assignment(job, variant, attempt, reserved));
             self.effects.outbox.push((session, Outgoing::Assignment(assignment)));
         }
-        let placed = EntryBody::Placed { worker: worker.name.clone(), variant, reason };
+        let placed = EventBody::Placed { worker: worker.name.clone(), variant, reason };
         self.set_state(now, id, State::Leased { attempt }, String::new());
         self.journal(now, id, placed);
     }
@@ -175,7 +175,7 @@ impl Core {
         job.reason = reason.clone();
         if visible {
             self.effects.jobs.insert(id);
-            self.journal(now, id, EntryBody::State { state: State::Queued, reason });
+            self.journal(now, id, EventBody::State { state: State::Queued, reason });
         }
     }
 }

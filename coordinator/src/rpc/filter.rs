@@ -1,8 +1,8 @@
 //! Which jobs a list shows.
 
 use super::bounds::invalid;
+use super::events::state;
 use crate::core::Job;
-use crate::store;
 use std::collections::HashMap;
 use tonic::Status;
 use vertigo::id::Millis;
@@ -46,7 +46,7 @@ impl Filter {
     pub(super) fn fits(&self, job: &Job) -> bool {
         let has =
             |(key, value): (&String, &String)| job.labels.get(key).is_some_and(|v| value.is_empty() || v == value);
-        (self.states.is_empty() || self.states.contains(&store::state(job.state)))
+        (self.states.is_empty() || self.states.contains(&state(job.state)))
             && self.kind.is_none_or(|kind| job.variants.iter().any(|variant| variant.task.kind == kind))
             && self.labels.iter().all(has)
     }

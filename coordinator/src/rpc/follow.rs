@@ -1,6 +1,6 @@
 //! A job's events as a stream: from the journal, then as they are committed, until the job has ended.
 
-use super::{stopped, store_failed};
+use super::{events, stopped, store_failed};
 use crate::store::{Store, Which};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,11 +44,11 @@ async fn send(
         let ended =
             store.read(move |core| core.job(job).is_none_or(|job| job.state.is_terminal())).await.map_err(stopped)?;
         loop {
-            let page = store.events(job, after, which, PAGE).await.map_err(store_failed)?;
+            let page = store.events(Some(job), after, which, PAGE).await.map_err(store_failed)?;
             let last = page.len() < PAGE;
             for event in page {
                 after = event.seq;
-                if sender.send(Ok(event)).await.is_err() {
+                if sender.send(Ok(events::event(event))).await.is_err() {
                     return Ok(());
                 }
             }

@@ -6,6 +6,7 @@
 mod artifacts;
 mod bounds;
 mod contents;
+mod events;
 mod filter;
 mod fleet;
 mod follow;

@@ -2,10 +2,11 @@
 
 use super::contents::{Difference, difference};
 use crate::artifacts::{BlobError, Blobs};
-use crate::core::{Failure, Made, Report, ReportBody};
+use crate::core::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 use vertigo::bounds::MANIFEST_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
+use vertigo::id::Millis;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::Cure;
 use vertigo::v1::{self, finished, report};
@@ -18,37 +19,66 @@ const OUTPUTS_MAX: usize = 16;
 /// # Errors
 /// The store of blobs cannot be asked; then the report has to come again.
 pub(super) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, BlobError> {
-    let body = match &message.body {
-        Some(report::Body::Started(started)) => {
-            let read = |caveats| Caveats::from_message(started.skipped_examples, Some(caveats));
-            ReportBody::Started { caveats: started.caveats.as_ref().map(read) }
+    let v1::Report { number, at_ms, body } = message;
+    let body = match body {
+        Some(report::Body::Started(it)) => ReportBody::Started(started(&it)),
+        Some(report::Body::Step(it)) => ReportBody::Step(step(&it)),
+        Some(report::Body::Validation(v1::Validation { iter, loss, tokens })) => {
+            ReportBody::Validation(Validation { iter, loss, tokens })
         }
-        Some(report::Body::Step(step)) => ReportBody::Progress { peak: Bytes(step.peak_bytes) },
-        Some(report::Body::Progress(progress)) => ReportBody::Progress { peak: Bytes(progress.peak_bytes) },
-        Some(report::Body::Checkpoint(checkpoint)) => {
-            match checkpoint_of(&checkpoint.manifest_json, blobs).await? {
-                Ok(manifest) => ReportBody::Checkpoint { iter: checkpoint.iter, manifest },
+        Some(report::Body::Progress(v1::Progress { done, total, unit, peak_bytes })) => {
+            ReportBody::Progress(Progress { done, total, unit, peak: Bytes(peak_bytes) })
+        }
+        Some(report::Body::Measured(v1::Measured { name, value })) => ReportBody::Measured(Measured { name, value }),
+        Some(report::Body::Log(v1::LogLine { text })) => ReportBody::Log(text),
+        Some(report::Body::Warning(v1::Warning { text })) => ReportBody::Warning(text),
+        Some(report::Body::Checkpoint(v1::Checkpoint { iter, manifest_json })) => {
+            match checkpoint_of(&manifest_json, blobs).await? {
+                Ok(artifact) => ReportBody::Checkpoint { iter, artifact },
                 Err(failure) => {
                     // Training goes on, and the next checkpoint may be whole.
                     tracing::warn!(problem = failure.message, "a checkpoint is passed over");
-                    ReportBody::Progress { peak: Bytes::ZERO }
+                    ReportBody::Warning(format!("the checkpoint at {iter} is passed over: {}", failure.message))
                 }
             }
         }
-        Some(report::Body::Finished(finished)) => {
-            let outcome = match &finished.outcome {
-                Some(finished::Outcome::Outputs(outputs)) => made(outputs, blobs).await?,
+        Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
+            let outcome = match outcome {
+                Some(finished::Outcome::Outputs(outputs)) => made(&outputs, blobs).await?,
                 Some(finished::Outcome::Failure(failure)) => Err(read_failure(failure)),
                 None => Err(of_this_worker("the worker reported an end without an outcome")),
             };
-            ReportBody::Finished { peak: Bytes(finished.peak_bytes), outcome }
+            ReportBody::Finished { peak: Bytes(peak_bytes), outcome }
         }
-        Some(
-            report::Body::Validation(_) | report::Body::Log(_) | report::Body::Warning(_) | report::Body::Measured(_),
-        )
-        | None => ReportBody::Progress { peak: Bytes::ZERO },
+        None => ReportBody::Unknown,
     };
-    Ok(Report { number: message.number, body, message })
+    Ok(Report { number, at: Millis(at_ms), body })
+}
+
+fn started(it: &v1::Started) -> Started {
+    let read = |caveats| Caveats::from_message(it.skipped_examples, Some(caveats));
+    Started {
+        trainable_parameters: it.trainable_parameters,
+        train_examples: it.train_examples,
+        valid_examples: it.valid_examples,
+        skipped_examples: it.skipped_examples,
+        resumed_at: it.resumed_at,
+        iters: it.iters,
+        caveats: it.caveats.as_ref().map(read),
+    }
+}
+
+fn step(it: &v1::Step) -> Step {
+    Step {
+        iter: it.iter,
+        iters: it.iters,
+        loss: it.loss,
+        learning_rate: it.learning_rate,
+        tokens_per_second: it.tokens_per_second,
+        trained_tokens: it.trained_tokens,
+        peak: Bytes(it.peak_bytes),
+        grad_norm: it.grad_norm,
+    }
 }
 
 fn failure(cure: Cure, code: &str, message: impl Into<String>) -> Failure {
@@ -60,8 +90,8 @@ fn of_this_worker(message: impl Into<String>) -> Failure {
     failure(Cure::FreshProcess, "outputs", message)
 }
 
-fn read_failure(said: &v1::Failure) -> Failure {
-    failure(said.cure().into(), &said.code, said.message.clone())
+fn read_failure(said: v1::Failure) -> Failure {
+    Failure { cure: said.cure().into(), message: said.message, code: said.code }
 }
 
 /// What an attempt has made, all blobs of which the store has, or the failure that its lack is. Which roles and kinds it should be, the

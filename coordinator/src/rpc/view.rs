@@ -1,8 +1,8 @@
 //! The core's things as the protocol shows them.
 
+use super::events::state;
 use crate::core::{Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Source, Variant, Worker};
 use crate::kinds;
-use crate::store;
 use serde_json::Value;
 use vertigo::id::{AttemptId, Digest, Millis};
 use vertigo::manifest::Manifest;
@@ -38,7 +38,7 @@ pub(super) fn job(core: &Core, job: &Job, detail: Detail) -> v1::Job {
     v1::Job {
         id: job.id.to_string(),
         name: job.name.clone().unwrap_or_default(),
-        state: store::state(job.state).into(),
+        state: state(job.state).into(),
         reason: job.reason.clone(),
         priority: job.priority,
         created_ms: job.created.0,

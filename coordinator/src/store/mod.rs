@@ -1,36 +1,39 @@
-//! What makes the core's decisions durable: SQLite, and one thread that owns both.
+//! What makes the core's decisions durable: a database behind [`Durable`], and one thread that owns both.
 //!
 //! Commands wait in a bounded channel. The writer takes all that wait, lets the core carry them out, writes what changed in
 //! one transaction, and only then answers and sends messages to workers (group commit). State that people read is the
-//! core's, asked between two batches; a job's history is read from the journal by connections of its own.
+//! core's, asked between two batches; what happened to jobs is read from the journal, beside the writer.
 //!
-//! It promises: what was answered or sent is on disk (WAL, `synchronous=FULL`); a process that stops anywhere comes back
+//! It promises: what was answered or sent is committed, by the laws of [`Durable`]; a process that stops anywhere comes back
 //! with exactly what was committed; memory never runs ahead of disk, since a commit that fails ends the writer; and a
 //! state folder has one coordinator.
 
 mod clock;
+mod durable;
 mod journal;
-mod rows;
-mod schema;
+mod sqlite;
 mod writer;
 
-pub use journal::Which;
-pub(crate) use journal::state;
+pub use crate::core::{Event, EventBody};
+pub use durable::Which;
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Command, Core, Kinds, Refusal, Settings};
 use crate::private;
-use journal::Readers;
+use durable::{Durable, Journal};
+use sqlite::{Sqlite, schema};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::id::JobId;
-use vertigo::v1;
 use writer::{Beginning, Request};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
+
+/// Threads that read the journal at a time. SQLite keeps a connection for each, of two descriptors, for as long as the process lives.
+const READERS_MAX: usize = 8;
 
 /// What is wrong with the store. All of these end the process.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +59,9 @@ pub enum StoreError {
         /// The newest schema that is known.
         known: i64,
     },
-    /// The database was written before jobs were tasks.
+    /// The database was written before jobs were tasks, or before the journal had a format of its own.
     #[error(
-        "{} has schema {found}, of a version whose jobs this one cannot read. Finish its jobs with that version, fetch what \
+        "{} has schema {found}, of a version whose jobs and journal this one cannot read. Finish its jobs with that version, fetch what \
          you want to keep with `vertigo get`, then start this one in another folder (--state) and import bases and data again",
         path.display()
     )]
@@ -67,6 +70,19 @@ pub enum StoreError {
         path: PathBuf,
         /// Its schema.
         found: i64,
+    },
+    /// An event was written by a newer version.
+    #[error(
+        "event {seq} of the journal is written in format {found}, and this version reads up to {known}: run a newer \
+         vertigo-coordinator"
+    )]
+    NewerEvent {
+        /// The event's position.
+        seq: u64,
+        /// Its format.
+        found: u32,
+        /// The newest format that is known.
+        known: u32,
     },
     /// A row that does not read back.
     #[error("table {table}: {problem}; restore the database from a backup")]
@@ -105,7 +121,9 @@ pub enum ApplyError {
 pub struct Store {
     requests: mpsc::Sender<Request>,
     committed: watch::Receiver<u64>,
-    readers: Arc<Readers>,
+    journal: Arc<dyn Journal>,
+    /// Turns at reading the journal, of which there are [`READERS_MAX`].
+    turns: Arc<Semaphore>,
 }
 
 /// A folder of a coordinator's state that this process has to itself, and that nobody else on the machine can look into.
@@ -156,14 +174,7 @@ impl StateFolder {
         for beside in ["vertigo.db-wal", "vertigo.db-shm"] {
             private::narrow(&self.path.join(beside)).map_err(failed)?;
         }
-        let connection = schema::open(&path)?;
-        let snapshot = rows::load(&connection)?;
-        let readers = Arc::new(Readers::new(path));
-        let (requests, waiting) = mpsc::channel(WAITING);
-        let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer =
-            writer::start(connection, Beginning { snapshot, settings, kinds }, waiting, announce, outbox, self.lock)?;
-        Ok((Store { requests, committed, readers }, writer))
+        Store::start(Box::new(Sqlite::open(&path, Some(self.lock))?), settings, kinds, outbox)
     }
 }
 
@@ -179,6 +190,20 @@ impl Store {
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
         StateFolder::take(folder)?.open(settings, kinds, outbox)
+    }
+
+    /// Starts the writer of a database.
+    fn start(
+        mut database: Box<dyn Durable>,
+        settings: Settings,
+        kinds: Box<dyn Kinds>,
+        outbox: Outbox,
+    ) -> Result<(Store, Writer), StoreError> {
+        let (snapshot, journal) = (database.load()?, database.journal());
+        let (requests, waiting) = mpsc::channel(WAITING);
+        let (announce, committed) = watch::channel(snapshot.last_seq);
+        let writer = writer::start(database, Beginning { snapshot, settings, kinds }, waiting, announce, outbox)?;
+        Ok((Store { requests, committed, journal, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -204,23 +229,24 @@ impl Store {
         answered.await.map_err(|_| Stopped)
     }
 
-    /// At most `limit` events of a job after `after`, oldest first.
+    /// Events of one job, or of all, oldest first, at most `limit` of them: the first ones whose position is above `after`. Fewer than
+    /// `limit` means that there were no more. Costs what the page has, however long the journal is.
     ///
     /// # Errors
-    /// SQLite.
+    /// The database, or an event that was written by a later version.
     pub async fn events(
         &self,
-        job: JobId,
+        job: Option<JobId>,
         after: u64,
         which: Which,
         limit: usize,
-    ) -> Result<Vec<v1::JobEvent>, StoreError> {
-        let readers = Arc::clone(&self.readers);
-        let turn = Arc::clone(&readers.turns).acquire_owned().await;
+    ) -> Result<Vec<Event>, StoreError> {
+        let journal = Arc::clone(&self.journal);
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             // Given back when the reading is done, also where nobody waits for it any more.
             let _turn = turn;
-            readers.events(job, after, which, limit)
+            journal.events(job, after, which, limit)
         });
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?
     }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::core::{
-    Connect, FactorKey, Failure, Found, Input, Job, Machine, Made, MemoryPart, Moment, Need, Outgoing, Report,
-    ReportBody, SessionId, Snapshot, Source, Submit, Task, Variant,
+    Connect, FactorKey, Failure, Found, Input, Job, Machine, Made, MemoryPart, Need, Outgoing, Report, ReportBody,
+    SessionId, Source, Started, Step, Submit, Task, Variant,
 };
 use crate::kinds::Catalog;
 use std::sync::Mutex;
@@ -13,9 +13,8 @@ use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Slot, TaskKind};
-use vertigo::v1::{job_event, report};
 
-const SETTINGS: Settings = Settings { lease_ms: 60_000 };
+pub(super) const SETTINGS: Settings = Settings { lease_ms: 60_000 };
 
 type Sent = Arc<Mutex<Vec<(SessionId, Outgoing)>>>;
 
@@ -90,13 +89,7 @@ fn manifest(kind: Kind) -> Manifest {
 }
 
 /// The job's live attempt says something.
-async fn say(
-    store: &Store,
-    session: SessionId,
-    job: JobId,
-    body: ReportBody,
-    message: Option<report::Body>,
-) -> AttemptId {
+async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody) -> AttemptId {
     let (attempt, epoch, number) = store
         .read(move |core| {
             let job = core.job(job).unwrap();
@@ -105,8 +98,7 @@ async fn say(
         })
         .await
         .unwrap();
-    let message = v1::Report { number, at_ms: 7, body: message };
-    let reports = vec![Report { number, body, message }];
+    let reports = vec![Report { number, at: Millis(7), body }];
     store.apply(Command::Reports { session, attempt, epoch, reports }).await.unwrap();
     attempt
 }
@@ -150,18 +142,19 @@ async fn busy(store: &Store) -> [JobId; 7] {
     // Succeeded.
     store.apply(submit(ids[0], Some("mine"))).await.unwrap();
     let caveats = Caveats { skipped_examples: 2, cut_tokens: u64::MAX, ..Caveats::default() };
-    say(store, session, ids[0], ReportBody::Started { caveats: Some(caveats) }, None).await;
-    let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
-    say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
-    say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;
+    let started = Started { caveats: Some(caveats), ..Started::default() };
+    say(store, session, ids[0], ReportBody::Started(started)).await;
+    say(store, session, ids[0], ReportBody::Log("hello".to_owned())).await;
+    say(store, session, ids[0], ReportBody::Step(Step { peak: Bytes(4), ..Step::default() })).await;
+    say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, artifact: manifest(Kind::Checkpoint) }).await;
     let made = Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter))], remark: String::new() };
     let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(made) };
-    say(store, session, ids[0], success, None).await;
+    say(store, session, ids[0], success).await;
     // Failed, in backoff, cancelled, leased, queued, blocked.
     store.apply(submit(ids[1], None)).await.unwrap();
-    say(store, session, ids[1], failure(Cure::Never), None).await;
+    say(store, session, ids[1], failure(Cure::Never)).await;
     store.apply(submit(ids[2], None)).await.unwrap();
-    say(store, session, ids[2], failure(Cure::AnotherMachine), None).await;
+    say(store, session, ids[2], failure(Cure::AnotherMachine)).await;
     store.apply(submit(ids[3], None)).await.unwrap();
     store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
     store.apply(Command::Heartbeat { session, free: Bytes::ZERO, disk_free: None, held: Vec::new() }).await.unwrap();
@@ -222,23 +215,47 @@ async fn a_job_s_events_are_read_from_any_position_and_logs_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ..) = open(folder.path());
     let ids = busy(&store).await;
-    let all = store.events(ids[0], 0, Which::All, 1000).await.unwrap();
+    let all = store.events(Some(ids[0]), 0, Which::All, 1000).await.unwrap();
     assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
     let states: Vec<_> = all
         .iter()
-        .filter_map(|event| match event.event {
-            Some(job_event::Event::State(state)) => Some(v1::JobState::try_from(state).unwrap()),
+        .filter_map(|event| match event.body {
+            EventBody::State { state, .. } => Some(state.name()),
             _ => None,
         })
         .collect();
-    assert_eq!(states, [v1::JobState::Queued, v1::JobState::Leased, v1::JobState::Succeeded]);
-    assert!(all.iter().any(|event| matches!(&event.event, Some(job_event::Event::Placed(p)) if p.worker == "mac")));
-    let rest = store.events(ids[0], all[2].seq, Which::All, 2).await.unwrap();
+    assert_eq!(states, ["queued", "leased", "succeeded"]);
+    assert!(all.iter().any(|event| matches!(&event.body, EventBody::Placed { worker, .. } if worker == "mac")));
+    let checkpoint = manifest(Kind::Checkpoint).digest();
+    let names = |event: &Event| match &event.body {
+        EventBody::Report(report) => report.body == ReportBody::Checkpoint { iter: 3, artifact: checkpoint },
+        _ => false,
+    };
+    assert!(all.iter().any(names), "an event has the artifact's digest for its manifest");
+    let rest = store.events(Some(ids[0]), all[2].seq, Which::All, 2).await.unwrap();
     assert_eq!(rest, all[3..5]);
-    let logs = store.events(ids[0], 0, Which::Logs, 1000).await.unwrap();
+    let logs = store.events(Some(ids[0]), 0, Which::Logs, 1000).await.unwrap();
     assert_eq!(logs.len(), 1);
-    assert_eq!(store.events(JobId::new(), 0, Which::All, 1000).await.unwrap(), []);
+    assert_eq!(store.events(Some(JobId::new()), 0, Which::All, 1000).await.unwrap(), []);
     assert!(*store.committed().borrow() >= all.last().unwrap().seq);
+}
+
+#[tokio::test]
+async fn events_of_all_jobs_are_one_feed_in_the_order_of_their_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    let ids = busy(&store).await;
+    let all = store.events(None, 0, Which::All, 1000).await.unwrap();
+    assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+    for id in ids {
+        let of_job: Vec<_> = all.iter().filter(|event| event.job == id).cloned().collect();
+        assert!(!of_job.is_empty());
+        assert_eq!(store.events(Some(id), 0, Which::All, 1000).await.unwrap(), of_job);
+    }
+    let rest = store.events(None, all[2].seq, Which::All, 3).await.unwrap();
+    assert_eq!(rest, all[3..6]);
+    let logs = store.events(None, 0, Which::Logs, 1000).await.unwrap();
+    assert_eq!(logs, store.events(Some(ids[0]), 0, Which::Logs, 1000).await.unwrap());
 }
 
 #[tokio::test]
@@ -262,37 +279,6 @@ async fn messages_go_after_the_commit_that_caused_them() {
     connect(&store, 1, "mac").await;
     store.apply(submit(JobId::new(), None)).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [(1, Epoch(1))]);
-}
-
-#[test]
-fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = schema::open(&folder.path().join("vertigo.db")).unwrap();
-    let at = |ms| Moment { now: Millis(ms), jitter: 0.5 };
-    // The second attempt has the smaller id, as after a restart with the clock set back.
-    let [second, first] = ["01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"];
-    let mut ids = [first, second].map(|id| id.parse::<AttemptId>().unwrap()).into_iter();
-    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
-    let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
-    let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
-    let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
-    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
-    core.apply(at(1), Command::Connect(hello)).unwrap();
-    core.apply(at(1), submit(job, None)).unwrap();
-    core.place(Millis(1), &mut ids);
-    let effects = core.take_effects();
-    rows::commit(&mut connection, &core, &effects).unwrap();
-
-    let attempt = core.job(job).unwrap().attempts[0];
-    let failure = Failure { cure: Cure::MoreMemory, message: "no memory".to_owned(), code: String::new() };
-    let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
-    let reports = vec![Report { number: 1, body, message: v1::Report { number: 1, ..Default::default() } }];
-    core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();
-    core.place(Millis(2), &mut ids);
-    let effects = core.take_effects();
-    rows::commit(&mut connection, &core, &effects).unwrap();
-    let attempts = rows::load(&connection).unwrap().attempts;
-    assert_eq!(attempts.iter().map(|a| a.id.to_string()).collect::<Vec<_>>(), [first, second]);
 }
 
 #[tokio::test]
@@ -325,15 +311,6 @@ async fn a_manifest_that_would_not_be_taken_today_keeps_no_coordinator_from_star
     let look =
         move |core: &crate::core::Core| core.index().get(&digest).map(|artifact| artifact.manifest.as_ref().clone());
     assert_eq!(store.read(look).await.unwrap(), Some(manifest));
-}
-
-#[test]
-fn a_commit_is_on_the_disk_and_not_in_a_cache() {
-    let folder = tempfile::tempdir().unwrap();
-    let connection = schema::open(&folder.path().join("vertigo.db")).unwrap();
-    let set = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
-    // 2 is FULL.
-    assert_eq!(["synchronous", "fullfsync", "checkpoint_fullfsync"].map(set), [2, 1, 1]);
 }
 
 #[tokio::test]

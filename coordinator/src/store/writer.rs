@@ -1,10 +1,9 @@
 //! The one thread that changes things.
 
+use super::StoreError;
 use super::clock::Clock;
-use super::{StoreError, rows};
+use super::durable::Durable;
 use crate::core::{Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
-use rusqlite::Connection;
-use std::fs::File;
 use std::thread::{self, JoinHandle};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,12 +52,11 @@ pub(super) struct Beginning {
 }
 
 pub(super) fn start(
-    connection: Connection,
+    database: Box<dyn Durable>,
     beginning: Beginning,
     requests: mpsc::Receiver<Request>,
     announce: watch::Sender<u64>,
     outbox: Outbox,
-    lock: File,
 ) -> Result<Writer, StoreError> {
     let failed = |error: std::io::Error| StoreError::Writer(error.to_string());
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
@@ -68,9 +66,9 @@ pub(super) fn start(
         let began = clock.now();
         let Beginning { snapshot, settings, kinds } = beginning;
         let core = Core::restore(settings, kinds, snapshot, began);
-        let state = WriterState { connection, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
+        let state = WriterState { database, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
+        // The database is closed by then, and its folder is free.
         let outcome = runtime.block_on(state.run(requests));
-        drop(lock);
         // Nobody may be waiting.
         let _ = end.send(outcome);
     };
@@ -79,7 +77,7 @@ pub(super) fn start(
 }
 
 struct WriterState {
-    connection: Connection,
+    database: Box<dyn Durable>,
     core: Core,
     clock: Clock,
     /// When the last batch began.
@@ -138,7 +136,7 @@ impl WriterState {
         self.core.place(moment.now, &mut std::iter::repeat_with(AttemptId::new));
         let effects = self.core.take_effects();
         if effects.is_durable() {
-            rows::commit(&mut self.connection, &self.core, &effects)?;
+            self.database.commit(&self.core, &effects)?;
         }
         for (session, message) in effects.outbox {
             (self.outbox)(session, message);

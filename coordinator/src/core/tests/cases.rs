@@ -1,7 +1,6 @@
 //! One situation each.
 
 use super::*;
-use vertigo::caveats::Caveats;
 
 /// A worker of 100 bytes with a job leased to it.
 fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
@@ -27,7 +26,7 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
     assert!(acks.is_empty());
     assert_eq!((assignment.attempt, assignment.epoch, assignment.reserved), (attempt, Epoch(1), Bytes(80)));
     let caveats = Caveats { cut_examples: 3, ..Caveats::default() };
-    bench.report(session, attempt, ReportBody::Started { caveats: Some(caveats) }).unwrap();
+    bench.report(session, attempt, started(Some(caveats))).unwrap();
     assert_eq!(bench.core.jobs[&job].variants[0].caveats, Some(caveats));
     bench.report(session, attempt, success("out")).unwrap();
     let output = manifest(Kind::Adapter, "out").digest();
@@ -53,11 +52,11 @@ fn an_adapter_does_not_take_the_tag_of_a_dataset_that_was_imported_meanwhile() {
 fn each_report_is_taken_once_and_in_order() {
     let (mut bench, _, session, _, attempt) = leased();
     let epoch = bench.core.attempts[&attempt].epoch;
-    let progress = |number| report(number, ReportBody::Progress { peak: Bytes(7) });
+    let progress = |number| report(number, progress(Bytes(7)));
     let reports = vec![progress(1), progress(1), progress(3), progress(2)];
     bench.apply(Command::Reports { session, attempt, epoch, reports }).unwrap();
     assert_eq!(bench.sent(), [Outgoing::Ack { attempt, number: 2 }]);
-    let taken = bench.journal.iter().filter(|entry| matches!(entry.body, EntryBody::Report(_))).count();
+    let taken = bench.journal.iter().filter(|entry| matches!(entry.body, EventBody::Report(_))).count();
     assert_eq!(taken, 2);
     assert_eq!(bench.core.attempts[&attempt].peak, Bytes(7));
 }
@@ -94,7 +93,7 @@ fn a_lost_connection_is_not_a_lost_lease() {
 fn an_expired_lease_goes_to_another_worker_and_the_old_epoch_is_refused() {
     let (mut bench, worker, session, job, old) = leased();
     bench
-        .report(session, old, ReportBody::Checkpoint { iter: 5, manifest: manifest(Kind::Checkpoint, "five") })
+        .report(session, old, ReportBody::Checkpoint { iter: 5, artifact: manifest(Kind::Checkpoint, "five") })
         .unwrap();
     bench.apply(Command::Disconnect { session }).unwrap();
     let other = bench.connect(WorkerId::new(), "other", 100, &[]).unwrap();
@@ -233,7 +232,7 @@ fn failures_that_pass_are_tried_ten_times_and_a_checkpoint_starts_the_count_agai
         bench.fail(session, attempt, Cure::Later);
         bench.wait_out_backoff(job);
     }
-    let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
+    let checkpoint = ReportBody::Checkpoint { iter: 1, artifact: manifest(Kind::Checkpoint, "one") };
     let attempt = bench.live(job);
     bench.report(session, attempt, checkpoint).unwrap();
     for _ in 0..10 {
@@ -276,7 +275,7 @@ fn running_out_of_memory_raises_the_plan_and_goes_to_the_next_or_a_larger_worker
 fn a_checkpoint_of_one_plan_is_not_given_to_another() {
     let (mut bench, _, session, job, attempt) = leased();
     bench
-        .report(session, attempt, ReportBody::Checkpoint { iter: 9, manifest: manifest(Kind::Checkpoint, "nine") })
+        .report(session, attempt, ReportBody::Checkpoint { iter: 9, artifact: manifest(Kind::Checkpoint, "nine") })
         .unwrap();
     bench.fail(session, attempt, Cure::MoreMemory);
     let again = bench.live(job);
@@ -289,8 +288,8 @@ fn a_checkpoint_of_one_plan_is_not_given_to_another() {
 fn the_newest_checkpoint_wins() {
     let (mut bench, _, session, job, attempt) = leased();
     for iter in [4, 9, 6] {
-        let manifest = manifest(Kind::Checkpoint, &iter.to_string());
-        bench.report(session, attempt, ReportBody::Checkpoint { iter, manifest }).unwrap();
+        let artifact = manifest(Kind::Checkpoint, &iter.to_string());
+        bench.report(session, attempt, ReportBody::Checkpoint { iter, artifact }).unwrap();
     }
     let resume = bench.core.jobs[&job].variants[0].resume.unwrap();
     assert_eq!((resume.iter, resume.checkpoint), (9, manifest(Kind::Checkpoint, "9").digest()));
@@ -449,8 +448,8 @@ fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
     assert_eq!(bench.state(job), "leased");
     // Once they are there, inputs need no more room; a checkpoint to go on from does.
     let attempt = bench.live(job);
-    bench.report(session, attempt, ReportBody::Started { caveats: Some(Default::default()) }).unwrap();
-    let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
+    bench.report(session, attempt, started(Some(Default::default()))).unwrap();
+    let checkpoint = ReportBody::Checkpoint { iter: 1, artifact: manifest(Kind::Checkpoint, "one") };
     bench.report(session, attempt, checkpoint).unwrap();
     bench.heartbeat_with_disk(session, Some(Bytes(900)));
     bench.fail(session, attempt, Cure::Later);

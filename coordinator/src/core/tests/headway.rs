@@ -27,7 +27,7 @@ impl Run {
     fn checkpoint(&mut self, new: bool) {
         self.iter += u64::from(new);
         let content = format!("{}", self.iter);
-        let body = ReportBody::Checkpoint { iter: self.iter, manifest: manifest(Kind::Checkpoint, &content) };
+        let body = ReportBody::Checkpoint { iter: self.iter, artifact: manifest(Kind::Checkpoint, &content) };
         let attempt = self.bench.live(self.job);
         self.bench.report(self.session, attempt, body).unwrap();
     }

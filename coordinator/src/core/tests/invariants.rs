@@ -256,10 +256,10 @@ impl World {
             && epoch_off == 0
             && skip == 1;
         let body = match body {
-            Body::Started => ReportBody::Started { caveats: Some(Default::default()) },
-            Body::Progress(peak) => ReportBody::Progress { peak: Bytes(peak) },
+            Body::Started => started(Some(Default::default())),
+            Body::Progress(peak) => progress(Bytes(peak)),
             Body::Checkpoint(iter) => {
-                ReportBody::Checkpoint { iter, manifest: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
+                ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
             }
             Body::Success(n) => success(&n.to_string()),
             Body::Failure(cure) => {
@@ -267,7 +267,7 @@ impl World {
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
             }
         };
-        let reports = |journal: &[Entry]| journal.iter().filter(|e| matches!(e.body, EntryBody::Report(_))).count();
+        let reports = |journal: &[Event]| journal.iter().filter(|e| matches!(e.body, EventBody::Report(_))).count();
         let before = reports(&self.bench.journal);
         let epoch = Epoch(told.epoch.0 + epoch_off);
         let _ = self.bench.apply(Command::Reports { session, attempt: id, epoch, reports: vec![report(number, body)] });
@@ -393,7 +393,7 @@ impl World {
     /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could have held in the same slot.
     fn check_order(&self, seen: usize) {
         let core = &self.bench.core;
-        let placed = self.bench.journal[seen..].iter().filter(|entry| matches!(entry.body, EntryBody::Placed { .. }));
+        let placed = self.bench.journal[seen..].iter().filter(|entry| matches!(entry.body, EventBody::Placed { .. }));
         for job in placed.map(|entry| &core.jobs[&entry.job]) {
             let State::Leased { attempt } = job.state else { continue };
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);

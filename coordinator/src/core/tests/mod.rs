@@ -6,11 +6,11 @@ mod headway;
 mod invariants;
 
 use super::*;
+use vertigo::caveats::Caveats;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Slot, TaskKind};
-use vertigo::v1;
 
 const LEASE_MS: u64 = 30_000;
 
@@ -20,7 +20,7 @@ struct Bench {
     now: Millis,
     /// What a restart would read back: filled from effects only.
     disk: Snapshot,
-    journal: Vec<Entry>,
+    journal: Vec<Event>,
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
 }
@@ -277,7 +277,15 @@ fn manifest(kind: Kind, content: &str) -> Manifest {
 }
 
 fn report(number: u64, body: ReportBody) -> Report {
-    Report { number, body, message: v1::Report { number, ..Default::default() } }
+    Report { number, at: Millis(7), body }
+}
+
+fn started(caveats: Option<Caveats>) -> ReportBody {
+    ReportBody::Started(Started { caveats, ..Started::default() })
+}
+
+fn progress(peak: Bytes) -> ReportBody {
+    ReportBody::Progress(Progress { peak, ..Progress::default() })
 }
 
 fn success(content: &str) -> ReportBody {

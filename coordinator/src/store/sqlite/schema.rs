@@ -1,16 +1,16 @@
 //! The database's tables.
 
-use super::StoreError;
+use super::super::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(super) const STEPS: [&str; 1] = [TABLES];
+const STEPS: [&str; 1] = [TABLES];
 
-/// The last schema whose jobs were training runs and nothing else. Its databases are not read.
-pub(super) const BEFORE: i64 = 2;
+/// The last schema that is not read: jobs were training runs and nothing else up to 2, and the journal was the protocol's messages in 3.
+pub(in crate::store) const BEFORE: i64 = 3;
 
 /// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
 const TABLES: &str = "
@@ -82,14 +82,20 @@ CREATE TABLE factors (
 CREATE TABLE journal (
     seq   INTEGER PRIMARY KEY,
     job   TEXT NOT NULL REFERENCES jobs (id),
+    at_ms INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
     kind  TEXT NOT NULL CHECK (kind IN ('state', 'placed', 'report', 'log')),
-    event BLOB NOT NULL                     -- vertigo.v1.JobEvent
+    event TEXT NOT NULL                     -- JSON in the journal's own format, which has its number in it
 ) STRICT;
+-- An event of all jobs is found by its position, one of a job by this.
 CREATE INDEX journal_of_job ON journal (job, seq);
+-- Lines are few among steps, or many: neither kind is to be walked over for the other. Only lines pay for these two.
+CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
+CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
-pub(super) fn is_new(path: &Path) -> Result<bool, StoreError> {
+pub(in crate::store) fn is_new(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(StoreError::File { path: path.to_owned(), error }),
@@ -102,7 +108,7 @@ pub(super) fn is_new(path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Opens the database for the writer, and makes its tables where it is new.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

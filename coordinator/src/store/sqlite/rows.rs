@@ -1,6 +1,7 @@
 //! The core's state as rows: all of it at the start, what changed at each commit.
 
-use super::{StoreError, journal};
+use super::super::StoreError;
+use super::journal;
 use crate::core::{Attempt, Core, Effects, FactorKey, Installation, Job, Outcome, Snapshot, State, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
@@ -202,16 +203,12 @@ pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects
         let put = "INSERT INTO factors VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET ratios = excluded.ratios";
         transaction.prepare_cached(put)?.execute(params![key.method, key.engine, json(&ratios)])?;
     }
-    for entry in &effects.journal {
-        let (kind, event) = journal::encode(entry);
-        let put = "INSERT INTO journal VALUES (?1, ?2, ?3, ?4)";
-        transaction.prepare_cached(put)?.execute(params![int(entry.seq), entry.job.to_string(), kind, event])?;
-    }
+    effects.journal.iter().try_for_each(|event| journal::put(&transaction, event))?;
     transaction.commit()
 }
 
 /// SQLite's integers are signed. Nothing real is above its largest; what somebody makes up is cut down to it.
-fn int(n: u64) -> i64 {
+pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 

@@ -1,0 +1,51 @@
+//! The database that a coordinator runs on: SQLite in one file of the state folder.
+//!
+//! It keeps [`Durable`]'s laws by WAL and `synchronous=FULL`: a commit is one transaction, on the disk when it returns, and readers have
+//! connections of their own that see whole transactions.
+
+mod journal;
+mod rows;
+pub(super) mod schema;
+
+use super::StoreError;
+use super::durable::{Durable, Journal};
+use crate::core::{Core, Effects, Snapshot};
+use journal::Reader;
+use rusqlite::Connection;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The writer's connection, and the readers' beside it.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    connection: Connection,
+    reader: Arc<Reader>,
+    /// Of the folder, for as long as the database is open. Fields are dropped in this order: it goes last.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    /// Opens the database at `path`, and makes its tables where it is new.
+    pub(super) fn open(path: &Path, lock: Option<File>) -> Result<Sqlite, StoreError> {
+        let connection = schema::open(path)?;
+        Ok(Sqlite { connection, reader: Arc::new(Reader::new(path.to_owned())), _lock: lock })
+    }
+}
+
+impl Durable for Sqlite {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        rows::load(&self.connection)
+    }
+
+    fn commit(&mut self, core: &Core, effects: &Effects) -> Result<(), StoreError> {
+        Ok(rows::commit(&mut self.connection, core, effects)?)
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.reader) as Arc<dyn Journal>
+    }
+}
+
+#[cfg(test)]
+mod tests;

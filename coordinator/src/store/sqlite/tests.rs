@@ -1,0 +1,101 @@
+//! What is SQLite's alone: pragmas, constraints, plans of queries.
+
+use super::super::durable::Which;
+use super::super::tests::{SETTINGS, submit};
+use super::*;
+use crate::core::{Command, Connect, EventBody, Failure, Machine, Moment, Report, ReportBody, SessionId};
+use crate::kinds::Catalog;
+use crate::store::StoreError;
+use rusqlite::params;
+use vertigo::bytes::Bytes;
+use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::secret::Secret;
+use vertigo::task::Cure;
+
+#[test]
+fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    let at = |ms| Moment { now: Millis(ms), jitter: 0.5 };
+    // The second attempt has the smaller id, as after a restart with the clock set back.
+    let [second, first] = ["01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"];
+    let mut ids = [first, second].map(|id| id.parse::<AttemptId>().unwrap()).into_iter();
+    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
+    let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
+    let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
+    let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
+    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new() };
+    core.apply(at(1), Command::Connect(hello)).unwrap();
+    core.apply(at(1), submit(job, None)).unwrap();
+    core.place(Millis(1), &mut ids);
+    let effects = core.take_effects();
+    database.commit(&core, &effects).unwrap();
+
+    let attempt = core.job(job).unwrap().attempts[0];
+    let failure = Failure { cure: Cure::MoreMemory, message: "no memory".to_owned(), code: String::new() };
+    let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
+    let reports = vec![Report { number: 1, body, at: Millis(7) }];
+    core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();
+    core.place(Millis(2), &mut ids);
+    let effects = core.take_effects();
+    database.commit(&core, &effects).unwrap();
+    let attempts = database.load().unwrap().attempts;
+    assert_eq!(attempts.iter().map(|a| a.id.to_string()).collect::<Vec<_>>(), [first, second]);
+}
+
+#[test]
+fn a_commit_is_on_the_disk_and_not_in_a_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    let set = |pragma: &str| database.connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+    // 2 is FULL.
+    assert_eq!(["synchronous", "fullfsync", "checkpoint_fullfsync"].map(set), [2, 1, 1]);
+}
+
+/// Two jobs of a database, and an event of each.
+fn with_events(database: &mut Sqlite) -> [JobId; 2] {
+    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
+    let ids = [JobId::new(), JobId::new()];
+    for id in ids {
+        core.apply(Moment { now: Millis(1), jitter: 0.5 }, submit(id, None)).unwrap();
+    }
+    let effects = core.take_effects();
+    database.commit(&core, &effects).unwrap();
+    ids
+}
+
+#[test]
+fn no_page_walks_over_events_that_it_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    for (of_job, which, walked) in [
+        (true, Which::All, "journal_of_job (job=? AND seq>?)"),
+        (true, Which::Logs, "lines_of_job (job=? AND seq>?)"),
+        (false, Which::All, "INTEGER PRIMARY KEY (rowid>?)"),
+        (false, Which::Logs, "lines (kind=? AND seq>?)"),
+    ] {
+        let query = format!("EXPLAIN QUERY PLAN {}", journal::query(of_job, which));
+        let mut statement = database.connection.prepare(&query).unwrap();
+        let plan = statement.query_map(params![of_job.then_some("job"), 0, 10], |row| row.get::<_, String>("detail"));
+        let plan: Vec<String> = plan.unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(plan.len() == 1 && plan[0].starts_with("SEARCH") && plan[0].ends_with(walked), "{which:?}: {plan:?}");
+    }
+}
+
+#[test]
+fn an_event_that_a_later_version_wrote_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    let [job, other] = with_events(&mut database);
+    let change = "UPDATE journal SET event = ?1 WHERE job = ?2";
+    let later = r#"{"v":2,"happened":[]}"#;
+    database.connection.execute(change, params![later, job.to_string()]).unwrap();
+    let error = database.journal().events(None, 0, Which::All, 10).unwrap_err();
+    assert!(matches!(error, StoreError::NewerEvent { seq: 1, found: 2, known: 1 }), "{error}");
+    assert!(error.to_string().contains("run a newer vertigo-coordinator"), "{error}");
+    let of_other = database.journal().events(Some(other), 0, Which::All, 10).unwrap();
+    assert!(matches!(&of_other[..], [event] if matches!(event.body, EventBody::State { .. })), "{of_other:?}");
+    database.connection.execute(change, params!["{}", job.to_string()]).unwrap();
+    let error = database.journal().events(Some(job), 0, Which::All, 10).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { table: "journal", .. }), "{error}");
+}
