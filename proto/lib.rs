@@ -5,10 +5,12 @@
 //! ([`endpoint`]), and how text from outside is shown ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of
 //! these values holds a valid one. What is known of models is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
-//! The feature `rpc` adds the generated protocol. The engine does without.
+//! The feature `rpc` adds the generated protocol and the errors that go over it (`api_error`). The engine does without.
 //!
 //! Promise: everything here but [`folder`] is a pure function of its arguments.
 
+#[cfg(feature = "rpc")]
+pub mod api_error;
 pub mod bounds;
 pub mod bytes;
 pub mod caveats;
@@ -20,9 +22,6 @@ pub mod placement;
 pub mod printable;
 pub mod secret;
 pub mod task;
-
-#[cfg(feature = "rpc")]
-pub mod refusal;
 
 /// Messages, clients and servers of the package `vertigo.v1`, generated from `proto/vertigo/v1/*.proto`.
 #[cfg(feature = "rpc")]

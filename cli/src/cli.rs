@@ -114,8 +114,8 @@ pub(crate) enum Command {
     Job(JobArgs),
     /// Show what differs in jobs' recipes beside what came out
     Compare(CompareArgs),
-    /// Follow a job until it has ended; the exit code is the job's
-    Watch(JobArgs),
+    /// Follow a job until it has ended; the exit code is the job's. Without a job: all of them
+    Watch(WatchArgs),
     /// Print what a job's attempts wrote
     Logs(LogsArgs),
     /// End a job or a pipeline; attempts are stopped within seconds
@@ -333,6 +333,12 @@ pub(crate) struct CancelArgs {
 pub(crate) struct JobArgs {
     /// The job: its id or the beginning of it, or its name
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The job: its id or the beginning of it, or its name; without: what happens to all jobs, until Ctrl-C
+    pub(crate) id: Option<String>,
 }
 
 #[derive(Debug, Args)]

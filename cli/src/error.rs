@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tonic::{Code, Status};
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::endpoint::Endpoint;
 use vertigo_client::TransferError;
 
@@ -30,13 +31,15 @@ pub(crate) struct CliError {
     pub(crate) message: String,
     /// What to do.
     pub(crate) hint: Option<String>,
+    /// The coordinator's word for it, where the error is the coordinator's.
+    pub(crate) code: Option<ErrorCode>,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
 impl CliError {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> CliError {
-        CliError { exit, message: message.into(), hint: None }
+        CliError { exit, message: message.into(), hint: None, code: None }
     }
 
     /// Input that is wrong, as its own error says.
@@ -49,7 +52,8 @@ impl CliError {
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({"error": self.message, "hint": self.hint, "exit_code": self.exit as i32})
+        let code = self.code.map(ErrorCode::word);
+        json!({"error": self.message, "hint": self.hint, "code": code, "exit_code": self.exit as i32})
     }
 }
 
@@ -77,9 +81,11 @@ impl Subject {
     }
 }
 
-/// Whether the connection was lost, and not the call refused: what the coordinator itself answers has no cause on this side.
+/// Whether the connection was lost, or the coordinator is about to stop, and not the call refused: what the coordinator itself answers has
+/// no cause on this side.
 pub(crate) fn is_lost(status: &Status) -> bool {
-    status.code() == Code::Unavailable || std::error::Error::source(status).is_some()
+    let is_away = status.code() == Code::Unavailable && ErrorCode::of(status) != Some(ErrorCode::BlobsAway);
+    is_away || std::error::Error::source(status).is_some()
 }
 
 /// What a gRPC error means to a person.
@@ -87,16 +93,14 @@ pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject
     if is_lost(status) {
         return unreachable(endpoint);
     }
+    if let Some(error) = ApiError::of(status) {
+        return from_api(error, subject);
+    }
     let message = match status.message() {
         "" => format!("the coordinator answered {}", status.code().description()),
         message => message.to_owned(),
     };
     match status.code() {
-        Code::NotFound => {
-            // Where the coordinator names a command itself, it knows better.
-            let hint = subject.hint().filter(|_| !message.contains("`vertigo ")).map(str::to_owned);
-            CliError { exit: Exit::NotFound, message, hint }
-        }
         Code::Unimplemented => CliError::refused("the coordinator does not know this call")
             .hint("it is of another version; install `vertigo` and `vertigo-coordinator` from one release"),
         Code::Internal | Code::Unknown | Code::DataLoss => {
@@ -104,6 +108,18 @@ pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject
         }
         _ => CliError::refused(message),
     }
+}
+
+/// What the coordinator's own error means to a person. Where it says what to do, it knows better than a command.
+fn from_api(error: ApiError, subject: Subject) -> CliError {
+    let ApiError { code, message, hint } = error;
+    let (exit, otherwise) = match code {
+        ErrorCode::NotFound => (Exit::NotFound, subject.hint()),
+        ErrorCode::Internal => (Exit::Refused, Some("the coordinator's log (its stderr) says more")),
+        ErrorCode::BlobsAway => (Exit::Refused, Some(not_taken_hint(503))),
+        _ => (Exit::Refused, None),
+    };
+    CliError { exit, message, hint: hint.or(otherwise.map(str::to_owned)), code: Some(code) }
 }
 
 /// The coordinator is not there.
@@ -139,12 +155,6 @@ pub(crate) fn from_transfer(error: &TransferError, endpoint: &Endpoint) -> CliEr
              the coordinator's log says what was damaged",
         ),
         TransferError::NotTaken { status, .. } => CliError::refused(error).hint(not_taken_hint(*status)),
-        // Not the connection: the coordinator is there, and says what it cannot reach.
-        TransferError::Rpc(status)
-            if std::error::Error::source(status.as_ref()).is_none() && status.message().contains("object store") =>
-        {
-            CliError::refused(status.message()).hint(not_taken_hint(503))
-        }
         TransferError::Rpc(status) => from_status(status, endpoint, Subject::Artifact),
         TransferError::Connection { problem, .. } => {
             let error = unreachable(endpoint);
@@ -173,15 +183,21 @@ mod tests {
         assert_eq!(away.message, "cannot reach the coordinator at http://127.0.0.1:7420");
         assert!(away.hint.unwrap().contains("vertigo-coordinator"));
 
-        let missing = told(Status::not_found("no base `mini-4b`"), Subject::Inputs);
+        let missing = told(ApiError::not_found("no base `mini-4b`").into(), Subject::Inputs);
         assert_eq!((missing.exit, missing.message.as_str()), (Exit::NotFound, "no base `mini-4b`"));
         assert!(missing.hint.unwrap().contains("vertigo base import"));
 
-        let told_already = told(Status::not_found("import it with `vertigo data import luau DIR`"), Subject::Inputs);
-        assert_eq!((told_already.exit, told_already.hint), (Exit::NotFound, None));
+        let knows_better = ApiError::not_found("no dataset `luau`").with_hint("`vertigo data import luau DIR`");
+        let knows_better = told(knows_better.into(), Subject::Inputs);
+        assert_eq!(knows_better.hint.as_deref(), Some("`vertigo data import luau DIR`"));
+        assert_eq!((knows_better.exit, knows_better.json()["code"].as_str()), (Exit::NotFound, Some("not_found")));
 
-        let refused = told(Status::invalid_argument("recipe `x`: …"), Subject::Inputs);
+        let refused = told(ApiError::invalid("recipe `x`: …").into(), Subject::Inputs);
         assert_eq!((refused.exit, refused.hint), (Exit::Refused, None));
+
+        let without_blobs = told(ApiError::new(ErrorCode::BlobsAway, "no bucket").into(), Subject::Artifact);
+        assert_eq!(without_blobs.exit, Exit::Refused, "the coordinator is there, and says what it cannot reach");
+        assert!(without_blobs.hint.is_some());
         assert!(!told(Status::internal(""), Subject::Nothing).message.is_empty());
     }
 

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
-use vertigo_coordinator::connections::Limits;
+use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
 /// Queues training jobs, hands them to workers, and keeps artifacts.

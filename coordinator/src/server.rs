@@ -1,12 +1,14 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
-use crate::artifacts::{BackendError, Blobs, http, open_backend};
-use crate::connections::{self, DescriptorError, Limits};
+use crate::api::Api;
+use crate::blobs::{BackendError, Blobs, open_backend};
 use crate::core::Settings;
-use crate::guard::{Hosts, guard};
 use crate::kinds::Catalog;
 use crate::private;
-use crate::rpc::{self, Context, Sessions};
+use crate::serve::connections::{self, DescriptorError, Limits};
+use crate::serve::grpc::{self, Context, Sessions};
+use crate::serve::guard::{Hosts, guard};
+use crate::serve::http;
 use crate::store::{StateFolder, Store, StoreError, Writer};
 use axum::middleware;
 use axum::response::Response;
@@ -147,9 +149,9 @@ impl Server {
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let context =
-            Context { store: store.clone(), blobs: blobs.clone(), sessions: sessions.clone(), lease: config.lease };
-        let routes = rpc::router(context).merge(http::router(blobs)).fallback(unknown);
+        let api = Api::new(store.clone(), blobs);
+        let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
+        let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
         Ok(Server { listener, address, router, limits: config.limits, sessions, store, writer })
     }
@@ -167,9 +169,11 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let serve = connections::serve(self.listener, self.router, self.limits);
         let ended = self.writer.ended();
-        tokio::pin!(ended);
+        // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
+        // process that speaks as one of them would not be kept waiting when the coordinator is back.
+        tokio::pin!(serve, ended);
         tokio::select! {
-            never = serve => match never {},
+            never = &mut serve => match never {},
             ended = &mut ended => return Ok(ended?),
             () = stop => {}
         }

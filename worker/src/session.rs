@@ -17,9 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+use vertigo::api_error::ErrorCode;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, ProcessId};
-use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
@@ -215,12 +215,12 @@ impl Session<'_> {
     }
 
     fn lost(&self, status: Status) -> Lost {
-        match SessionRefusal::of(&status) {
-            Some(SessionRefusal::NameTaken | SessionRefusal::OtherInstallation) => {
+        match ErrorCode::of(&status) {
+            Some(ErrorCode::NameTaken | ErrorCode::OtherInstallation) => {
                 Lost::Refused(Refused(status.message().to_owned()))
             }
-            Some(SessionRefusal::OtherProcess) => Lost::OtherProcess(status.message().to_owned()),
-            None => Lost::Status(Box::new(status)),
+            Some(ErrorCode::OtherProcess) => Lost::OtherProcess(status.message().to_owned()),
+            _ => Lost::Status(Box::new(status)),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Promise: every event once, in order, whatever happens to the coordinator in between; the journal's numbers say where to go on.
 
 use crate::coordinator::Coordinator;
-use crate::error::{Exit, Result, Subject, is_lost};
+use crate::error::{CliError, Exit, Result, Subject, is_lost};
 use std::time::Duration;
 use tonic::Status;
 use vertigo::v1::{self, JobEvent, job_event::Event};
@@ -65,6 +65,61 @@ pub(crate) async fn follow(
         }
         tokio::time::sleep(outage.wait()).await;
     }
+}
+
+/// Gives what happens to all jobs, from now on, to `take`: without an end, but for an error. Nothing is missed once the first event has
+/// come; `note` is told of a coordinator that goes away and comes back.
+pub(crate) async fn follow_all(
+    coordinator: &Coordinator,
+    note: impl Fn(&str),
+    mut take: impl AsyncFnMut(&JobEvent) -> Result<()>,
+) -> Result<()> {
+    let (mut after, mut outage) = (None, Outage::default());
+    loop {
+        let cut = read_all(&mut after, &mut outage, coordinator, &note, &mut take).await;
+        if let Err(Cut::Ended(error)) = cut {
+            return Err(error);
+        }
+        if let Some(line) = outage.begins() {
+            note(line);
+        }
+        tokio::time::sleep(outage.wait()).await;
+    }
+}
+
+/// Why a connection gives no more events.
+enum Cut {
+    /// It broke, or the coordinator is not there.
+    Lost,
+    /// Something is wrong that another connection does not cure.
+    Ended(CliError),
+}
+
+async fn read_all(
+    after: &mut Option<u64>,
+    outage: &mut Outage,
+    coordinator: &Coordinator,
+    note: &impl Fn(&str),
+    take: &mut impl AsyncFnMut(&JobEvent) -> Result<()>,
+) -> std::result::Result<(), Cut> {
+    let cut = |status: Status| match is_lost(&status) {
+        true => Cut::Lost,
+        false => Cut::Ended(coordinator.error(&status, Subject::Nothing)),
+    };
+    let request = v1::WatchRequest { id: String::new(), after: after.unwrap_or_default(), only_new: after.is_none() };
+    let mut stream = coordinator.jobs().watch(traced(request)).await.map_err(cut)?.into_inner();
+    if let Some(line) = outage.over() {
+        note(line);
+    }
+    while let Some(event) = stream.message().await.map_err(cut)? {
+        match take(&event).await {
+            Ok(()) => *after = Some(event.seq),
+            // It went away between the event and what was asked about it: the event comes again.
+            Err(error) if error.exit == Exit::Unreachable => return Err(Cut::Lost),
+            Err(error) => return Err(Cut::Ended(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Reads one connection to its end.

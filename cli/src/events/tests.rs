@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response};
+use vertigo::api_error::ApiError;
 use vertigo::v1::jobs_server::{Jobs, JobsServer};
 
 /// A coordinator whose journal has five events, and whose connections break after two until the last is out. Its job ends when the
@@ -15,6 +16,9 @@ use vertigo::v1::jobs_server::{Jobs, JobsServer};
 struct Breaking {
     asked_after: Arc<Mutex<Vec<u64>>>,
 }
+
+/// Asked for what is new.
+const NEW: u64 = u64::MAX;
 
 type Events = std::pin::Pin<Box<dyn futures::Stream<Item = std::result::Result<JobEvent, Status>> + Send>>;
 
@@ -25,8 +29,13 @@ impl Jobs for Breaking {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> std::result::Result<Response<Events>, Status> {
         let request = request.into_inner();
-        if request.id != "known" {
-            return Err(Status::not_found("no job `unknown`"));
+        if request.only_new {
+            self.asked_after.lock().unwrap().push(NEW);
+            let events = (1..=2).map(|seq| Ok(JobEvent { seq, ..Default::default() }));
+            return Ok(Response::new(Box::pin(tokio_stream::iter(events))));
+        }
+        if !["known", ""].contains(&&*request.id) {
+            return Err(ApiError::not_found("no job `unknown`").into());
         }
         self.asked_after.lock().unwrap().push(request.after);
         let state = |seq| if seq == 5 { v1::JobState::Succeeded } else { v1::JobState::Queued };
@@ -104,6 +113,26 @@ async fn following_lines_ends_with_the_job_not_with_the_connection() {
         follow("known", feed, &coordinator, |_| {}, |event| seen.push(event.seq)).await.unwrap();
         assert_eq!((seen, jobs.asked_after.lock().unwrap().clone()), (expected, asked));
     }
+}
+
+#[tokio::test]
+async fn the_feed_of_all_jobs_goes_on_where_it_was_and_gives_again_what_was_not_taken() {
+    let jobs = Breaking::default();
+    let coordinator = coordinator(jobs.clone()).await;
+    let (mut seen, mut refused) = (Vec::new(), false);
+    let take = async |event: &JobEvent| {
+        seen.push(event.seq);
+        match event.seq {
+            // The coordinator cannot be asked about this one, the first time.
+            3 if !std::mem::replace(&mut refused, true) => Err(CliError::new(Exit::Unreachable, "away")),
+            5 => Err(CliError::refused("enough")),
+            _ => Ok(()),
+        }
+    };
+    let ended = follow_all(&coordinator, |_| {}, take).await.unwrap_err();
+    assert_eq!(ended.message, "enough");
+    assert_eq!(seen, [1, 2, 3, 3, 4, 5]);
+    assert_eq!(*jobs.asked_after.lock().unwrap(), [NEW, 2, 2, 4]);
 }
 
 #[tokio::test]

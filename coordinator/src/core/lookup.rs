@@ -7,7 +7,7 @@ use vertigo::manifest::Manifest;
 
 /// A prefix that more than one thing has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{prefix}` is the beginning of {}: write more of it", matches.join(", "))]
+#[error("`{prefix}` is the beginning of {}", matches.join(", "))]
 pub struct Ambiguous {
     /// What was asked for.
     pub prefix: String,

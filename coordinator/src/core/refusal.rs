@@ -6,7 +6,7 @@ use vertigo::id::{JobId, Millis, WorkerId};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such job.
-    #[error("there is no job {0}; `vertigo jobs` lists them")]
+    #[error("there is no job {0}")]
     NoJob(JobId),
     /// The job has ended.
     #[error("job {id} has {state} already and cannot be cancelled")]
@@ -17,7 +17,7 @@ pub enum Refusal {
         state: &'static str,
     },
     /// A job that makes nothing any more.
-    #[error("job {id} has {state}, so there is nothing to wait for; `vertigo rerun {id}` queues it anew")]
+    #[error("job {id} has {state}, so there is nothing to wait for")]
     NoOutput {
         /// The job.
         id: JobId,
@@ -25,7 +25,7 @@ pub enum Refusal {
         state: &'static str,
     },
     /// A job that has made nothing of that role.
-    #[error("job {id} has made no output `{role}`; `vertigo job {id}` shows what it has made")]
+    #[error("job {id} has made no output `{role}`")]
     NoSuchOutput {
         /// The job.
         id: JobId,
@@ -60,10 +60,7 @@ pub enum Refusal {
         silence_ms: u64,
     },
     /// No variant fits any worker that is known.
-    #[error(
-        "no variant fits any known worker. Variants: {variants}. Workers: {workers}. Make one smaller (max_seq_length, \
-             batch_size, num_layers, a 4-bit base) or connect a larger worker"
-    )]
+    #[error("no variant fits any known worker. Variants: {variants}. Workers: {workers}")]
     TooLarge {
         /// Each variant and its need.
         variants: String,
@@ -73,6 +70,26 @@ pub enum Refusal {
     /// The session has been replaced or closed.
     #[error("this session is over: the worker has connected again, or the coordinator closed it")]
     NoSession,
+}
+
+impl Refusal {
+    /// What a person can do about it, where the words do not say it already.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Refusal::NoJob(_) => Some("`vertigo jobs` lists them".to_owned()),
+            Refusal::NoOutput { id, .. } => Some(format!("`vertigo rerun {id}` queues it anew")),
+            Refusal::NoSuchOutput { id, .. } => Some(format!("`vertigo job {id}` shows what it has made")),
+            Refusal::TooLarge { .. } => Some(
+                "make one smaller (max_seq_length, batch_size, num_layers, a 4-bit base) or connect a larger worker"
+                    .to_owned(),
+            ),
+            Refusal::Ended { .. }
+            | Refusal::NameTaken(_)
+            | Refusal::OtherInstallation(_)
+            | Refusal::OtherProcess { .. }
+            | Refusal::NoSession => None,
+        }
+    }
 }
 
 /// A moment as a person reads it.

@@ -53,8 +53,7 @@ impl Fuse {
         };
         if self.is_measured && named(role::DATA).is_none() {
             let data = trained_with(core, of_adapter, &adapter.digest, role::DATA);
-            let hint = |error| KindError::Missing(format!("{error}; or leave the measuring out with `--measure none`"));
-            new.push(added(role::DATA, data.map_err(hint)?));
+            new.push(added(role::DATA, data.map_err(or_unmeasured)?));
         }
         let config = core.manifest(&base.digest).and_then(|manifest| manifest.fact("config"));
         let appraisal = Appraisal {
@@ -71,22 +70,33 @@ impl Fuse {
 fn trained_with(core: &Core, adapter: &Manifest, digest: &Digest, role: &str) -> Result<Found, KindError> {
     let fact = adapter.fact(role).and_then(Value::as_str);
     let Some(found) = fact.and_then(|text| text.parse::<Digest>().ok()) else {
-        let unsaid = format!("the adapter {} does not say its {role}; name it with `--{role}`", digest.short());
-        return Err(KindError::Missing(unsaid));
+        let unsaid = format!("the adapter {} does not say its {role}", digest.short());
+        return Err(KindError::missing(unsaid, format!("name it with `--{role}`")));
     };
     let takes = TaskKind::Fuse.input(role).map_or(&[][..], |input| input.takes);
     match core.manifest(&found).filter(|manifest| takes.contains(&manifest.kind())) {
         Some(manifest) => Ok(Found { digest: found, bytes: manifest.bytes() }),
-        None => Err(KindError::Missing(format!(
-            "the {role} {} that the adapter {} was trained with is not there; import it again, or name another with `--{role}`",
-            found.short(),
-            digest.short()
-        ))),
+        None => Err(KindError::missing(
+            format!("the {role} {} that the adapter {} was trained with is not there", found.short(), digest.short()),
+            format!("import it again, or name another with `--{role}`"),
+        )),
+    }
+}
+
+/// The error of data that only measuring needs, with the other way out.
+fn or_unmeasured(error: KindError) -> KindError {
+    let another = "leave the measuring out with `--measure none`";
+    match error {
+        KindError::Missing { message, hint: Some(hint) } => {
+            KindError::missing(message, format!("{hint}; or {another}"))
+        }
+        KindError::Missing { message, hint: None } => KindError::missing(message, another),
+        KindError::Invalid(_) => error,
     }
 }
 
 fn gone(role: &str, digest: &Digest) -> KindError {
-    KindError::Missing(format!("the {role} {} is not there", digest.short()))
+    KindError::Missing { message: format!("the {role} {} is not there", digest.short()), hint: None }
 }
 
 impl Appraisal {

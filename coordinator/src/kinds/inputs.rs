@@ -1,7 +1,7 @@
 //! Inputs by name: artifacts that tags, digests and jobs stand for, and what a kind takes.
 
 use super::{KindError, Purpose};
-use crate::core::{Artifact, Core, Index};
+use crate::core::{Artifact, Core};
 use vertigo::id::Digest;
 use vertigo::manifest::Kind;
 use vertigo::task::{InputRole, TaskKind};
@@ -55,30 +55,30 @@ fn other_kind(taken: &InputRole, input: &Named<'_>) -> String {
 /// # Errors
 /// A reference that means several things.
 pub(crate) fn resolve<'a>(core: &'a Core, reference: &str) -> Result<Option<(Digest, &'a Artifact)>, KindError> {
-    core.find_artifact(reference).map_err(|ambiguous| KindError::Invalid(ambiguous.to_string()))
+    core.find_artifact(reference).map_err(|ambiguous| KindError::Invalid(format!("{ambiguous}: write more of it")))
 }
 
-/// What to do where a role's artifact is not there, with tags that are spelt alike.
-pub(super) fn absent(index: &Index, kind: TaskKind, role: &str, reference: &str) -> String {
+/// The error of a named artifact that is not there, with what to do and tags that are spelt alike.
+pub(crate) fn missing(core: &Core, kind: TaskKind, role: &str, reference: &str) -> KindError {
     let takes = kind.input(role).map_or(&[][..], |input| input.takes);
-    let near: Vec<&str> = takes.iter().flat_map(|kind| index.near_tags(*kind, reference)).collect();
+    let near: Vec<&str> = takes.iter().flat_map(|kind| core.index().near_tags(*kind, reference)).collect();
     let near = match near[..] {
         [] => String::new(),
         ref near => format!(" (did you mean `{}`?)", near.join("` or `")),
     };
     let what = takes.first().map_or("artifact", |kind| kind.as_str());
     match takes {
-        [Kind::Dataset] => {
-            format!("dataset `{reference}` is not imported; import it with `vertigo data import {reference} DIR`{near}")
-        }
-        [Kind::Base, ..] => {
-            format!("base `{reference}` is not imported; import it with `vertigo base import {reference} DIR`{near}")
-        }
-        _ => format!("there is no {what} `{reference}`; `vertigo artifacts --kind {what}` lists them{near}"),
+        [Kind::Dataset] => KindError::missing(
+            format!("dataset `{reference}` is not imported"),
+            format!("import it with `vertigo data import {reference} DIR`{near}"),
+        ),
+        [Kind::Base, ..] => KindError::missing(
+            format!("base `{reference}` is not imported"),
+            format!("import it with `vertigo base import {reference} DIR`{near}"),
+        ),
+        _ => KindError::missing(
+            format!("there is no {what} `{reference}`"),
+            format!("`vertigo artifacts --kind {what}` lists them{near}"),
+        ),
     }
-}
-
-/// The error of a named artifact that is not there.
-pub(crate) fn missing(core: &Core, kind: TaskKind, role: &str, reference: &str) -> KindError {
-    KindError::Missing(absent(core.index(), kind, role, reference))
 }

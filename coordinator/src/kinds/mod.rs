@@ -27,8 +27,28 @@ pub(crate) enum KindError {
     #[error("{0}")]
     Invalid(String),
     /// Something that it names is not there.
-    #[error("{0}")]
-    Missing(String),
+    #[error("{message}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    Missing {
+        /// What.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl KindError {
+    /// Something that is not there, and what to do.
+    fn missing(message: impl Into<String>, hint: impl Into<String>) -> KindError {
+        KindError::Missing { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// The same, and where it is wrong.
+    fn of(self, place: &str) -> KindError {
+        match self {
+            KindError::Invalid(message) => KindError::Invalid(format!("{place}: {message}")),
+            KindError::Missing { message, hint } => KindError::Missing { message: format!("{place}: {message}"), hint },
+        }
+    }
 }
 
 /// A task, read.

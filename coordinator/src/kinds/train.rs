@@ -66,7 +66,7 @@ impl Train {
                 }
                 None => {
                     let absent = missing(core, TaskKind::Train, role::BASE, model);
-                    let absent = KindError::Missing(format!("recipe `{name}`: {absent}"));
+                    let absent = absent.of(&format!("recipe `{name}`"));
                     if purpose == Purpose::Run {
                         return Err(absent);
                     }

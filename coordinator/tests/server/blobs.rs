@@ -1,6 +1,6 @@
 //! Files by digest over HTTP, and artifacts made of them.
 
-use super::harness::{Coordinator, assert_status, manifest};
+use super::harness::{Coordinator, assert_status, manifest, told};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tonic::Code;
@@ -110,7 +110,7 @@ async fn artifacts_are_found_by_tag_and_digest_and_listed_by_kind() {
     assert_eq!(get(&base.digest["sha256:".len()..][..8]).await.unwrap(), base);
     let missing = get("minni").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
-    assert!(missing.message().contains("did you mean `mini`"), "{}", missing.message());
+    assert!(told(&missing).contains("did you mean `mini`"), "{}", told(&missing));
     let list = |kind: &str| v1::ListArtifactsRequest { kind: kind.to_owned(), ..Default::default() };
     let all = coordinator.artifacts().list(list("")).await.unwrap().into_inner().artifacts;
     assert_eq!(all.len(), 2);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vertigo::id::Digest;
 use vertigo::v1;
-use vertigo_coordinator::connections::Limits;
+use vertigo_coordinator::serve::connections::Limits;
 
 /// As with 64 descriptors, and no connection is closed for its age.
 fn few() -> Limits {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use vertigo::api_error::ApiError;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{Digest, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
@@ -21,7 +22,7 @@ use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
-use vertigo_coordinator::connections::Limits;
+use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
 /// No condition takes longer, or the test fails.
@@ -359,6 +360,12 @@ pub(crate) fn success(manifest: &Manifest) -> report::Body {
 
 pub(crate) fn log(text: &str) -> report::Body {
     report::Body::Log(v1::LogLine { text: text.to_owned() })
+}
+
+/// All that a refusal says to a person: what is wrong, and what to do.
+pub(crate) fn told(status: &Status) -> String {
+    let error = ApiError::of(status).unwrap_or_else(|| panic!("not the coordinator's own words: {status}"));
+    format!("{}; {}", error.message, error.hint.unwrap_or_default())
 }
 
 pub(crate) fn assert_status(response: &Response, status: StatusCode) {

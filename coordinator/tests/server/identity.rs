@@ -4,9 +4,9 @@ use super::harness::{Coordinator, Heart, Worker, hello, holding, log, soon, succ
 use serde_json::json;
 use std::fs;
 use tonic::Code;
+use vertigo::api_error::ErrorCode;
 use vertigo::id::{ProcessId, WorkerId};
 use vertigo::manifest::Kind;
-use vertigo::refusal::SessionRefusal;
 use vertigo::v1::{self, JobState};
 
 /// A worker that runs a job.
@@ -46,10 +46,7 @@ async fn what_is_listed_is_not_enough_to_speak_as_a_worker() {
     assert_eq!(nothing.err().unwrap().code(), Code::InvalidArgument);
     let guess = v1::Hello { process, secret: vec![7; 32], ..known };
     let refused = Worker::with_hello(&coordinator, guess).await.err().unwrap();
-    assert_eq!(
-        (refused.code(), SessionRefusal::of(&refused)),
-        (Code::PermissionDenied, Some(SessionRefusal::OtherInstallation))
-    );
+    assert_eq!((refused.code(), ErrorCode::of(&refused)), (Code::PermissionDenied, Some(ErrorCode::OtherInstallation)));
     assert!(refused.message().contains("worker-id"), "{}", refused.message());
 
     // A worker of the thief's own, that reports for the other's attempt.
@@ -69,10 +66,7 @@ async fn a_copied_folder_waits_and_the_run_of_the_healthy_process_is_left_alone(
     let copy = v1::Hello { process: ProcessId::new().to_string(), ..hello(worker.id, "laptop", &[]) };
     for _ in 0..5 {
         let refused = Worker::with_hello(&coordinator, copy.clone()).await.err().unwrap();
-        assert_eq!(
-            (refused.code(), SessionRefusal::of(&refused)),
-            (Code::AlreadyExists, Some(SessionRefusal::OtherProcess))
-        );
+        assert_eq!((refused.code(), ErrorCode::of(&refused)), (Code::AlreadyExists, Some(ErrorCode::OtherProcess)));
         assert!(
             refused.message().contains("studio") && refused.message().contains("worker-id"),
             "{}",

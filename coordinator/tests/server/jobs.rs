@@ -1,6 +1,6 @@
 //! What people ask of the coordinator.
 
-use super::harness::{Coordinator, SMALL, holding, log, reads, recipe, soon, success, train};
+use super::harness::{Coordinator, SMALL, holding, log, reads, recipe, soon, success, told, train};
 use serde_json::json;
 use tonic::{Code, Request};
 use vertigo::manifest::Kind;
@@ -127,7 +127,7 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     let job = coordinator.submit("").await;
     let given = worker.assignment().await;
     let mut watch = coordinator.watch(&job.id, 0).await;
-    let cancelled = coordinator.cancel(&job.name).await.unwrap();
+    let cancelled = coordinator.cancel(&job.id).await.unwrap();
     assert_eq!((cancelled.len(), cancelled[0].state()), (1, JobState::Cancelled));
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
     let mut events = Vec::new();
@@ -139,7 +139,7 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     worker.report(&given, 1, success(&output)).await;
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
     assert!(coordinator.job(&job.id).await.outputs.is_empty());
-    let again = coordinator.cancel(&job.name).await.unwrap_err();
+    let again = coordinator.cancel(&job.id).await.unwrap_err();
     assert_eq!(again.code(), Code::FailedPrecondition);
     // The machine is free again once the attempt is gone from it.
     let next = coordinator.submit("").await;
@@ -177,7 +177,7 @@ async fn what_cannot_run_is_refused_before_anything_is_queued() {
     for (request, code, part) in cases {
         let refused = coordinator.queue(request).await.unwrap_err();
         assert_eq!(refused.code(), code, "{}", refused.message());
-        assert!(refused.message().contains(part), "{}", refused.message());
+        assert!(told(&refused).contains(part), "{}", told(&refused));
     }
     assert!(coordinator.jobs().list(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs.is_empty());
     let missing = coordinator.jobs().get(v1::GetJobRequest { id: "nothing".to_owned() }).await.unwrap_err();

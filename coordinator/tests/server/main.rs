@@ -5,6 +5,7 @@ mod browsers;
 mod connections;
 mod harness;
 mod healing;
+mod http;
 mod identity;
 mod jobs;
 mod lists;

@@ -1,6 +1,6 @@
 //! Jobs that read what other jobs make, and finding jobs again.
 
-use super::harness::{Coordinator, fuse, soon, success, train};
+use super::harness::{Coordinator, fuse, soon, success, told, train};
 use serde_json::json;
 use tonic::Code;
 use vertigo::id::JobId;
@@ -117,5 +117,5 @@ async fn jobs_are_found_by_state_kind_label_and_age_and_a_pipeline_is_cancelled_
     assert_eq!(coordinator.jobs().cancel(cancel("three")).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(coordinator.job(&ids[0]).await.state(), JobState::Queued, "the other pipeline goes on");
     let late = coordinator.queue(fuse("late", &ids[2])).await.unwrap_err();
-    assert!(late.message().contains("cancelled") && late.message().contains("vertigo rerun"), "{}", late.message());
+    assert!(told(&late).contains("cancelled") && told(&late).contains("vertigo rerun"), "{}", told(&late));
 }

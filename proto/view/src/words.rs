@@ -48,3 +48,19 @@ pub fn slot(slot: v1::Slot) -> Option<&'static str> {
         v1::Slot::Cpu => Some("cpu"),
     }
 }
+
+/// The states that a job can be in, in the order of its life.
+pub const STATES: [v1::JobState; 7] = [
+    v1::JobState::Blocked,
+    v1::JobState::Queued,
+    v1::JobState::Backoff,
+    v1::JobState::Leased,
+    v1::JobState::Succeeded,
+    v1::JobState::Failed,
+    v1::JobState::Cancelled,
+];
+
+/// The state that a word names.
+pub fn state_of(word: &str) -> Option<v1::JobState> {
+    STATES.into_iter().find(|known| state(*known) == word)
+}

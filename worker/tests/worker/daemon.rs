@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, JobId};
-use vertigo::refusal::SessionRefusal;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
 use vertigo::v1::{Ack, Assignment, Cure, Report, finished};
@@ -115,7 +115,7 @@ async fn a_taken_name_or_a_taken_folder_ends_it_with_a_way_out() {
     let words = String::from_utf8(second.stderr).unwrap();
     assert!(second.status.code() == Some(1) && words.contains("--state"), "{words}");
 
-    call.refuse(SessionRefusal::NameTaken.status("another worker named studio is connected")).await;
+    call.refuse(ApiError::new(ErrorCode::NameTaken, "another worker named studio is connected").into()).await;
     assert_eq!(daemon.wait().await.unwrap().code(), Some(1));
     let mut words = String::new();
     daemon.stderr.take().unwrap().read_to_string(&mut words).await.unwrap();

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, ProcessId, WorkerId};
-use vertigo::refusal::SessionRefusal;
 use vertigo::secret::Secret;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
@@ -160,7 +160,7 @@ async fn a_taken_name_ends_it_and_other_refusals_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(dir.path()).await;
     setup.coordinator.call().await.refuse(Status::internal("a bad day")).await;
-    let taken = SessionRefusal::NameTaken.status("another worker named studio is connected");
+    let taken = ApiError::new(ErrorCode::NameTaken, "another worker named studio is connected").into();
     setup.coordinator.call().await.refuse(taken).await;
     assert_eq!(setup.ended().await.unwrap_err().to_string(), "another worker named studio is connected");
 }
@@ -169,7 +169,7 @@ async fn a_taken_name_ends_it_and_other_refusals_do_not() {
 async fn a_secret_that_is_not_the_one_ends_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(dir.path()).await;
-    let wrong = SessionRefusal::OtherInstallation.status("remove worker-id");
+    let wrong = ApiError::new(ErrorCode::OtherInstallation, "remove worker-id").into();
     setup.coordinator.call().await.refuse(wrong).await;
     assert_eq!(setup.ended().await.unwrap_err(), Refused("remove worker-id".to_owned()));
 }
@@ -183,7 +183,8 @@ async fn a_worker_whose_session_another_process_has_asks_again_and_keeps_its_run
     for _ in 0..3 {
         let mut call = setup.coordinator.call().await;
         hellos.push(call.hello().await);
-        call.refuse(SessionRefusal::OtherProcess.status("another process runs as this worker, on studio")).await;
+        call.refuse(ApiError::new(ErrorCode::OtherProcess, "another process runs as this worker, on studio").into())
+            .await;
     }
     let (_call, hello) = setup.coordinator.welcomed(vec![ack(attempt.id(), 0)]).await;
     assert!(hellos.iter().all(|refused| (&refused.process, &refused.secret) == (&hello.process, &hello.secret)));

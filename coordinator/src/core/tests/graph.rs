@@ -41,7 +41,7 @@ fn when_a_source_fails_all_that_need_it_end_and_say_why() {
     assert!(bench.core.jobs[&next].reason.starts_with("it needs what "));
     let late = bench.submit_reader(source).unwrap_err();
     assert!(matches!(late, Refusal::NoOutput { state: "failed", .. }), "{late}");
-    assert!(late.to_string().contains("vertigo rerun"));
+    assert!(late.hint().unwrap().contains("vertigo rerun"));
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! What goes wrong in each room, as the errors of the API.
+
+use crate::blobs::BlobError;
+use crate::core::{Ambiguous, Refusal};
+use crate::kinds::KindError;
+use crate::store::{ApplyError, Stopped, StoreError};
+use tokio::task::JoinError;
+use vertigo::api_error::{ApiError, ErrorCode};
+
+/// Where a person finds the jobs that there are.
+pub(super) const LIST_JOBS: &str = "`vertigo jobs` lists them";
+
+impl From<Stopped> for ApiError {
+    fn from(stopped: Stopped) -> ApiError {
+        ApiError::new(ErrorCode::Unavailable, stopped)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        tracing::error!(%error, "store");
+        ApiError::internal(error)
+    }
+}
+
+impl From<BlobError> for ApiError {
+    fn from(error: BlobError) -> ApiError {
+        tracing::error!(%error, "blobs");
+        ApiError::new(ErrorCode::BlobsAway, error)
+    }
+}
+
+impl From<Ambiguous> for ApiError {
+    fn from(ambiguous: Ambiguous) -> ApiError {
+        ApiError::new(ErrorCode::Ambiguous, ambiguous).with_hint("write more of it")
+    }
+}
+
+impl From<KindError> for ApiError {
+    fn from(error: KindError) -> ApiError {
+        let code = match error {
+            KindError::Invalid(_) => ErrorCode::Invalid,
+            KindError::Missing { .. } => ErrorCode::NotFound,
+        };
+        match error {
+            KindError::Invalid(message) => ApiError::new(code, message),
+            KindError::Missing { message, hint } => ApiError { hint, ..ApiError::new(code, message) },
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        let code = match refusal {
+            Refusal::NoJob(_) => ErrorCode::NotFound,
+            Refusal::Ended { .. }
+            | Refusal::TooLarge { .. }
+            | Refusal::NoOutput { .. }
+            | Refusal::NoSuchOutput { .. } => ErrorCode::Conflict,
+            Refusal::NameTaken(_) => ErrorCode::NameTaken,
+            Refusal::OtherInstallation(_) => ErrorCode::OtherInstallation,
+            Refusal::OtherProcess { .. } => ErrorCode::OtherProcess,
+            Refusal::NoSession => ErrorCode::SessionOver,
+        };
+        let error = ApiError::new(code, &refusal);
+        match refusal.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl From<ApplyError> for ApiError {
+    fn from(error: ApplyError) -> ApiError {
+        match error {
+            ApplyError::Refused(refusal) => refusal.into(),
+            ApplyError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+/// A computation beside the writer that panicked.
+pub(super) fn broken(error: JoinError) -> ApiError {
+    ApiError::internal(error)
+}

@@ -1,0 +1,60 @@
+//! What people and programs can ask of the coordinator: the use cases, whoever asks and over what.
+//!
+//! A request is parsed here, at the edge: an id, a tag or a recipe that is wrong is refused with what to do about it, and the core never
+//! sees it. What comes out are the contract's messages, or an [`ApiError`] with a code, a message and a hint. `serve` translates both:
+//! to gRPC as they are, to HTTP by way of `vertigo-view`.
+//!
+//! Promise: nothing here knows a connection, a header or a status of gRPC or HTTP.
+
+mod artifacts;
+pub(crate) mod bounds;
+mod contents;
+mod error;
+mod events;
+mod feed;
+mod filter;
+mod jobs;
+mod pages;
+pub(crate) mod reports;
+mod submit;
+mod view;
+mod workers;
+
+pub(crate) use feed::Events;
+
+use crate::blobs::Blobs;
+use crate::core::{Command, Core};
+use crate::store::Store;
+use vertigo::api_error::ApiError;
+
+/// The use cases. Clones share what they stand on.
+#[derive(Debug, Clone)]
+pub struct Api {
+    store: Store,
+    blobs: Blobs,
+}
+
+impl Api {
+    /// On a store of state and one of files.
+    pub fn new(store: Store, blobs: Blobs) -> Api {
+        Api { store, blobs }
+    }
+
+    /// Has a command carried out.
+    pub(crate) async fn apply(&self, command: Command) -> Result<(), ApiError> {
+        Ok(self.store.apply(command).await?)
+    }
+
+    /// Looks at the state; what it finds wrong is the answer.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.store.read(look).await?
+    }
+
+    /// Files by digest.
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+}

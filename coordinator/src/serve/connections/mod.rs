@@ -1,0 +1,246 @@
+//! The port: connections taken, counted and closed.
+//!
+//! What is closed for what, the table decides ([`Limits`] says by how many and how long). Here are the sockets and their timers. A
+//! request counts from its head until its answer's last byte went out, so an upload, a watch and a worker's session are in
+//! flight for as long as they last.
+
+mod descriptors;
+mod table;
+
+pub use descriptors::DescriptorError;
+pub use table::Limits;
+
+use super::guard;
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http_body::{Frame, SizeHint};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use table::{Admission, ConnectionId, NotBegun, Table, Work};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tonic::Code;
+
+/// How long a head may take on a connection that was used before; hyper counts the time between two requests too.
+const NEXT_HEAD_SECONDS_MAX: u64 = 30;
+
+/// The other end of an HTTP/2 connection is asked this often whether it is there, and may take as long to answer.
+const PING_SECONDS: u64 = 20;
+
+/// Requests of an HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 128;
+
+/// Bytes of a request's headers.
+const HEAD_BYTES_MAX: u32 = 16 << 10;
+
+/// Bytes of HTTP/1.1 that are buffered, a head among them.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// How long a connection that is closed for its age has to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The pause after the system refused a connection, which it goes on doing until a descriptor is free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    /// Its descriptor is needed.
+    AtOnce,
+    /// With a word to the other end, so that it asks again elsewhere.
+    Gently,
+}
+
+/// What is open. Clones share it.
+#[derive(Debug, Clone)]
+struct Connections(Arc<Mutex<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    table: Table,
+    lines: HashMap<ConnectionId, oneshot::Sender<Close>>,
+}
+
+impl Open {
+    fn close(&mut self, id: ConnectionId, how: Close) {
+        if let Some(line) = self.lines.remove(&id) {
+            // Fails where it has ended by itself.
+            let _ = line.send(how);
+        }
+    }
+}
+
+/// Takes connections for ever and has `routes` answer them.
+pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits) -> Infallible {
+    let connections = Connections(Arc::new(Mutex::new(Open { table: Table::new(limits), lines: HashMap::new() })));
+    // A connection is late by a tenth at most.
+    let mut sweep = interval((limits.first_request.min(limits.idle) / 10).max(Duration::from_millis(10)));
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.take(stream, &routes),
+                Err(error) => connections.accept_failed(&error).await,
+            },
+            _ = sweep.tick() => connections.close_overdue(),
+        }
+    }
+}
+
+impl Connections {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves a new connection, or closes it where all others have something in flight.
+    fn take(&self, stream: TcpStream, routes: &Router) {
+        let (line, closed) = oneshot::channel();
+        let id = {
+            let mut open = self.open();
+            let Admission::Open { id, closes } = open.table.open(Instant::now()) else {
+                tracing::debug!("a connection is refused: all others have requests in flight");
+                return;
+            };
+            if let Some(idle) = closes {
+                open.close(idle, Close::AtOnce);
+            }
+            open.lines.insert(id, line);
+            id
+        };
+        // Small messages go at once instead of waiting for more. Fails where the connection is gone already.
+        let _ = stream.set_nodelay(true);
+        let routes = routes.clone().layer(middleware::from_fn_with_state((self.clone(), id), count));
+        let connections = self.clone();
+        tokio::spawn(async move {
+            connection(stream, routes, closed).await;
+            let mut open = connections.open();
+            open.table.ended(id);
+            open.lines.remove(&id);
+        });
+    }
+
+    /// Goes on after an error of `accept`. Most are of the one connection that was to be accepted; the others are a lack of
+    /// descriptors or memory, which the connection that is idle the longest gives back.
+    async fn accept_failed(&self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+            return;
+        }
+        tracing::warn!(%error, "cannot take a connection; trying again");
+        {
+            let mut open = self.open();
+            if let Some(idle) = open.table.close_idlest() {
+                open.close(idle, Close::AtOnce);
+            }
+        }
+        sleep(PAUSE).await;
+    }
+
+    fn close_overdue(&self) {
+        let mut open = self.open();
+        for id in open.table.close_overdue(Instant::now()) {
+            open.close(id, Close::Gently);
+        }
+    }
+}
+
+/// A connection from its first byte to its end.
+async fn connection(stream: TcpStream, routes: Router, closed: oneshot::Receiver<Close>) {
+    let mut protocol = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = protocol.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(NEXT_HEAD_SECONDS_MAX));
+    http1.max_buf_size(BUFFER_BYTES_MAX);
+    let mut http2 = protocol.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(PING_SECONDS));
+    http2.keep_alive_timeout(Duration::from_secs(PING_SECONDS));
+    http2.max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEAD_BYTES_MAX);
+    let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
+    let how = tokio::select! {
+        ended = served.as_mut() => return note(ended),
+        how = closed => how,
+    };
+    if how == Ok(Close::Gently) {
+        served.as_mut().graceful_shutdown();
+        // It is dropped where the other end does not read the goodbye.
+        let _ = timeout(GOODBYE, served).await;
+    }
+}
+
+fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        // The other end went away, or spoke no HTTP.
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// Counts a request from here until its answer has gone, or answers that there is no room.
+async fn count(State((connections, id)): State<(Connections, ConnectionId)>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_session = path.strip_prefix('/').and_then(|path| path.strip_suffix("/Session"));
+    let work = match is_session {
+        Some(vertigo::v1::fleet_server::SERVICE_NAME) => Work::Session,
+        _ => Work::Request,
+    };
+    let begun = connections.open().table.begin(id, work);
+    if let Err(error) = begun {
+        let (status, code) = match error {
+            NotBegun::Closed => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            NotBegun::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
+        };
+        return guard::refusal(guard::speaks_grpc(request.version(), request.headers()), status, code, error);
+    }
+    let counted = Counted { connections, id, work };
+    next.run(request).await.map(|body| Body::new(CountedBody { body, _counted: counted }))
+}
+
+/// A request that is in flight until this is dropped.
+struct Counted {
+    connections: Connections,
+    id: ConnectionId,
+    work: Work,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.open().table.end(self.id, self.work, Instant::now());
+    }
+}
+
+/// An answer's body, whose request ends with it.
+struct CountedBody {
+    body: Body,
+    _counted: Counted,
+}
+
+impl HttpBody for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,70 @@
+//! `Jobs`: what people ask of the coordinator.
+
+use super::traced;
+use crate::api::{Api, Events};
+use futures::{Stream, StreamExt};
+use std::pin::Pin;
+use tonic::{Request, Response, Status};
+use tracing::{Instrument, info_span};
+use vertigo::v1::{self, JobEvent};
+
+pub(super) struct Jobs(pub(super) Api);
+
+/// What a call streams.
+type Streamed = Pin<Box<dyn Stream<Item = Result<JobEvent, Status>> + Send>>;
+
+fn streamed(events: Events) -> Streamed {
+    Box::pin(events.map(|event| event.map_err(Status::from)))
+}
+
+#[tonic::async_trait]
+impl v1::jobs_server::Jobs for Jobs {
+    type WatchStream = Streamed;
+    type LogsStream = Streamed;
+
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
+        let span = traced(request.metadata(), info_span!("submit", job = tracing::field::Empty));
+        let caller = vertigo_telemetry::parent_of(request.metadata());
+        async {
+            // Where the coordinator does not export spans, what follows hangs on the caller's.
+            let traceparent = vertigo_telemetry::traceparent().or(caller).unwrap_or_default();
+            let queued = self.0.submit(request.into_inner(), traceparent).await?;
+            if let [job] = &queued.jobs[..] {
+                tracing::Span::current().record("job", &job.id);
+            }
+            Ok(Response::new(queued))
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        let span = traced(request.metadata(), info_span!("plan"));
+        Ok(Response::new(self.0.plan(request.into_inner()).instrument(span).await?))
+    }
+
+    async fn get(&self, request: Request<v1::GetJobRequest>) -> Result<Response<v1::Job>, Status> {
+        let span = traced(request.metadata(), info_span!("get job"));
+        Ok(Response::new(self.0.job(request.into_inner()).instrument(span).await?))
+    }
+
+    async fn list(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
+        let span = traced(request.metadata(), info_span!("list jobs"));
+        Ok(Response::new(self.0.jobs(request.into_inner()).instrument(span).await?))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Streamed>, Status> {
+        let span = traced(request.metadata(), info_span!("watch"));
+        Ok(Response::new(streamed(self.0.watch(request.into_inner()).instrument(span).await?)))
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Streamed>, Status> {
+        let span = traced(request.metadata(), info_span!("logs"));
+        Ok(Response::new(streamed(self.0.logs(request.into_inner()).instrument(span).await?)))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        let span = traced(request.metadata(), info_span!("cancel"));
+        Ok(Response::new(self.0.cancel(request.into_inner()).instrument(span).await?))
+    }
+}

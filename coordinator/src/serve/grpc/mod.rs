@@ -1,0 +1,52 @@
+//! The API over gRPC: three services, each call a span that is a child of its caller's, so that one job is one trace.
+//!
+//! What people ask is passed on as it came. Workers' sessions are a protocol of their own ([`fleet`]), which has no other form.
+
+mod artifacts;
+mod fleet;
+mod jobs;
+mod sessions;
+
+pub use sessions::Sessions;
+
+use crate::api::Api;
+use std::time::Duration;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+use vertigo::bounds::MESSAGE_BYTES_MAX;
+use vertigo::v1::artifacts_server::ArtifactsServer;
+use vertigo::v1::fleet_server::FleetServer;
+use vertigo::v1::jobs_server::JobsServer;
+
+/// What the services share.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The use cases.
+    pub api: Api,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// A lease ends this long after the last heartbeat that named it.
+    pub lease: Duration,
+}
+
+/// The services as HTTP routes.
+pub fn router(context: Context) -> axum::Router {
+    let jobs = JobsServer::new(jobs::Jobs(context.api.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let artifacts = ArtifactsServer::new(artifacts::Artifacts(context.api.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let fleet = FleetServer::new(fleet::Fleet(context))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Routes::new(jobs).add_service(fleet).add_service(artifacts).prepare().into_axum_router()
+}
+
+/// `span` as a child of the caller's.
+fn traced(metadata: &MetadataMap, span: tracing::Span) -> tracing::Span {
+    if let Some(parent) = vertigo_telemetry::parent_of(metadata) {
+        vertigo_telemetry::set_parent(&span, &parent);
+    }
+    span
+}

@@ -1,0 +1,161 @@
+//! The API over HTTP: reads as JSON, events as server-sent events, and blobs.
+//!
+//! | route | answers with |
+//! |---|---|
+//! | `GET /v1/jobs?state=S&kind=K&label=KEY=VALUE&since_ms=N` | `{"jobs": […], "next_page_token": …}`, newest first; `state` and `label` may stand more than once |
+//! | `GET /v1/jobs/JOB` | a job, by id, by name or by the beginning of its id |
+//! | `GET /v1/artifacts?kind=K` | `{"artifacts": […], "next_page_token": …}`, newest first |
+//! | `GET /v1/artifacts/ARTIFACT` | an artifact with its manifest, by tag, by digest or by the job that made it |
+//! | `GET /v1/workers` | `{"workers": […], "next_page_token": …}`, by name |
+//! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
+//! | `/v1/blobs/…` | files: [`blobs`] |
+//!
+//! Lists take `page_size` and `page_token`. An error is `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes
+//! nearest.
+//!
+//! Promise: what is answered is what `vertigo --json` prints, because both are views of the same messages; but for blobs, nothing here
+//! changes anything.
+
+pub mod blobs;
+mod events;
+mod query;
+
+use crate::api::Api;
+use crate::serve::traced;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use query::Query;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::{Instrument, info_span};
+use vertigo::api_error::ApiError;
+use vertigo::v1;
+use vertigo_view::{Artifact, Job, Worker};
+
+/// Where the routes that read begin. The guard lets their `GET` through.
+pub(super) const READS: [&str; 4] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", "/v1/events"];
+
+/// The routes.
+pub fn router(api: Api) -> Router {
+    let blobs = blobs::router(api.blobs().clone());
+    Router::new()
+        .route("/v1/jobs", get(jobs))
+        // A name may have slashes in it.
+        .route("/v1/jobs/{*reference}", get(job))
+        .route("/v1/artifacts", get(artifacts))
+        .route("/v1/artifacts/{*reference}", get(artifact))
+        .route("/v1/workers", get(workers))
+        .route("/v1/events", get(events::stream))
+        .with_state(api)
+        .merge(blobs)
+}
+
+/// An error of the API, as HTTP says it.
+struct Refused(ApiError);
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Refused {
+        Refused(error)
+    }
+}
+
+impl Refused {
+    fn json(&self) -> Value {
+        let ApiError { code, message, hint } = &self.0;
+        json!({"error": {"code": code.word(), "message": message, "hint": hint}})
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Shown(self.json())).into_response()
+    }
+}
+
+/// JSON that is as it is now, and is nothing but JSON.
+struct Shown<T>(T);
+
+impl<T: Serialize> IntoResponse for Shown<T> {
+    fn into_response(self) -> Response {
+        ([(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Json(self.0)).into_response()
+    }
+}
+
+/// A page of a list, under the list's own name.
+fn page<'a, M, V: From<&'a M> + Serialize>(name: &str, messages: &'a [M], next_page_token: &str) -> Shown<Value> {
+    let items: Vec<V> = messages.iter().map(V::from).collect();
+    let next = Some(next_page_token).filter(|token| !token.is_empty());
+    Shown(json!({name: items, "next_page_token": next}))
+}
+
+async fn jobs(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let mut query = Query::read(query.as_deref());
+    let request = v1::ListJobsRequest {
+        states: query.states()?,
+        kind: query.text("kind")?,
+        labels: query.labels()?,
+        since_ms: query.number("since_ms")?,
+        page_size: query.number("page_size")?,
+        page_token: query.text("page_token")?,
+    };
+    query.end()?;
+    let answer = api.jobs(request).instrument(traced(&headers, info_span!("list jobs"))).await?;
+    Ok(page::<_, Job>("jobs", &answer.jobs, &answer.next_page_token))
+}
+
+async fn job(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(reference): Path<String>,
+) -> Result<impl IntoResponse, Refused> {
+    let job = api.job(v1::GetJobRequest { id: reference }).instrument(traced(&headers, info_span!("get job"))).await?;
+    Ok(Shown(Job::from(&job)))
+}
+
+async fn artifacts(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let mut query = Query::read(query.as_deref());
+    let request = v1::ListArtifactsRequest {
+        kind: query.text("kind")?,
+        page_size: query.number("page_size")?,
+        page_token: query.text("page_token")?,
+    };
+    query.end()?;
+    let answer = api.artifacts(request).instrument(traced(&headers, info_span!("list artifacts"))).await?;
+    Ok(page::<_, Artifact>("artifacts", &answer.artifacts, &answer.next_page_token))
+}
+
+async fn artifact(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(reference): Path<String>,
+) -> Result<impl IntoResponse, Refused> {
+    let span = traced(&headers, info_span!("get artifact"));
+    let artifact = api.artifact(v1::GetArtifactRequest { reference }).instrument(span).await?;
+    Ok(Shown(Artifact::from(&artifact)))
+}
+
+async fn workers(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let mut query = Query::read(query.as_deref());
+    let request =
+        v1::ListWorkersRequest { page_size: query.number("page_size")?, page_token: query.text("page_token")? };
+    query.end()?;
+    let answer = api.workers(request).instrument(traced(&headers, info_span!("list workers"))).await?;
+    Ok(page::<_, Worker>("workers", &answer.workers, &answer.next_page_token))
+}

@@ -1,0 +1,19 @@
+//! The outside of the coordinator: one port, guarded, with the API translated to gRPC and to HTTP.
+//!
+//! Promise: nothing is decided here about jobs. A translation parses what its protocol carries, calls the API, and says the answer in its
+//! own words.
+
+pub mod connections;
+pub mod grpc;
+pub mod guard;
+pub mod http;
+
+use axum::http::HeaderMap;
+
+/// `span` as a child of the caller's, where the caller says which that is.
+fn traced(headers: &HeaderMap, span: tracing::Span) -> tracing::Span {
+    if let Some(parent) = headers.get("traceparent").and_then(|value| value.to_str().ok()) {
+        vertigo_telemetry::set_parent(&span, parent);
+    }
+    span
+}
