@@ -9,8 +9,12 @@
 //! state folder has one coordinator.
 
 mod clock;
+#[cfg(test)]
+mod conformance;
 mod durable;
 mod journal;
+#[cfg(test)]
+mod memory;
 mod sqlite;
 mod writer;
 

@@ -104,16 +104,16 @@ async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody) ->
 }
 
 #[derive(Debug, PartialEq)]
-struct Everything {
-    jobs: Vec<Job>,
+pub(super) struct Everything {
+    pub(super) jobs: Vec<Job>,
     attempts: Vec<String>,
     workers: Vec<(WorkerId, String, Machine)>,
     index: crate::core::Index,
     factor: f64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
 }
 
-async fn everything(store: &Store) -> Everything {
+pub(super) async fn everything(store: &Store) -> Everything {
     store
         .read(|core| Everything {
             jobs: core.jobs(None).cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
@@ -132,7 +132,7 @@ async fn everything(store: &Store) -> Everything {
 }
 
 /// Jobs in every state, a tag, a checkpoint, a learned factor.
-async fn busy(store: &Store) -> [JobId; 7] {
+pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
     let failure = |cure| {
