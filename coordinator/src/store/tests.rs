@@ -369,6 +369,57 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
     assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
 }
 
+/// Makes the journal what it was in schema 3: a message of the protocol an event.
+fn to_schema_3(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE journal RENAME TO own_journal;
+             DROP INDEX journal_of_job;
+             CREATE TABLE journal (seq INTEGER PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs (id), kind TEXT NOT NULL,
+                                   event BLOB NOT NULL) STRICT;
+             CREATE INDEX journal_of_job ON journal (job, seq);
+             INSERT INTO journal SELECT seq, job, kind, x'0801' FROM own_journal;
+             DROP TABLE own_journal;
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let before = written(&path);
+    to_schema_3(&path);
+    let copy = folder.path().join("vertigo.schema-3.db");
+    // What an earlier try that was cut off has left.
+    std::fs::write(&copy, "the beginning of a copy").unwrap();
+
+    assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
+    let journal = Sqlite::open(&path, None).unwrap().journal();
+    for id in ids {
+        let events = journal.events(Some(id), 0, Which::All, 10).unwrap();
+        let job = before.jobs.iter().find(|job| job.id == id).unwrap();
+        let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
+        assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
+        assert_eq!(events[0].epoch, job.epoch);
+    }
+    let kept = rusqlite::Connection::open(&copy).unwrap();
+    let version: i64 = kept.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let lines: i64 = kept.query_row("SELECT count(*) FROM journal WHERE kind = 'log'", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, lines), (3, 1), "what was told before is still there");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let (store, ..) = open(folder.path());
+    assert!(matches!(store.read(move |core| core.job(ids[4]).unwrap().state.name()).await, Ok("leased")));
+}
+
 #[tokio::test]
 async fn a_database_of_the_old_jobs_is_left_alone_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

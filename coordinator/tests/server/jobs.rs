@@ -127,7 +127,7 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     let job = coordinator.submit("").await;
     let given = worker.assignment().await;
     let mut watch = coordinator.watch(&job.id, 0).await;
-    let cancelled = coordinator.cancel(&job.name).await.unwrap();
+    let cancelled = coordinator.cancel(&job.id).await.unwrap();
     assert_eq!((cancelled.len(), cancelled[0].state()), (1, JobState::Cancelled));
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
     let mut events = Vec::new();
@@ -139,7 +139,7 @@ async fn cancel_reaches_the_worker_and_late_results_are_refused() {
     worker.report(&given, 1, success(&output)).await;
     assert_eq!(worker.stop().await.attempt_id, given.attempt_id);
     assert!(coordinator.job(&job.id).await.outputs.is_empty());
-    let again = coordinator.cancel(&job.name).await.unwrap_err();
+    let again = coordinator.cancel(&job.id).await.unwrap_err();
     assert_eq!(again.code(), Code::FailedPrecondition);
     // The machine is free again once the attempt is gone from it.
     let next = coordinator.submit("").await;
