@@ -5,13 +5,12 @@
 use super::durable::{Durable, Journal, Which};
 use super::memory::Memory;
 use super::sqlite::Sqlite;
-use super::tests::{SETTINGS, submit};
+use super::tests::{SETTINGS, kinds, submit};
 use crate::core::tests::invariants::{Step, World, hold, step};
 use crate::core::tests::{Keeper, LEASE_MS};
 use crate::core::{
     Command, Connect, Core, Effects, Event, EventBody, Machine, Moment, ReportBody, SessionId, Settings, Snapshot,
 };
-use crate::kinds::Catalog;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::fs;
@@ -134,7 +133,7 @@ proptest! {
 
 /// A core without a past, for what a test commits by hand.
 fn core() -> Core {
-    Core::restore(Settings { lease_ms: LEASE_MS }, Box::new(Catalog), Snapshot::default(), Millis(1))
+    Core::restore(Settings { lease_ms: LEASE_MS }, kinds(), Snapshot::default(), Millis(1))
 }
 
 /// Queues jobs in one batch, and commits that.
@@ -258,7 +257,7 @@ fn who_reads_while_the_writer_writes_sees_whole_commits_in_their_order() {
 #[tokio::test]
 async fn the_writer_goes_on_from_whatever_database_it_is_given() {
     for mut place in databases() {
-        let start = |database| super::Store::start(database, SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).unwrap();
+        let start = |database| super::Store::start(database, SETTINGS, kinds(), Box::new(|_, _| {})).unwrap();
         let (store, writer) = start(place.open());
         let ids = super::tests::busy(&store).await;
         let before = super::tests::everything(&store).await;

@@ -26,6 +26,11 @@ fn open(folder: &Path) -> (Store, Writer, Sent) {
     (store, writer, sent)
 }
 
+/// The kinds that a coordinator knows.
+pub(super) fn kinds() -> Box<dyn Kinds> {
+    Box::new(Catalog)
+}
+
 /// A job of one variant, with all that a row of it holds.
 pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
     Command::Submit(vec![job(id, name, Some("data"))])
