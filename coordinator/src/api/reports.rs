@@ -3,7 +3,7 @@
 use super::contents::{Difference, difference};
 use crate::blobs::{BlobError, Blobs};
 use crate::core::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
-use vertigo::bounds::MANIFEST_BYTES_MAX;
+use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::Millis;
@@ -13,6 +13,9 @@ use vertigo::v1::{self, finished, report};
 
 /// Outputs of an attempt that are looked at: more than any kind makes.
 const OUTPUTS_MAX: usize = 16;
+
+/// What is told of a manifest that is wrong.
+const PROBLEM_BYTES_MAX: usize = 2 << 10;
 
 /// Reads a report.
 ///
@@ -82,7 +85,9 @@ fn step(it: &v1::Step) -> Step {
 }
 
 fn failure(cure: Cure, code: &str, message: impl Into<String>) -> Failure {
-    Failure { cure, message: message.into(), code: code.to_owned() }
+    // A manifest that is wrong may be so by a path of any length, and this is kept with the job.
+    let message = shorten(&message.into(), PROBLEM_BYTES_MAX).into_owned();
+    Failure { cure, message, code: code.to_owned() }
 }
 
 /// A worker that says what makes no sense: a new process may do better.

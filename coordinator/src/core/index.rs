@@ -66,8 +66,14 @@ impl Index {
 
     /// Moves a tag, from wherever it was.
     pub fn tag(&mut self, tag: &str, digest: Digest) {
-        if let Some(tags) = self.tags.insert(tag.to_owned(), digest).and_then(|before| self.tags_of.get_mut(&before)) {
+        if let Some(before) = self.tags.insert(tag.to_owned(), digest)
+            && let Some(tags) = self.tags_of.get_mut(&before)
+        {
             tags.remove(tag);
+            // Two indexes that say the same are the same, however they came to be.
+            if tags.is_empty() {
+                self.tags_of.remove(&before);
+            }
         }
         self.tags_of.entry(digest).or_default().insert(tag.to_owned());
     }

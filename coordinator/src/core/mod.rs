@@ -165,7 +165,7 @@ pub struct Connect {
 }
 
 /// Everything that outlives the process.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     /// All jobs.
     pub jobs: Vec<Job>,
@@ -459,4 +459,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,7 @@ pub(super) trait Durable: Debug + Send {
     fn journal(&self) -> Arc<dyn Journal>;
 }
 
-/// What happened to jobs, as people read it. Any number of threads read while the writer writes; neither waits for the other.
+/// What happened to jobs, as people read it. Any number of threads read while the writer writes.
 pub(super) trait Journal: Debug + Send + Sync {
     /// Events of one job, or of all, oldest first, at most `limit` of them: the first ones whose position is above `after`.
     ///

@@ -9,8 +9,12 @@
 //! state folder has one coordinator.
 
 mod clock;
+#[cfg(test)]
+mod conformance;
 mod durable;
 mod journal;
+#[cfg(test)]
+mod memory;
 mod sqlite;
 mod writer;
 
@@ -59,9 +63,9 @@ pub enum StoreError {
         /// The newest schema that is known.
         known: i64,
     },
-    /// The database was written before jobs were tasks, or before the journal had a format of its own.
+    /// The database was written before jobs were tasks.
     #[error(
-        "{} has schema {found}, of a version whose jobs and journal this one cannot read. Finish its jobs with that version, fetch what \
+        "{} has schema {found}, of a version whose jobs this one cannot read. Finish its jobs with that version, fetch what \
          you want to keep with `vertigo get`, then start this one in another folder (--state) and import bases and data again",
         path.display()
     )]

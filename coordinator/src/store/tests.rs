@@ -26,6 +26,11 @@ fn open(folder: &Path) -> (Store, Writer, Sent) {
     (store, writer, sent)
 }
 
+/// The kinds that a coordinator knows.
+pub(super) fn kinds() -> Box<dyn Kinds> {
+    Box::new(Catalog)
+}
+
 /// A job of one variant, with all that a row of it holds.
 pub(crate) fn submit(id: JobId, name: Option<&str>) -> Command {
     Command::Submit(vec![job(id, name, Some("data"))])
@@ -104,16 +109,16 @@ async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody) ->
 }
 
 #[derive(Debug, PartialEq)]
-struct Everything {
-    jobs: Vec<Job>,
+pub(super) struct Everything {
+    pub(super) jobs: Vec<Job>,
     attempts: Vec<String>,
     workers: Vec<(WorkerId, String, Machine)>,
     index: crate::core::Index,
     factor: f64,
-    last_seq: u64,
+    pub(super) last_seq: u64,
 }
 
-async fn everything(store: &Store) -> Everything {
+pub(super) async fn everything(store: &Store) -> Everything {
     store
         .read(|core| Everything {
             jobs: core.jobs(None).cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
@@ -132,7 +137,7 @@ async fn everything(store: &Store) -> Everything {
 }
 
 /// Jobs in every state, a tag, a checkpoint, a learned factor.
-async fn busy(store: &Store) -> [JobId; 7] {
+pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
     let failure = |cure| {
@@ -367,6 +372,57 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
     other.execute_batch("DROP TABLE journal").unwrap();
     assert_eq!(store.apply(submit(JobId::new(), None)).await, Err(ApplyError::Stopped(Stopped)));
     assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
+}
+
+/// Makes the journal what it was in schema 3: a message of the protocol an event.
+fn to_schema_3(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE journal RENAME TO own_journal;
+             DROP INDEX journal_of_job;
+             CREATE TABLE journal (seq INTEGER PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs (id), kind TEXT NOT NULL,
+                                   event BLOB NOT NULL) STRICT;
+             CREATE INDEX journal_of_job ON journal (job, seq);
+             INSERT INTO journal SELECT seq, job, kind, x'0801' FROM own_journal;
+             DROP TABLE own_journal;
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let before = written(&path);
+    to_schema_3(&path);
+    let copy = folder.path().join("vertigo.schema-3.db");
+    // What an earlier try that was cut off has left.
+    std::fs::write(&copy, "the beginning of a copy").unwrap();
+
+    assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
+    let journal = Sqlite::open(&path, None).unwrap().journal();
+    for id in ids {
+        let events = journal.events(Some(id), 0, Which::All, 10).unwrap();
+        let job = before.jobs.iter().find(|job| job.id == id).unwrap();
+        let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
+        assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
+        assert_eq!(events[0].epoch, job.epoch);
+    }
+    let kept = rusqlite::Connection::open(&copy).unwrap();
+    let version: i64 = kept.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let lines: i64 = kept.query_row("SELECT count(*) FROM journal WHERE kind = 'log'", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, lines), (3, 1), "what was told before is still there");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let (store, ..) = open(folder.path());
+    assert!(matches!(store.read(move |core| core.job(ids[4]).unwrap().state.name()).await, Ok("leased")));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::blobs::{Blobs, Extent, Start};
 use bytes::Bytes as Chunk;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
+use prost::Message;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -133,4 +134,16 @@ async fn a_checkpoint_that_is_passed_over_is_a_warning_and_outputs_that_are_not_
     assert!(warning.text.contains("checkpoint at 5"), "{}", warning.text);
     let Some(report::Body::Finished(finished)) = shown(finished, &blobs).await.body else { panic!("no end") };
     assert!(matches!(finished.outcome, Some(finished::Outcome::Failure(_))), "{finished:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_wrong_manifest_is_short_however_long_what_is_wrong() {
+    let (blobs, _folder) = blobs();
+    let (path, digest) = ("x".repeat(100 << 10), Digest::of(b"f"));
+    let file = format!(r#"{{"path":"{path}","digest":"{digest}","bytes":1}}"#);
+    for message in of_manifest(format!(r#"{{"kind":"checkpoint","files":[{file}],"facts":{{}}}}"#)) {
+        let shown = shown(message, &blobs).await;
+        let length = shown.encoded_len();
+        assert!((1..4 << 10).contains(&length) && format!("{shown:?}").contains("too long"), "{length}");
+    }
 }

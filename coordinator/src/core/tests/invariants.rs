@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 const WORKERS: [(&str, u64); 3] = [("a", 50), ("b", 100), ("c", 200)];
 
+/// Something that happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Submit {
         priority: i32,
         needs: Vec<u64>,
@@ -64,15 +65,16 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
-enum Body {
+pub(crate) enum Body {
     Started,
     Progress(u64),
+    Line,
     Checkpoint(u64),
     Success(u8),
     Failure(Cure),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let worker = 0..WORKERS.len();
     let cure = prop::sample::select(vec![
         Cure::Never,
@@ -85,6 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
     let body = prop_oneof![
         1 => Just(Body::Started),
         2 => (0u64..300).prop_map(Body::Progress),
+        2 => Just(Body::Line),
         2 => (0u64..20).prop_map(Body::Checkpoint),
         2 => any::<u8>().prop_map(Body::Success),
         4 => cure.prop_map(Body::Failure),
@@ -110,7 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The bench and what its workers believe.
-struct World {
+pub(crate) struct World {
     bench: Bench,
     ids: [WorkerId; WORKERS.len()],
     /// Whose turn it is, of the processes that run on each worker's folder.
@@ -118,6 +121,18 @@ struct World {
 }
 
 impl World {
+    fn new() -> World {
+        let (ids, processes) = (std::array::from_fn(|_| WorkerId::new()), std::array::from_fn(|_| ProcessId::new()));
+        World { bench: Bench::new(), ids, processes }
+    }
+
+    /// A world whose core is read back from what `keeper` has kept.
+    pub(crate) fn kept_by(keeper: Box<dyn Keeper>) -> World {
+        let mut world = World::new();
+        world.bench.keeper = Some(keeper);
+        world
+    }
+
     fn session(&self, worker: usize) -> SessionId {
         // A worker that is not connected speaks on a session that does not exist.
         self.bench.core.workers.get(&self.ids[worker]).and_then(|w| w.session).unwrap_or(SessionId(0))
@@ -258,6 +273,7 @@ impl World {
         let body = match body {
             Body::Started => started(Some(Default::default())),
             Body::Progress(peak) => progress(Bytes(peak)),
+            Body::Line => ReportBody::Log("a line".to_owned()),
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
             }
@@ -409,22 +425,26 @@ impl World {
     }
 }
 
+/// Takes steps, and checks the promises after each.
+pub(crate) fn hold(mut world: World, steps: impl IntoIterator<Item = Step>) {
+    let mut ended = BTreeMap::new();
+    for step in steps {
+        let seen = world.bench.journal.len();
+        world.take(&step);
+        world.check(&ended);
+        world.check_order(seen);
+        let jobs = world.bench.core.jobs.iter();
+        ended = jobs.filter(|(_, job)| job.state.is_terminal()).map(|(id, job)| (*id, job.clone())).collect();
+    }
+    let seqs: Vec<_> = world.bench.journal.iter().map(|event| event.seq).collect();
+    assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn the_promises_hold_after_any_commands(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World { bench: Bench::new(), ids: std::array::from_fn(|_| WorkerId::new()),
-            processes: std::array::from_fn(|_| ProcessId::new()) };
-        let mut ended = BTreeMap::new();
-        for step in &steps {
-            let seen = world.bench.journal.len();
-            world.take(step);
-            world.check(&ended);
-            world.check_order(seen);
-            ended = world.bench.core.jobs.iter().filter(|(_, j)| j.state.is_terminal()).map(|(id, j)| (*id, j.clone())).collect();
-        }
-        let seqs: Vec<_> = world.bench.journal.iter().map(|entry| entry.seq).collect();
-        prop_assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
+        hold(World::new(), steps);
     }
 }

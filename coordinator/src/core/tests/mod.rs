@@ -3,7 +3,7 @@
 mod cases;
 mod graph;
 mod headway;
-mod invariants;
+pub(crate) mod invariants;
 
 use super::*;
 use vertigo::caveats::Caveats;
@@ -12,10 +12,19 @@ use vertigo::manifest::{FileEntry, Kind};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Slot, TaskKind};
 
-const LEASE_MS: u64 = 30_000;
+pub(crate) const LEASE_MS: u64 = 30_000;
+
+/// What keeps a bench's effects besides the bench itself, as a database does.
+pub(crate) trait Keeper {
+    /// Takes what a batch did, and gives back all that it has.
+    fn commit(&mut self, core: &Core, effects: &Effects) -> Snapshot;
+
+    /// Gives back all that was committed, as it is found after the process was killed.
+    fn restart(&mut self) -> Snapshot;
+}
 
 /// A core, its clock, and what it has written so far.
-struct Bench {
+pub(crate) struct Bench {
     core: Core,
     now: Millis,
     /// What a restart would read back: filled from effects only.
@@ -23,6 +32,7 @@ struct Bench {
     journal: Vec<Event>,
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
+    keeper: Option<Box<dyn Keeper>>,
 }
 
 impl Bench {
@@ -36,6 +46,7 @@ impl Bench {
             journal: Vec::new(),
             sent: Vec::new(),
             sessions: 0,
+            keeper: None,
         }
     }
 
@@ -55,6 +66,9 @@ impl Bench {
         self.core.place(self.now, &mut std::iter::repeat_with(AttemptId::new));
         let effects = self.core.take_effects();
         self.write(&effects);
+        if let Some(kept) = self.keeper.as_mut().map(|keeper| keeper.commit(&self.core, &effects)) {
+            self.check_kept(&kept);
+        }
         self.journal.extend(effects.journal);
         self.sent.extend(effects.outbox);
     }
@@ -91,7 +105,8 @@ impl Bench {
         }
     }
 
-    fn restart(&mut self) {
+    /// What was written, as a restart finds it.
+    fn written(&self) -> Snapshot {
         let offline = |worker: &Worker| Worker {
             session: None,
             draining: false,
@@ -99,14 +114,29 @@ impl Bench {
             stopping: Default::default(),
             ..worker.clone()
         };
-        let snapshot = Snapshot {
-            installations: self.disk.installations.clone(),
+        let unheard = |known: &Installation| Installation { heard: Millis(0), since: Millis(0), ..known.clone() };
+        Snapshot {
+            installations: self.disk.installations.iter().map(|(id, known)| (*id, unheard(known))).collect(),
             jobs: self.disk.jobs.clone(),
             attempts: self.disk.attempts.clone(),
             workers: self.disk.workers.iter().map(offline).collect(),
             index: self.disk.index.clone(),
             factors: self.disk.factors.clone(),
             last_seq: self.disk.last_seq,
+        }
+    }
+
+    fn check_kept(&self, kept: &Snapshot) {
+        assert_eq!(in_order(kept.clone()), in_order(self.written()), "what was committed is what is kept");
+    }
+
+    fn restart(&mut self) {
+        let snapshot = match self.keeper.as_mut().map(|keeper| keeper.restart()) {
+            Some(kept) => {
+                self.check_kept(&kept);
+                kept
+            }
+            None => self.written(),
         };
         self.core = Core::restore(self.core.settings, Box::new(Lazy), snapshot, self.now);
         self.settle();
@@ -208,6 +238,14 @@ impl Bench {
     }
 }
 
+/// A snapshot whose lists have an order.
+fn in_order(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.jobs.sort_by_key(|job| job.id);
+    snapshot.attempts.sort_by_key(|attempt| (attempt.job, attempt.epoch));
+    snapshot.workers.sort_by_key(|worker| worker.id);
+    snapshot
+}
+
 fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) -> Submit {
     let name = name.map(str::to_owned);
     Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
@@ -274,6 +312,11 @@ fn secret(worker: WorkerId) -> SecretHash {
 fn manifest(kind: Kind, content: &str) -> Manifest {
     let file = FileEntry { path: "f".to_owned(), digest: Digest::of(content.as_bytes()), bytes: Bytes(1) };
     Manifest::new(kind, vec![file], Default::default()).unwrap()
+}
+
+/// A dataset of one file.
+pub(crate) fn dataset(content: &str) -> Manifest {
+    manifest(Kind::Dataset, content)
 }
 
 fn report(number: u64, body: ReportBody) -> Report {

@@ -1,16 +1,18 @@
 //! The database's tables.
 
 use super::super::StoreError;
+use crate::private;
 use rusqlite::{Connection, OpenFlags};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-const STEPS: [&str; 1] = [TABLES];
+const STEPS: [&str; 2] = [TABLES, JOURNAL];
 
-/// The last schema that is not read: jobs were training runs and nothing else up to 2, and the journal was the protocol's messages in 3.
-pub(in crate::store) const BEFORE: i64 = 3;
+/// The last schema whose jobs were training runs and nothing else. Its databases are not read.
+pub(in crate::store) const BEFORE: i64 = 2;
 
 /// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
 const TABLES: &str = "
@@ -82,11 +84,32 @@ CREATE TABLE factors (
 CREATE TABLE journal (
     seq   INTEGER PRIMARY KEY,
     job   TEXT NOT NULL REFERENCES jobs (id),
+    kind  TEXT NOT NULL CHECK (kind IN ('state', 'placed', 'report', 'log')),
+    event BLOB NOT NULL                     -- a message of the protocol
+) STRICT;
+CREATE INDEX journal_of_job ON journal (job, seq);
+";
+
+/// The journal in its own format. Of a job from before it has one event, which says where the job stands, at the position of the last
+/// that it had: whoever watches learns how the job ended. What else was told of it is in the copy that [`keep`] has made.
+const JOURNAL: &str = "
+CREATE TABLE own_journal (
+    seq   INTEGER PRIMARY KEY,
+    job   TEXT NOT NULL REFERENCES jobs (id),
     at_ms INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     kind  TEXT NOT NULL CHECK (kind IN ('state', 'placed', 'report', 'log')),
     event TEXT NOT NULL                     -- JSON in the journal's own format, which has its number in it
 ) STRICT;
+INSERT INTO own_journal
+SELECT max(journal.seq), jobs.id, coalesce(jobs.ended_ms, jobs.created_ms), jobs.epoch, 'state', json_object('v', 1, 'event', json_object(
+    'state', json_object('state', CASE jobs.state
+        WHEN 'backoff' THEN json_object('backoff', json_object('until', jobs.until_ms))
+        WHEN 'leased' THEN json_object('leased', json_object('attempt', jobs.attempt))
+        ELSE jobs.state END, 'reason', jobs.reason)))
+FROM journal JOIN jobs ON jobs.id = journal.job GROUP BY jobs.id;
+DROP TABLE journal;
+ALTER TABLE own_journal RENAME TO journal;
 -- An event of all jobs is found by its position, one of a job by this.
 CREATE INDEX journal_of_job ON journal (job, seq);
 -- Lines are few among steps, or many: neither kind is to be walked over for the other. Only lines pay for these two.
@@ -127,10 +150,25 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     };
     if !steps.is_empty() {
+        if taken > 0 {
+            keep(&connection, path, found)?;
+        }
         let transaction = connection.transaction()?;
         steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
         transaction.pragma_update(None, "user_version", known)?;
         transaction.commit()?;
     }
     Ok(connection)
+}
+
+/// Keeps a database beside itself as it is before its schema changes, for the version that wrote it and for whoever misses something.
+fn keep(connection: &Connection, path: &Path, found: i64) -> Result<(), StoreError> {
+    let copy = path.with_extension(format!("schema-{found}.db"));
+    let failed = |error| StoreError::File { path: copy.clone(), error };
+    // SQLite fills a file that is empty, and this one has the right mode. One that is there is from a change that was cut off.
+    private::file(&copy).and_then(|file| file.set_len(0)).map_err(failed)?;
+    let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    connection.execute("VACUUM INTO ?1", [name])?;
+    tracing::info!(copy = %copy.display(), schema = found, "the database is brought to a newer schema; it is kept as it was");
+    Ok(())
 }

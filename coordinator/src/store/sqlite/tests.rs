@@ -7,6 +7,9 @@ use crate::core::{Command, Connect, EventBody, Failure, Machine, Moment, Report,
 use crate::kinds::Catalog;
 use crate::store::StoreError;
 use rusqlite::params;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
@@ -98,4 +101,56 @@ fn an_event_that_a_later_version_wrote_is_named_with_what_to_do() {
     database.connection.execute(change, params!["{}", job.to_string()]).unwrap();
     let error = database.journal().events(Some(job), 0, Which::All, 10).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { table: "journal", .. }), "{error}");
+}
+
+/// What a process leaves that is killed, or loses its power, when `bytes` of its log have reached the disk.
+fn cut_off(folder: &Path, bytes: usize) -> TempDir {
+    let left = tempfile::tempdir().unwrap();
+    fs::copy(folder.join("vertigo.db"), left.path().join("vertigo.db")).unwrap();
+    let log = fs::read(folder.join("vertigo.db-wal")).unwrap();
+    fs::write(left.path().join("vertigo.db-wal"), &log[..bytes]).unwrap();
+    left
+}
+
+#[test]
+fn a_commit_that_was_cut_off_anywhere_took_nothing_and_the_one_before_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    let log = || fs::metadata(folder.path().join("vertigo.db-wal")).unwrap().len() as usize;
+    let [first, second] = [JobId::new(), JobId::new()];
+    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
+    let mut ends = Vec::new();
+    for id in [first, second] {
+        core.apply(Moment { now: Millis(1), jitter: 0.5 }, submit(id, None)).unwrap();
+        let effects = core.take_effects();
+        database.commit(&core, &effects).unwrap();
+        ends.push(log());
+    }
+    assert!(ends[0] < ends[1], "the log has not begun anew");
+    let step = (ends[1] - ends[0]) / 40;
+    let cuts = (ends[0]..ends[1]).step_by(step.max(1)).chain([ends[1] - 1, ends[1]]);
+    for cut in cuts {
+        let left = cut_off(folder.path(), cut);
+        let mut found = Sqlite::open(&left.path().join("vertigo.db"), None).unwrap();
+        let jobs: Vec<JobId> = found.load().unwrap().jobs.into_iter().map(|job| job.id).collect();
+        let told: Vec<JobId> =
+            found.journal().events(None, 0, Which::All, 10).unwrap().into_iter().map(|event| event.job).collect();
+        let expected = if cut < ends[1] { vec![first] } else { vec![first, second] };
+        assert_eq!((jobs, told), (expected.clone(), expected), "{cut} of {ends:?}");
+    }
+}
+
+#[test]
+fn a_commit_that_fails_in_its_last_statement_took_none_of_those_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
+    let [known, _] = with_events(&mut database);
+    let before = database.load().unwrap();
+    let mut core = Core::restore(SETTINGS, Box::new(Catalog), Snapshot::default(), Millis(1));
+    // Its position in the journal is taken, which shows when the job is written already.
+    core.apply(Moment { now: Millis(1), jitter: 0.5 }, submit(JobId::new(), None)).unwrap();
+    let effects = core.take_effects();
+    assert!(matches!(database.commit(&core, &effects), Err(StoreError::Sqlite(_))));
+    assert_eq!(database.load().unwrap(), before);
+    assert_eq!(database.journal().events(Some(known), 0, Which::All, 10).unwrap().len(), 1);
 }

@@ -1,0 +1,116 @@
+//! A database in memory, for tests: what is committed lives as long as a handle on it.
+//!
+//! It says what [`Durable`] means in the fewest words, and so is the measure of the other one.
+
+use super::StoreError;
+use super::durable::{Durable, Journal, Which};
+use crate::core::{
+    Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody, Snapshot, Worker,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
+
+/// A handle on the database. Clones share it: one that is opened after a restart finds what the one before has written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    jobs: BTreeMap<JobId, Job>,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    workers: BTreeMap<WorkerId, Worker>,
+    installations: BTreeMap<WorkerId, Installation>,
+    index: Index,
+    factors: BTreeMap<FactorKey, Vec<f64>>,
+    /// By position.
+    journal: BTreeMap<u64, Event>,
+    /// Positions of a job's events and of all jobs', and of the lines among them.
+    pages: BTreeMap<(Option<JobId>, bool), BTreeSet<u64>>,
+}
+
+impl Memory {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Durable for Memory {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        let tables = self.tables();
+        let mut snapshot = Snapshot {
+            jobs: tables.jobs.values().cloned().collect(),
+            attempts: tables.attempts.values().cloned().collect(),
+            workers: tables.workers.values().map(away).collect(),
+            installations: tables.installations.iter().map(|(id, known)| (*id, unheard(known))).collect(),
+            index: tables.index.clone(),
+            last_seq: tables.journal.keys().next_back().copied().unwrap_or_default(),
+            ..Snapshot::default()
+        };
+        for (key, ratios) in &tables.factors {
+            ratios.iter().for_each(|ratio| snapshot.factors.push(key.clone(), *ratio));
+        }
+        Ok(snapshot)
+    }
+
+    fn commit(&mut self, core: &Core, effects: &Effects) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.jobs.extend(effects.jobs.iter().filter_map(|id| Some((*id, core.job(*id)?.clone()))));
+        tables.attempts.extend(effects.attempts.iter().filter_map(|id| Some((*id, core.attempt(*id)?.clone()))));
+        for id in &effects.workers {
+            match core.worker(*id) {
+                Some(worker) => drop(tables.workers.insert(*id, worker.clone())),
+                None => drop(tables.workers.remove(id)),
+            }
+        }
+        let installations = effects.installations.iter();
+        tables.installations.extend(installations.filter_map(|id| Some((*id, core.installation(*id)?.clone()))));
+        for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
+            tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
+        }
+        for (tag, digest) in effects.tags.iter().filter_map(|tag| Some((tag, core.index().tagged(tag)?))) {
+            tables.index.tag(tag, digest);
+        }
+        for key in &effects.factors {
+            tables.factors.insert(key.clone(), core.factors().ratios(key).collect());
+        }
+        effects.journal.iter().for_each(|event| tables.append(event));
+        Ok(())
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Tables {
+    fn append(&mut self, event: &Event) {
+        let is_line = matches!(&event.body, EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)));
+        for (job, lines) in [(None, false), (Some(event.job), false), (None, true), (Some(event.job), true)] {
+            if is_line || !lines {
+                self.pages.entry((job, lines)).or_default().insert(event.seq);
+            }
+        }
+        self.journal.insert(event.seq, event.clone());
+    }
+}
+
+impl Journal for Memory {
+    fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let tables = self.tables();
+        let page = tables.pages.get(&(job, which == Which::Logs)).into_iter();
+        let behind = page.flat_map(|page| page.range(after.saturating_add(1)..)).take(limit);
+        Ok(behind.filter_map(|seq| tables.journal.get(seq).cloned()).collect())
+    }
+}
+
+/// A worker as a restart finds it.
+fn away(worker: &Worker) -> Worker {
+    let (leases, stopping) = Default::default();
+    Worker { session: None, draining: false, leases, stopping, ..worker.clone() }
+}
+
+/// An installation as a restart finds it.
+fn unheard(known: &Installation) -> Installation {
+    Installation { heard: Millis::default(), since: Millis::default(), ..known.clone() }
+}
