@@ -24,6 +24,8 @@ pub enum ReportBody {
     Started {
         /// What of its examples is not learned as it was written, where it reads examples.
         caveats: Option<Caveats>,
+        /// Iterations done before, by the checkpoint that it goes on from; 0 where it began anew.
+        resumed_at: u64,
     },
     /// Something for people to see.
     Progress {

@@ -2,7 +2,7 @@
 
 use super::bounds::{self, invalid};
 use super::contents::{Difference, difference};
-use super::{Context, ambiguous, blobs_failed, not_applied, pages, stopped, traced, view};
+use super::{Context, blobs_failed, not_applied, pages, stopped, traced, view};
 use crate::core::{Artifact, Command, Core, Index};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -51,15 +51,16 @@ impl Found {
 }
 
 fn find(core: &Core, reference: &str) -> Result<Found, Status> {
-    let found = core.find_artifact(reference).map_err(ambiguous)?;
+    let found = core.find_artifact(reference).map_err(invalid)?;
     if let Some((digest, artifact)) = found {
         return Ok(Found::new(core, digest, artifact));
     }
-    if let Ok(Some(job)) = core.find_job(reference) {
+    if let Ok(Some((job, output))) = core.find_output(reference) {
         return Err(Status::failed_precondition(format!(
-            "job {} is {} and has no output",
+            "job {} is {} and has no output `{}`",
             job.title(),
-            job.state.name()
+            job.state.name(),
+            output.role
         )));
     }
     let kinds = [Kind::Adapter, Kind::Base, Kind::Dataset, Kind::Checkpoint];

@@ -21,7 +21,7 @@ pub(super) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, B
     let body = match &message.body {
         Some(report::Body::Started(started)) => {
             let read = |caveats| Caveats::from_message(started.skipped_examples, Some(caveats));
-            ReportBody::Started { caveats: started.caveats.as_ref().map(read) }
+            ReportBody::Started { caveats: started.caveats.as_ref().map(read), resumed_at: started.resumed_at }
         }
         Some(report::Body::Step(step)) => ReportBody::Progress { peak: Bytes(step.peak_bytes) },
         Some(report::Body::Progress(progress)) => ReportBody::Progress { peak: Bytes(progress.peak_bytes) },

@@ -150,7 +150,7 @@ async fn busy(store: &Store) -> [JobId; 7] {
     // Succeeded.
     store.apply(submit(ids[0], Some("mine"))).await.unwrap();
     let caveats = Caveats { skipped_examples: 2, cut_tokens: u64::MAX, ..Caveats::default() };
-    say(store, session, ids[0], ReportBody::Started { caveats: Some(caveats) }, None).await;
+    say(store, session, ids[0], ReportBody::Started { caveats: Some(caveats), resumed_at: 0 }, None).await;
     let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
     say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
     say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;

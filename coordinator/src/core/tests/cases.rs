@@ -27,7 +27,7 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
     assert!(acks.is_empty());
     assert_eq!((assignment.attempt, assignment.epoch, assignment.reserved), (attempt, Epoch(1), Bytes(80)));
     let caveats = Caveats { cut_examples: 3, ..Caveats::default() };
-    bench.report(session, attempt, ReportBody::Started { caveats: Some(caveats) }).unwrap();
+    bench.report(session, attempt, ReportBody::Started { caveats: Some(caveats), resumed_at: 0 }).unwrap();
     assert_eq!(bench.core.jobs[&job].variants[0].caveats, Some(caveats));
     bench.report(session, attempt, success("out")).unwrap();
     let output = manifest(Kind::Adapter, "out").digest();
@@ -449,7 +449,7 @@ fn a_worker_whose_disk_has_no_room_is_not_offered_the_job_until_it_has() {
     assert_eq!(bench.state(job), "leased");
     // Once they are there, inputs need no more room; a checkpoint to go on from does.
     let attempt = bench.live(job);
-    bench.report(session, attempt, ReportBody::Started { caveats: Some(Default::default()) }).unwrap();
+    bench.report(session, attempt, ReportBody::Started { caveats: Some(Default::default()), resumed_at: 0 }).unwrap();
     let checkpoint = ReportBody::Checkpoint { iter: 1, manifest: manifest(Kind::Checkpoint, "one") };
     bench.report(session, attempt, checkpoint).unwrap();
     bench.heartbeat_with_disk(session, Some(Bytes(900)));

@@ -256,7 +256,7 @@ impl World {
             && epoch_off == 0
             && skip == 1;
         let body = match body {
-            Body::Started => ReportBody::Started { caveats: Some(Default::default()) },
+            Body::Started => ReportBody::Started { caveats: Some(Default::default()), resumed_at: 0 },
             Body::Progress(peak) => ReportBody::Progress { peak: Bytes(peak) },
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, manifest: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
