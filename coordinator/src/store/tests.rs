@@ -154,7 +154,8 @@ async fn busy(store: &Store) -> [JobId; 7] {
     let log = report::Body::Log(v1::LogLine { text: "hello".to_owned() });
     say(store, session, ids[0], ReportBody::Progress { peak: Bytes(4) }, Some(log)).await;
     say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, manifest: manifest(Kind::Checkpoint) }, None).await;
-    let made = Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter))], remark: String::new() };
+    let output = |role: &str| (role.to_owned(), manifest(Kind::Adapter));
+    let made = Made { outputs: vec![output("adapter"), output("best")], remark: String::new() };
     let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(made) };
     say(store, session, ids[0], success, None).await;
     // Failed, in backoff, cancelled, leased, queued, blocked.

@@ -3,8 +3,7 @@
 //! Layers come in two kinds, so the sums go by kind. Only a quantisation that packs a module of one layer otherwise is looked at by
 //! itself. All sums saturate.
 
-use super::{LinearLayer, Mixer, Packing, Shape, product};
-use crate::tensors::LAYERS;
+use super::{LAYERS, LinearLayer, Mixer, Packing, Shape, product};
 use vertigo::bytes::Bytes;
 
 /// A layer's experts, as a quantisation names them.
