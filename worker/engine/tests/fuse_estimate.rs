@@ -21,7 +21,7 @@ use vertigo_model::estimate::{Estimate, Rank, fuse as estimate};
 const TOO_HIGH: f64 = 0.10;
 
 /// and neither may be this much too low,
-const TOO_LOW: f64 = 0.05;
+const TOO_LOW: f64 = 0.02;
 
 /// where the peak is at least so many bytes.
 const COMPARED_BYTES_MIN: f64 = (4 << 20) as f64;

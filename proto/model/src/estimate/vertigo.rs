@@ -32,7 +32,7 @@ const UPDATE_ARRAYS_16_BIT: f64 = 4.5;
 const HEADROOM: f64 = 0.01;
 
 /// Arrays of the residual stream that a forward pass in 16 bits has beside its halves.
-const STREAMS_16_BIT: f64 = 4.0;
+const STREAMS_16_BIT: f64 = 5.0;
 
 /// Residual streams that forward passes before the last of three have left.
 const RESULTS_BEFORE: f64 = 2.0;
@@ -230,7 +230,7 @@ fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
 }
 
 /// What forward passes of one row of `tokens` hold at their worst beside the weights, where one with an adapter of this rank, one without and
-/// one of the fused model follow one another: the activations of one half of a layer, and in 16 bits four arrays of the residual stream
+/// one of the fused model follow one another: the activations of one half of a layer, and in 16 bits five arrays of the residual stream
 /// more, since the formulas for f32 have them in what they overestimate.
 ///
 /// Whole weights are f32, and so is then all that is computed with them, in the first of the three passes. On a base of 16 bits that is
