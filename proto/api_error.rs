@@ -4,6 +4,7 @@
 //! the fields of one JSON object. A program decides by the code and never by the words.
 
 use crate::bounds::shorten;
+use serde_json::{Value, json};
 use std::fmt::Display;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -30,10 +31,18 @@ pub enum ErrorCode {
     Conflict,
     /// The coordinator is stopping. The same request may succeed when it is back.
     Unavailable,
+    /// The coordinator has as much in flight as it has room for. The same request may succeed in a moment.
+    Busy,
     /// The store of blobs is not there now, though the coordinator is.
     BlobsAway,
     /// The coordinator is at fault.
     Internal,
+    /// Who asks may not: a page in a browser, or a request for another host.
+    Denied,
+    /// What is asked for exists, and is not asked for in this way.
+    Method,
+    /// What is asked for is another protocol's.
+    Protocol,
     /// To a worker: another installation of that name is connected. Waiting does not help.
     NameTaken,
     /// To a worker: its id belongs to an installation with another secret. Waiting does not help.
@@ -45,50 +54,71 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    const ALL: [(ErrorCode, &str, Code, u16); 11] = [
-        (ErrorCode::Invalid, "invalid", Code::InvalidArgument, 400),
-        (ErrorCode::Ambiguous, "ambiguous", Code::InvalidArgument, 400),
-        (ErrorCode::NotFound, "not_found", Code::NotFound, 404),
-        (ErrorCode::Conflict, "conflict", Code::FailedPrecondition, 409),
-        (ErrorCode::Unavailable, "unavailable", Code::Unavailable, 503),
-        (ErrorCode::BlobsAway, "blobs_away", Code::Unavailable, 503),
-        (ErrorCode::Internal, "internal", Code::Internal, 500),
-        (ErrorCode::NameTaken, "name_taken", Code::AlreadyExists, 409),
-        (ErrorCode::OtherInstallation, "other_installation", Code::PermissionDenied, 403),
-        (ErrorCode::OtherProcess, "other_process", Code::AlreadyExists, 409),
-        (ErrorCode::SessionOver, "session_over", Code::Aborted, 409),
+    /// All codes.
+    pub const ALL: [ErrorCode; 15] = [
+        ErrorCode::Invalid,
+        ErrorCode::Ambiguous,
+        ErrorCode::NotFound,
+        ErrorCode::Conflict,
+        ErrorCode::Unavailable,
+        ErrorCode::Busy,
+        ErrorCode::BlobsAway,
+        ErrorCode::Internal,
+        ErrorCode::Denied,
+        ErrorCode::Method,
+        ErrorCode::Protocol,
+        ErrorCode::NameTaken,
+        ErrorCode::OtherInstallation,
+        ErrorCode::OtherProcess,
+        ErrorCode::SessionOver,
     ];
 
-    fn row(self) -> (ErrorCode, &'static str, Code, u16) {
-        // Every code has a row: a test walks them.
-        ErrorCode::ALL.into_iter().find(|(code, ..)| *code == self).unwrap_or(ErrorCode::ALL[0])
+    /// Its word, and gRPC's code and HTTP's status that come nearest.
+    fn forms(self) -> (&'static str, Code, u16) {
+        match self {
+            ErrorCode::Invalid => ("invalid", Code::InvalidArgument, 400),
+            ErrorCode::Ambiguous => ("ambiguous", Code::InvalidArgument, 400),
+            ErrorCode::NotFound => ("not_found", Code::NotFound, 404),
+            ErrorCode::Conflict => ("conflict", Code::FailedPrecondition, 409),
+            ErrorCode::Unavailable => ("unavailable", Code::Unavailable, 503),
+            ErrorCode::Busy => ("busy", Code::ResourceExhausted, 503),
+            ErrorCode::BlobsAway => ("blobs_away", Code::Unavailable, 503),
+            ErrorCode::Internal => ("internal", Code::Internal, 500),
+            ErrorCode::Denied => ("denied", Code::PermissionDenied, 403),
+            ErrorCode::Method => ("method", Code::Unimplemented, 405),
+            ErrorCode::Protocol => ("protocol", Code::Unimplemented, 415),
+            ErrorCode::NameTaken => ("name_taken", Code::AlreadyExists, 409),
+            ErrorCode::OtherInstallation => ("other_installation", Code::PermissionDenied, 403),
+            ErrorCode::OtherProcess => ("other_process", Code::AlreadyExists, 409),
+            ErrorCode::SessionOver => ("session_over", Code::Aborted, 409),
+        }
     }
 
     /// The word that programs read.
     pub fn word(self) -> &'static str {
-        self.row().1
+        self.forms().0
     }
 
     /// gRPC's own code that comes nearest.
     pub fn grpc(self) -> Code {
-        self.row().2
+        self.forms().1
     }
 
     /// HTTP's status that comes nearest.
     pub fn http(self) -> u16 {
-        self.row().3
+        self.forms().2
     }
 
     /// The code of a status, where the coordinator gave it one.
     pub fn of(status: &Status) -> Option<ErrorCode> {
         let word = status.metadata().get(CODE_KEY)?.to_str().ok()?;
-        ErrorCode::ALL.into_iter().find(|(_, known, ..)| *known == word).map(|(code, ..)| code)
+        ErrorCode::ALL.into_iter().find(|code| code.word() == word)
     }
 }
 
 /// Why something is not done, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", .hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
 pub struct ApiError {
     /// For programs.
     pub code: ErrorCode,
@@ -131,6 +161,25 @@ impl ApiError {
         ApiError { hint: Some(shorten(&hint.to_string(), MESSAGE_BYTES_MAX).into_owned()), ..self }
     }
 
+    /// As HTTP says it: `{"error": {"code": …, "message": …, "hint": …}}`.
+    pub fn to_json(&self) -> Value {
+        json!({"error": {"code": self.code.word(), "message": self.message, "hint": self.hint}})
+    }
+
+    /// Reads [`to_json`](Self::to_json); `None` for what is none of ours.
+    pub fn from_json(text: &str) -> Option<ApiError> {
+        let read: Value = serde_json::from_str(text).ok()?;
+        let error = read.get("error")?;
+        let field = |name: &str| error.get(name).and_then(Value::as_str);
+        let code = ErrorCode::ALL.into_iter().find(|code| field("code") == Some(code.word()))?;
+        Some(ApiError { code, message: field("message")?.to_owned(), hint: field("hint").map(str::to_owned) })
+    }
+
+    /// All that a status says to a person, whoever it comes from.
+    pub fn words(status: &Status) -> String {
+        ApiError::of(status).map_or_else(|| status.message().to_owned(), |error| error.to_string())
+    }
+
     /// The coordinator's error of a status; `None` where the status does not come from it.
     pub fn of(status: &Status) -> Option<ApiError> {
         let hint = status.metadata().get_bin(HINT_KEY).and_then(|hint| hint.to_bytes().ok());
@@ -156,17 +205,28 @@ mod tests {
 
     #[test]
     fn code_message_and_hint_are_read_back_from_a_status() {
-        for (code, word, grpc, _) in ErrorCode::ALL {
+        for code in ErrorCode::ALL {
             let error = ApiError::new(code, "„was“").with_hint("→ `vertigo jobs`");
             let status = Status::from(error.clone());
-            assert_eq!((status.code(), code.word()), (grpc, word));
+            assert!(status.code() == code.grpc() && (400..600).contains(&code.http()), "{code:?}");
             // As it crosses a connection.
             let crossed = Status::from_header_map(&status.into_http::<()>().into_parts().0.headers).unwrap();
+            assert_eq!(ApiError::words(&crossed), "„was“; → `vertigo jobs`");
+            assert_eq!(ApiError::from_json(&error.to_json().to_string()), Some(error.clone()));
             assert_eq!(ApiError::of(&crossed), Some(error));
         }
         let plain = ApiError::invalid("why");
         assert_eq!(ApiError::of(&plain.clone().into()), Some(plain));
         assert_eq!(ApiError::of(&Status::unavailable("tcp connect error")), None);
+        assert_eq!(ApiError::words(&Status::unavailable("tcp connect error")), "tcp connect error");
+        assert!(["", "<html>", "{}", "{\"error\": \"no\"}"].iter().all(|text| ApiError::from_json(text).is_none()));
+    }
+
+    /// A code that stands in no list is read back as none, and two that share a word as one.
+    #[test]
+    fn each_code_has_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<_> = ErrorCode::ALL.into_iter().map(ErrorCode::word).collect();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
     }
 
     #[test]

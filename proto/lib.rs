@@ -5,7 +5,7 @@
 //! ([`endpoint`]), and how text from outside is shown ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of
 //! these values holds a valid one. What is known of models is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
-//! The feature `rpc` adds the generated protocol and the errors that go over it (`api_error`). The engine does without.
+//! The feature `rpc` adds the generated protocol and what goes over it beside messages (`api_error`, `feed`). The engine does without.
 //!
 //! Promise: everything here but [`folder`] is a pure function of its arguments.
 
@@ -15,6 +15,8 @@ pub mod bounds;
 pub mod bytes;
 pub mod caveats;
 pub mod endpoint;
+#[cfg(feature = "rpc")]
+pub mod feed;
 pub mod folder;
 pub mod id;
 pub mod manifest;

@@ -7,7 +7,7 @@ use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{self, DescriptorError, Limits};
 use crate::serve::grpc::{self, Context, Sessions};
-use crate::serve::guard::{Hosts, guard, speaks_grpc};
+use crate::serve::guard::{Hosts, guard, nothing, speaks_grpc};
 use crate::serve::http;
 use crate::store::{StateFolder, Store, StoreError, Writer};
 use axum::extract::Request;
@@ -189,7 +189,7 @@ async fn unknown(request: Request) -> Response {
     if speaks_grpc(request.version(), request.headers()) {
         return tonic::Status::unimplemented("this coordinator has no such method").into_http();
     }
-    http::no_route(request.uri().path())
+    nothing(request.uri().path())
 }
 
 /// Where blobs lie.

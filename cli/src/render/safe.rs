@@ -2,7 +2,7 @@
 //!
 //! Promise: [`styled`] lets only our own four styles through; [`json`] changes nothing that a document says.
 
-pub(crate) use vertigo::printable::{is_harmful, line, text};
+pub(crate) use vertigo::printable::{json, line, text};
 
 /// What [`crate::render::output`] switches styles with: plain, bold, dim, red. They colour and do no more.
 const STYLES: [&str; 4] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m"];
@@ -24,21 +24,6 @@ pub(crate) fn styled(styled: &str) -> String {
         rest = tail;
     }
     safe + &text(rest)
-}
-
-/// A JSON document with what terminals obey written as JSON's own escapes. Outside of strings JSON has only ASCII, so the document
-/// says the same.
-pub(crate) fn json(document: &str) -> String {
-    let mut safe = String::with_capacity(document.len());
-    for c in document.chars() {
-        if is_harmful(c) && c != '\n' {
-            let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| safe += &format!("\\u{unit:04x}"));
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

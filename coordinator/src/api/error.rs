@@ -54,7 +54,8 @@ impl From<KindError> for ApiError {
         };
         match error {
             KindError::Invalid(message) => ApiError::new(code, message),
-            KindError::Missing { message, hint } => ApiError { hint, ..ApiError::new(code, message) },
+            KindError::Missing { message, hint: None } => ApiError::new(code, message),
+            KindError::Missing { message, hint: Some(hint) } => ApiError::new(code, message).with_hint(hint),
         }
     }
 }

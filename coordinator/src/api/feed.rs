@@ -14,8 +14,22 @@ const PAGE: usize = 256;
 /// Events that wait for a slow reader; the rest waits in the journal.
 const AHEAD: usize = 16;
 
-/// Events, the oldest first. An error is the last item.
-pub(crate) type Events = ReceiverStream<Result<JobEvent, ApiError>>;
+/// An open feed.
+pub(crate) struct Events {
+    /// Everything behind this position comes, so that whoever loses it before the first event knows where to go on.
+    pub(crate) from: u64,
+    /// What comes, the oldest first. An error or an end is the last item; a stream that just ends was cut off.
+    pub(crate) told: ReceiverStream<Result<Told, ApiError>>,
+}
+
+/// An item of a feed.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Something happened.
+    Event(Box<JobEvent>),
+    /// No more will come: the job has ended, or all that there was has been told.
+    End,
+}
 
 /// Which events are read, and how long.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +48,14 @@ pub(super) struct Feed {
 pub(super) fn open(store: Store, feed: Feed) -> Events {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        if let Err(error) = send(&store, feed, &sender).await {
-            // Fails where the reader has gone.
-            let _ = sender.send(Err(error)).await;
-        }
+        let last = send(&store, feed, &sender).await.map(|()| Told::End);
+        // Fails where the reader has gone.
+        let _ = sender.send(last).await;
     });
-    ReceiverStream::new(receiver)
+    Events { from: feed.after, told: ReceiverStream::new(receiver) }
 }
 
-async fn send(store: &Store, feed: Feed, sender: &mpsc::Sender<Result<JobEvent, ApiError>>) -> Result<(), ApiError> {
+async fn send(store: &Store, feed: Feed, sender: &mpsc::Sender<Result<Told, ApiError>>) -> Result<(), ApiError> {
     let Feed { job, mut after, which, follows } = feed;
     let mut committed = store.committed();
     loop {
@@ -57,7 +70,8 @@ async fn send(store: &Store, feed: Feed, sender: &mpsc::Sender<Result<JobEvent, 
             let is_last = page.len() < PAGE;
             for event in page {
                 after = event.seq;
-                if sender.send(Ok(events::event(event))).await.is_err() {
+                let event = Told::Event(Box::new(events::event(event)));
+                if sender.send(Ok(event)).await.is_err() {
                     return Ok(());
                 }
             }

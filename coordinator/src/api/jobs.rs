@@ -100,13 +100,26 @@ impl Api {
     /// What happened and happens to a job, until it has ended; without a job: to all, without an end.
     ///
     /// # Errors
-    /// There is no such job.
+    /// There is no such job, or the journal does not reach the position to go on from.
     pub(crate) async fn watch(&self, request: v1::WatchRequest) -> Result<Events, ApiError> {
         bounds::watch(&request)?;
         let v1::WatchRequest { id, after, only_new } = request;
         let job = if id.is_empty() { None } else { Some(self.find(id).await?) };
-        let after = if only_new { *self.store.committed().borrow() } else { after };
+        let newest = *self.store.committed().borrow();
+        let after = if only_new { newest } else { after };
+        if after > newest {
+            let message = format!("position {after} is beyond the end of this coordinator's journal, {newest}");
+            return Err(ApiError::conflict(message).with_hint("its database is another one than before; begin anew"));
+        }
         Ok(feed::open(self.store.clone(), Feed { job, after, which: Which::All, follows: true }))
+    }
+
+    /// Whether a job has ended.
+    ///
+    /// # Errors
+    /// There is no such job.
+    pub(crate) async fn has_ended(&self, id: String) -> Result<bool, ApiError> {
+        self.look(move |core| find(core, &id).map(|job| job.state.is_terminal())).await
     }
 
     /// What the attempts of a job wrote.

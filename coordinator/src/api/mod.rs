@@ -20,7 +20,7 @@ mod submit;
 mod view;
 mod workers;
 
-pub(crate) use feed::Events;
+pub(crate) use feed::{Events, Told};
 
 use crate::blobs::Blobs;
 use crate::core::{Command, Core};

@@ -9,24 +9,28 @@
 //! - without our consent, which nobody gets, a page sends no `application/grpc`, and to loopback it speaks no HTTP/2.
 //!
 //! The decision, [`decide`], is a function of the request's head. What changes anything has to be gRPC or a blob, so that a service
-//! that is added later is behind the same door; besides, there are routes that are only read.
+//! that is added later is behind the same door; besides, there are routes that are only read. A browser that does not send `Sec-Fetch-Site` yet may
+//! read one of those, and its page does not see the answer; what it can hold open is bounded like any feed ([`super::connections`]).
 
-use super::http::READS;
+use super::http::{self, READS};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tonic::{Code, Status};
+use tonic::Status;
+use vertigo::api_error::{ApiError, ErrorCode};
 
 /// Where blobs come and go.
 const BLOBS: &str = "/v1/blobs/";
+
+/// Where the paths of gRPC's services begin.
+const SERVICES: &str = "/vertigo.";
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -68,27 +72,43 @@ pub enum Refusal {
     #[error("the request comes from a page of {0}; Vertigo takes none from browsers")]
     Page(String),
     /// A path of gRPC's, asked in another way.
-    #[error("{0} speaks gRPC: POST of application/grpc over HTTP/2. Blobs are at {BLOBS}, and {reads} are read by GET", reads = READS.join(", "))]
+    #[error("{0} speaks gRPC: POST of application/grpc over HTTP/2")]
     NotGrpc(String),
+    /// What is only read, asked to change something.
+    #[error("{0} is only read, by GET")]
+    ReadOnly(String),
+    /// No route that is read.
+    #[error("there is nothing at {0}")]
+    Nothing(String),
 }
 
 impl Refusal {
-    fn statuses(&self) -> (StatusCode, Code) {
+    fn error(&self) -> ApiError {
+        let routes = || format!("{BLOBS} has blobs, and {} are read by GET", READS.join(", "));
         match self {
-            Refusal::Host(_) | Refusal::Page(_) => (StatusCode::FORBIDDEN, Code::PermissionDenied),
-            Refusal::NotGrpc(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            Refusal::Host(_) | Refusal::Page(_) => ApiError::new(ErrorCode::Denied, self),
+            Refusal::NotGrpc(_) => ApiError::new(ErrorCode::Protocol, self).with_hint(routes()),
+            Refusal::ReadOnly(_) => ApiError::new(ErrorCode::Method, self)
+                .with_hint("what changes anything goes over gRPC: `vertigo --help`"),
+            Refusal::Nothing(_) => ApiError::not_found(self).with_hint(routes()),
         }
     }
 }
 
-/// A refusal as who asked reads it: HTTP's status and a line of text, for gRPC's callers its own status too.
-pub(crate) fn refusal(to_grpc: bool, status: StatusCode, code: Code, problem: impl Display) -> Response {
-    if to_grpc {
-        let mut response = Status::new(code, problem.to_string()).into_http();
-        *response.status_mut() = status;
-        return response;
+/// The answer where there is no route.
+pub(crate) fn nothing(path: &str) -> Response {
+    http::refused(Refusal::Nothing(shown(path.as_bytes())).error())
+}
+
+/// A refusal as who asked reads it: HTTP's status and JSON, or for gRPC's callers its own status.
+pub(super) fn refusal(to_grpc: bool, error: ApiError) -> Response {
+    if !to_grpc {
+        return http::refused(error);
     }
-    (status, format!("{problem}\n")).into_response()
+    let status = http::status(&error);
+    let mut response = Status::from(error).into_http();
+    *response.status_mut() = status;
+    response
 }
 
 /// Whether a request may go on to the routes.
@@ -100,16 +120,18 @@ pub fn decide(hosts: &Hosts, request: &Parts) -> Result<(), Refusal> {
     check_page(&request.headers)?;
     let path = request.uri.path();
     let grpc = request.method == Method::POST && speaks_grpc(request.version, &request.headers);
-    if path.starts_with(BLOBS) || grpc || is_read(&request.method, path) {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let is_below = |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_read = READS.into_iter().any(is_below);
+    if path.starts_with(BLOBS) || grpc || (is_read && reads) {
         return Ok(());
     }
-    Err(Refusal::NotGrpc(shown(path.as_bytes())))
-}
-
-/// Whether a request reads one of the routes that answer with JSON, which change nothing.
-fn is_read(method: &Method, path: &str) -> bool {
-    let is_below = |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    matches!(*method, Method::GET | Method::HEAD) && READS.into_iter().any(is_below)
+    let path = shown(path.as_bytes());
+    Err(match (is_read, reads && !path.starts_with(SERVICES)) {
+        (true, _) => Refusal::ReadOnly(path),
+        (false, true) => Refusal::Nothing(path),
+        (false, false) => Refusal::NotGrpc(path),
+    })
 }
 
 /// Every host that the request names, in `Host` and in the URI, is one of ours, and it names one.
@@ -162,8 +184,11 @@ pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(refusal) => {
             tracing::debug!(method = %parts.method, path = shown(parts.uri.path().as_bytes()), %refusal, "refused");
-            let (status, code) = refusal.statuses();
-            self::refusal(speaks_grpc(parts.version, &parts.headers), status, code, refusal)
+            let mut response = self::refusal(speaks_grpc(parts.version, &parts.headers), refusal.error());
+            if matches!(refusal, Refusal::ReadOnly(_)) {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            response
         }
     }
 }

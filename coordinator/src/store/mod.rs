@@ -260,7 +260,7 @@ impl Store {
         self.committed.clone()
     }
 
-    /// Has the writer end after the batch that this is in. What waits behind it is not carried out.
+    /// Has the writer end once what was sent before this is carried out. What waits behind it is not.
     pub async fn stop(&self) {
         // Fails where it has ended already.
         let _ = self.requests.send(Request::Stop).await;

@@ -129,7 +129,10 @@ impl WriterState {
                     answers.push((answer, outcome));
                 }
                 Request::Read(look) => reads.push(look),
-                Request::Stop => next = Next::Stop,
+                Request::Stop => {
+                    next = Next::Stop;
+                    break;
+                }
             }
         }
         self.core.tick(moment);

@@ -6,6 +6,7 @@ use reqwest::StatusCode;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use vertigo::api_error::ErrorCode;
 use vertigo::id::Digest;
 use vertigo::v1;
 use vertigo_coordinator::serve::connections::Limits;
@@ -75,17 +76,40 @@ async fn requests_that_take_all_their_places_leave_room_for_a_session() {
     coordinator.import().await;
     let job = coordinator.submit("").await;
     let mut watches = Vec::new();
-    for _ in 0..limits.requests {
+    for _ in 0..limits.requests / 2 {
         watches.push(coordinator.watch(&job.id, 0).await);
     }
-    let refused = coordinator.jobs().list(v1::ListJobsRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    // Feeds, which may have no end, leave half of the places to others.
+    let ask = v1::WatchRequest { id: job.id.clone(), ..Default::default() };
+    let refused = coordinator.jobs().watch(ask).await.unwrap_err();
+    assert_eq!(ErrorCode::of(&refused), Some(ErrorCode::Busy));
+    let events = reqwest::get(format!("{}/v1/events", coordinator.url)).await.unwrap();
+    assert_eq!(events.status(), StatusCode::SERVICE_UNAVAILABLE);
+    coordinator.jobs().list(v1::ListJobsRequest::default()).await.unwrap();
+
+    // Uploads that have begun and pause have the others.
+    let mut uploads = Vec::new();
+    for n in limits.requests / 2..limits.requests {
+        let digest = Digest::of(&n.to_le_bytes());
+        let head = format!("PUT /v1/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
+        uploads.push(dial(&coordinator, head.as_bytes()).await);
+    }
+    let full = async {
+        loop {
+            match coordinator.jobs().list(v1::ListJobsRequest::default()).await {
+                Err(refused) => return refused,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let refused = soon("no place", full).await;
+    assert_eq!((refused.code(), ErrorCode::of(&refused)), (tonic::Code::ResourceExhausted, Some(ErrorCode::Busy)));
     let head = reqwest::Client::new().head(coordinator.blob(Digest::of(b"x"))).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
     let mut worker = coordinator.worker("mac").await;
     assert_eq!(worker.assignment().await.job_id, job.id);
 
-    drop(watches);
+    drop((watches, uploads));
     soon("room", async { while coordinator.jobs().list(v1::ListJobsRequest::default()).await.is_err() {} }).await;
 }
 

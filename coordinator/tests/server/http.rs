@@ -132,7 +132,14 @@ async fn an_error_has_a_code_a_message_and_a_hint() {
         ("/v1/workers?page_token=x", StatusCode::BAD_REQUEST, "invalid", "page_token", ""),
         ("/v1/artifacts?sort=age", StatusCode::BAD_REQUEST, "invalid", "`sort`", ""),
         ("/v1/events?job=tutor", StatusCode::NOT_FOUND, "not_found", "no job `tutor`", "vertigo jobs"),
-        ("/v1/jobs/", StatusCode::NOT_FOUND, "not_found", "`/v1/jobs/`", "/v1/jobs"),
+        ("/v1/jobs/", StatusCode::NOT_FOUND, "not_found", "/v1/jobs/", "/v1/jobs"),
+        ("/", StatusCode::NOT_FOUND, "not_found", "nothing at /", "/v1/jobs"),
+        ("/v1/nope", StatusCode::NOT_FOUND, "not_found", "/v1/nope", "/v1/jobs"),
+        ("/v1/jobs/%ff", StatusCode::BAD_REQUEST, "invalid", "the address", ""),
+        ("/v1/artifacts/mini?x=1", StatusCode::BAD_REQUEST, "invalid", "`x`", "no key"),
+        ("/v1/jobs?group=x", StatusCode::BAD_REQUEST, "invalid", "`group`", "label=group=NAME"),
+        ("/v1/events?job=", StatusCode::BAD_REQUEST, "invalid", "`job=`", ""),
+        ("/v1/events?after=100000", StatusCode::CONFLICT, "conflict", "100000", "begin anew"),
         ("/v1/events?after=x", StatusCode::BAD_REQUEST, "invalid", "after=x", ""),
     ] {
         let answer = get(&coordinator, path).await;
@@ -143,8 +150,19 @@ async fn an_error_has_a_code_a_message_and_a_hint() {
         assert!(error["message"].as_str().unwrap().contains(message), "{path}: {said}");
         assert!(error["hint"].as_str().unwrap_or_default().contains(hint), "{path}: {said}");
     }
-    let posted = Client::new().post(format!("{}/v1/jobs", coordinator.url)).body("{}").send().await.unwrap();
-    assert_status(&posted, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let code = async |answer: Response, status: StatusCode| {
+        assert_status(&answer, status);
+        let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        said["error"]["code"].as_str().unwrap().to_owned()
+    };
+    let jobs = format!("{}/v1/jobs", coordinator.url);
+    let posted = Client::new().post(&jobs).body("{}").send().await.unwrap();
+    assert_eq!(posted.headers()["allow"], "GET, HEAD");
+    assert_eq!(code(posted, StatusCode::METHOD_NOT_ALLOWED).await, "method");
+    let from_page = Client::new().get(&jobs).header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(code(from_page, StatusCode::FORBIDDEN).await, "denied");
+    let grpc = Client::new().get(format!("{}/vertigo.v1.Jobs/List", coordinator.url)).send().await.unwrap();
+    assert_eq!(code(grpc, StatusCode::UNSUPPORTED_MEDIA_TYPE).await, "protocol");
 }
 
 #[tokio::test]
@@ -172,6 +190,11 @@ async fn a_jobs_events_come_until_it_has_ended_and_go_on_where_a_client_was() {
     let rest = until(again, "the end", is_over).await;
     assert_eq!(rest[0].id, Some(expected[3].0));
     assert_eq!(rest.len(), expected.len() - 3 + 1, "the rest, and the end");
+
+    // A browser that saw the last event comes back, and is told to stop.
+    let last = expected.last().unwrap().0;
+    let over = get(&coordinator, &format!("/v1/events?job=tutor&after={last}")).await;
+    assert_status(&over, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]
@@ -201,6 +224,39 @@ async fn one_feed_has_the_events_of_all_jobs_as_they_come() {
     // From the beginning, for whoever keeps a copy.
     let first = until(get(&coordinator, "/v1/events?after=0").await, "all", |told| told.len() > seen.len()).await;
     assert_eq!((first[0].id, &first[0].data["event"]), (Some(1), &json!("state")));
+}
+
+#[tokio::test]
+async fn what_a_terminal_would_obey_is_escaped_here_too() {
+    let coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    coordinator.submit("tutor").await;
+    let mut worker = coordinator.worker("a\u{202e}b").await;
+    let given = worker.assignment().await;
+    worker.report(&given, 1, log("\u{9b}31m")).await;
+    let all = get(&coordinator, "/v1/workers").await.text().await.unwrap();
+    assert!(all.contains("a\\u202eb") && !all.contains('\u{202e}'), "{all}");
+    let lines = until(get(&coordinator, "/v1/events?job=tutor").await, "the line", |told| {
+        told.iter().any(|told| told.data["text"] == "\u{9b}31m")
+    });
+    lines.await;
+}
+
+#[tokio::test]
+async fn a_feed_says_where_it_begins_before_anything_happens() {
+    let coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    coordinator.submit("before").await;
+    let newest = coordinator.jobs().watch(v1::WatchRequest { only_new: true, ..Default::default() }).await.unwrap();
+    let newest = vertigo::feed::told(newest.metadata()).unwrap();
+    assert!(newest > 0);
+    let mut streamed = get(&coordinator, "/v1/events").await.bytes_stream();
+    let first = soon("the first block", streamed.next()).await.unwrap().unwrap();
+    assert_eq!(first, format!("id: {newest}\n\n"));
+    // Another database: a position of the one before leads nowhere.
+    let ahead = v1::WatchRequest { after: newest + 1000, ..Default::default() };
+    let refused = coordinator.jobs().watch(ahead).await.unwrap_err();
+    assert_eq!(vertigo::api_error::ErrorCode::of(&refused), Some(vertigo::api_error::ErrorCode::Conflict));
 }
 
 #[tokio::test]

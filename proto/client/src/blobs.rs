@@ -18,6 +18,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
+use vertigo::api_error::ApiError;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::manifest::FileEntry;
@@ -346,6 +347,7 @@ async fn words(answer: Response) -> (u16, String) {
     }
     words.truncate(REFUSAL_BYTES_MAX);
     let said = String::from_utf8_lossy(&words).trim().to_owned();
+    let said = ApiError::from_json(&said).map_or(said, |error| error.to_string());
     let named = || status.canonical_reason().unwrap_or("no reason given").to_owned();
     (status.as_u16(), if said.is_empty() { named() } else { said })
 }

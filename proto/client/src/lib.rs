@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
+use vertigo::api_error::ApiError;
 use vertigo::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
@@ -62,7 +63,7 @@ pub enum TransferError {
         bytes: usize,
     },
     /// The coordinator's answer over gRPC.
-    #[error("{}", .0.message())]
+    #[error("{}", ApiError::words(.0))]
     Rpc(Box<tonic::Status>),
     /// The coordinator could not be reached, or broke off.
     #[error("{url}: {problem}")]

@@ -3,6 +3,7 @@
 use crate::text;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use vertigo::v1;
 
 /// An artifact.
@@ -17,14 +18,16 @@ pub struct Artifact {
     pub job_id: Option<String>,
     pub files: u64,
     pub facts: Value,
-    /// `null` in a list.
-    pub manifest: Value,
+    /// `null` in a list. As it was registered: it may be long, and is copied instead of taken apart.
+    pub manifest: Option<Box<RawValue>>,
 }
 
 impl From<&v1::Artifact> for Artifact {
     fn from(artifact: &v1::Artifact) -> Artifact {
         // The coordinator has checked them; what is not JSON is shown as it is.
         let parsed = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| text(json).into());
+        let as_text = |json: &str| RawValue::from_string(Value::from(json).to_string()).ok();
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).ok().or_else(|| as_text(json));
         Artifact {
             digest: artifact.digest.clone(),
             kind: artifact.kind.clone(),
@@ -34,7 +37,7 @@ impl From<&v1::Artifact> for Artifact {
             job_id: text(&artifact.job_id),
             files: artifact.files,
             facts: parsed(&artifact.facts_json),
-            manifest: parsed(&artifact.manifest_json),
+            manifest: Some(&artifact.manifest_json).filter(|json| !json.is_empty()).and_then(|json| raw(json)),
         }
     }
 }

@@ -10,11 +10,10 @@ mod table;
 pub use descriptors::DescriptorError;
 pub use table::Limits;
 
-use super::guard;
+use super::{guard, http};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
@@ -32,7 +31,8 @@ use table::{Admission, ConnectionId, NotBegun, Table, Work};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tonic::Code;
+use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::v1::{fleet_server, jobs_server};
 
 /// How long a head may take on a connection that was used before; hyper counts the time between two requests too.
 const NEXT_HEAD_SECONDS_MAX: u64 = 30;
@@ -188,22 +188,28 @@ fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 
 /// Counts a request from here until its answer has gone, or answers that there is no room.
 async fn count(State((connections, id)): State<(Connections, ConnectionId)>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_session = path.strip_prefix('/').and_then(|path| path.strip_suffix("/Session"));
-    let work = match is_session {
-        Some(vertigo::v1::fleet_server::SERVICE_NAME) => Work::Session,
-        _ => Work::Request,
-    };
+    let work = work(request.uri().path());
     let begun = connections.open().table.begin(id, work);
     if let Err(error) = begun {
-        let (status, code) = match error {
-            NotBegun::Closed => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
-            NotBegun::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted),
+        let code = match error {
+            NotBegun::Closed => ErrorCode::Unavailable,
+            NotBegun::Busy | NotBegun::Feeds => ErrorCode::Busy,
         };
-        return guard::refusal(guard::speaks_grpc(request.version(), request.headers()), status, code, error);
+        let to_grpc = guard::speaks_grpc(request.version(), request.headers());
+        return guard::refusal(to_grpc, ApiError::new(code, error));
     }
     let counted = Counted { connections, id, work };
     next.run(request).await.map(|body| Body::new(CountedBody { body, _counted: counted }))
+}
+
+/// What a request is, by its path.
+fn work(path: &str) -> Work {
+    match path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) {
+        Some((fleet_server::SERVICE_NAME, "Session")) => Work::Session,
+        Some((jobs_server::SERVICE_NAME, "Watch" | "Logs")) => Work::Feed,
+        _ if path == http::EVENTS => Work::Feed,
+        _ => Work::Request,
+    }
 }
 
 /// A request that is in flight until this is dropped.

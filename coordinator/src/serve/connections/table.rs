@@ -4,7 +4,8 @@
 //! - there are never more connections than the limit;
 //! - a connection with a request or a session in flight is never closed, for another or for its age;
 //! - a newcomer gets in, whatever the number of idle connections and of requests in flight, as long as sessions leave it room:
-//!   requests have fewer places than connections, so that workers' sessions have the others.
+//!   requests have fewer places than connections, so that workers' sessions have the others;
+//! - feeds, which last, leave room for the requests that do not: they have half the places.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(super) struct ConnectionId(u64);
 pub(super) enum Work {
     /// A call, or a blob.
     Request,
+    /// A stream of events, which may have no end.
+    Feed,
     /// A worker's session.
     Session,
 }
@@ -50,6 +53,9 @@ pub(super) enum NotBegun {
     /// The connection was closed for another when the request came.
     #[error("this connection was idle and is closed; ask again on a new one")]
     Closed,
+    /// Too many feeds at a time.
+    #[error("the coordinator has as many feeds of events open as it has room for; end one, or try again in a moment")]
+    Feeds,
     /// Too many at a time.
     #[error("the coordinator has as many requests in flight as it has room for; try again in a moment")]
     Busy,
@@ -71,11 +77,13 @@ pub(super) struct Table {
     next: u64,
     /// Requests in flight that are no sessions, on all connections, also on those that have just been closed.
     requests: usize,
+    /// Those of them that are feeds.
+    feeds: usize,
 }
 
 impl Table {
     pub(super) fn new(limits: Limits) -> Table {
-        Table { limits, open: BTreeMap::new(), next: 0, requests: 0 }
+        Table { limits, open: BTreeMap::new(), next: 0, requests: 0, feeds: 0 }
     }
 
     /// A connection was made.
@@ -116,11 +124,15 @@ impl Table {
     pub(super) fn begin(&mut self, id: ConnectionId, work: Work) -> Result<(), NotBegun> {
         let line = self.open.get_mut(&id).ok_or(NotBegun::Closed)?;
         line.asked = true;
-        if work == Work::Request {
+        if work == Work::Feed && self.feeds >= self.limits.requests / 2 {
+            return Err(NotBegun::Feeds);
+        }
+        if work != Work::Session {
             if self.requests >= self.limits.requests {
                 return Err(NotBegun::Busy);
             }
             self.requests += 1;
+            self.feeds += usize::from(work == Work::Feed);
         }
         line.in_flight += 1;
         Ok(())
@@ -128,8 +140,9 @@ impl Table {
 
     /// A request that was begun has been answered, or its connection is gone.
     pub(super) fn end(&mut self, id: ConnectionId, work: Work, now: Instant) {
-        if work == Work::Request {
+        if work != Work::Session {
             self.requests -= 1;
+            self.feeds -= usize::from(work == Work::Feed);
         }
         if let Some(line) = self.open.get_mut(&id) {
             line.in_flight -= 1;
@@ -147,6 +160,7 @@ impl Table {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::sample::select;
     use std::collections::HashMap;
 
     const LIMITS: Limits =
@@ -156,16 +170,17 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Event {
         Open,
-        Begin(usize, bool),
+        Begin(usize, Work),
         End(usize),
         Ended(usize),
         Sweep,
     }
 
     fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
+        let work = select(vec![Work::Request, Work::Feed, Work::Session]);
         let event = prop_oneof![
             4 => Just(Event::Open),
-            4 => (any::<usize>(), any::<bool>()).prop_map(|(n, session)| Event::Begin(n, session)),
+            4 => (any::<usize>(), work).prop_map(|(n, work)| Event::Begin(n, work)),
             3 => any::<usize>().prop_map(Event::End),
             1 => any::<usize>().prop_map(Event::Ended),
             1 => Just(Event::Sweep),
@@ -202,14 +217,13 @@ mod tests {
                             Admission::Full => prop_assert!(sessions >= LIMITS.connections - LIMITS.requests),
                         }
                     }
-                    Event::Begin(n, session) => {
+                    Event::Begin(n, work) => {
                         let Some(id) = pick(n) else { continue };
-                        let work = if session { Work::Session } else { Work::Request };
                         let begun = table.begin(id, work);
                         let is_open = table.open.contains_key(&id);
                         prop_assert_eq!(begun == Err(NotBegun::Closed), !is_open);
                         // A session on an open connection is never refused.
-                        prop_assert!(!(session && is_open) || begun.is_ok());
+                        prop_assert!(!(work == Work::Session && is_open) || begun.is_ok());
                         if begun.is_ok() {
                             flying.entry(id).or_default().push(work);
                         }
@@ -233,9 +247,10 @@ mod tests {
                     prop_assert!(flying.get(&id).is_none_or(Vec::is_empty), "{id:?} has work in flight");
                 }
                 prop_assert!(table.open.len() <= LIMITS.connections);
-                let requests = flying.values().flatten().filter(|work| **work == Work::Request).count();
-                prop_assert_eq!(requests, table.requests);
-                prop_assert!(requests <= LIMITS.requests);
+                let count = |meant: Work| flying.values().flatten().filter(|work| **work == meant).count();
+                let (feeds, requests) = (count(Work::Feed), count(Work::Feed) + count(Work::Request));
+                prop_assert_eq!((feeds, requests), (table.feeds, table.requests));
+                prop_assert!(requests <= LIMITS.requests && feeds <= LIMITS.requests / 2);
             }
         }
     }

@@ -1,11 +1,13 @@
 //! `Jobs`: what people ask of the coordinator.
 
 use super::traced;
-use crate::api::{Api, Events};
-use futures::{Stream, StreamExt};
+use crate::api::{Api, Events, Told};
+use futures::{Stream, StreamExt, stream};
 use std::pin::Pin;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
+use vertigo::api_error::ApiError;
+use vertigo::feed;
 use vertigo::v1::{self, JobEvent};
 
 pub(super) struct Jobs(pub(super) Api);
@@ -13,8 +15,24 @@ pub(super) struct Jobs(pub(super) Api);
 /// What a call streams.
 type Streamed = Pin<Box<dyn Stream<Item = Result<JobEvent, Status>> + Send>>;
 
-fn streamed(events: Events) -> Streamed {
-    Box::pin(events.map(|event| event.map_err(Status::from)))
+/// A feed as gRPC streams it: its end is the stream's, and a feed that was cut off is an error.
+fn streamed(events: Events) -> Response<Streamed> {
+    let cut_off = stream::once(async { Err(ApiError::internal("the feed was cut off")) });
+    let told = events.told.chain(cut_off).scan(false, |is_over, item| {
+        let event = match item {
+            _ if *is_over => None,
+            Ok(Told::Event(event)) => Some(Ok(*event)),
+            Ok(Told::End) => None,
+            Err(error) => {
+                *is_over = true;
+                Some(Err(Status::from(error)))
+            }
+        };
+        std::future::ready(event)
+    });
+    let mut response = Response::new(Box::pin(told) as Streamed);
+    feed::tell(response.metadata_mut(), events.from);
+    response
 }
 
 #[tonic::async_trait]
@@ -55,12 +73,12 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Streamed>, Status> {
         let span = traced(request.metadata(), info_span!("watch"));
-        Ok(Response::new(streamed(self.0.watch(request.into_inner()).instrument(span).await?)))
+        Ok(streamed(self.0.watch(request.into_inner()).instrument(span).await?))
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Result<Response<Streamed>, Status> {
         let span = traced(request.metadata(), info_span!("logs"));
-        Ok(Response::new(streamed(self.0.logs(request.into_inner()).instrument(span).await?)))
+        Ok(streamed(self.0.logs(request.into_inner()).instrument(span).await?))
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {

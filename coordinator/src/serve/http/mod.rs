@@ -11,7 +11,7 @@
 //! | `/v1/blobs/…` | files: [`blobs`] |
 //!
 //! Lists take `page_size` and `page_token`. An error is `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes
-//! nearest.
+//! nearest; blobs say theirs in a line of text.
 //!
 //! Promise: what is answered is what `vertigo --json` prints, because both are views of the same messages; but for blobs, nothing here
 //! changes anything.
@@ -22,22 +22,27 @@ mod query;
 
 use crate::api::Api;
 use crate::serve::traced;
+use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use query::Query;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{Instrument, info_span};
 use vertigo::api_error::ApiError;
+use vertigo::printable;
 use vertigo::v1;
 use vertigo_view::{Artifact, Job, Worker};
 
+/// Where events are streamed.
+pub(super) const EVENTS: &str = "/v1/events";
+
 /// Where the routes that read begin. The guard lets their `GET` through.
-pub(super) const READS: [&str; 4] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", "/v1/events"];
+pub(super) const READS: [&str; 4] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", EVENTS];
 
 /// The routes.
 pub fn router(api: Api) -> Router {
@@ -49,18 +54,22 @@ pub fn router(api: Api) -> Router {
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/{*reference}", get(artifact))
         .route("/v1/workers", get(workers))
-        .route("/v1/events", get(events::stream))
+        .route(EVENTS, get(events::stream))
         .with_state(api)
         .merge(blobs)
 }
 
-/// The answer where there is no route.
-pub(crate) fn no_route(path: &str) -> Response {
-    let error = ApiError::not_found(format!("there is nothing at `{path}`"));
-    Refused(error.with_hint(format!("{} are read by GET", READS.join(", ")))).into_response()
+/// An error of the API, as HTTP says it.
+pub(crate) fn refused(error: ApiError) -> Response {
+    (status(&error), Shown(error.to_json())).into_response()
 }
 
-/// An error of the API, as HTTP says it.
+/// HTTP's status of an error.
+pub(super) fn status(error: &ApiError) -> StatusCode {
+    StatusCode::from_u16(error.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// An error on its way out of a route.
 struct Refused(ApiError);
 
 impl From<ApiError> for Refused {
@@ -69,27 +78,35 @@ impl From<ApiError> for Refused {
     }
 }
 
-impl Refused {
-    fn json(&self) -> Value {
-        let ApiError { code, message, hint } = &self.0;
-        json!({"error": {"code": code.word(), "message": message, "hint": hint}})
+impl From<PathRejection> for Refused {
+    fn from(rejection: PathRejection) -> Refused {
+        Refused(ApiError::invalid(format!("the address: {}", rejection.body_text())))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Shown(self.json())).into_response()
+        refused(self.0)
     }
 }
 
-/// JSON that is as it is now, and is nothing but JSON.
+/// JSON that is as it is now, and is nothing but JSON; what a terminal would obey is written as JSON's own escapes.
 struct Shown<T>(T);
 
 impl<T: Serialize> IntoResponse for Shown<T> {
     fn into_response(self) -> Response {
-        ([(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], Json(self.0)).into_response()
+        let headers =
+            [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+        match text(&self.0) {
+            Ok(text) => (headers, text).into_response(),
+            Err(error) => refused(error),
+        }
     }
+}
+
+/// A view as text.
+fn text(view: &impl Serialize) -> Result<String, ApiError> {
+    Ok(printable::json(&serde_json::to_string(view).map_err(ApiError::internal)?))
 }
 
 /// A page of a list, under the list's own name.
@@ -121,9 +138,12 @@ async fn jobs(
 async fn job(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(reference): Path<String>,
+    reference: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<impl IntoResponse, Refused> {
-    let job = api.job(v1::GetJobRequest { id: reference }).instrument(traced(&headers, info_span!("get job"))).await?;
+    let (Path(id), query) = (reference?, Query::read(query.as_deref()));
+    query.end()?;
+    let job = api.job(v1::GetJobRequest { id }).instrument(traced(&headers, info_span!("get job"))).await?;
     Ok(Shown(Job::from(&job)))
 }
 
@@ -146,11 +166,16 @@ async fn artifacts(
 async fn artifact(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(reference): Path<String>,
-) -> Result<impl IntoResponse, Refused> {
+    reference: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let (Path(reference), query) = (reference?, Query::read(query.as_deref()));
+    query.end()?;
     let span = traced(&headers, info_span!("get artifact"));
     let artifact = api.artifact(v1::GetArtifactRequest { reference }).instrument(span).await?;
-    Ok(Shown(Artifact::from(&artifact)))
+    // A manifest may be long, and the threads that read it here are those that hear heartbeats.
+    let written = tokio::task::spawn_blocking(move || Shown(Artifact::from(&artifact)).into_response()).await;
+    Ok(written.map_err(ApiError::internal)?)
 }
 
 async fn workers(
