@@ -151,7 +151,7 @@ fn an_outage_is_told_once_and_waits_grow_to_their_limit() {
     assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
     assert_eq!(outage.begins(), None);
     assert!(outage.over().is_some());
-    assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.0));
+    assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.first));
 }
 
 #[test]

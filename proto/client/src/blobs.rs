@@ -5,7 +5,7 @@
 
 use super::meter::Meter;
 use super::tries::{PAUSE, Tries};
-use super::{AtPath, TransferError, blocking, hash_file};
+use super::{TransferError, blocking, hash_file};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
@@ -19,6 +19,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 use vertigo::endpoint::Endpoint;
+use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo::manifest::FileEntry;
 
