@@ -369,7 +369,7 @@ pub(crate) struct WorkersArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// A tag, a digest or its beginning, or the id of the job that made it
+    /// A tag, a digest or its beginning, or the job that made it: its id or the beginning of it, or its name
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// The folder to make

@@ -416,8 +416,7 @@ mod tests {
     }
 
     async fn put(answers: bool, size: usize) -> (Result<(), TransferError>, u64) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let (listener, endpoint) = vertigo_testkit::coordinator::listen().await;
         let server = tokio::spawn(slow(listener, answers));
         let folder = tempfile::tempdir().unwrap();
         let (path, content) = (folder.path().join("file"), vec![7; size]);

@@ -250,7 +250,7 @@ fn an_adapter_and_its_base_become_one_model_on_the_processor_alone() {
     let [model] = &done.products[..] else { panic!("{done:?}") };
     assert_eq!((model.role.as_str(), &model.facts["measured"]), ("model", &false.into()));
     assert_eq!(model.facts["adapter"], Digest::of(b"adapter").to_string());
-    assert_eq!(model.facts["config"]["hidden_size"], 32);
+    assert_eq!(model.facts["config"]["hidden_size"], 64);
     for file in ["config.json", "tokenizer.json", "model.safetensors.index.json"] {
         assert!(model.folder.join(file).exists(), "{file}");
     }
