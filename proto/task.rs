@@ -64,6 +64,11 @@ impl TaskKind {
         }
     }
 
+    /// The names of all kinds.
+    pub fn names() -> Vec<&'static str> {
+        TaskKind::ALL.map(TaskKind::as_str).to_vec()
+    }
+
     /// What it reads.
     pub fn inputs(self) -> &'static [InputRole] {
         match self {
@@ -106,7 +111,7 @@ impl fmt::Display for TaskKind {
 
 /// A word that names no kind of task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kind of job; there are train and fuse")]
+#[error("`{0}` is no kind of job; there are {names}", names = TaskKind::names().join(" and "))]
 pub struct ParseTaskKindError(String);
 
 impl FromStr for TaskKind {

@@ -7,9 +7,10 @@ use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{self, DescriptorError, Limits};
 use crate::serve::grpc::{self, Context, Sessions};
-use crate::serve::guard::{Hosts, guard};
+use crate::serve::guard::{Hosts, guard, speaks_grpc};
 use crate::serve::http;
 use crate::store::{StateFolder, Store, StoreError, Writer};
+use axum::extract::Request;
 use axum::middleware;
 use axum::response::Response;
 use std::future::Future;
@@ -183,9 +184,12 @@ impl Server {
     }
 }
 
-/// The guard lets only gRPC through to what is no route.
-async fn unknown() -> Response {
-    tonic::Status::unimplemented("this coordinator has no such method").into_http()
+/// What is no route, said in the caller's own words.
+async fn unknown(request: Request) -> Response {
+    if speaks_grpc(request.version(), request.headers()) {
+        return tonic::Status::unimplemented("this coordinator has no such method").into_http();
+    }
+    http::no_route(request.uri().path())
 }
 
 /// Where blobs lie.

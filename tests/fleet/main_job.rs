@@ -1,9 +1,12 @@
 //! The main job: data and a base go in, an adapter comes out.
 
 use crate::{recipe, small_fleet, turn};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use vertigo::manifest::Manifest;
 use vertigo::v1::report::Body;
 use vertigo::v1::{GetArtifactRequest, JobState, artifacts_client::ArtifactsClient};
+use vertigo_tests::waiting::{until, within};
 use vertigo_tests::{Fleet, Process, said, trains};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,6 +39,54 @@ async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
     }
     let loss = |fact: &str| manifest.fact(fact).and_then(serde_json::Value::as_f64).unwrap();
     assert!(loss("validation_after") < loss("validation_before"), "{manifest:?}");
+
+    // A thing has one JSON, wherever it is met.
+    let over_http = async |path: &str| -> Value {
+        let answer = reqwest::get(format!("{}{path}", fleet.endpoint())).await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    };
+    let printed = async |args: &[&str]| -> Value {
+        serde_json::from_str(&fleet.cli(&[&["--json"], args].concat()).await.ok()).unwrap()
+    };
+    assert_eq!(printed(&["job", &id]).await, over_http(&format!("/v1/jobs/{id}")).await);
+    assert_eq!(printed(&["jobs"]).await, over_http("/v1/jobs").await["jobs"]);
+    assert_eq!(printed(&["artifacts"]).await, over_http("/v1/artifacts").await["artifacts"]);
+    let watched = fleet.cli(&["--json", "watch", &id]).await.ok();
+    let lines: Vec<Value> = watched.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let streamed =
+        reqwest::get(format!("{}/v1/events?job={id}", fleet.endpoint())).await.unwrap().text().await.unwrap();
+    let data = streamed.lines().filter_map(|line| line.strip_prefix("data: "));
+    let streamed: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
+    let (end, events) = (streamed.len() - 1, lines.len() - 1);
+    assert_eq!((&lines[..events], &lines[events]["event"]), (&streamed[..end], &json!("result")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_watch_follows_all_jobs_and_ctrl_c_ends_it_and_no_job() {
+    let _turn = turn().await;
+    let fleet = small_fleet("30s").await;
+    let mut watch = fleet.cli_beside("all", &["watch"]);
+    until("the watch", || async { watch.log().contains("what happens to all jobs").then_some(()) }).await;
+    let file = fleet.write("short.yaml", &recipe(3, ""));
+    for name in ["one", "two"] {
+        fleet.train(&file, &["--name", name]).await;
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        let mut ended = 0;
+        let lines = watch.lines_until(|line| {
+            ended += usize::from(line.ends_with("  succeeded"));
+            ended == 2
+        });
+        (watch, lines)
+    });
+    let (mut watch, lines) = within("both ends", read).await.unwrap();
+    for name in ["one ", "two "] {
+        let of_it: Vec<_> = lines.iter().filter(|line| line.starts_with(name)).collect();
+        assert!(of_it.iter().any(|line| line.contains("iter 3/3")), "{lines:#?}");
+        assert!(of_it.last().unwrap().ends_with("succeeded"), "{lines:#?}");
+    }
+    watch.signal(Signal::SIGINT);
+    assert_eq!(watch.wait().code(), Some(130), "{}", watch.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

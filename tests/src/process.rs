@@ -79,6 +79,22 @@ impl Process {
         }
     }
 
+    /// Reads its stdout, which must be a pipe, line by line until one is as `is_last` says, and gives all of them. Blocks.
+    ///
+    /// # Panics
+    /// Where it ends before.
+    pub fn lines_until(&mut self, mut is_last: impl FnMut(&str) -> bool) -> Vec<String> {
+        let stdout = self.child.stdout.as_mut().expect("stdout is a pipe");
+        let mut lines = Vec::new();
+        for line in BufReader::new(stdout).lines() {
+            lines.push(line.expect("text"));
+            if is_last(&lines[lines.len() - 1]) {
+                return lines;
+            }
+        }
+        panic!("{} ended after:\n{}", self.name, lines.join("\n"));
+    }
+
     /// Waits for its end and gives its stdout, which must be a pipe.
     pub fn output(mut self) -> (ExitStatus, String) {
         let mut text = String::new();

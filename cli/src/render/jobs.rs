@@ -62,7 +62,7 @@ pub(crate) fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> Stri
         let variants: Vec<&str> = job.variants.iter().map(|variant| variant.name.as_str()).collect();
         [
             short_id(&job.id).to_owned(),
-            called(job).to_owned(),
+            job.name.clone(),
             json::state(job.state()).to_owned(),
             variant.map_or_else(|| variants.join(" "), |variant| variant.name.clone()),
             attempt.map(|attempt| attempt.worker.clone()).unwrap_or_default(),

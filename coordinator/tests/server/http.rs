@@ -132,6 +132,7 @@ async fn an_error_has_a_code_a_message_and_a_hint() {
         ("/v1/workers?page_token=x", StatusCode::BAD_REQUEST, "invalid", "page_token", ""),
         ("/v1/artifacts?sort=age", StatusCode::BAD_REQUEST, "invalid", "`sort`", ""),
         ("/v1/events?job=tutor", StatusCode::NOT_FOUND, "not_found", "no job `tutor`", "vertigo jobs"),
+        ("/v1/jobs/", StatusCode::NOT_FOUND, "not_found", "`/v1/jobs/`", "/v1/jobs"),
         ("/v1/events?after=x", StatusCode::BAD_REQUEST, "invalid", "after=x", ""),
     ] {
         let answer = get(&coordinator, path).await;

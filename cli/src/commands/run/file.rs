@@ -196,7 +196,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
     };
     let kind: TaskKind = match fields.remove("kind") {
         Some(Value::String(kind)) => kind.parse().map_err(|error| of_job(format!("{error}")))?,
-        _ => return Err(of_job("`kind` is missing: train or fuse".to_owned())),
+        _ => return Err(of_job(format!("`kind` is missing: {}", TaskKind::names().join(" or ")))),
     };
     let mut reader = Fields { job: &key, fields: &mut fields };
     let name = reader.string("name")?;

@@ -54,6 +54,12 @@ pub fn router(api: Api) -> Router {
         .merge(blobs)
 }
 
+/// The answer where there is no route.
+pub(crate) fn no_route(path: &str) -> Response {
+    let error = ApiError::not_found(format!("there is nothing at `{path}`"));
+    Refused(error.with_hint(format!("{} are read by GET", READS.join(", ")))).into_response()
+}
+
 /// An error of the API, as HTTP says it.
 struct Refused(ApiError);
 
