@@ -1,7 +1,7 @@
 //! What an attempt reads, laid where a worker keeps it: a tiny base and a few examples.
 
 pub(crate) use vertigo_testkit::base::write as write_base;
-pub(crate) use vertigo_testkit::waiting::{DEADLINE, eventually};
+pub(crate) use vertigo_testkit::waiting::{DEADLINE, eventually, soon};
 
 use std::fs;
 use std::path::Path;
