@@ -16,6 +16,8 @@ pub mod role {
     pub const DATA: &str = "data";
     /// Trained weights beside a base.
     pub const ADAPTER: &str = "adapter";
+    /// Of the adapters that a training run passes through, that of the lowest validation.
+    pub const BEST: &str = "best";
     /// A model that is ready to use.
     pub const MODEL: &str = "model";
 }
@@ -87,7 +89,10 @@ impl TaskKind {
     /// What it makes. The first is what a job's name tags, and what is meant where nobody says which.
     pub fn outputs(self) -> &'static [OutputRole] {
         match self {
-            TaskKind::Train => &[OutputRole { role: role::ADAPTER, kind: Kind::Adapter }],
+            TaskKind::Train => &[
+                OutputRole { role: role::ADAPTER, kind: Kind::Adapter },
+                OutputRole { role: role::BEST, kind: Kind::Adapter },
+            ],
             TaskKind::Fuse => &[OutputRole { role: role::MODEL, kind: Kind::Model }],
         }
     }
@@ -95,6 +100,11 @@ impl TaskKind {
     /// Its input of this role.
     pub fn input(self, role: &str) -> Option<&'static InputRole> {
         self.inputs().iter().find(|input| input.role == role)
+    }
+
+    /// The roles of its outputs, as a person reads them: `adapter, best`.
+    pub fn output_names(self) -> String {
+        self.outputs().iter().map(|output| output.role).collect::<Vec<_>>().join(", ")
     }
 
     /// Its output of this role; of the empty role, the first.
@@ -120,6 +130,11 @@ impl FromStr for TaskKind {
         let found = TaskKind::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or_else(|| ParseTaskKindError(text.to_owned()))
     }
+}
+
+/// A reference to one of a job's outputs, `JOB@ROLE`: the job, and the role. The empty role, the first output, where there is no `@`.
+pub fn split_output(reference: &str) -> (&str, &str) {
+    reference.rsplit_once('@').unwrap_or((reference, ""))
 }
 
 /// How the matrices of a fused model are stored.
@@ -278,6 +293,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_output_is_named_by_its_job_and_its_role() {
+        assert_eq!(split_output("tutor@best"), ("tutor", "best"));
+        assert_eq!(split_output("tutor"), ("tutor", ""));
+        assert_eq!(split_output("tutor@"), ("tutor", ""));
+    }
+
+    #[test]
     fn every_kind_reads_back_and_has_an_output() {
         for kind in TaskKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
@@ -285,6 +307,7 @@ mod tests {
             assert!(kind.inputs().iter().any(|input| input.required), "{kind} reads nothing");
             assert!(kind.input("nothing").is_none() && kind.output("nothing").is_none());
         }
+        assert_eq!(TaskKind::Train.output_names(), "adapter, best");
         let error = "trane".parse::<TaskKind>().unwrap_err().to_string();
         assert!(TaskKind::ALL.iter().all(|kind| error.contains(kind.as_str())), "{error}");
     }

@@ -1,5 +1,6 @@
 //! The house's own rules, where a machine can hold them: who may import whom, how long a file may be, which names there are not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,9 +31,23 @@ const ABSENT: [(&str, &[&str]); 3] = [
     ("api", &["tonic", "axum", "hyper_util", "http"]),
 ];
 
-/// What of the worker beside `task` names the engine: its errors, its device, the faults of MLX that it knows. Nothing that trains.
+/// What of the worker beside `task` names the engine: its device, the faults of MLX that it knows. Nothing that trains.
 const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
-    [("attempt.rs", "EngineError, Fault, device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
+    [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
+
+/// The crates, by the folder of their sources.
+const SOURCES: [&str; 10] = [
+    "proto/",
+    "proto/model/src/",
+    "proto/client/src/",
+    "proto/telemetry/src/",
+    "proto/view/src/",
+    "coordinator/src/",
+    "worker/src/",
+    "worker/engine/src/",
+    "cli/src/",
+    "tests/src/",
+];
 
 /// The Rust files that git knows or would take, below `folder`.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -145,6 +160,98 @@ fn nothing_of_the_worker_outside_its_tasks_knows_what_an_engine_does() {
             assert!(ENGINE_OUTSIDE_TASKS.contains(&(&*name, named)), "{}: {line}", path.display());
         }
     }
+}
+
+/// The top-level module that a file of a crate's sources belongs to; the crate's root belongs to none.
+fn module_of(path: &Path, sources: &str) -> Option<String> {
+    let inside = path.strip_prefix(repository().join(sources)).ok()?;
+    let first = inside.components().next()?.as_os_str().to_string_lossy().into_owned();
+    let name = first.trim_end_matches(".rs").to_owned();
+    (!["lib", "main"].contains(&name.as_str())).then_some(name)
+}
+
+/// What code names right after `crate::`: one name, or each of those in braces.
+fn named_in_crate(code: &str) -> Vec<String> {
+    let word =
+        |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        let Some(group) = after.strip_prefix('{') else {
+            names.push(word(after));
+            continue;
+        };
+        let (mut depth, mut item) = (0, String::new());
+        for c in group.chars() {
+            match c {
+                '}' if depth == 0 => break,
+                ',' if depth == 0 => names.push(word(&std::mem::take(&mut item))),
+                _ => {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    item.push(c);
+                }
+            }
+        }
+        names.push(word(&item));
+    }
+    names
+}
+
+/// Who imports whom among the top-level modules of a crate, its tests left out.
+fn imports(sources: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let nested = SOURCES.iter().filter(|other| **other != sources && other.starts_with(sources));
+    let nested: Vec<PathBuf> = nested.map(|other| repository().join(other)).collect();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in files(sources) {
+        if is_test(path.strip_prefix(repository().join(sources)).unwrap())
+            || nested.iter().any(|it| path.starts_with(it))
+        {
+            continue;
+        }
+        let Some(module) = module_of(&path, sources) else { continue };
+        let code: Vec<String> =
+            code(&path).lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+        imports.entry(module).or_default().extend(named_in_crate(&code.join("\n")));
+    }
+    imports
+}
+
+/// The modules that come back to themselves.
+fn in_a_circle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let returns = |module: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![module]);
+        while let Some(at) = next.pop() {
+            let others = imports.get(at).into_iter().flatten().filter(|other| *other != at);
+            next.extend(others.filter(|other| seen.insert(*other)));
+        }
+        seen.contains(module)
+    };
+    imports.keys().filter(|module| returns(module)).cloned().collect()
+}
+
+#[test]
+fn no_modules_of_a_crate_import_one_another_in_a_circle() {
+    for sources in SOURCES {
+        let imports = imports(sources);
+        assert!(!files(sources).is_empty(), "there are no sources in {sources}");
+        let found = in_a_circle(&imports);
+        let others = |module: &String| -> Vec<&String> {
+            imports[module].intersection(&found).filter(|other| *other != module).collect()
+        };
+        let circles: Vec<_> = found.iter().map(|module| (module, others(module))).collect();
+        assert!(circles.is_empty(), "{sources}: {circles:?}: move what they share to where it belongs");
+    }
+}
+
+#[test]
+fn a_circle_is_found_through_groups_and_other_modules_and_a_chain_is_none() {
+    assert_eq!(named_in_crate("use crate::{a::{B, c}, d};\nlet x = crate::e::f();"), ["a", "d", "e"]);
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let edges = |list: &[(&str, &[&str])]| list.iter().map(|(from, to)| ((*from).to_owned(), set(to))).collect();
+    assert_eq!(in_a_circle(&edges(&[("a", &["b", "a"]), ("b", &["c"]), ("c", &["d"])])), set(&[]));
+    assert_eq!(
+        in_a_circle(&edges(&[("a", &["b"]), ("b", &["c"]), ("c", &["a"]), ("d", &["a"])])),
+        set(&["a", "b", "c"])
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject};
 use crate::events::{self, Feed};
-use crate::render::findings::findings;
+use crate::render::findings;
 use crate::render::jobs;
 use crate::render::json;
 use crate::render::narrator::{self, Narrator};
@@ -181,14 +181,19 @@ fn render_outcome(job: &v1::Job, artifacts: &[v1::Artifact]) -> String {
     let mut rows: Vec<(&str, String)> =
         vec![("run as", format!("{} ({}) on {}", variant.name, variant.method, attempt.worker))];
     let tag = |n: usize| artifacts.get(n).and_then(|artifact| artifact.tags.first().cloned()).unwrap_or_default();
+    let findings = |n: usize| {
+        let manifest = artifacts.get(n).and_then(|artifact| Manifest::parse(&artifact.manifest_json).ok());
+        manifest.map(|manifest| findings::findings(&manifest)).unwrap_or_default()
+    };
     for (n, output) in job.outputs.iter().enumerate() {
-        rows.push((&output.role, [tag(n), jobs::short(&output.digest)].join(" ").trim().to_owned()));
+        let is_first_too = n > 0 && output.digest == job.outputs[0].digest;
+        let said = if is_first_too { format!("the {}", job.outputs[0].role) } else { jobs::short(&output.digest) };
+        let named = if is_first_too { said } else { [tag(n), said].join(" ").trim().to_owned() };
+        // What is known of the first stands in rows of its own.
+        let known = findings(n).into_iter().filter(|_| n > 0 && !is_first_too).map(|(_, text)| text);
+        rows.push((&output.role, [named].into_iter().chain(known).collect::<Vec<_>>().join(", ")));
     }
-    for artifact in artifacts {
-        if let Ok(manifest) = Manifest::parse(&artifact.manifest_json) {
-            rows.extend(findings(&manifest));
-        }
-    }
+    rows.extend(findings(0));
     rows.push(("peak", format!("{}, predicted {}", Bytes(attempt.peak_bytes), Bytes(variant.peak_bytes))));
     if let Some(first) = job.outputs.first() {
         let reference = Some(tag(0)).filter(|tag| !tag.is_empty()).unwrap_or_else(|| jobs::short(&first.digest));
@@ -225,6 +230,15 @@ mod tests {
           peak        310 MiB, predicted 400 MiB
           fetch it    vertigo get luau-tutor DIR
         ");
+        // A second output: the same, or another one with what is known of it.
+        let mut two = job.clone();
+        two.outputs.push(v1::JobOutput { role: "best".to_owned(), ..two.outputs[0].clone() });
+        let text = plain(&render_outcome(&two, &[artifact.clone(), artifact.clone()]));
+        assert!(text.contains("best        the adapter\n") && text.matches("loss").count() == 1, "{text}");
+        two.outputs[1].digest = Digest::of(b"best").to_string();
+        let text = plain(&render_outcome(&two, &[artifact.clone(), v1::Artifact { tags: Vec::new(), ..artifact }]));
+        let best = format!("best        sha256:{}, loss 7.701 → 5.200\n", Digest::of(b"best").short());
+        assert!(text.contains(&best), "{text}");
         let text = plain(&render_outcome(&job, &[]));
         assert!(text.contains("vertigo get sha256:ab12cd34ef56 DIR") && !text.contains("validation"), "{text}");
     }

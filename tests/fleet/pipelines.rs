@@ -62,6 +62,15 @@ async fn a_pipeline_survives_its_coordinator_and_its_worker_and_makes_the_same_m
     assert_eq!(fleet.job(&again).await.attempts.len(), 1);
     assert_eq!(weights(&fleet, &fuse).await, weights(&fleet, &model).await, "bit for bit");
 
+    // The best adapter has a name, and can be fused and fetched by it.
+    let best = format!("{again}@best");
+    fleet.cli(&["fuse", &best, "--name", "best-model", "--measure", "none", "--follow"]).await.ok();
+    let folder = fleet.folder("best");
+    fleet.cli(&["get", &best, &folder.to_string_lossy()]).await.ok();
+    assert!(folder.join("adapters.safetensors").exists());
+    let wrong = fleet.cli(&["get", &format!("{again}@wurst"), &fleet.folder("none").to_string_lossy()]).await;
+    assert!(wrong.code != 0 && wrong.stderr.contains("makes adapter, best"), "{}", wrong.stderr);
+
     // The model is a base, and what is measured of it is on record.
     let facts = fleet.cli(&["--json", "artifacts", "--kind", "model"]).await.ok();
     assert!(facts.contains("\"loss_fused\"") && facts.contains("\"kl_adapter_base\""), "{facts}");

@@ -46,6 +46,7 @@ struct Used(Mutex<HashMap<String, Weak<Turn>>>);
 #[derive(Debug)]
 pub struct Entry {
     folder: PathBuf,
+    manifest: Manifest,
     _turn: Arc<Turn>,
 }
 
@@ -90,6 +91,11 @@ impl Entry {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+
+    /// What it is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
 }
 
 impl Cache {
@@ -107,26 +113,26 @@ impl Cache {
         let turn = self.used.turn(&digest);
         let mine = turn.lock().await;
         let folder = self.folder.join(digest.hex());
+        let manifest = self.manifest(kinds, digest).await?;
         // Not `exists`, which follows links.
-        if fs::symlink_metadata(&folder).is_err() || !self.is_sound(kinds, digest, &folder).await? {
-            self.fetch(kinds, digest, &folder).await?;
+        if fs::symlink_metadata(&folder).is_err() || !self.is_sound(kinds, digest, &folder, &manifest).await? {
+            self.fetch(kinds, digest, &folder, &manifest).await?;
         }
         // The folder's own time says when it was last used; one that cannot be set makes it go earlier, no more.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
         drop(mine);
-        Ok(Entry { folder, _turn: turn })
+        Ok(Entry { folder, manifest, _turn: turn })
     }
 
     /// Fetches an entry that is not there. What comes is verified as it comes.
-    async fn fetch(&self, kinds: Kinds, digest: Digest, folder: &Path) -> Result<(), CacheError> {
+    async fn fetch(&self, kinds: Kinds, digest: Digest, folder: &Path, manifest: &Manifest) -> Result<(), CacheError> {
         let failed = |error| CacheError::Transfer { kinds, digest, error };
-        let manifest = self.manifest(kinds, digest).await?;
         self.make_room(manifest.bytes()).await;
-        let mut pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
+        let mut pulled = self.transfer.pull(manifest, folder, &|_| {}).await;
         if let Err(error @ TransferError::Damaged { .. }) = &pulled {
             // What was wrong of it is gone; a second time it is not the connection.
             tracing::warn!(%kinds, digest = %digest.short(), "{error}; fetching it once more");
-            pulled = self.transfer.pull(&manifest, folder, &|_| {}).await;
+            pulled = self.transfer.pull(manifest, folder, &|_| {}).await;
         }
         pulled.map_err(failed)?;
         // Where this look fails, the next use verifies.
@@ -138,10 +144,15 @@ impl Cache {
     }
 
     /// Whether the entry in `folder` is what its manifest says. One that is not is moved away.
-    async fn is_sound(&self, kinds: Kinds, digest: Digest, folder: &Path) -> Result<bool, CacheError> {
-        let manifest = self.manifest(kinds, digest).await?;
+    async fn is_sound(
+        &self,
+        kinds: Kinds,
+        digest: Digest,
+        folder: &Path,
+        manifest: &Manifest,
+    ) -> Result<bool, CacheError> {
         let last = self.looks().get(&digest).cloned();
-        let verified = verify(folder.to_owned(), manifest, last).await;
+        let verified = verify(folder.to_owned(), manifest.clone(), last).await;
         match verified {
             Ok(look) => {
                 self.looks().insert(digest, look);

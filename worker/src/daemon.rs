@@ -4,7 +4,7 @@
 //! result was taken. A second one ends the child, which is reported as a failure that another try may help, and goes.
 
 use crate::cache::Cache;
-use crate::child::Patience;
+use crate::child::process::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, cpu_slots};
 use crate::memory::BESIDE_MLX_BYTES;

@@ -1,7 +1,7 @@
 //! One machine's daemon, which runs attempts as child processes.
 //!
 //! ```text
-//! session ── assignments ──▶ supervisor ── spec, stdin ──▶ child (attempt → task → engine)
+//! session ── assignments ──▶ supervisor ── spec, stdin ──▶ child (main → task → engine)
 //!    ▲                           │  ▲                         │
 //!    └──── held: reports ◀───────┘  └──── events, stderr ─────┘
 //! ```
@@ -10,7 +10,6 @@
 //! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`spool`]'s numbering, [`lines`]' bounds,
 //! [`backoff`].
 
-pub mod attempt;
 pub mod backoff;
 pub mod cache;
 pub mod child;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::printable;
-use vertigo_worker::attempt;
+use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
 
 /// Runs training jobs on this machine for a Vertigo coordinator.
@@ -55,7 +55,7 @@ struct Daemon {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Attempt { spec }) => attempt::run(&spec),
+        Some(Command::Attempt { spec }) => child::main::run(&spec),
         None => match serve(cli.daemon) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -3,8 +3,7 @@
 //! Promise: [`classify`] is a pure function of what was seen. A result that the child announced counts whatever happened
 //! after it; out of memory is told apart from a crash, because it has another cure.
 
-use crate::attempt::{Failed, codes};
-use crate::task::Done;
+use crate::task::{Done, Failed, codes};
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::task::Cure;

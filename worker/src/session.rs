@@ -5,7 +5,7 @@
 //! that `Welcome` does not name may not go on, and is stopped.
 
 use crate::backoff;
-use crate::child::GRACE;
+use crate::child::process::GRACE;
 use crate::held::{Attempts, Stop};
 use crate::machine::{Machine, told};
 use crate::spool::Cursor;

@@ -6,17 +6,16 @@
 
 mod halt;
 
-use crate::attempt::{Input, Spec, codes};
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry, Kinds};
-use crate::child::{self, Launch, Patience};
+use crate::child::process::{self, Launch, Patience};
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
 use crate::memory;
 use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
-use crate::task::{Done, Event, TaskError};
+use crate::task::{Done, Event, Input, Spec, TaskError, codes};
 use futures::FutureExt;
 use halt::{Halt, check_length, not_sent, of_this_machine};
 use serde_json::Value;
@@ -250,7 +249,8 @@ impl Supervisor {
         let (entries, checkpoint) = tokio::try_join!(all, checkpoint).map_err(|error| error.halt())?;
         let path = |entry: &Entry| entry.folder().to_owned();
         let given = |(role, digest, entry): &(String, Digest, Entry)| {
-            (role.clone(), Input { digest: *digest, folder: path(entry) })
+            let facts = entry.manifest().facts().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+            (role.clone(), Input { digest: *digest, folder: path(entry), facts })
         };
         let spec = Spec {
             job: job.id,
@@ -298,7 +298,7 @@ impl Supervisor {
                 attempt.mention(body);
             }
         };
-        let ending = child::run(launch, attempt, &self.machine, hear).instrument(span).await;
+        let ending = process::run(launch, attempt, &self.machine, hear).instrument(span).await;
         let ending = ending.map_err(|error| of_this_machine(self.executable.as_path(), &error))?;
         Ok(classify(ending))
     }

@@ -101,8 +101,8 @@ fn find(core: &Core, reference: &str) -> Result<Found, ApiError> {
     if let Some((digest, artifact)) = core.find_artifact(reference)? {
         return Ok(Found::new(core, digest, artifact));
     }
-    if let Ok(Some(job)) = core.find_job(reference) {
-        let message = format!("job {} is {} and has no output", job.title(), job.state.name());
+    if let Ok(Some((job, output))) = core.find_output(reference) {
+        let message = format!("job {} is {} and has no output `{}`", job.title(), job.state.name(), output.role);
         return Err(ApiError::conflict(message).with_hint(format!("`vertigo job {}` says more", job.id)));
     }
     let near: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| core.index().near_tags(kind, reference)).take(3).collect();

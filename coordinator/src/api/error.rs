@@ -1,7 +1,7 @@
 //! What goes wrong in each room, as the errors of the API.
 
 use crate::blobs::BlobError;
-use crate::core::{Ambiguous, Refusal};
+use crate::core::{Ambiguous, ReferenceError, Refusal};
 use crate::kinds::KindError;
 use crate::store::{ApplyError, Stopped, StoreError};
 use tokio::task::JoinError;
@@ -32,7 +32,17 @@ impl From<BlobError> for ApiError {
 
 impl From<Ambiguous> for ApiError {
     fn from(ambiguous: Ambiguous) -> ApiError {
-        ApiError::new(ErrorCode::Ambiguous, ambiguous).with_hint("write more of it")
+        ReferenceError::from(ambiguous).into()
+    }
+}
+
+impl From<ReferenceError> for ApiError {
+    fn from(error: ReferenceError) -> ApiError {
+        let code = match error {
+            ReferenceError::Ambiguous(_) => ErrorCode::Ambiguous,
+            ReferenceError::NoRole { .. } => ErrorCode::Invalid,
+        };
+        ApiError::new(code, &error).with_hint(error.hint())
     }
 }
 

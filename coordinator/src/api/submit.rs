@@ -4,12 +4,13 @@
 //! the state, beside it, and with it again.
 
 use super::error::broken;
-use crate::core::{self, Core, Found, Index, Input, Source, State, Variant};
+use crate::core::{self, Core, Found, Index, Input, ReferenceError, Source, State, Variant};
 use crate::kinds::{self, Appraisal, Named, Purpose, Task};
 use std::collections::BTreeMap;
 use vertigo::api_error::ApiError;
 use vertigo::id::{Digest, JobId, ParseIdError};
 use vertigo::manifest::Kind;
+use vertigo::task::split_output;
 use vertigo::v1::{self, input};
 
 /// A job to queue, with its tasks read.
@@ -148,8 +149,9 @@ fn find_input(core: &Core, input: &v1::Input, task: &Task, before: &[FoundJob]) 
         Some(input::Source::Artifact(reference)) if !reference.is_empty() => {
             let Some((digest, artifact)) = kinds::resolve(core, reference)? else {
                 // A job that is still to make it.
-                if core.find_job(reference).is_ok_and(|job| job.is_some()) {
-                    let output = v1::OutputOf { job: reference.clone(), role: String::new() };
+                let (job, wanted) = split_output(reference);
+                if core.find_job(job).is_ok_and(|job| job.is_some()) {
+                    let output = v1::OutputOf { job: job.to_owned(), role: wanted.to_owned() };
                     return find_output(core, role, &output, before);
                 }
                 return Err(ApiError::from(kinds::missing(core, task.kind(), &role, reference)));
@@ -177,9 +179,9 @@ fn find_output(
             (job.id, job.variants.first().map(|variant| variant.task.kind), Some(job))
         }
     };
-    let Some(made) = kind.and_then(|kind| kind.output(wanted)) else {
-        let kind = kind.map_or_else(String::new, |kind| kind.to_string());
-        return Err(ApiError::invalid(format!("job `{reference}` makes no `{wanted}`: it is of kind {kind}")));
+    let Some(kind) = kind else { return Err(ApiError::invalid(format!("job `{reference}` has no variant"))) };
+    let Some(made) = kind.output(wanted) else {
+        return Err(ReferenceError::NoRole { job: reference.clone(), kind, role: wanted.clone() }.into());
     };
     let ended = |job: &core::Job| match job.state {
         State::Failed | State::Cancelled => {

@@ -50,6 +50,9 @@ impl Core {
         match report.body {
             ReportBody::Started(started) => {
                 self.note_cached(id);
+                if started.resumed_at == 0 {
+                    self.forget_checkpoint(job, variant);
+                }
                 if let Some(caveats) = started.caveats {
                     self.note_caveats(job, variant, caveats);
                 }
@@ -90,6 +93,16 @@ impl Core {
     fn note_caveats(&mut self, job: JobId, variant: usize, caveats: Caveats) {
         if let Some(job) = self.jobs.get_mut(&job) {
             job.variants[variant].caveats = Some(caveats);
+            self.effects.jobs.insert(job.id);
+        }
+    }
+
+    /// The attempt could not go on from the checkpoint that it was given: damaged, lost, or of another engine. What it saves from here on
+    /// is what the next one goes on from, however early that is.
+    fn forget_checkpoint(&mut self, job: JobId, variant: usize) {
+        if let Some(job) = self.jobs.get_mut(&job)
+            && job.variants[variant].resume.take().is_some()
+        {
             self.effects.jobs.insert(job.id);
         }
     }

@@ -4,6 +4,7 @@ use super::{Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
 use std::ops::Bound;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
+use vertigo::task::{OutputRole, TaskKind, split_output};
 
 /// A prefix that more than one thing has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,37 @@ pub struct Ambiguous {
     pub prefix: String,
     /// What it may mean.
     pub matches: Vec<String>,
+}
+
+/// Why a reference to an artifact stands for none that there could be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// It stands for several things.
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
+    /// The job makes nothing of that name.
+    #[error("a {kind} job makes no `{role}`; it makes {}", kind.output_names())]
+    NoRole {
+        /// The job, as it was written.
+        job: String,
+        /// Its kind.
+        kind: TaskKind,
+        /// What was asked for.
+        role: String,
+    },
+}
+
+impl ReferenceError {
+    /// What to write instead.
+    pub fn hint(&self) -> String {
+        match self {
+            ReferenceError::Ambiguous(_) => "write more of it".to_owned(),
+            ReferenceError::NoRole { job, kind, .. } => {
+                let references = kind.outputs().iter().map(|output| format!("`{job}@{}`", output.role));
+                format!("write {}", references.collect::<Vec<_>>().join(" or "))
+            }
+        }
+    }
 }
 
 impl Core {
@@ -40,18 +72,32 @@ impl Core {
         }
     }
 
-    /// An artifact by tag, by digest or a prefix of it, or by the job that made it (id, prefix or name).
+    /// An output of a job: `JOB@ROLE`, or `JOB` for its first. The job, and which of its kind's outputs is meant; it may not have made it
+    /// yet.
     ///
     /// # Errors
-    /// [`Ambiguous`] lists what the reference fits.
-    pub fn find_artifact(&self, reference: &str) -> Result<Option<(Digest, &Artifact)>, Ambiguous> {
+    /// [`Ambiguous`] lists the jobs that the reference fits; [`ReferenceError::NoRole`] the roles that there are.
+    pub fn find_output(&self, reference: &str) -> Result<Option<(&Job, &'static OutputRole)>, ReferenceError> {
+        let (name, role) = split_output(reference);
+        let Some(job) = self.find_job(name)? else { return Ok(None) };
+        let Some(kind) = job.variants.first().map(|variant| variant.task.kind) else { return Ok(None) };
+        let absent = || ReferenceError::NoRole { job: name.to_owned(), kind, role: role.to_owned() };
+        Ok(Some((job, kind.output(role).ok_or_else(absent)?)))
+    }
+
+    /// An artifact by tag, by digest or a prefix of it, or by the job that made it (id, prefix or name), with `@ROLE` where it is not the
+    /// job's first output.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] lists what the reference fits; [`ReferenceError::NoRole`] the roles that there are.
+    pub fn find_artifact(&self, reference: &str) -> Result<Option<(Digest, &Artifact)>, ReferenceError> {
         let digests = self.index.resolve(reference);
         let digest = match digests[..] {
             [digest] => Some(digest),
-            [] => self.find_job(reference)?.and_then(Job::output),
+            [] => self.find_output(reference)?.and_then(|(job, output)| job.output_of(output.role)),
             _ => {
                 let matches = digests.iter().take(5).map(Digest::to_string).collect();
-                return Err(Ambiguous { prefix: reference.to_owned(), matches });
+                return Err(Ambiguous { prefix: reference.to_owned(), matches }.into());
             }
         };
         Ok(digest.and_then(|digest| self.index.get(&digest).map(|artifact| (digest, artifact))))

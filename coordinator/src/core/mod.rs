@@ -40,7 +40,7 @@ pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Source, State, Task, Variant};
-pub use lookup::Ambiguous;
+pub use lookup::{Ambiguous, ReferenceError};
 pub use refusal::Refusal;
 pub use report::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 pub use worker::{Machine, SessionId, Worker, disk_free};

@@ -10,7 +10,7 @@ use vertigo::id::Digest;
 use vertigo::manifest::Manifest;
 use vertigo::task::{Bits, Slot, TaskKind, role};
 use vertigo::v1;
-use vertigo_model::estimate;
+use vertigo_model::estimate::{self, Estimate, Rank};
 use vertigo_model::shape::Shape;
 
 /// How to fuse.
@@ -27,6 +27,8 @@ pub(crate) struct Appraisal {
     base: Digest,
     config: Value,
     adapter_bytes: Bytes,
+    /// `None` where the adapter does not say.
+    rank: Option<Rank>,
 }
 
 impl Fuse {
@@ -61,6 +63,7 @@ impl Fuse {
             base: base.digest,
             config: config.cloned().unwrap_or(Value::Null),
             adapter_bytes: adapter.bytes,
+            rank: of_adapter.fact("rank").and_then(Value::as_str).and_then(Rank::parse),
         };
         Ok(Findings { added: new, appraisal: Some(super::Appraisal::Fuse(appraisal)) })
     }
@@ -101,7 +104,7 @@ fn gone(role: &str, digest: &Digest) -> KindError {
 
 impl Appraisal {
     pub(super) fn appraise(self) -> Result<Appraised, KindError> {
-        let Appraisal { fuse, base, config, adapter_bytes } = self;
+        let Appraisal { fuse, base, config, adapter_bytes, rank } = self;
         let told = |problem| KindError::Invalid(format!("the config.json of base {}: {problem}", base.short()));
         let shape = Shape::from_config(&config).map_err(|error| told(error.to_string()))?;
         if shape.experts.is_some() {
@@ -112,9 +115,12 @@ impl Appraisal {
             bits => format!(" to {bits} bits"),
         };
         let (measured, slot) = if fuse.is_measured { (", measured", Slot::Gpu) } else { ("", Slot::Cpu) };
+        let estimate = |rank| estimate::fuse(&shape, (rank, adapter_bytes), fuse.bits, fuse.is_measured);
+        let larger =
+            || Rank::ALL.into_iter().map(estimate).max_by_key(Estimate::total).unwrap_or_else(|| estimate(Rank::Low));
         Ok(Appraised {
             method: format!("fuse{bits}{measured}"),
-            parts: parts(&estimate::fuse(&shape, adapter_bytes, fuse.bits, fuse.is_measured)),
+            parts: parts(&rank.map_or_else(larger, estimate)),
             disk: estimate::fused_bytes(&shape, fuse.bits),
             slot,
             guessed: None,

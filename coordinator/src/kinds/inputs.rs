@@ -50,12 +50,12 @@ fn other_kind(taken: &InputRole, input: &Named<'_>) -> String {
     format!("`{}` is no {} but an artifact of kind {}", input.reference, wanted.join(" or "), input.kind)
 }
 
-/// An artifact by tag, by digest or a prefix of it, or by the job that made it.
+/// An artifact by tag, by digest or a prefix of it, or by the job that made it, as `JOB@ROLE` where it is not the job's first output.
 ///
 /// # Errors
-/// A reference that means several things.
+/// A reference that means several things, or an output that the job does not make.
 pub(crate) fn resolve<'a>(core: &'a Core, reference: &str) -> Result<Option<(Digest, &'a Artifact)>, KindError> {
-    core.find_artifact(reference).map_err(|ambiguous| KindError::Invalid(format!("{ambiguous}: write more of it")))
+    core.find_artifact(reference).map_err(|error| KindError::Invalid(format!("{error}: {}", error.hint())))
 }
 
 /// The error of a named artifact that is not there, with what to do and tags that are spelt alike.

@@ -152,7 +152,8 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     say(store, session, ids[0], ReportBody::Log("hello".to_owned())).await;
     say(store, session, ids[0], ReportBody::Step(Step { peak: Bytes(4), ..Step::default() })).await;
     say(store, session, ids[0], ReportBody::Checkpoint { iter: 3, artifact: manifest(Kind::Checkpoint) }).await;
-    let made = Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter))], remark: String::new() };
+    let output = |role: &str| (role.to_owned(), manifest(Kind::Adapter));
+    let made = Made { outputs: vec![output("adapter"), output("best")], remark: String::new() };
     let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(made) };
     say(store, session, ids[0], success).await;
     // Failed, in backoff, cancelled, leased, queued, blocked.

@@ -336,9 +336,18 @@ pub(crate) fn holding(given: &v1::Assignment) -> Vec<v1::Held> {
 }
 
 pub(crate) fn success(manifest: &Manifest) -> report::Body {
-    // The roles of outputs are called as the kinds of artifact that they are.
-    let made = v1::Made { role: manifest.kind().to_string(), manifest_json: manifest.to_json() };
-    let outcome = Some(finished::Outcome::Outputs(v1::Outputs { made: vec![made], remark: String::new() }));
+    success_with_best(manifest, manifest)
+}
+
+/// The same of a training run whose best adapter is another than its last.
+pub(crate) fn success_with_best(manifest: &Manifest, best: &Manifest) -> report::Body {
+    let made = |role: &str, manifest: &Manifest| v1::Made { role: role.to_owned(), manifest_json: manifest.to_json() };
+    // The first output is called as the kind of artifact that it is.
+    let mut outputs = vec![made(manifest.kind().as_str(), manifest)];
+    if manifest.kind() == Kind::Adapter {
+        outputs.push(made("best", best));
+    }
+    let outcome = Some(finished::Outcome::Outputs(v1::Outputs { made: outputs, remark: String::new() }));
     report::Body::Finished(v1::Finished { peak_bytes: 1 << 20, outcome })
 }
 

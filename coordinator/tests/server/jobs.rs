@@ -104,8 +104,8 @@ async fn a_job_goes_from_submission_to_its_artifact() {
     assert_eq!(soon("the end", logs.message()).await.unwrap(), None);
 
     let done = coordinator.job(&job.id).await;
-    let made = v1::JobOutput { role: "adapter".to_owned(), digest: output.digest().to_string() };
-    assert_eq!((done.state(), &done.outputs[..]), (JobState::Succeeded, &[made][..]));
+    let made = |role: &str| v1::JobOutput { role: role.to_owned(), digest: output.digest().to_string() };
+    assert_eq!((done.state(), &done.outputs[..]), (JobState::Succeeded, &[made("adapter"), made("best")][..]));
     assert_eq!((done.attempts.len(), done.attempts[0].state()), (1, v1::AttemptState::Succeeded));
     for reference in ["tutor", &job.id, &done.outputs[0].digest] {
         let ask = v1::GetArtifactRequest { reference: reference.to_owned() };

@@ -1,6 +1,8 @@
 //! Lists and strings: however much there is and whatever somebody sends, answers stay small and whole.
 
-use super::harness::{Coordinator, Worker, assert_status, hello, holding, log, manifest, recipe, success, train};
+use super::harness::{
+    Coordinator, Worker, assert_status, hello, holding, log, manifest, recipe, success, success_with_best, train,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -222,7 +224,7 @@ async fn long_lines_odd_numbers_and_manifests_stay_out_of_what_is_watched() {
     assert!(step.loss.is_nan() && step.peak_bytes == 1 << 53);
     assert_eq!((kept.iter, kept.manifest_json.as_str()), (7, ""));
     let Some(v1::finished::Outcome::Outputs(outputs)) = &end.outcome else { panic!("{end:?}") };
-    assert_eq!((outputs.made.len(), outputs.made[0].manifest_json.as_str()), (1, ""));
+    assert_eq!((outputs.made.len(), outputs.made[0].manifest_json.as_str()), (2, ""));
 }
 
 #[tokio::test]
@@ -233,7 +235,7 @@ async fn a_report_whose_manifest_is_too_long_is_refused_once() {
     let job = coordinator.submit("").await;
     let given = worker.assignment().await;
     let long = manifest(Kind::Adapter, "x", json!({"note": "x".repeat(MANIFEST_BYTES_MAX)}));
-    worker.report(&given, 1, success(&long)).await;
+    worker.report(&given, 1, success_with_best(&long, &manifest(Kind::Adapter, "y", json!({})))).await;
     assert_eq!(worker.ack().await, 1);
     let ended = coordinator.job(&job.id).await;
     assert_eq!(ended.state(), v1::JobState::Failed);

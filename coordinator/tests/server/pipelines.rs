@@ -1,6 +1,6 @@
 //! Jobs that read what other jobs make, and finding jobs again.
 
-use super::harness::{Coordinator, fuse, soon, success, told, train};
+use super::harness::{Coordinator, fuse, soon, success, success_with_best, told, train};
 use serde_json::json;
 use tonic::Code;
 use vertigo::id::JobId;
@@ -67,6 +67,61 @@ async fn a_job_may_be_named_for_what_it_is_still_to_make() {
     fuses.variants[0].inputs = vec![super::harness::reads("adapter", "tutor")];
     let queued = coordinator.queue(fuses).await.unwrap();
     assert_eq!((queued.state(), &queued.waits_for), (JobState::Blocked, &vec![trains.id.clone()]));
+}
+
+#[tokio::test]
+async fn an_output_is_named_by_its_job_and_its_role_before_and_after_it_is_made() {
+    let coordinator = Coordinator::start().await;
+    coordinator.import().await;
+    let trains = coordinator.queue(train("tutor")).await.unwrap();
+    let reading = |name: &str, reference: &str| {
+        let mut fuses = fuse(name, "");
+        fuses.variants[0].inputs = vec![super::harness::reads("adapter", reference)];
+        fuses
+    };
+    let get = async |reference: &str| {
+        let ask = v1::GetArtifactRequest { reference: reference.to_owned() };
+        coordinator.artifacts().get(ask).await.map(tonic::Response::into_inner)
+    };
+    let queued = coordinator.queue(reading("model", "tutor@best")).await.unwrap();
+    let waits = &queued.variants[0].inputs[0];
+    assert_eq!((queued.state(), &waits.job, waits.output.as_str()), (JobState::Blocked, &trains.id, "best"));
+    let error = get("tutor@best").await.unwrap_err();
+    assert!(error.code() == Code::FailedPrecondition && error.message().contains("no output `best`"), "{error}");
+    // A role that there is not: the ones that there are.
+    for error in
+        [get("tutor@wurst").await.unwrap_err(), coordinator.queue(reading("m", "tutor@wurst")).await.unwrap_err()]
+    {
+        assert_eq!(error.code(), Code::InvalidArgument);
+        for words in ["a train job makes no `wurst`", "`tutor@adapter` or `tutor@best`"] {
+            assert!(told(&error).contains(words), "{error}");
+        }
+    }
+
+    let mut worker = coordinator.worker("mac").await;
+    let given = worker.assignment().await;
+    let digest = |role: &str| given.inputs.iter().find(|input| input.role == role).unwrap().digest.clone();
+    let facts = |iter: u64| json!({"base": digest("base"), "data": digest("data"), "iter": iter});
+    let last = coordinator.upload(Kind::Adapter, "last", facts(9)).await;
+    let best = coordinator.upload(Kind::Adapter, "best", facts(4)).await;
+    worker.report(&given, 1, success_with_best(&last, &best)).await;
+    assert_eq!(worker.ack().await, 1);
+    let [last, best] = [&last, &best].map(|manifest| manifest.digest().to_string());
+    let next = worker.assignment().await;
+    assert_eq!((&next.job_id, &next.inputs[0].digest), (&queued.id, &best));
+    let prefix = &trains.id[..trains.id.len() - 1];
+    for (reference, expected) in [
+        ("tutor", &last),
+        ("tutor@adapter", &last),
+        ("tutor@best", &best),
+        (&format!("{}@best", trains.id), &best),
+        (&format!("{prefix}@best"), &best),
+    ] {
+        assert_eq!(&get(reference).await.unwrap().digest, expected, "{reference}");
+    }
+    let again = coordinator.queue(reading("again", "tutor@best")).await.unwrap();
+    assert_eq!(again.variants[0].inputs[0].digest, best);
+    assert_eq!(get("nobody@best").await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]

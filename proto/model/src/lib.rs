@@ -8,6 +8,7 @@
 
 pub mod dataset;
 pub mod estimate;
+pub mod fusing;
 pub mod recipe;
 pub mod shape;
 pub mod tensors;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Where a layer's tensors are in MLX's names.
+pub const LAYERS: &str = "language_model.model.layers.";
+
 /// The product of sizes; `u64::MAX` where that is not enough. A caller may build a shape of any sizes.
 fn product(sizes: &[u64]) -> u64 {
     sizes.iter().copied().fold(1, u64::saturating_mul)

@@ -5,11 +5,9 @@
 //!
 //! Promise: [`check`] passes just where every tensor that the shape asks for is there in its size, and no other.
 
+pub use crate::shape::LAYERS;
 use crate::shape::{Mixer, Packing, Quantization, Shape};
 use std::collections::BTreeMap;
-
-/// Where a layer's tensors are in MLX's names.
-pub const LAYERS: &str = "language_model.model.layers.";
 
 /// Sizes of tensors, by MLX's names.
 pub type Sizes = BTreeMap<String, Vec<u64>>;

@@ -4,6 +4,8 @@ use crate::error::{AtPath, EngineError, Result};
 use crate::fault::Fault;
 use crate::folder::whole;
 use crate::model::{Model, Parameters, layer_prefix};
+use crate::optimizer::Adam;
+use crate::tensor_files::{Tensor, TensorWriter};
 use mlx_rs::error::IoError;
 use mlx_rs::{Array, random};
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ use std::fs;
 use std::path::Path;
 use vertigo_model::estimate::fit;
 use vertigo_model::recipe::{Layers, LoraParameters, Method, Recipe};
+
+/// The file of an adapter's tensors.
+pub(crate) const WEIGHTS: &str = "adapters.safetensors";
 
 /// The factor on adapters' outputs under a recipe.
 pub fn lora_scale(recipe: &Recipe) -> f64 {
@@ -75,9 +80,33 @@ pub fn save(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> Result<(
     whole(folder, |folder| write(folder, parameters, recipe))
 }
 
+/// Writes the folder of an adapter that `adam` has trained, in f32 with all that was learned. Memory holds one more tensor for it, not
+/// one more of each.
+pub(crate) fn save_trained(folder: &Path, parameters: &Parameters, adam: &Adam, recipe: &Recipe) -> Result<()> {
+    whole(folder, |folder| {
+        let tensor = |(name, x): (&String, &Array)| Tensor {
+            name: name.clone(),
+            dtype: safetensors::Dtype::F32,
+            shape: x.shape().iter().map(|&n| n as usize).collect(),
+        };
+        let tensors: Vec<Tensor> = parameters.iter().map(tensor).collect();
+        let mut file = TensorWriter::create(&folder.join(WEIGHTS), tensors.iter())?;
+        for (name, x) in parameters {
+            file.write(&adam.exact(name, x)?)?;
+        }
+        file.finish()?;
+        write_config(folder, recipe)
+    })
+}
+
 /// Writes both files into `folder`, which is there.
 pub(crate) fn write(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> Result<()> {
-    save_arrays(&folder.join("adapters.safetensors"), parameters)?;
+    save_arrays(&folder.join(WEIGHTS), parameters)?;
+    write_config(folder, recipe)
+}
+
+/// Writes `adapter_config.json` into `folder`.
+pub(crate) fn write_config(folder: &Path, recipe: &Recipe) -> Result<()> {
     let layers: i64 = match recipe.layers {
         Layers::All => -1,
         Layers::Last(n) => n as i64,
@@ -102,7 +131,7 @@ pub(crate) fn write(folder: &Path, parameters: &Parameters, recipe: &Recipe) -> 
 /// # Errors
 /// [`EngineError::Input`] where it is missing or no safetensors.
 pub fn load(folder: &Path) -> Result<Parameters> {
-    load_arrays(&folder.join("adapters.safetensors"))
+    load_arrays(&folder.join(WEIGHTS))
 }
 
 pub(crate) fn save_arrays(path: &Path, arrays: &Parameters) -> Result<()> {

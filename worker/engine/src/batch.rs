@@ -2,7 +2,7 @@
 //!
 //! Promise: each example that can be learned from comes once an epoch; an order resumed from a cursor goes on as it would have.
 
-use crate::remarks::Remarks;
+use crate::remarks::{Fate, Remarks, fate};
 use crate::text::Tokens;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -145,30 +145,6 @@ impl Batches {
             self.order = Some((epoch, order));
         }
         self.order.as_ref().map_or(&[], |(_, order)| order)
-    }
-}
-
-/// What becomes of an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It has no token to learn from within the length that is trained on.
-    Skipped,
-    /// It is longer than that, and its end is cut off.
-    Cut,
-    /// It is learned whole.
-    Whole,
-}
-
-/// What becomes of an example where at most `max_length` of its tokens are trained on.
-pub fn fate(tokens: &Tokens, max_length: usize) -> Fate {
-    let length = tokens.ids.len();
-    // The first token is never learned: nothing comes before it to foretell it.
-    if tokens.prompt.max(1) >= length.min(max_length) {
-        Fate::Skipped
-    } else if length > max_length {
-        Fate::Cut
-    } else {
-        Fate::Whole
     }
 }
 

@@ -3,44 +3,73 @@
 //! Random draws need no state: shuffling, dropout and first values come from the seed and the iteration.
 //!
 //! `adapters.safetensors` has the weights as the forward pass uses them. Where these are of 16 bits, `optimizer.safetensors` has the
-//! other half of what was learned, beside the moments.
+//! other half of what was learned, beside the moments. `best.safetensors` has the weights of the best validation so far, so that a run
+//! that goes on after that ends with the same ones; checkpoints share the file until there is a better one.
 //!
-//! Promise: a checkpoint's folder is complete and on the disk, or not there. It says which run it is of, and no other run goes on
-//! from it.
+//! Promise: a checkpoint's folder is complete and on the disk, or not there. It says which run it is of, by which engine and MLX, and no
+//! other run goes on from it.
 
 use crate::adapter;
 use crate::batch::Cursor;
+use crate::device::mlx_version;
 use crate::error::{AtPath, EngineError, Result};
-use crate::folder::whole;
-use crate::master::{low_dtype, untrained};
-use crate::model::Parameters;
+use crate::folder::{take_file, whole};
+use crate::master::low_dtype;
+use crate::model::{Model, Parameters};
 use crate::optimizer::Adam;
-use crate::trainer::TrainingData;
+use crate::training_data::TrainingData;
 use mlx_rs::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vertigo::id::Digest;
 use vertigo_model::recipe::Recipe;
-use vertigo_model::shape::Shape;
 
-/// What makes two runs the same run, as digests. Of the base only the shape goes in: its weights are gigabytes, and whoever hands out
-/// bases by digest knows them already.
+/// What makes two runs the same run: only where all of this is equal does a checkpoint lead to the bits of a run that never stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Identity {
-    /// Of the base's shape.
+    /// The base: its artifact's digest where whoever loaded it knew that, else the digest of its shape, because its weights are gigabytes.
     pub base: String,
-    /// Of the recipe, but for its name.
+    /// Digest of the recipe, but for its name.
     pub recipe: String,
-    /// Of the tokens.
+    /// Digest of the tokens.
     pub data: String,
+    /// MLX's version.
+    pub mlx: String,
+    /// The engine's version.
+    pub engine: String,
 }
 
 impl Identity {
-    /// Of a run of `recipe` on `data`.
-    pub fn new(base: &Shape, recipe: &Recipe, data: &TrainingData) -> Identity {
+    /// Of a run of `recipe` on `data` from `model`, by this engine.
+    ///
+    /// # Errors
+    /// MLX's.
+    pub fn new(model: &Model, recipe: &Recipe, data: &TrainingData) -> Result<Identity> {
         let recipe = Recipe { name: String::new(), ..recipe.clone() };
-        Identity { base: digest(base), recipe: digest(&recipe), data: data.digest().to_string() }
+        let base = model.digest().map_or_else(|| digest(model.shape()), |digest| digest.to_string());
+        Ok(Identity {
+            base,
+            recipe: digest(&recipe),
+            data: data.digest().to_string(),
+            mlx: mlx_version()?,
+            engine: vertigo::VERSION.to_owned(),
+        })
+    }
+
+    /// How this run, of which there is a checkpoint, differs from `other`, which wants to go on from it.
+    fn differs(&self, other: &Identity) -> Option<String> {
+        let parts = [
+            ("base", &self.base, &other.base),
+            ("recipe", &self.recipe, &other.recipe),
+            ("dataset", &self.data, &other.data),
+            ("version of MLX", &self.mlx, &other.mlx),
+            ("version of the engine", &self.engine, &other.engine),
+        ];
+        let (what, of_checkpoint, of_run) = parts.into_iter().find(|(_, one, another)| one != another)?;
+        let said = if of_checkpoint.is_empty() { "none that it names" } else { of_checkpoint };
+        Some(format!("it is of another {what}: {said}, and this run's is {of_run}"))
     }
 }
 
@@ -68,12 +97,24 @@ pub struct Progress {
     /// Sum of losses and tokens since the last report, so that a resumed run reports the same.
     pub report: (f64, u64),
     /// The gradient's norm at the newest optimizer step, which reports repeat until the next one; 0 before the first.
-    #[serde(default)]
     pub grad_norm: f64,
     /// Validation loss before the first iteration.
     pub validation_before: Option<f64>,
-    /// The best validation so far, and how many since were no better.
-    pub best: Option<(f64, u64)>,
+    /// Loss of the newest validation.
+    pub newest_validation: Option<f64>,
+    /// The best validation so far, from the first iteration on.
+    pub best: Option<Best>,
+}
+
+/// The validation of the lowest loss so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Mean loss of a token.
+    pub loss: f64,
+    /// Iterations done by then.
+    pub iter: u64,
+    /// Validations since, of which none was better.
+    pub since: u64,
 }
 
 /// A run at one iteration.
@@ -87,12 +128,13 @@ pub struct Checkpoint {
     pub adam: Adam,
     /// Gradients that wait for the next optimizer step.
     pub accumulated: Option<Parameters>,
-    /// The parameters of the best validation, where the recipe stops early: in f32, with all that was learned.
-    pub best: Option<Parameters>,
+    /// The file of the weights of the best validation: in f32, with all that was learned. They are not in memory.
+    pub best: Option<PathBuf>,
 }
 
 const PROGRESS: &str = "progress.json";
 const STATE: &str = "optimizer.safetensors";
+const BEST: &str = "best.safetensors";
 
 impl Checkpoint {
     /// Writes the checkpoint's folder; one that is there already is replaced.
@@ -106,7 +148,6 @@ impl Checkpoint {
             ("v.", Some(&self.adam.v)),
             ("low.", Some(&self.adam.low)),
             ("g.", self.accumulated.as_ref()),
-            ("best.", self.best.as_ref()),
         ];
         for (prefix, arrays) in groups {
             let named = arrays.into_iter().flatten().map(|(name, x)| (format!("{prefix}{name}"), x.clone()));
@@ -116,6 +157,9 @@ impl Checkpoint {
         whole(folder, |folder| {
             adapter::write(folder, &self.parameters, recipe)?;
             adapter::save_arrays(&folder.join(STATE), &state)?;
+            if let Some(best) = &self.best {
+                take_file(best, &folder.join(BEST))?;
+            }
             let path = folder.join(PROGRESS);
             fs::write(&path, &text).at(&path)
         })
@@ -123,16 +167,13 @@ impl Checkpoint {
 
     /// That this is a checkpoint of the run `identity`, which trains the parameters `initial`; says what differs.
     pub(crate) fn check(&self, identity: &Identity, initial: &Parameters) -> std::result::Result<(), String> {
-        let ours = &self.progress.identity;
-        let parts = [
-            ("base", &ours.base, &identity.base),
-            ("recipe", &ours.recipe, &identity.recipe),
-            ("dataset", &ours.data, &identity.data),
-        ];
-        for (what, of_checkpoint, of_run) in parts {
-            if of_checkpoint != of_run {
-                return Err(format!("it is of another {what}; start afresh, or resume with the {what} that made it"));
-            }
+        if let Some(difference) = self.progress.identity.differs(identity) {
+            return Err(difference);
+        }
+        // Their header alone is read here.
+        let best = self.best.as_ref().map(|file| adapter::load_arrays(file)).transpose().map_err(|e| e.to_string())?;
+        if best.is_some() != self.progress.best.is_some() {
+            return Err(format!("`{BEST}` is {}", if best.is_some() { "of no validation" } else { "missing" }));
         }
         for (name, x) in initial {
             let low = low_dtype(x.dtype()).map(|dtype| ("low.", Some(&self.adam.low), dtype));
@@ -141,7 +182,7 @@ impl Checkpoint {
                 ("m.", Some(&self.adam.m), Dtype::Float32),
                 ("v.", Some(&self.adam.v), Dtype::Float32),
                 ("g.", self.accumulated.as_ref(), x.dtype()),
-                ("best.", self.best.as_ref(), Dtype::Float32),
+                ("best.", best.as_ref(), Dtype::Float32),
             ];
             for (group, arrays, dtype) in groups.into_iter().chain(low) {
                 let Some(arrays) = arrays else { continue };
@@ -171,17 +212,12 @@ impl Checkpoint {
             let named = state.iter().filter_map(|(name, x)| Some((name.strip_prefix(prefix)?.to_owned(), x.clone())));
             named.collect()
         };
-        let some = |arrays: Parameters| (!arrays.is_empty()).then_some(arrays);
-        // Earlier engines kept moments and best weights in the weights' dtype, and no low parts: widened, they are what they were.
-        let widened = |prefix: &str| -> Result<Parameters> {
-            group(prefix).into_iter().map(|(name, x)| Ok((name, x.as_dtype(Dtype::Float32)?))).collect()
-        };
-        let low = some(group("low.")).map_or_else(|| untrained(&parameters), Ok)?;
+        let best = folder.join(BEST);
         Ok(Checkpoint {
-            adam: Adam { m: widened("m.")?, v: widened("v.")?, low, step: progress.optimizer_step },
+            adam: Adam { m: group("m."), v: group("v."), low: group("low."), step: progress.optimizer_step },
             parameters,
-            accumulated: some(group("g.")),
-            best: some(widened("best.")?),
+            accumulated: Some(group("g.")).filter(|arrays| !arrays.is_empty()),
+            best: best.exists().then_some(best),
             progress,
         })
     }

@@ -1,6 +1,6 @@
 //! The machine's GPU and MLX's allocator: what there is, and what a run may use of it.
 //!
-//! The engine's one module with foreign calls: mlx-rs does not wrap MLX's device information.
+//! The engine's one module with foreign calls: mlx-rs does not wrap MLX's device information and version.
 
 use mlx_rs::{Device, memory};
 use vertigo::bytes::Bytes;
@@ -30,6 +30,27 @@ fn gpu_size(key: &std::ffi::CStr) -> Option<Bytes> {
         found
     };
     found.then_some(Bytes(size as u64))
+}
+
+/// MLX's version, such as `0.32.2`.
+///
+/// # Errors
+/// MLX's, which has none to give here but for want of memory.
+#[allow(unsafe_code)]
+pub fn mlx_version() -> Result<String, crate::EngineError> {
+    // mlx-rs takes over MLX's error handler in its first call; the original one ends the process.
+    memory::memory_limit()?;
+    // SAFETY: the string is made here and freed here, once, and its text is copied before that. Where MLX wrote none, its data may be
+    // null, which is checked.
+    unsafe {
+        let mut text = mlx_sys::mlx_string_new();
+        let written = mlx_sys::mlx_version(&mut text) == 0;
+        let data = mlx_sys::mlx_string_data(text);
+        let version =
+            (written && !data.is_null()).then(|| std::ffi::CStr::from_ptr(data).to_string_lossy().into_owned());
+        mlx_sys::mlx_string_free(text);
+        version.ok_or_else(|| mlx_rs::error::Exception::custom("MLX does not say its version").into())
+    }
 }
 
 /// Tells MLX's allocator what this process may use.
@@ -72,6 +93,13 @@ mod tests {
     fn a_gpu_is_told_of_where_there_is_one() {
         assert_eq!(gpu_working_set().is_some(), cfg!(target_os = "macos"));
         assert_eq!(gpu_size(c"no such key"), None);
+    }
+
+    #[test]
+    fn mlx_says_its_version() {
+        let version = mlx_version().unwrap();
+        let numbers: Vec<_> = version.split('.').take(2).map(str::parse::<u32>).collect();
+        assert!(numbers.len() == 2 && numbers.iter().all(Result::is_ok), "{version}");
     }
 
     #[test]

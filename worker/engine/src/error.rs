@@ -9,6 +9,14 @@ pub enum EngineError {
     /// The base, the data or the recipe cannot be trained with: another try gives the same.
     #[error("{0}")]
     Input(String),
+    /// A run cannot go on from a checkpoint: it is damaged, or of another run. From its beginning the run is as good as ever.
+    #[error("cannot go on from the checkpoint in {}: {problem}", folder.display())]
+    Checkpoint {
+        /// The checkpoint's folder.
+        folder: PathBuf,
+        /// What is wrong with it; where it is of something else, what both are.
+        problem: String,
+    },
     /// The loss or its gradient became NaN or infinite.
     #[error(
         "the {what} became {value} at iteration {iter}; the last good checkpoint is kept. Lower learning_rate, set grad_clip, or \

@@ -59,8 +59,8 @@ pub enum Event {
         /// Its folder.
         folder: PathBuf,
     },
-    /// What the run has reached could not be written, as on a full disk. It goes on: it writes again at the next save point, or, where it
-    /// is the adapter, after a pause.
+    /// What the run has reached could not be written, as on a full disk. A checkpoint is written again at the next save point, and the run
+    /// goes on meanwhile; an adapter after a pause, for which the run waits.
     Unwritten {
         /// Iterations done.
         iter: u64,
@@ -69,7 +69,7 @@ pub enum Event {
         /// Why, with the file.
         reason: String,
     },
-    /// The run is over; the adapter is complete in `folder`.
+    /// The run is over; both adapters are complete in their folders.
     Finished(Outcome),
 }
 
@@ -81,21 +81,35 @@ pub enum Written {
     Checkpoint,
     /// The adapter.
     Adapter,
+    /// The best adapter.
+    Best,
 }
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The adapter's folder.
-    pub folder: PathBuf,
+    /// What training ends with: the last state, or the best one where the recipe stops early.
+    pub adapter: Adapter,
+    /// The state of the lowest validation after an iteration. Where nothing is held out, or where that is what training ends with, it is
+    /// the same as `adapter`, file for file.
+    pub best: Adapter,
     /// Iterations done; fewer than the recipe's where it stopped early.
     pub iter: u64,
     /// Validation loss before the first iteration.
     pub validation_before: Option<f64>,
-    /// Validation loss of the adapter.
-    pub validation_after: Option<f64>,
     /// Tokens learned from.
     pub trained_tokens: u64,
     /// MLX's peak memory, in bytes.
     pub peak_bytes: u64,
+}
+
+/// Trained weights in a folder that is complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Iterations done by then.
+    pub iter: u64,
+    /// Their validation loss.
+    pub validation: Option<f64>,
 }

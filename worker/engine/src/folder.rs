@@ -39,6 +39,23 @@ pub(crate) fn whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
     Ok(())
 }
 
+/// Makes the folder `to` of the files in the folder `from`, which take no more room for it where the file system can share them.
+pub(crate) fn linked(from: &Path, to: &Path) -> Result<()> {
+    whole(to, |partial| {
+        for entry in fs::read_dir(from).at(from)? {
+            let entry = entry.at(from)?;
+            take_file(&entry.path(), &partial.join(entry.file_name()))?;
+        }
+        Ok(())
+    })
+}
+
+/// Gives the file `from` the name `to` as well. Nothing here changes a file that is written: it is replaced. So a link is as good as a
+/// copy, which is made where the file system has no links.
+pub(crate) fn take_file(from: &Path, to: &Path) -> Result<()> {
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).at(from)
+}
+
 /// Writes into a new folder, to the disk.
 fn fill(partial: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fs::create_dir_all(partial).at(partial)?;
@@ -78,6 +95,21 @@ mod tests {
         whole(&folder, write("one")).unwrap();
         whole(&folder, write("two")).unwrap();
         assert_eq!((names(&folder), names(&dir.path().join("a"))), (vec!["two".to_owned()], vec!["b".to_owned()]));
+    }
+
+    #[test]
+    fn a_linked_folder_keeps_its_files_when_the_other_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        let write = |text: &'static str| move |at: &Path| fs::write(at.join("weights"), text).at(at.join("weights"));
+        whole(&one, write("first")).unwrap();
+        linked(&one, &other).unwrap();
+        whole(&one, write("second")).unwrap();
+        let read = |folder: &Path| fs::read_to_string(folder.join("weights")).unwrap();
+        assert_eq!((read(&one), read(&other)), ("second".to_owned(), "first".to_owned()));
+        let missing = linked(&dir.path().join("none"), &other).unwrap_err();
+        assert!(missing.to_string().contains("none"), "{missing}");
+        assert_eq!(read(&other), "first");
     }
 
     #[test]

@@ -24,15 +24,14 @@
 
 mod change;
 mod config;
-mod files;
 mod plan;
 
 use crate::error::{AtPath, EngineError, Result};
 use crate::folder::whole;
 use crate::model::Parameters;
+use crate::tensor_files::{self, Stored, TensorWriter};
 use crate::weights;
 use change::Change;
-use files::{ShardWriter, Stored};
 use mlx_rs::Array;
 use mlx_rs::ops::{dequantize, quantize};
 use plan::{Piece, Plan, Work};
@@ -95,7 +94,7 @@ pub fn fuse(
     if shape.experts.is_some() {
         return Err(EngineError::input("mixtures of experts are planned for only; the engine fuses dense models"));
     }
-    let stored = files::read_headers(base, shape.tied)?;
+    let stored = tensor_files::read_headers(base, shape.tied)?;
     check(base, &shape, &stored)?;
     let change = Change::read(adapter, &shape, &stored)?;
     let plan = plan::plan(&shape, &stored, &change.kinds(), options.bits);
@@ -108,7 +107,7 @@ pub fn fuse(
         for (index, shard) in shards.iter().enumerate() {
             let name = shard_name(index, shards.len());
             let tensors = plan.pieces[shard.clone()].iter().flat_map(|piece| &piece.tensors);
-            let mut writer = ShardWriter::create(&out.join(&name), tensors.clone())?;
+            let mut writer = TensorWriter::create(&out.join(&name), tensors.clone())?;
             for piece in &plan.pieces[shard.clone()] {
                 source.write(piece, &mut writer)?;
                 written += piece.bytes();
@@ -128,7 +127,7 @@ pub fn fuse(
 
 /// The adapter in a folder, checked against the base in another of this shape: its tensors and their scale.
 pub(crate) fn adapter_of(base: &Path, shape: &Shape, adapter: &Path) -> Result<(Parameters, f64)> {
-    let stored = files::read_headers(base, shape.tied)?;
+    let stored = tensor_files::read_headers(base, shape.tied)?;
     Ok(Change::read(adapter, shape, &stored)?.into_parameters())
 }
 
@@ -157,7 +156,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn write(&mut self, piece: &Piece, writer: &mut ShardWriter) -> Result<()> {
+    fn write(&mut self, piece: &Piece, writer: &mut TensorWriter) -> Result<()> {
         match &piece.work {
             Work::Copy { name } => writer.copy(&self.stored[name]),
             Work::Convert { name } => {

@@ -3,11 +3,11 @@
 //! A library that can be used alone: it knows nothing of jobs or gRPC.
 //!
 //! ```no_run,standalone_crate
-//! use vertigo_engine::{Model, Session, Trainer};
+//! use vertigo_engine::{Model, RunFolder, Trainer};
 //! # fn run(recipe: vertigo_model::recipe::Recipe) -> Result<(), vertigo_engine::EngineError> {
 //! let model = Model::load("models/qwen3.5-4b-4bit".as_ref())?;
 //! let data = vertigo_engine::training_data("models/qwen3.5-4b-4bit".as_ref(), "data".as_ref(), &recipe)?;
-//! for event in Trainer::new(model, data, recipe, Session::fresh("out"))? {
+//! for event in Trainer::new(model, data, recipe, RunFolder::fresh("out"))? {
 //!     println!("{:?}", event?);
 //! }
 //! # Ok(()) }
@@ -36,13 +36,18 @@ pub mod measure;
 mod model;
 pub mod optimizer;
 pub mod remarks;
+mod run_folder;
 mod split;
+mod tensor_files;
 pub mod text;
 mod trainer;
+mod training_data;
 mod weights;
 
 pub use error::EngineError;
-pub use events::{Event, Outcome, Written};
+pub use events::{Adapter, Event, Outcome, Written};
 pub use fault::Fault;
 pub use model::{Model, Parameters};
-pub use trainer::{Session, Trainer, TrainingData, training_data};
+pub use run_folder::RunFolder;
+pub use trainer::Trainer;
+pub use training_data::{TrainingData, training_data};

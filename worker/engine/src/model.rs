@@ -10,6 +10,7 @@ use mlx_rs::{Array, Dtype};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use vertigo::id::Digest;
 use vertigo_model::shape::Shape;
 use vertigo_model::tensors::{LAYERS, check, split_name};
 
@@ -19,6 +20,8 @@ pub type Parameters = BTreeMap<String, Array>;
 /// Qwen3.5's text model, dense, in f32, f16, bf16 or packed.
 pub struct Model {
     shape: Shape,
+    /// The artifact that it is, where that is known.
+    digest: Option<Digest>,
     /// Tensors outside the layers, by full name.
     outer: Tensors,
     /// Tensors of each layer, by path within it.
@@ -54,7 +57,17 @@ impl Model {
                 None => outer.insert(name, array),
             };
         }
-        Ok(Model { shape, outer, layers })
+        Ok(Model { shape, digest: None, outer, layers })
+    }
+
+    /// The same model, known to be this artifact. Checkpoints of runs that begin from it then fit no other.
+    pub fn of_digest(self, digest: Digest) -> Model {
+        Model { digest: Some(digest), ..self }
+    }
+
+    /// The artifact that it is, where that is known.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     /// The model's sizes.

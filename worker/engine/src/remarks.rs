@@ -2,8 +2,7 @@
 //!
 //! Promise: every example of a reason is counted; the first [`PLACES_MAX`] of each are named by file and line.
 
-use crate::batch::{Fate, fate};
-use crate::text::Tokenized;
+use crate::text::{Tokenized, Tokens};
 use std::collections::BTreeMap;
 use vertigo::caveats::{Caveats, Reason};
 use vertigo_model::dataset::{Place, Row};
@@ -99,10 +98,33 @@ impl Remarks {
     }
 }
 
+/// What becomes of an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has no token to learn from within the length that is trained on.
+    Skipped,
+    /// It is longer than that, and its end is cut off.
+    Cut,
+    /// It is learned whole.
+    Whole,
+}
+
+/// What becomes of an example where at most `max_length` of its tokens are trained on.
+pub fn fate(tokens: &Tokens, max_length: usize) -> Fate {
+    let length = tokens.ids.len();
+    // The first token is never learned: nothing comes before it to foretell it.
+    if tokens.prompt.max(1) >= length.min(max_length) {
+        Fate::Skipped
+    } else if length > max_length {
+        Fate::Cut
+    } else {
+        Fate::Whole
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Tokens;
     use proptest::prelude::*;
     use serde_json::json;
     use vertigo_model::dataset::Example;

@@ -1,117 +1,26 @@
 //! A training run, as an iterator of events.
 
-use crate::adapter::{self, lora_scale};
+use crate::adapter::{self, WEIGHTS, lora_scale};
 use crate::backward::{self, Targets};
-use crate::batch::{Batch, Batches, Cursor};
-use crate::checkpoint::{Checkpoint, Identity, Progress};
+use crate::batch::{Batch, Cursor};
+use crate::checkpoint::{Best, Checkpoint, Identity, Progress};
 use crate::error::{EngineError, Result};
-use crate::events::{Event, Outcome, Written};
+use crate::events::{Adapter, Event, Outcome, Written};
 use crate::model::{Model, Parameters};
 use crate::optimizer::{self, Adam};
-use crate::remarks::Remarks;
-use crate::text::ChatTokenizer;
-use sha2::{Digest as _, Sha256};
+use crate::run_folder::RunFolder;
+use crate::training_data::TrainingData;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
-use vertigo::caveats::Caveats;
-use vertigo::id::Digest;
-use vertigo_model::dataset::{Dataset, Row};
 use vertigo_model::recipe::{LossAverage, Method, Recipe};
-
-/// Where a run writes, and what it goes on from.
-#[derive(Debug, Clone)]
-pub struct Session {
-    folder: PathBuf,
-    resume: Option<PathBuf>,
-}
-
-impl Session {
-    /// A run from the start, writing to `folder`: `adapter/` and `checkpoints/ITER/`.
-    pub fn fresh(folder: impl Into<PathBuf>) -> Session {
-        Session { folder: folder.into(), resume: None }
-    }
-
-    /// The same, going on from a checkpoint's folder.
-    pub fn resumed(folder: impl Into<PathBuf>, checkpoint: impl Into<PathBuf>) -> Session {
-        Session { folder: folder.into(), resume: Some(checkpoint.into()) }
-    }
-}
-
-/// Tokenized examples in batches.
-#[derive(Debug, Clone)]
-pub struct TrainingData {
-    /// To learn from.
-    pub train: Batches,
-    /// To validate with.
-    pub valid: Batches,
-}
-
-impl TrainingData {
-    /// The digest of all tokens, of what is masked among them, and of their order.
-    pub fn digest(&self) -> Digest {
-        let mut hasher = Sha256::new();
-        self.train.hash(&mut hasher);
-        self.valid.hash(&mut hasher);
-        Digest::from_hasher(hasher)
-    }
-
-    /// What of these examples is not learned as it was written, and what of the run's micro-batches is not learned from.
-    ///
-    /// Micro-batches that fill no accumulation are dropped, as mlx-lm drops them: a step over fewer would be a step of another
-    /// size than the recipe's.
-    pub fn caveats(&self, recipe: &Recipe) -> Caveats {
-        Caveats {
-            // Counted where they are left out, whether or not they were read from files.
-            skipped_examples: self.train.skipped() + self.valid.skipped(),
-            leftover_micro_batches: recipe.iters % recipe.grad_accumulation_steps,
-            ..self.train.remarks().caveats() + self.valid.remarks().caveats()
-        }
-    }
-
-    /// The same in words, with the files and lines of the first examples of each reason.
-    pub fn remarks(&self, recipe: &Recipe) -> Vec<String> {
-        let mut lines = self.train.remarks().clone().and(self.valid.remarks()).lines();
-        lines.extend(self.caveats(recipe).told_leftover());
-        lines
-    }
-}
-
-/// Reads and tokenizes the dataset folder `data` for `recipe` with the tokenizer in `model`.
-///
-/// # Errors
-/// [`EngineError::Input`] naming the file and line of a broken example, or saying that nothing can be learned from.
-pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<TrainingData> {
-    let tokenizer = ChatTokenizer::load(model)?;
-    let dataset = Dataset::read(data).map_err(|e| EngineError::input(e.to_string()))?;
-    let max_length = recipe.max_seq_length as usize;
-    let batches = |rows: &[Row]| -> Result<Batches> {
-        let mut remarks = Remarks::default();
-        let mut examples = Vec::with_capacity(rows.len());
-        for row in rows {
-            let read = tokenizer.read_row(row, recipe.mask_prompt)?;
-            remarks.note(row, &read, max_length, tokenizer.eos());
-            examples.push(read.tokens);
-        }
-        Ok(Batches::new(examples, recipe.batch_size as usize, max_length, recipe.seed).remarked(remarks))
-    };
-    let data = TrainingData { train: batches(&dataset.train)?, valid: batches(&dataset.valid)? };
-    if data.train.is_empty() {
-        return Err(EngineError::input(format!(
-            "none of the {} examples has a token to learn from within max_seq_length {}",
-            data.train.skipped(),
-            recipe.max_seq_length
-        )));
-    }
-    Ok(data)
-}
 
 /// A training run: an iterator of events. Dropping it stops the run; its checkpoints stay.
 pub struct Trainer {
     model: Model,
     data: TrainingData,
     recipe: Recipe,
-    folder: PathBuf,
+    folder: RunFolder,
     state: Checkpoint,
     resumed_at: u64,
     /// Time in iterations since the last report; validation and saving do not count.
@@ -126,15 +35,18 @@ pub struct Trainer {
 enum Phase {
     Begin,
     Iterate,
-    /// All is trained; the adapter is to be written. What it came to is fixed by now.
+    /// The newest validation is the best so far, and the disk did not take its weights: to be written before the run goes on.
+    KeepBest {
+        failures: u32,
+    },
+    /// All is trained; the adapters are to be written.
     Write {
-        validation_after: Option<f64>,
         failures: u32,
     },
     Done,
 }
 
-/// Pause before the adapter is written again, in seconds. It doubles up to [`WRITE_PAUSE_SECONDS_MAX`].
+/// Pause before an adapter is written again, in seconds. It doubles up to [`WRITE_PAUSE_SECONDS_MAX`].
 const WRITE_PAUSE_SECONDS: u64 = 1;
 
 /// The longest such pause: soon enough once there is room, and each try says that the run lives.
@@ -144,13 +56,14 @@ impl Trainer {
     /// A run of `recipe`, fresh or resumed.
     ///
     /// # Errors
-    /// [`EngineError::Input`] where recipe and base do not fit each other or the checkpoint is of another run.
-    pub fn new(mut model: Model, data: TrainingData, recipe: Recipe, session: Session) -> Result<Trainer> {
+    /// [`EngineError::Input`] where recipe and base do not fit each other; [`EngineError::Checkpoint`] where the checkpoint is damaged or
+    /// of another run.
+    pub fn new(mut model: Model, data: TrainingData, recipe: Recipe, folder: RunFolder) -> Result<Trainer> {
         let initial = adapter::initial(&model, &recipe)?;
         // Weights that are trained are the run's from here on. A checkpoint's come in their place and are read only when they are used.
         model.release(&initial);
-        let identity = Identity::new(model.shape(), &recipe, &data);
-        let state = match &session.resume {
+        let identity = Identity::new(&model, &recipe, &data)?;
+        let state = match folder.checkpoint_to_resume() {
             None => Checkpoint {
                 adam: Adam::new(&initial)?,
                 parameters: initial,
@@ -158,20 +71,14 @@ impl Trainer {
                 accumulated: None,
                 best: None,
             },
-            Some(folder) => {
-                let checkpoint = Checkpoint::load(folder)?;
-                checkpoint.check(&identity, &initial).map_err(|problem| {
-                    EngineError::input(format!("cannot resume from the checkpoint in {}: {problem}", folder.display()))
-                })?;
-                checkpoint
-            }
+            Some(from) => checkpoint_of(from, &identity, &initial)?,
         };
         Ok(Trainer {
             resumed_at: state.progress.iter,
             model,
             data,
             recipe,
-            folder: session.folder,
+            folder,
             state,
             busy: Duration::ZERO,
             pending: VecDeque::new(),
@@ -189,7 +96,14 @@ impl Trainer {
         match self.phase {
             Phase::Begin => self.begin()?,
             Phase::Iterate => self.iterate()?,
-            Phase::Write { validation_after, failures } => self.write(validation_after, failures)?,
+            Phase::KeepBest { failures } => {
+                if self.keep_best(failures)? {
+                    self.phase = Phase::Iterate;
+                    // A better validation stops no run, and after the last iteration the best weights are the adapter's.
+                    self.save_where_due()?;
+                }
+            }
+            Phase::Write { failures } => self.write(failures)?,
             Phase::Done => {}
         }
         Ok(())
@@ -197,6 +111,7 @@ impl Trainer {
 
     fn begin(&mut self) -> Result<()> {
         self.phase = Phase::Iterate;
+        self.state.best = self.folder.restore_best(self.state.best.as_deref(), &self.recipe)?;
         let trainable = self.state.parameters.values().map(|x| x.size() as u64).sum();
         let caveats = self.data.caveats(&self.recipe);
         self.pending.push_back(Event::Started {
@@ -212,7 +127,7 @@ impl Trainer {
             self.state.progress.validation_before = self.validate()?;
         }
         if self.state.progress.iter >= self.recipe.iters {
-            self.finish()?;
+            self.phase = Phase::Write { failures: 0 };
         }
         Ok(())
     }
@@ -251,22 +166,32 @@ impl Trainer {
             self.report()?;
         }
         let mut stop = false;
-        if due(self.recipe.steps_per_eval) {
-            let loss = self.validate()?;
-            stop = self.judge(loss)?;
+        if due(self.recipe.steps_per_eval)
+            && let Some(loss) = self.validate()?
+        {
+            let since = self.judge(loss);
+            stop = self.recipe.early_stopping_patience.is_some_and(|patience| since >= patience);
+            if since == 0 && !last && !self.keep_best(0)? {
+                return Ok(());
+            }
         }
         if last || stop {
-            return self.finish();
+            self.phase = Phase::Write { failures: 0 };
+            return Ok(());
         }
-        if due(self.recipe.save_every) {
-            self.save(iter)?;
+        self.save_where_due()
+    }
+
+    fn save_where_due(&mut self) -> Result<()> {
+        match self.state.progress.iter {
+            iter if iter.is_multiple_of(self.recipe.save_every) => self.save(iter),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes a checkpoint. A disk that does not take it costs the run nothing but a point to go on from.
     fn save(&mut self, iter: u64) -> Result<()> {
-        let folder = self.folder.join("checkpoints").join(format!("{iter:08}"));
+        let folder = self.folder.checkpoint(iter);
         let event = match self.state.save(&folder, &self.recipe) {
             Ok(()) => Event::Checkpoint { iter, folder },
             Err(error @ EngineError::File { .. }) => {
@@ -356,78 +281,116 @@ impl Trainer {
         if !loss.is_finite() {
             return Err(EngineError::Diverged { iter, what: "validation loss", value: loss });
         }
+        self.state.progress.newest_validation = Some(loss);
         self.pending.push_back(Event::Validation { iter, loss, tokens });
         Ok(Some(loss))
     }
 
-    /// Whether the run has gone on for too long without a better validation.
-    fn judge(&mut self, loss: Option<f64>) -> Result<bool> {
-        let (Some(loss), Some(patience)) = (loss, self.recipe.early_stopping_patience) else { return Ok(false) };
-        let since = match self.state.progress.best {
-            Some((best, since)) if loss >= best => {
-                self.state.progress.best = Some((best, since + 1));
-                since + 1
-            }
-            _ => {
-                self.state.progress.best = Some((loss, 0));
-                // The last best is let go of before there is another.
-                self.state.best = None;
-                self.state.best = Some(self.state.adam.exact(&self.state.parameters)?);
-                0
-            }
+    /// Takes note of a validation; gives how many have not been better since the best one.
+    fn judge(&mut self, loss: f64) -> u64 {
+        let progress = &mut self.state.progress;
+        let best = match progress.best {
+            Some(best) if loss >= best.loss => Best { since: best.since + 1, ..best },
+            _ => Best { loss, iter: progress.iter, since: 0 },
         };
-        Ok(since >= patience)
+        progress.best = Some(best);
+        best.since
     }
 
-    fn finish(&mut self) -> Result<()> {
-        let validation_after = match (self.state.progress.best, self.pending.back()) {
-            (Some((best, _)), _) => Some(best),
-            (None, Some(Event::Validation { loss, .. })) => Some(*loss),
-            _ => self.validate()?,
+    /// Writes the weights as the best ones. Where the disk does not take them the run waits for room, as at its end: a better adapter than
+    /// the one that it may end with is what it is for, and to hold it in memory may take more than there is.
+    fn keep_best(&mut self, failures: u32) -> Result<bool> {
+        pause(failures);
+        let folder = self.folder.best();
+        match adapter::save_trained(&folder, &self.state.parameters, &self.state.adam, &self.recipe) {
+            Ok(()) => {
+                self.state.best = Some(folder.join(WEIGHTS));
+                Ok(true)
+            }
+            Err(error) => {
+                self.phase = Phase::KeepBest { failures: failures.saturating_add(1) };
+                self.unwritten(Written::Best, error)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Writes what is left to be written of the adapters. Where the disk does not take it, all that was trained is still here: the run
+    /// waits for room for as long as whoever started it lets it.
+    fn write(&mut self, failures: u32) -> Result<()> {
+        pause(failures);
+        let best = self.state.progress.best;
+        let is_best_older = best.is_some_and(|best| best.since > 0);
+        let stops_early = self.recipe.early_stopping_patience.is_some();
+        let adapter = if is_best_older && stops_early {
+            // The adapter that is kept is the best one, not the last one.
+            self.folder.end_with_best()
+        } else {
+            adapter::save_trained(&self.folder.adapter(), &self.state.parameters, &self.state.adam, &self.recipe)
         };
-        // Nothing is updated any more: the moments make room for the adapter's values.
-        let adam = std::mem::take(&mut self.state.adam);
-        let low = Adam { low: adam.low, ..Adam::default() };
-        // With early stopping, the adapter that is kept is the best one, not the last one.
-        let best = self.state.best.take().filter(|_| self.state.progress.best.is_some_and(|(_, since)| since > 0));
-        self.state.parameters = best.map_or_else(|| low.exact(&self.state.parameters), Ok)?;
-        self.phase = Phase::Write { validation_after, failures: 0 };
+        let written = adapter.map_err(|error| (Written::Adapter, error)).and_then(|()| match is_best_older {
+            true => Ok(()),
+            false => self.folder.best_is_the_last().map_err(|error| (Written::Best, error)),
+        });
+        match written {
+            Ok(()) => self.finish(is_best_older, stops_early),
+            Err((what, error)) => {
+                self.phase = Phase::Write { failures: failures.saturating_add(1) };
+                self.unwritten(what, error)
+            }
+        }
+    }
+
+    fn finish(&mut self, is_best_older: bool, stops_early: bool) -> Result<()> {
+        let progress = &self.state.progress;
+        let of_best = progress.best.map(|best| (best.iter, Some(best.loss)));
+        // A run of no iteration has only what it began with.
+        let of_last = (progress.iter, progress.newest_validation.or(progress.validation_before));
+        let best = of_best.unwrap_or(of_last);
+        let last = if is_best_older && stops_early { best } else { of_last };
+        let adapter = |folder, (iter, validation)| Adapter { folder, iter, validation };
+        self.phase = Phase::Done;
+        self.pending.push_back(Event::Finished(Outcome {
+            adapter: adapter(self.folder.adapter(), last),
+            best: adapter(self.folder.best(), best),
+            iter: progress.iter,
+            validation_before: progress.validation_before,
+            trained_tokens: progress.trained_tokens,
+            peak_bytes: mlx_rs::memory::peak_memory()? as u64,
+        }));
         Ok(())
     }
 
-    /// Writes the adapter. Where the disk does not take it, all that was trained is still here: the run waits for room for as long as
-    /// whoever started it lets it.
-    fn write(&mut self, validation_after: Option<f64>, failures: u32) -> Result<()> {
-        if failures > 0 {
-            let seconds = WRITE_PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(16)).min(WRITE_PAUSE_SECONDS_MAX);
-            std::thread::sleep(Duration::from_secs(seconds));
-        }
-        let folder = self.folder.join("adapter");
-        match adapter::save(&folder, &self.state.parameters, &self.recipe) {
-            Ok(()) => {}
-            Err(error @ EngineError::File { .. }) => {
-                self.phase = Phase::Write { validation_after, failures: failures.saturating_add(1) };
-                let (iter, reason) = (self.state.progress.iter, error.to_string());
-                self.pending.push_back(Event::Unwritten { iter, what: Written::Adapter, reason });
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        self.phase = Phase::Done;
-        self.pending.push_back(Event::Finished(Outcome {
-            folder,
-            iter: self.state.progress.iter,
-            validation_before: self.state.progress.validation_before,
-            validation_after,
-            trained_tokens: self.state.progress.trained_tokens,
-            peak_bytes: mlx_rs::memory::peak_memory()? as u64,
-        }));
+    /// Tells that a file could not be written; any other error is the run's end.
+    fn unwritten(&mut self, what: Written, error: EngineError) -> Result<()> {
+        let EngineError::File { .. } = error else { return Err(error) };
+        let (iter, reason) = (self.state.progress.iter, error.to_string());
+        self.pending.push_back(Event::Unwritten { iter, what, reason });
         Ok(())
     }
 
     /// Where in the data the run is.
     pub fn cursor(&self) -> Cursor {
         self.state.progress.cursor
+    }
+}
+
+/// The checkpoint in the folder `from`, where it is one of the run `identity`.
+fn checkpoint_of(from: &Path, identity: &Identity, initial: &Parameters) -> Result<Checkpoint> {
+    let refused = |problem: String| EngineError::Checkpoint { folder: from.to_owned(), problem };
+    let checkpoint = Checkpoint::load(from).map_err(|error| match error {
+        EngineError::Mlx(_) => error,
+        other => refused(other.to_string()),
+    })?;
+    checkpoint.check(identity, initial).map_err(refused)?;
+    Ok(checkpoint)
+}
+
+/// Waits before a write that has failed so often; not before the first.
+fn pause(failures: u32) {
+    if failures > 0 {
+        let seconds = WRITE_PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(16)).min(WRITE_PAUSE_SECONDS_MAX);
+        std::thread::sleep(Duration::from_secs(seconds));
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
-use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
+use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData};
 use vertigo_model::estimate::{Engine, estimate};
 use vertigo_model::recipe::Recipe;
 use vertigo_model::shape::{Mixer, Shape};
@@ -130,7 +130,7 @@ fn cases() -> Vec<Case> {
             resumed: true,
             ..BASE
         },
-        // At this rate the first validation stays the best one, whose weights are kept.
+        // At this rate the first validation stays the best one, whose weights are written and not kept in memory.
         Case {
             name: "full, early stopping",
             hidden: 512,
@@ -209,18 +209,18 @@ fn run(case: &Case) -> (f64, String, f64) {
     recipe.iters = 2 * recipe.grad_accumulation_steps + 1;
     let estimate = estimate(model.shape(), &recipe, Engine::Vertigo);
     let data = data(case, &recipe);
-    let mut session = Session::fresh(folder.path().join("run"));
+    let mut run_folder = RunFolder::fresh(folder.path().join("run"));
     if case.resumed {
         let mut first =
-            Trainer::new(Model::load(folder.path()).unwrap(), data.clone(), recipe.clone(), session).unwrap();
+            Trainer::new(Model::load(folder.path()).unwrap(), data.clone(), recipe.clone(), run_folder).unwrap();
         let checkpoint = first.find_map(|event| match event.unwrap() {
             Event::Checkpoint { folder, .. } => Some(folder),
             _ => None,
         });
-        session = Session::resumed(folder.path().join("run"), checkpoint.unwrap());
+        run_folder = RunFolder::resumed(folder.path().join("run"), checkpoint.unwrap());
     }
     memory::reset_peak_memory().unwrap();
-    let trainer = Trainer::new(model, data, recipe, session).unwrap();
+    let trainer = Trainer::new(model, data, recipe, run_folder).unwrap();
     let peak = trainer.map(Result::unwrap).filter_map(|event| match event {
         Event::Step { peak_bytes, .. } => Some(peak_bytes),
         // Writing the adapter takes memory too.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::ops::Range;
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
-use vertigo_engine::{Event, Model, Session, Trainer, TrainingData};
+use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData};
 use vertigo_model::estimate::{Engine, Estimate, estimate};
 use vertigo_model::recipe::Recipe;
 
@@ -166,7 +166,7 @@ fn run(case: &Case) -> Option<(Estimate, f64)> {
     }
     let data = data(&case.recipe, model.shape().vocab);
     memory::reset_peak_memory().unwrap();
-    let run = Session::fresh(folder.path().join("run"));
+    let run = RunFolder::fresh(folder.path().join("run"));
     let peak = Trainer::new(model, data, case.recipe.clone(), run).unwrap().map(Result::unwrap);
     let peak = peak.filter_map(|event| match event {
         Event::Step { peak_bytes, .. } => Some(peak_bytes),

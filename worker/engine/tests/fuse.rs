@@ -12,14 +12,14 @@ use support::{
     VOCAB, config, data, packed, recipe, relative_difference, relative_length, tensors, text, write, write_base,
 };
 use vertigo_engine::fuse::{Bits, Fused, Options, fuse};
-use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
+use vertigo_engine::{Event, Model, Parameters, RunFolder, Trainer, adapter};
 
 /// An adapter trained on `base`, lively enough that forgetting it shows.
 fn train(base: &Path, recipe_text: &str, out: &Path) -> PathBuf {
     let recipe = recipe(&format!("{recipe_text}, iters: 6, batch_size: 4, save_every: 100, learning_rate: 0.001"));
-    let trainer = Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, Session::fresh(out)).unwrap();
+    let trainer = Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, RunFolder::fresh(out)).unwrap();
     let Some(Event::Finished(outcome)) = trainer.map(Result::unwrap).last() else { panic!("not finished") };
-    outcome.folder
+    outcome.adapter.folder
 }
 
 const LORA: &str = "num_layers: 3, lora_parameters: {rank: 4, scale: 10, dropout: 0.0}";

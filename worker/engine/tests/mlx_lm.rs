@@ -10,7 +10,7 @@ use support::peer::{peer, python};
 use support::{config, data, packed, recipe, relative_difference, relative_length, tensors, text, write, write_base};
 use vertigo_engine::backward::{Targets, loss_and_gradients};
 use vertigo_engine::optimizer::{Adam, scaled};
-use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
+use vertigo_engine::{Event, Model, Parameters, RunFolder, Trainer, adapter};
 
 /// Two rows of 45 tokens, [prompt, last] for each, as mlx-lm's loss masks them.
 struct Batch {
@@ -34,21 +34,21 @@ fn batch(file: &Path) -> Batch {
 fn mlx_lm_loads_ours(folder: &Path, recipe_text: &str, tolerance: f32) {
     let Some(python) = python() else { return };
     let recipe = recipe(&format!("{recipe_text}, iters: 6, batch_size: 4, save_every: 100, learning_rate: 0.001"));
-    let session = Session::fresh(folder.join("run"));
-    let trainer = Trainer::new(Model::load(folder).unwrap(), data(&recipe), recipe.clone(), session).unwrap();
+    let run_folder = RunFolder::fresh(folder.join("run"));
+    let trainer = Trainer::new(Model::load(folder).unwrap(), data(&recipe), recipe.clone(), run_folder).unwrap();
     let Some(Event::Finished(outcome)) = trainer.map(Result::unwrap).last() else { panic!("not finished") };
     let tokens = folder.join("tokens.safetensors");
     let ids = batch(&tokens).ids;
     let theirs = peer(
         python,
         "logits",
-        &[text(folder), text(&outcome.folder), text(&tokens)],
+        &[text(folder), text(&outcome.adapter.folder), text(&tokens)],
         &folder.join("logits.safetensors"),
     );
     let model = Model::load(folder).unwrap();
     let inputs = Array::from_slice(&ids, &[2, WIDTH as i32]);
     let logits = |parameters: &Parameters| model.logits(&inputs, parameters, adapter::lora_scale(&recipe)).unwrap();
-    let trained = logits(&adapter::load(&outcome.folder).unwrap());
+    let trained = logits(&adapter::load(&outcome.adapter.folder).unwrap());
     let difference = relative_difference(&trained, &theirs["logits"]);
     assert!(difference < tolerance, "logits differ by {difference}");
     let change = relative_difference(&logits(&Parameters::new()), &theirs["logits"]);

@@ -1,5 +1,6 @@
 //! The same run gives the same bits, searched: a random recipe on a random base, stopped at random iterations, also between the
-//! micro-batches of one optimizer step. What it reports and the bytes it leaves are those of a run that nothing stopped.
+//! micro-batches of one optimizer step. What it reports and the bytes it leaves, the best adapter's among them, are those of a run that nothing
+//! stopped.
 
 mod support;
 
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use support::{config, data, recipe, tensors, write};
-use vertigo_engine::{Event, Model, Session, Trainer};
+use vertigo_engine::{Event, Model, RunFolder, Trainer};
 
 const ITERS: u64 = 7;
 
@@ -69,17 +70,25 @@ fn said(event: &Event) -> Option<(u64, String)> {
         Event::Validation { iter, loss, tokens } => Some((*iter, format!("validation {loss} {tokens}"))),
         Event::Finished(end) => Some((
             end.iter,
-            format!("finished {:?} {:?} {}", end.validation_before, end.validation_after, end.trained_tokens),
+            format!(
+                "finished {:?} {:?} {:?} {} {} {}",
+                end.validation_before,
+                end.adapter.validation,
+                end.best.validation,
+                end.adapter.iter,
+                end.best.iter,
+                end.trained_tokens
+            ),
         )),
         _ => None,
     }
 }
 
 /// Runs until the checkpoint of iteration `until`, or to the end.
-fn run(base: &Path, text: &str, session: Session, until: Option<u64>) -> Vec<Event> {
+fn run(base: &Path, text: &str, run_folder: RunFolder, until: Option<u64>) -> Vec<Event> {
     let recipe = recipe(text);
     let mut events = Vec::new();
-    for event in Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, session).unwrap() {
+    for event in Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, run_folder).unwrap() {
         events.push(event.unwrap());
         if matches!(events.last(), Some(Event::Checkpoint { iter, .. }) if Some(*iter) == until) {
             break;
@@ -112,20 +121,20 @@ fn differences(dtype: Dtype, text: &str, stops: &BTreeSet<u64>) -> Vec<String> {
     let base = dir.path().join("base");
     write_base(dtype, &base);
     let straight = dir.path().join("straight");
-    let expected: Vec<_> = run(&base, text, Session::fresh(&straight), None)
+    let expected: Vec<_> = run(&base, text, RunFolder::fresh(&straight), None)
         .iter()
         .filter_map(said)
         .map(|(n, s)| format!("{n}: {s}"))
         .collect();
 
     let stopped = dir.path().join("stopped");
-    let mut session = Session::fresh(&stopped);
+    let mut run_folder = RunFolder::fresh(&stopped);
     let mut heard = Vec::new();
     for until in stops.iter().copied().map(Some).chain([None]) {
-        let events = run(&base, text, session, until);
+        let events = run(&base, text, run_folder, until);
         heard.extend(events.iter().filter_map(said).map(|(n, s)| format!("{n}: {s}")));
         match events.last() {
-            Some(Event::Checkpoint { folder, .. }) => session = Session::resumed(&stopped, folder),
+            Some(Event::Checkpoint { folder, .. }) => run_folder = RunFolder::resumed(&stopped, folder),
             // It stopped early, before it was stopped.
             _ => break,
         }

@@ -5,7 +5,7 @@ mod support;
 use mlx_rs::{Array, Dtype};
 use std::path::Path;
 use support::{config, data, recipe, tensors, write};
-use vertigo_engine::{Event, Model, Parameters, Session, Trainer, adapter};
+use vertigo_engine::{Event, Model, Parameters, RunFolder, Trainer, adapter};
 
 /// The small base with its weights rounded to bf16, kept as `dtype`.
 fn write_base(dtype: Dtype, folder: &Path) {
@@ -16,16 +16,16 @@ fn write_base(dtype: Dtype, folder: &Path) {
 }
 
 /// Runs to the end; all events.
-fn run(base: &Path, text: &str, session: Session) -> Vec<Event> {
+fn run(base: &Path, text: &str, run_folder: RunFolder) -> Vec<Event> {
     let recipe = recipe(text);
-    let trainer = Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, session).unwrap();
+    let trainer = Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, run_folder).unwrap();
     trainer.map(Result::unwrap).collect()
 }
 
 /// The adapter that a run left, and where.
 fn adapter_of(events: &[Event]) -> Parameters {
     let Some(Event::Finished(outcome)) = events.last() else { panic!("{events:?}") };
-    adapter::load(&outcome.folder).unwrap()
+    adapter::load(&outcome.adapter.folder).unwrap()
 }
 
 /// All values of `after` less those of `before`, f32.
@@ -56,7 +56,7 @@ fn a_full_run_on_bf16_learns_as_much_as_one_on_f32() {
             let base = dir.path().join(format!("{dtype:?}"));
             write_base(dtype, &base);
             let text = format!("{TEXT}, learning_rate: {rate}");
-            let adapter = adapter_of(&run(&base, &text, Session::fresh(dir.path().join("run"))));
+            let adapter = adapter_of(&run(&base, &text, RunFolder::fresh(dir.path().join("run"))));
             assert!(adapter.values().all(|x| x.dtype() == Dtype::Float32), "the adapter is rounded");
             let start = adapter::initial(&Model::load(&base).unwrap(), &recipe(&text)).unwrap();
             change(&start, &adapter)
@@ -79,7 +79,7 @@ fn the_best_weights_of_a_run_that_stops_early_are_kept_whole() {
     write_base(Dtype::Bfloat16, &base);
     let text =
         TEXT.replace("steps_per_eval: 100", "steps_per_eval: 1, early_stopping_patience: 1, learning_rate: 1.0e-9");
-    let events = run(&base, &text, Session::fresh(dir.path().join("run")));
+    let events = run(&base, &text, RunFolder::fresh(dir.path().join("run")));
     let validations = events.iter().filter(|event| matches!(event, Event::Validation { iter: 1.., .. })).count();
     assert_eq!(validations, 2, "the first validation is the best, and the second is no better: {events:?}");
     let start = adapter::initial(&Model::load(&base).unwrap(), &recipe(&text)).unwrap();
@@ -88,46 +88,13 @@ fn the_best_weights_of_a_run_that_stops_early_are_kept_whole() {
     assert!(step > 1e-10 && step < 1e-8, "{step}");
 }
 
-/// A checkpoint as earlier engines wrote it: moments in the weights' dtype, no low parts, no norm of the gradient.
-#[test]
-fn a_checkpoint_of_an_earlier_engine_is_gone_on_from() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = dir.path().join("base");
-    write_base(Dtype::Bfloat16, &base);
-    let text = TEXT
-        .replace("save_every: 100", "save_every: 8, early_stopping_patience: 9")
-        .replace("steps_per_eval: 100", "steps_per_eval: 4");
-    let events = run(&base, &text, Session::fresh(dir.path().join("run")));
-    let folder =
-        events.iter().find_map(|e| if let Event::Checkpoint { iter: 8, folder } = e { Some(folder) } else { None });
-    let folder = folder.unwrap();
-    let (state, progress) = (folder.join("optimizer.safetensors"), folder.join("progress.json"));
-    let old: Vec<(String, Array)> = Array::load_safetensors(&state)
-        .unwrap()
-        .into_iter()
-        .filter(|(name, _)| !name.starts_with("low."))
-        .map(|(name, x)| (name, x.as_dtype(Dtype::Bfloat16).unwrap()))
-        .collect();
-    assert!(old.iter().any(|(name, _)| name.starts_with("best.")));
-    mlx_rs::transforms::eval(old.iter().map(|(_, x)| x)).unwrap();
-    Array::save_safetensors(old.iter().map(|(name, x)| (name.as_str(), x)), None, &state).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&progress).unwrap()).unwrap();
-    assert!(json.as_object_mut().unwrap().remove("grad_norm").is_some());
-    std::fs::write(&progress, json.to_string()).unwrap();
-
-    let events = run(&base, &text, Session::resumed(dir.path().join("again"), folder));
-    assert!(matches!(events.first(), Some(Event::Started { resumed_at: 8, .. })), "{events:?}");
-    let Some(Event::Finished(outcome)) = events.last() else { panic!("{events:?}") };
-    assert_eq!(outcome.iter, 20);
-}
-
 #[test]
 fn a_checkpoint_without_a_part_of_its_weights_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().join("base");
     write_base(Dtype::Bfloat16, &base);
     let text = TEXT.replace("save_every: 100", "save_every: 1").replace("iters: 20", "iters: 2");
-    let events = run(&base, &text, Session::fresh(dir.path().join("run")));
+    let events = run(&base, &text, RunFolder::fresh(dir.path().join("run")));
     let folder = events.iter().find_map(|e| if let Event::Checkpoint { folder, .. } = e { Some(folder) } else { None });
     let folder = folder.unwrap();
     let state = folder.join("optimizer.safetensors");
@@ -137,7 +104,7 @@ fn a_checkpoint_without_a_part_of_its_weights_is_refused() {
     mlx_rs::transforms::eval(arrays.values()).unwrap();
     Array::save_safetensors(arrays.iter().map(|(name, x)| (name.as_str(), x)), None, &state).unwrap();
     let recipe = recipe(&text);
-    let session = Session::resumed(dir.path().join("again"), folder);
-    let error = Trainer::new(Model::load(&base).unwrap(), data(&recipe), recipe, session).err().unwrap().to_string();
+    let run_folder = RunFolder::resumed(dir.path().join("again"), folder);
+    let error = Trainer::new(Model::load(&base).unwrap(), data(&recipe), recipe, run_folder).err().unwrap().to_string();
     assert!(error.contains(&format!("tensor `{name}` is missing")), "{error}");
 }

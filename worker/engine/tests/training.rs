@@ -5,18 +5,19 @@ mod support;
 
 use std::path::Path;
 use support::{data, examples, recipe, relative_difference, write_base};
+use vertigo::id::Digest;
 use vertigo_engine::backward::{Targets, loss};
 use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
-use vertigo_engine::{EngineError, Event, Model, Outcome, Session, Trainer, TrainingData, Written, adapter};
+use vertigo_engine::{EngineError, Event, Model, Outcome, RunFolder, Trainer, TrainingData, Written, adapter};
 use vertigo_model::recipe::Recipe;
 
-fn trainer(base: &Path, recipe: &Recipe, session: Session) -> Trainer {
-    Trainer::new(Model::load(base).unwrap(), data(recipe), recipe.clone(), session).unwrap()
+fn trainer(base: &Path, recipe: &Recipe, run_folder: RunFolder) -> Trainer {
+    Trainer::new(Model::load(base).unwrap(), data(recipe), recipe.clone(), run_folder).unwrap()
 }
 
-fn events(base: &Path, recipe: &Recipe, session: Session) -> Vec<Event> {
-    trainer(base, recipe, session).map(Result::unwrap).collect()
+fn events(base: &Path, recipe: &Recipe, run_folder: RunFolder) -> Vec<Event> {
+    trainer(base, recipe, run_folder).map(Result::unwrap).collect()
 }
 
 fn outcome(events: &[Event]) -> &Outcome {
@@ -44,15 +45,15 @@ fn resumes_with_the_same_bits(text: &str) {
     let base = dir.path().join("base");
     write_base(&base);
     let recipe = recipe(text);
-    let straight = events(&base, &recipe, Session::fresh(dir.path().join("straight")));
+    let straight = events(&base, &recipe, RunFolder::fresh(dir.path().join("straight")));
 
-    let mut first = trainer(&base, &recipe, Session::fresh(dir.path().join("first")));
+    let mut first = trainer(&base, &recipe, RunFolder::fresh(dir.path().join("first")));
     let checkpoint = first.find_map(|event| match event.unwrap() {
         Event::Checkpoint { iter: 6, folder } => Some(folder),
         _ => None,
     });
     drop(first);
-    let resumed = events(&base, &recipe, Session::resumed(dir.path().join("second"), checkpoint.unwrap()));
+    let resumed = events(&base, &recipe, RunFolder::resumed(dir.path().join("second"), checkpoint.unwrap()));
     let Some(Event::Started { resumed_at: 6, .. }) = resumed.first() else { panic!("{resumed:?}") };
 
     let after_six = |line: &String| line.split(':').next().unwrap().parse::<u64>().unwrap() > 6;
@@ -60,13 +61,15 @@ fn resumes_with_the_same_bits(text: &str) {
     assert!(!expected.is_empty());
     assert_eq!(learned(&resumed), expected);
     for file in ["adapters.safetensors", "adapter_config.json"] {
-        let read = |run: &[Event]| std::fs::read(outcome(run).folder.join(file)).unwrap();
+        let read = |run: &[Event]| {
+            [&outcome(run).adapter, &outcome(run).best].map(|made| std::fs::read(made.folder.join(file)).unwrap())
+        };
         assert!(read(&straight) == read(&resumed), "{file} differs");
     }
     let (one, other) = (outcome(&straight), outcome(&resumed));
     assert_eq!(
-        (one.iter, one.validation_before, one.validation_after),
-        (other.iter, other.validation_before, other.validation_after)
+        (one.iter, one.validation_before, one.adapter.validation, one.best.iter, one.best.validation),
+        (other.iter, other.validation_before, other.adapter.validation, other.best.iter, other.best.validation)
     );
     assert_eq!(one.trained_tokens, other.trained_tokens);
 }
@@ -95,15 +98,17 @@ fn a_checkpoint_refuses_another_recipe_dataset_or_base() {
     let base = dir.path().join("base");
     write_base(&base);
     let same = recipe("iters: 4, batch_size: 4, save_every: 2, num_layers: 1");
-    let run = events(&base, &same, Session::fresh(dir.path().join("run")));
+    let run = events(&base, &same, RunFolder::fresh(dir.path().join("run")));
     let Some(checkpoint) =
         run.iter().find_map(|e| if let Event::Checkpoint { folder, .. } = e { Some(folder) } else { None })
     else {
         panic!("no checkpoint in {run:?}");
     };
     let resume = |recipe: &Recipe, data: TrainingData| {
-        let session = Session::resumed(dir.path().join("again"), checkpoint);
-        Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), session).map(|_| ()).map_err(|e| e.to_string())
+        let run_folder = RunFolder::resumed(dir.path().join("again"), checkpoint);
+        Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), run_folder)
+            .map(|_| ())
+            .map_err(|e| e.to_string())
     };
     assert_eq!(resume(&Recipe { name: "renamed".to_owned(), ..same.clone() }, data(&same)), Ok(()));
     let error = resume(&Recipe { seed: 1, ..same.clone() }, data(&same)).unwrap_err();
@@ -117,11 +122,56 @@ fn a_checkpoint_refuses_another_recipe_dataset_or_base() {
     assert!(error.contains("lora_a` is missing"), "{error}");
 }
 
+/// A real checkpoint says which base, MLX and engine made it. Changed to others, it is refused with both.
+#[test]
+fn a_checkpoint_of_another_base_mlx_or_engine_is_refused_and_both_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, ours, theirs) = (dir.path().join("base"), Digest::of(b"ours"), Digest::of(b"theirs"));
+    write_base(&base);
+    let recipe = recipe("iters: 4, batch_size: 4, save_every: 2, num_layers: 1");
+    let begin = |digest: Digest, run_folder: RunFolder| {
+        let model = Model::load(&base).unwrap().of_digest(digest);
+        Trainer::new(model, data(&recipe), recipe.clone(), run_folder)
+    };
+    let checkpoint = begin(ours, RunFolder::fresh(dir.path().join("run")))
+        .unwrap()
+        .find_map(|event| if let Event::Checkpoint { folder, .. } = event.unwrap() { Some(folder) } else { None });
+    let checkpoint = checkpoint.unwrap();
+    let resume = |digest| begin(digest, RunFolder::resumed(dir.path().join("again"), &checkpoint)).map(|_| ());
+    let refused = |digest, words: &[&str]| {
+        let error = resume(digest).unwrap_err();
+        assert!(matches!(error, EngineError::Checkpoint { .. }), "{error:?}");
+        assert!(words.iter().all(|word| error.to_string().contains(word)), "{words:?}: {error}");
+    };
+    resume(ours).unwrap();
+    refused(theirs, &["another base", &ours.to_string(), &theirs.to_string()]);
+
+    let path = checkpoint.join("progress.json");
+    let made = std::fs::read_to_string(&path).unwrap();
+    let mlx = vertigo_engine::device::mlx_version().unwrap();
+    for (key, what, own) in
+        [("mlx", "version of MLX", mlx.as_str()), ("engine", "version of the engine", vertigo::VERSION)]
+    {
+        let mut progress: serde_json::Value = serde_json::from_str(&made).unwrap();
+        assert_eq!(progress["identity"][key], own);
+        progress["identity"][key] = "0.0.7".into();
+        std::fs::write(&path, progress.to_string()).unwrap();
+        refused(ours, &[&format!("another {what}"), "0.0.7", own]);
+        progress["identity"].as_object_mut().unwrap().remove(key);
+        std::fs::write(&path, progress.to_string()).unwrap();
+        refused(ours, &["none that it names", own]);
+    }
+    std::fs::write(&path, "{").unwrap();
+    refused(ours, &["progress.json"]);
+    std::fs::remove_file(&path).unwrap();
+    refused(ours, &["progress.json"]);
+}
+
 /// The adapter file of a run on another linear.
 fn run_adapter_of(base: &Path, dir: &Path) -> std::path::PathBuf {
     let other = recipe("iters: 1, batch_size: 4, num_layers: 1, lora_parameters: {keys: [mlp.up_proj]}");
-    let run = events(base, &other, Session::fresh(dir.join("other")));
-    outcome(&run).folder.join("adapters.safetensors")
+    let run = events(base, &other, RunFolder::fresh(dir.join("other")));
+    outcome(&run).adapter.folder.join("adapters.safetensors")
 }
 
 #[test]
@@ -132,7 +182,7 @@ fn nan_stops_with_the_iteration_and_keeps_the_last_checkpoint() {
     let wild = recipe("iters: 9, batch_size: 4, save_every: 1, num_layers: 2, learning_rate: 1.0e+30");
     let mut checkpoints = Vec::new();
     let mut stopped = None;
-    for event in trainer(&base, &wild, Session::fresh(dir.path().join("run"))) {
+    for event in trainer(&base, &wild, RunFolder::fresh(dir.path().join("run"))) {
         match event {
             Ok(Event::Checkpoint { folder, .. }) => checkpoints.push(folder),
             Ok(_) => assert!(stopped.is_none()),
@@ -154,7 +204,7 @@ fn a_validation_that_is_not_finite_ends_the_run_after_what_went_before() {
     let wild = recipe(
         "iters: 9, batch_size: 4, save_every: 9, num_layers: 2, learning_rate: 1.0e+30, steps_per_report: 1, steps_per_eval: 1",
     );
-    let mut events = trainer(&base, &wild, Session::fresh(dir.path().join("run"))).collect::<Vec<_>>();
+    let mut events = trainer(&base, &wild, RunFolder::fresh(dir.path().join("run"))).collect::<Vec<_>>();
     let Some(Err(EngineError::Diverged { iter: 1, what: "validation loss", value })) = events.pop() else {
         panic!("{events:?}")
     };
@@ -174,8 +224,8 @@ fn early_stopping_keeps_the_best_adapter() {
     // Tokens that the training examples do not have: the better those are learned, the less likely these become.
     let strange = (0..6).map(|n| Tokens { ids: (0..20).map(|t| 200 + (n * 7 + t * t) % 100).collect(), prompt: 0 });
     let data = TrainingData { valid: Batches::new(strange.collect(), 4, 64, 0), ..data(&recipe) };
-    let session = Session::fresh(dir.path().join("run"));
-    let trainer = Trainer::new(Model::load(&base).unwrap(), data.clone(), recipe.clone(), session).unwrap();
+    let run_folder = RunFolder::fresh(dir.path().join("run"));
+    let trainer = Trainer::new(Model::load(&base).unwrap(), data.clone(), recipe.clone(), run_folder).unwrap();
     let run: Vec<Event> = trainer.map(Result::unwrap).collect();
     let validation_of = |e: &Event| if let Event::Validation { loss, iter: 1.., .. } = e { Some(*loss) } else { None };
     let validations: Vec<f64> = run.iter().filter_map(validation_of).collect();
@@ -184,8 +234,9 @@ fn early_stopping_keeps_the_best_adapter() {
     assert!(end.iter < 60, "never stopped: {validations:?}");
     assert_eq!(end.iter as usize, validations.len());
     assert!(validations[validations.len() - 3..].iter().all(|loss| *loss > best), "{validations:?}");
-    assert_eq!(end.validation_after, Some(best));
-    let kept = adapter::load(&end.folder).unwrap();
+    assert_eq!((end.adapter.validation, end.best.validation), (Some(best), Some(best)));
+    assert_eq!((end.adapter.iter, end.best.iter), (end.iter - 3, end.iter - 3));
+    let kept = adapter::load(&end.adapter.folder).unwrap();
     let again = validation(&Model::load(&base).unwrap(), &kept, adapter::lora_scale(&recipe), data.valid);
     assert!((again - best).abs() < 1e-6 * best, "{again} {best}");
 }
@@ -220,7 +271,7 @@ fn schedules_go_by_optimizer_steps() {
         "iters: 8, batch_size: 4, grad_accumulation_steps: 2, steps_per_report: 2, num_layers: 1, save_every: 100, \
          lr_schedule: {name: linear_schedule, warmup: 1, warmup_init: 0.00001, arguments: [0.001, 0.0001, 3]}",
     );
-    let rates: Vec<f64> = events(&base, &recipe, Session::fresh(dir.path().join("run")))
+    let rates: Vec<f64> = events(&base, &recipe, RunFolder::fresh(dir.path().join("run")))
         .iter()
         .filter_map(|e| if let Event::Step { learning_rate, .. } = e { Some(*learning_rate) } else { None })
         .collect();
@@ -239,8 +290,8 @@ fn accumulation_is_a_larger_batch() {
         let recipe = recipe(&format!("{text}, num_layers: 2, save_every: 100, learning_rate: 0.001"));
         let batches = |tokens| Batches::new(tokens, batch, 64, 0);
         let data = TrainingData { train: batches(examples(8)), valid: batches(Vec::new()) };
-        let session = Session::fresh(dir.path().join(name));
-        let trainer = Trainer::new(Model::load(&base).unwrap(), data, recipe, session).unwrap();
+        let run_folder = RunFolder::fresh(dir.path().join(name));
+        let trainer = Trainer::new(Model::load(&base).unwrap(), data, recipe, run_folder).unwrap();
         let events: Vec<Event> = trainer.map(Result::unwrap).collect();
         let mut norms =
             events.iter().filter_map(|e| if let Event::Step { grad_norm, .. } = e { Some(*grad_norm) } else { None });
@@ -259,7 +310,7 @@ fn gradients_are_clipped_to_the_norm() {
     // Without a second moment's root the step is linear in the gradient: the first moment after one step is (1 − β₁) g.
     let moment = |name: &str, clip: &str| {
         let recipe = recipe(&format!("iters: 2, batch_size: 24, num_layers: 1, save_every: 1, seed: 3{clip}"));
-        let run = events(&base, &recipe, Session::fresh(dir.path().join(name)));
+        let run = events(&base, &recipe, RunFolder::fresh(dir.path().join(name)));
         let norm = run.iter().find_map(|e| if let Event::Step { grad_norm, .. } = e { Some(*grad_norm) } else { None });
         let file = dir.path().join(name).join("checkpoints/00000001/optimizer.safetensors");
         let state = mlx_rs::Array::load_safetensors(file).unwrap();
@@ -284,15 +335,17 @@ fn what_has_nothing_to_learn_is_counted_and_changes_nothing() {
         let train = batches(examples(6).into_iter().chain(extra).collect());
         let data = TrainingData { train, valid: batches(Vec::new()) };
         let trainer =
-            Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), Session::fresh(dir.path().join(name)));
+            Trainer::new(Model::load(&base).unwrap(), data, recipe.clone(), RunFolder::fresh(dir.path().join(name)));
         trainer.unwrap().map(Result::unwrap).collect::<Vec<_>>()
     };
     let masked = Tokens { ids: vec![5; 12], prompt: 12 };
     let (plain, with) = (run("plain", Vec::new()), run("with", vec![masked, Tokens { ids: Vec::new(), prompt: 0 }]));
     let Some(Event::Started { skipped_examples: 2, train_examples: 6, .. }) = with.first() else { panic!("{with:?}") };
     assert_eq!(learned(&plain), learned(&with));
-    let (one, other) =
-        (adapter::load(&outcome(&plain).folder).unwrap(), adapter::load(&outcome(&with).folder).unwrap());
+    let (one, other) = (
+        adapter::load(&outcome(&plain).adapter.folder).unwrap(),
+        adapter::load(&outcome(&with).adapter.folder).unwrap(),
+    );
     assert!(one.iter().all(|(name, x)| relative_difference(x, &other[name]) == 0.0));
 }
 
@@ -301,8 +354,8 @@ fn short_run(dir: &Path) -> (std::path::PathBuf, Recipe, Vec<u8>) {
     let base = dir.join("base");
     write_base(&base);
     let recipe = recipe("iters: 6, save_every: 2, num_layers: 2, lora_parameters: {rank: 2, scale: 2, dropout: 0}");
-    let straight = events(&base, &recipe, Session::fresh(dir.join("straight")));
-    let adapter = std::fs::read(outcome(&straight).folder.join("adapters.safetensors")).unwrap();
+    let straight = events(&base, &recipe, RunFolder::fresh(dir.join("straight")));
+    let adapter = std::fs::read(outcome(&straight).adapter.folder.join("adapters.safetensors")).unwrap();
     (base, recipe, adapter)
 }
 
@@ -314,7 +367,7 @@ fn a_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on_to_the_same_a
     std::fs::create_dir_all(out.join("checkpoints")).unwrap();
     // What lies where the checkpoint is to be written keeps it from being written, as a full disk does.
     std::fs::write(out.join("checkpoints/.00000002.partial"), "in the way").unwrap();
-    let run = events(&base, &recipe, Session::fresh(&out));
+    let run = events(&base, &recipe, RunFolder::fresh(&out));
     let told = run.iter().find_map(|event| match event {
         Event::Unwritten { iter: 2, what: Written::Checkpoint, reason } => Some(reason),
         _ => None,
@@ -322,7 +375,7 @@ fn a_checkpoint_that_cannot_be_written_is_told_and_the_run_goes_on_to_the_same_a
     assert!(told.is_some_and(|reason| reason.contains("00000002")), "{run:?}");
     assert!(!out.join("checkpoints/00000002").exists());
     assert!(run.iter().any(|event| matches!(event, Event::Checkpoint { iter: 4, .. })), "{run:?}");
-    assert!(std::fs::read(outcome(&run).folder.join("adapters.safetensors")).unwrap() == adapter);
+    assert!(std::fs::read(outcome(&run).adapter.folder.join("adapters.safetensors")).unwrap() == adapter);
 }
 
 #[test]
@@ -333,12 +386,12 @@ fn an_adapter_that_cannot_be_written_waits_for_room() {
     std::fs::create_dir_all(&out).unwrap();
     let in_the_way = out.join(".adapter.partial");
     std::fs::write(&in_the_way, "in the way").unwrap();
-    let mut run = trainer(&base, &recipe, Session::fresh(&out)).map(Result::unwrap);
+    let mut run = trainer(&base, &recipe, RunFolder::fresh(&out)).map(Result::unwrap);
     for _ in 0..2 {
         let told = run.find(|event| matches!(event, Event::Unwritten { iter: 6, what: Written::Adapter, .. }));
         assert!(told.is_some());
     }
     std::fs::remove_file(&in_the_way).unwrap();
     let rest: Vec<Event> = run.collect();
-    assert!(std::fs::read(outcome(&rest).folder.join("adapters.safetensors")).unwrap() == adapter);
+    assert!(std::fs::read(outcome(&rest).adapter.folder.join("adapters.safetensors")).unwrap() == adapter);
 }

@@ -1,8 +1,8 @@
 //! Why an attempt ends without a result, and what cures it.
 
-use crate::attempt::codes;
 use crate::cache::CacheError;
 use crate::held::Stop;
+use crate::task::codes;
 use prost::Message;
 use std::io;
 use std::path::Path;

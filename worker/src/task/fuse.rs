@@ -1,7 +1,6 @@
 //! The kind `fuse`: one model of an adapter and its base, and what it kept of the adapter.
 
-use super::{Done, Event, Product, facts, traced};
-use crate::attempt::Spec;
+use super::{Done, Event, Product, Spec, facts, traced};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +54,7 @@ pub fn run(
         say(Event::Measured { name: name.to_owned(), value });
     }
     let remark = remark(bits, is_measured, kept.as_ref());
-    let facts = model_facts(spec, bits, &fused, kept.as_ref(), read_config(&out)?);
+    let facts = model_facts(spec, bits, &fused, kept.as_ref(), read_config(&out)?)?;
     let product = Product { role: role::MODEL.to_owned(), folder: out, facts };
     say(Event::Finished(Done { products: vec![product], remark, peak_bytes: device::peak_memory()?.0 }));
     Ok(())
@@ -90,20 +89,32 @@ fn numbers(kept: &Kept) -> [(&'static str, f64); 5] {
     ]
 }
 
-fn model_facts(spec: &Spec, bits: Bits, fused: &Fused, kept: Option<&Kept>, config: Value) -> BTreeMap<String, Value> {
+/// The model's facts. It says what it came from: base, adapter and data by digest, the recipe too, engine and MLX by version.
+fn model_facts(
+    spec: &Spec,
+    bits: Bits,
+    fused: &Fused,
+    kept: Option<&Kept>,
+    config: Value,
+) -> Result<BTreeMap<String, Value>, EngineError> {
     let mut facts = facts([
         ("config", config),
         ("bits", json!(bits.to_string())),
         ("matrices_changed", json!(fused.changed)),
         ("engine", json!(vertigo::VERSION)),
+        ("mlx", json!(device::mlx_version()?)),
         ("measured", json!(kept.is_some())),
     ]);
+    // The recipe as the adapter says it: its name, and the digest of its text.
+    let adapter = spec.input(role::ADAPTER)?;
+    let recipe = ["recipe", "recipe_digest"].into_iter().filter_map(|key| Some((key, adapter.facts.get(key)?)));
+    facts.extend(recipe.map(|(key, value)| (key.to_owned(), value.clone())));
     facts.extend(spec.inputs.iter().map(|(role, input)| (role.clone(), json!(input.digest))));
     if let Some(kept) = kept {
         facts.insert("measured_tokens".to_owned(), json!(kept.tokens));
         facts.extend(numbers(kept).map(|(name, value)| (name.to_owned(), json!(value))));
     }
-    facts
+    Ok(facts)
 }
 
 /// Progress at a pace that a journal can take: the first, the last, and one in a while between.

@@ -3,10 +3,14 @@
 //! A kind's file has its child's side: it reads the inputs by role, tells how it gets on by [`Event`]s, and ends with what it has made,
 //! by role. Nothing outside this folder knows a kind. The last event of a child that has done its task is [`Event::Finished`].
 
+mod failure;
 pub mod fuse;
+mod spec;
 pub mod train;
 
-use crate::attempt::Spec;
+pub use failure::{Failed, codes};
+pub use spec::{Input, Spec};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

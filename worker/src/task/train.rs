@@ -1,13 +1,16 @@
 //! The kind `train`: an adapter by a recipe.
 
-use super::{Done, Event, Product, facts, traced};
-use crate::attempt::Spec;
+use super::{Done, Event, Product, Spec, facts, traced};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tracing::info_span;
+use vertigo::id::Digest;
 use vertigo::task::role;
-use vertigo_engine::{EngineError, Event as Said, Model, Outcome, Session, Trainer, Written, training_data};
-use vertigo_model::recipe::Recipe;
+use vertigo_engine::{
+    Adapter, EngineError, Event as Said, Model, Outcome, RunFolder, Trainer, Written, device, training_data,
+};
+use vertigo_model::estimate::Rank;
+use vertigo_model::recipe::{Method, Recipe};
 
 /// Trains as the recipe says.
 ///
@@ -21,40 +24,58 @@ pub fn run(
     say: &mut dyn FnMut(Event),
 ) -> Result<(), EngineError> {
     let recipe = Recipe::parse(name, yaml).map_err(|e| EngineError::Input(e.to_string()))?;
-    let (base, data) = (spec.input(role::BASE)?, spec.input(role::DATA)?);
-    let trainer = traced(info_span!("load", recipe = name), parent).in_scope(|| {
-        let data = training_data(&base.folder, &data.folder, &recipe)?;
-        for remark in data.remarks(&recipe) {
-            // No warning: a crash's last words are looked for among those.
-            tracing::info!("data: {remark}");
-        }
-        let model = Model::load(&base.folder)?;
-        tracing::info!(base = %base.folder.display(), parameters = model.shape().parameters(), "loaded");
-        let session = match &spec.checkpoint {
-            None => Session::fresh(&spec.out),
-            Some(checkpoint) => Session::resumed(&spec.out, checkpoint),
-        };
-        Trainer::new(model, data, recipe, session)
-    })?;
-    traced(info_span!("train", recipe = name), parent).in_scope(|| {
-        let mut telling = Telling { spec, recipe: name, iters: 0 };
-        for said in trainer {
-            let event = telling.event(said?);
-            if let Event::Warning { text } = &event {
-                // Into the log as well, beside what came before and after.
-                tracing::warn!("{text}");
+    let load =
+        |run_folder| traced(info_span!("load", recipe = name), parent).in_scope(|| begin(spec, &recipe, run_folder));
+    let fresh = || RunFolder::fresh(&spec.out);
+    let trainer = match &spec.checkpoint {
+        None => load(fresh())?,
+        Some(checkpoint) => match load(RunFolder::resumed(&spec.out, checkpoint)) {
+            Err(refused @ EngineError::Checkpoint { .. }) => {
+                // It would be refused each time; and the same run gives the same bits without it.
+                warn(format!("the run begins anew: {refused}"), say);
+                load(fresh())?
             }
-            say(event);
+            begun => begun?,
+        },
+    };
+    traced(info_span!("train", recipe = name), parent).in_scope(|| {
+        let mut telling = Telling { spec, recipe: &recipe, yaml, iters: 0, mlx: device::mlx_version()? };
+        for said in trainer {
+            match telling.event(said?) {
+                Event::Warning { text } => warn(text, say),
+                event => say(event),
+            }
         }
         Ok(())
     })
 }
 
+/// Says what a person should know of, into the log as well, beside what came before and after.
+fn warn(text: String, say: &mut dyn FnMut(Event)) {
+    tracing::warn!("{text}");
+    say(Event::Warning { text });
+}
+
+/// Reads what the run needs.
+fn begin(spec: &Spec, recipe: &Recipe, run_folder: RunFolder) -> Result<Trainer, EngineError> {
+    let (base, data) = (spec.input(role::BASE)?, spec.input(role::DATA)?);
+    let data = training_data(&base.folder, &data.folder, recipe)?;
+    for remark in data.remarks(recipe) {
+        // No warning: a crash's last words are looked for among those.
+        tracing::info!("data: {remark}");
+    }
+    let model = Model::load(&base.folder)?.of_digest(base.digest);
+    tracing::info!(base = %base.folder.display(), parameters = model.shape().parameters(), "loaded");
+    Trainer::new(model, data, recipe.clone(), run_folder)
+}
+
 /// The engine's events as the worker's. Remembers how long the run is.
 struct Telling<'a> {
     spec: &'a Spec,
-    recipe: &'a str,
+    recipe: &'a Recipe,
+    yaml: &'a str,
     iters: u64,
+    mlx: String,
 }
 
 impl Telling<'_> {
@@ -97,34 +118,56 @@ impl Telling<'_> {
             Said::Validation { iter, loss, tokens } => Event::Validation { iter, loss, tokens },
             Said::Unwritten { iter, what, reason } => Event::Warning { text: unwritten(iter, what, &reason) },
             Said::Checkpoint { iter, folder } => {
-                let epoch = self.spec.epoch;
-                let facts = facts([("iter", json!(iter)), ("recipe", json!(self.recipe)), ("epoch", json!(epoch))]);
+                let mut facts = self.lineage();
+                facts.extend([("iter".to_owned(), json!(iter)), ("epoch".to_owned(), json!(self.spec.epoch))]);
                 Event::Checkpoint { iter, folder, facts }
             }
             Said::Finished(outcome) => {
-                let facts = self.adapter_facts(&outcome);
-                let product = Product { role: role::ADAPTER.to_owned(), folder: outcome.folder, facts };
-                let (remark, peak_bytes) = (String::new(), outcome.peak_bytes);
-                Event::Finished(Done { products: vec![product], remark, peak_bytes })
+                let product = |role: &str, made: &Adapter| Product {
+                    role: role.to_owned(),
+                    folder: made.folder.clone(),
+                    facts: self.adapter_facts(&outcome, made),
+                };
+                let products = vec![product(role::ADAPTER, &outcome.adapter), product(role::BEST, &outcome.best)];
+                Event::Finished(Done { products, remark: String::new(), peak_bytes: outcome.peak_bytes })
             }
         }
     }
 
-    /// An adapter's facts. A validation that there was none of is left out.
-    fn adapter_facts(&self, outcome: &Outcome) -> BTreeMap<String, Value> {
+    /// What something of this run came from: by digest what has one, else by version.
+    fn lineage(&self) -> BTreeMap<String, Value> {
         let mut facts = facts([
-            ("recipe", json!(self.recipe)),
-            ("iters", json!(outcome.iter)),
-            ("trained_tokens", json!(outcome.trained_tokens)),
-            ("peak_bytes", json!(outcome.peak_bytes)),
+            ("recipe", json!(self.recipe.name)),
+            ("recipe_digest", json!(Digest::of(self.yaml.as_bytes()))),
             ("engine", json!(vertigo::VERSION)),
+            ("mlx", json!(self.mlx)),
         ]);
         for role in [role::BASE, role::DATA] {
             if let Some(input) = self.spec.inputs.get(role) {
                 facts.insert(role.to_owned(), json!(input.digest));
             }
         }
-        let losses = [("validation_before", outcome.validation_before), ("validation_after", outcome.validation_after)];
+        facts
+    }
+
+    /// An adapter's facts. A validation that there was none of is left out. Adapters of a run that are the same have the same facts, and
+    /// so are one artifact.
+    fn adapter_facts(&self, outcome: &Outcome, made: &Adapter) -> BTreeMap<String, Value> {
+        let mut facts = self.lineage();
+        let rank = match &self.recipe.method {
+            Method::Lora(_) => Rank::Low,
+            Method::Full => Rank::Full,
+        };
+        let said = [
+            ("rank", json!(rank.as_str())),
+            // Of these weights, and of the run.
+            ("iter", json!(made.iter)),
+            ("iters", json!(outcome.iter)),
+            ("trained_tokens", json!(outcome.trained_tokens)),
+            ("peak_bytes", json!(outcome.peak_bytes)),
+        ];
+        facts.extend(said.map(|(key, value)| (key.to_owned(), value)));
+        let losses = [("validation_before", outcome.validation_before), ("validation_after", made.validation)];
         facts.extend(losses.into_iter().filter_map(|(key, loss)| Some((key.to_owned(), json!(loss?)))));
         facts
     }
@@ -136,6 +179,10 @@ fn unwritten(iter: u64, what: Written, reason: &str) -> String {
         Written::Checkpoint => {
             format!("no checkpoint at {iter}: {reason}; training goes on, and the next save point tries again")
         }
+        Written::Best => format!(
+            "the best adapter so far, of {iter}, cannot be written: {reason}; training waits and tries again until it can be: make room \
+             on this disk"
+        ),
         Written::Adapter => format!(
             "the adapter cannot be written: {reason}; it is kept in memory and tried again until it can be: make room on this disk"
         ),
@@ -151,5 +198,6 @@ mod tests {
         let text = unwritten(20, Written::Checkpoint, "out/00000020: no space left");
         assert!(text.starts_with("no checkpoint at 20: out/00000020: no space left; training goes on"), "{text}");
         assert!(unwritten(20, Written::Adapter, "full").contains("make room on this disk"));
+        assert!(unwritten(20, Written::Best, "full").contains("of 20, cannot be written: full; training waits"));
     }
 }

@@ -11,13 +11,14 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId};
 use vertigo::task::{Bits, Cure, Slot};
-use vertigo_worker::attempt::{End, Failed, Input, Said, Spec};
-use vertigo_worker::task::{Event, Task};
+use vertigo_worker::child::main::{End, Said};
+use vertigo_worker::task::{Event, Failed, Input, Spec, Task};
 
 fn spec(dir: &Path, iters: u64) -> Spec {
     write_base(&dir.join("base"));
     write_data(&dir.join("data"));
-    let input = |name: &str| Input { digest: Digest::of(name.as_bytes()), folder: dir.join(name) };
+    let input =
+        |name: &str| Input { digest: Digest::of(name.as_bytes()), folder: dir.join(name), facts: Default::default() };
     Spec {
         job: JobId::new(),
         attempt: AttemptId::new(),
@@ -85,7 +86,7 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
     assert_eq!(steps.iter().map(|(iter, _)| *iter).collect::<Vec<_>>(), [2, 4, 6]);
     assert!(steps.iter().all(|(_, peak)| *peak > 0));
     let Some(Event::Finished(done)) = events.last() else { panic!("{events:?}") };
-    let [adapter] = &done.products[..] else { panic!("{done:?}") };
+    let [adapter, best] = &done.products[..] else { panic!("{done:?}") };
     let loss = |fact: &str| adapter.facts[fact].as_f64().unwrap();
     assert!(loss("validation_after") < loss("validation_before"), "{adapter:?}");
     assert_eq!(
@@ -93,8 +94,14 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
         ("adapter", &whole.inputs["base"].digest.to_string().into())
     );
     for file in ["adapters.safetensors", "adapter_config.json"] {
-        assert!(adapter.folder.join(file).exists(), "{file}");
+        assert!(adapter.folder.join(file).exists() && best.folder.join(file).exists(), "{file}");
     }
+    // Validated at 4 and 6, of which the last is the best: then both are one artifact.
+    assert_eq!((best.role.as_str(), &best.facts["iter"], &best.facts), ("best", &6.into(), &adapter.facts));
+    assert_eq!((&best.facts["rank"], &best.facts["recipe"]), (&"low".into(), &"tiny".into()));
+    let text = recipe(6);
+    assert_eq!(best.facts["recipe_digest"], Digest::of(text.as_bytes()).to_string());
+    assert_eq!(best.facts["mlx"], vertigo_engine::device::mlx_version().unwrap());
     let checkpoint = events.iter().find_map(|e| match e {
         Event::Checkpoint { iter: 4, folder, .. } => Some(folder.clone()),
         _ => None,
@@ -106,6 +113,32 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
     assert!(matches!(said[0], Said::Event(Event::Started { resumed_at: 4, .. })), "{:?}", said[0]);
     let weights = |folder: &Path| fs::read(folder.join("adapter/adapters.safetensors")).unwrap();
     assert!(weights(&dir.path().join("again")) == weights(&dir.path().join("out")), "a resumed run is the same run");
+}
+
+/// What happens when MLX is updated on one machine of a fleet: a real checkpoint, whose metadata say another version.
+#[test]
+fn a_run_whose_checkpoint_another_mlx_has_made_says_so_and_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = spec(dir.path(), 4);
+    assert_eq!(run(dir.path(), &whole).1, Some(0));
+    let checkpoint = dir.path().join("out/checkpoints/00000002");
+    let path = checkpoint.join("progress.json");
+    let mut progress: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    progress["identity"]["mlx"] = "0.0.7".into();
+    fs::write(&path, progress.to_string()).unwrap();
+    let resumed = Spec { checkpoint: Some(checkpoint), out: dir.path().join("again"), ..whole };
+    let (said, code) = run(dir.path(), &resumed);
+    assert_eq!(code, Some(0), "{said:?}");
+    let Said::Event(Event::Warning { text }) = &said[0] else { panic!("{:?}", said[0]) };
+    let ours = vertigo_engine::device::mlx_version().unwrap();
+    for words in ["begins anew", "version of MLX", "0.0.7", &ours] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(matches!(said[1], Said::Event(Event::Started { resumed_at: 0, .. })), "{:?}", said[1]);
+    for role in ["adapter", "best"] {
+        let weights = |out: &str| fs::read(dir.path().join(out).join(role).join("adapters.safetensors")).unwrap();
+        assert!(weights("again") == weights("out"), "{role}: the same run gives the same bits");
+    }
 }
 
 #[test]
@@ -232,7 +265,11 @@ fn an_adapter_and_its_base_become_one_model_on_the_processor_alone() {
     let dir = tempfile::tempdir().unwrap();
     let trained = spec(dir.path(), 4);
     assert_eq!(run(dir.path(), &trained).1, Some(0));
-    let adapter = Input { digest: Digest::of(b"adapter"), folder: dir.path().join("out/adapter") };
+    let adapter = Input {
+        digest: Digest::of(b"adapter"),
+        folder: dir.path().join("out/adapter"),
+        facts: [("recipe".to_owned(), "tiny".into()), ("recipe_digest".to_owned(), "sha256:1".into())].into(),
+    };
     let inputs = [("adapter".to_owned(), adapter), ("base".to_owned(), trained.inputs["base"].clone())].into();
     let task = Task::Fuse { bits: Bits::Same, measured: false };
     let fuse = Spec { slot: Slot::Cpu, task, inputs, out: dir.path().join("fused"), ..trained };
@@ -250,6 +287,11 @@ fn an_adapter_and_its_base_become_one_model_on_the_processor_alone() {
     let [model] = &done.products[..] else { panic!("{done:?}") };
     assert_eq!((model.role.as_str(), &model.facts["measured"]), ("model", &false.into()));
     assert_eq!(model.facts["adapter"], Digest::of(b"adapter").to_string());
+    // The lineage: what it was made of by digest, by what by version.
+    assert_eq!(model.facts["base"], Digest::of(b"base").to_string());
+    assert_eq!((&model.facts["recipe"], &model.facts["recipe_digest"]), (&"tiny".into(), &"sha256:1".into()));
+    assert_eq!(model.facts["engine"], vertigo::VERSION);
+    assert!(model.facts.contains_key("mlx"));
     assert_eq!(model.facts["config"]["hidden_size"], 64);
     for file in ["config.json", "tokenizer.json", "model.safetensors.index.json"] {
         assert!(model.folder.join(file).exists(), "{file}");

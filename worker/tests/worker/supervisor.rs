@@ -18,7 +18,7 @@ use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
 use vertigo_client::Transfer;
 use vertigo_worker::cache::Cache;
-use vertigo_worker::child::Patience;
+use vertigo_worker::child::process::Patience;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::memory::BESIDE_MLX_BYTES;
@@ -122,7 +122,7 @@ async fn a_run_reports_as_it_goes_and_its_adapter_goes_up() {
     let finished = finished(&worker, id(&assignment)).await;
     let Some(finished::Outcome::Outputs(outputs)) = finished.outcome else { panic!("{finished:?}") };
     let json = &outputs.made[0].manifest_json;
-    assert_eq!((outputs.made.len(), outputs.made[0].role.as_str()), (1, "adapter"));
+    assert_eq!(outputs.made.iter().map(|made| made.role.as_str()).collect::<Vec<_>>(), ["adapter", "best"]);
     let adapter = Manifest::parse(json).unwrap();
     assert_eq!(adapter.kind(), Kind::Adapter);
     assert!(adapter.file("adapters.safetensors").is_some() && adapter.file("adapter_config.json").is_some());

@@ -6,6 +6,7 @@ use crate::support::{INPUTS, given, recipe};
 use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
+use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Assignment, Cure, Finished, finished};
@@ -16,10 +17,10 @@ fn fuse(bits: u32, unmeasured: bool) -> v1::Task {
     v1::Task { kind: Some(v1::task::Kind::Fuse(v1::Fuse { bits, unmeasured })) }
 }
 
-/// The manifest of the only output.
+/// The manifest of the first output.
 fn made(finished: &Finished) -> Manifest {
     match &finished.outcome {
-        Some(finished::Outcome::Outputs(outputs)) if outputs.made.len() == 1 => {
+        Some(finished::Outcome::Outputs(outputs)) if !outputs.made.is_empty() => {
             Manifest::parse(&outputs.made[0].manifest_json).unwrap()
         }
         other => panic!("it ended with {other:?}"),
@@ -57,6 +58,10 @@ async fn a_fuse_attempt_makes_a_model_and_measures_what_it_kept() {
     let fact = |key: &str| model.fact(key).unwrap_or_else(|| panic!("no fact {key}")).clone();
     assert_eq!(fact("adapter"), fusing.inputs[0].digest);
     assert_eq!((fact("base"), fact("data")), (INPUTS.0.to_string().into(), INPUTS.1.to_string().into()));
+    assert_eq!(
+        (fact("recipe"), fact("recipe_digest")),
+        ("tiny".into(), Digest::of(recipe(20).as_bytes()).to_string().into())
+    );
     assert_eq!((fact("bits"), fact("measured")), ("same".into(), true.into()));
     assert_eq!(fact("config")["model_type"], "qwen3_5_text");
     let number = |key: &str| fact(key).as_f64().unwrap();

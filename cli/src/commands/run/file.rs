@@ -371,7 +371,8 @@ mod tests {
         let block = "name: luau\njobs:\n  fuse:\n    kind: fuse\n    adapter: \"${{train.adapter}}\"\n    bits: 8\n    \
                      measure: none\n  train:\n    kind: train\n    recipes:\n      - 9b.yaml\n      - 4b.yaml\n    \
                      data: luau\n    priority: 2\n";
-        for (text, role) in [(flow, ""), (block, "adapter")] {
+        let best = block.replace("train.adapter", "train.best");
+        for (text, role) in [(flow, ""), (block, "adapter"), (&best, "best")] {
             let pipeline = Pipeline::parse(text).unwrap();
             let [train, fuse] = &pipeline.jobs[..] else { panic!("{pipeline:?}") };
             assert_eq!((train.key.as_str(), train.priority), ("train", 2));
@@ -404,7 +405,7 @@ mod tests {
         refused(&with("  a b: {kind: fuse, adapter: x}\n"), &["job `a b`"]);
         let reading = |of: &str| format!("{}  b: {{kind: fuse, adapter: {of}}}\n", with(train));
         refused(&reading("${{ trian }}"), &["line 4, job `b`, `adapter`", "no job `trian`", "train"]);
-        refused(&reading("${{ train.model }}"), &["job `b`, `adapter`", "makes no `model`", "adapter"]);
+        refused(&reading("${{ train.model }}"), &["job `b`, `adapter`", "makes no `model`", "makes adapter, best"]);
         refused(&reading("my ${{ train }}"), &["job `b`, `adapter`", "stands alone", "${{ train }}"]);
         refused(&reading("${{ b }}"), &["`b` makes a model", "this is a adapter"]);
         refused(&reading("${{ train"), &["line 4", "without `}}`"]);

@@ -295,6 +295,31 @@ fn the_newest_checkpoint_wins() {
     assert_eq!((resume.iter, resume.checkpoint), (9, manifest(Kind::Checkpoint, "9").digest()));
 }
 
+/// A worker with another MLX refuses the checkpoint: what it saves then counts, although it is earlier.
+#[test]
+fn a_run_that_began_anew_goes_on_from_what_it_has_saved_since() {
+    let (mut bench, _, session, job, attempt) = leased();
+    let checkpoint = |iter: u64| {
+        let manifest = manifest(Kind::Checkpoint, &iter.to_string());
+        ReportBody::Checkpoint { iter, artifact: manifest }
+    };
+    let resume = |bench: &Bench| bench.core.jobs[&job].variants[0].resume.map(|resume| resume.iter);
+    let started = |resumed_at| ReportBody::Started(Started { resumed_at, ..Started::default() });
+    bench.report(session, attempt, checkpoint(9)).unwrap();
+    bench.fail(session, attempt, Cure::Later);
+    bench.wait_out_backoff(job);
+    let attempt = bench.live(job);
+    bench.report(session, attempt, started(9)).unwrap();
+    assert_eq!(resume(&bench), Some(9), "it goes on");
+    bench.fail(session, attempt, Cure::Later);
+    bench.wait_out_backoff(job);
+    let attempt = bench.live(job);
+    bench.report(session, attempt, started(0)).unwrap();
+    assert_eq!(resume(&bench), None);
+    bench.report(session, attempt, checkpoint(2)).unwrap();
+    assert_eq!(resume(&bench), Some(2));
+}
+
 #[test]
 fn a_plan_too_large_for_all_known_workers_is_refused_with_both_sides_named() {
     let mut bench = Bench::new();

@@ -101,7 +101,7 @@ fn a_worker_that_sends_other_outputs_than_its_kind_makes_is_not_believed() {
     bench.report(session, attempt, ReportBody::Finished { peak: Bytes(1), outcome: Ok(wrong) }).unwrap();
     assert_eq!(bench.state(source), "backoff");
     let reason = &bench.core.jobs[&source].reason;
-    assert!(reason.contains("[model (model)]") && reason.contains("[adapter (adapter)]"), "{reason}");
+    assert!(reason.contains("[model (model)]") && reason.contains("[adapter (adapter), best (adapter)]"), "{reason}");
 }
 
 #[test]

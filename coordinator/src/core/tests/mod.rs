@@ -337,5 +337,6 @@ fn success(content: &str) -> ReportBody {
 
 /// What a training run makes.
 fn made(content: &str) -> Made {
-    Made { outputs: vec![("adapter".to_owned(), manifest(Kind::Adapter, content))], remark: String::new() }
+    let output = |role: &str| (role.to_owned(), manifest(Kind::Adapter, content));
+    Made { outputs: vec![output("adapter"), output("best")], remark: String::new() }
 }

@@ -1,14 +1,11 @@
 //! What fusing an adapter into its base takes: memory and disk.
 
 use super::Estimate;
-use super::vertigo::forward_pass;
-use crate::shape::{Quantization, Shape};
-use crate::tensors::{matrices, split_name};
+use super::vertigo::forward_passes;
+use crate::fusing::{default_packing, packing_after};
+use crate::shape::{Mixer, Packing, Shape};
 use ::vertigo::bytes::Bytes;
 use ::vertigo::task::Bits;
-
-/// Group size where the base does not say.
-const GROUP_SIZE: u64 = 64;
 
 /// Bytes of a value while a matrix is computed.
 const VALUE_BYTES: u64 = 4;
@@ -25,9 +22,36 @@ pub const COMPARED_TOKENS: u64 = 64;
 /// Arrays of a token's whole vocabulary that are there at once while two distributions are compared.
 const DISTRIBUTIONS: f64 = 5.0;
 
-/// MLX's peak of fusing an adapter of `adapter` bytes into a base of `shape`, and of measuring the result where that is wanted: the base
+/// What an adapter has of each matrix that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Two factors of low rank.
+    Low,
+    /// The matrix itself, in f32 as training leaves it.
+    Full,
+}
+
+impl Rank {
+    /// Both.
+    pub const ALL: [Rank; 2] = [Rank::Low, Rank::Full];
+
+    /// As an adapter's manifest has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rank::Low => "low",
+            Rank::Full => "full",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Rank> {
+        Rank::ALL.into_iter().find(|rank| rank.as_str() == text)
+    }
+}
+
+/// MLX's peak of fusing an adapter of this rank and of `adapter` bytes into a base of `shape`, and of measuring the result where that is wanted: the base
 /// with its adapter and the fused model are then there at once, and of one example a forward pass or, after it, the distributions.
-pub fn fuse(shape: &Shape, adapter: Bytes, bits: Bits, measured: bool) -> Estimate {
+pub fn fuse(shape: &Shape, (rank, adapter): (Rank, Bytes), bits: Bits, measured: bool) -> Estimate {
     let matrix = largest(shape, bits) * VALUE_BYTES as f64 * COPIES;
     if !measured {
         return Estimate::new([("matrix", matrix)]);
@@ -35,7 +59,7 @@ pub fn fuse(shape: &Shape, adapter: Bytes, bits: Bits, measured: bool) -> Estima
     let (base, fused) = (shape.weight_bytes().0 as f64, fused_bytes(shape, bits).0 as f64);
     let models = base + adapter.0 as f64 + fused;
     let compared = COMPARED_TOKENS as f64 * shape.vocab as f64 * VALUE_BYTES as f64 * DISTRIBUTIONS;
-    let work = forward_pass(shape, MEASURED_TOKENS_MAX - 1).max(compared);
+    let work = forward_passes(shape, MEASURED_TOKENS_MAX - 1, rank).max(compared);
     // Fusing is over by then. Only of a model of one large matrix is it the larger moment.
     let work = work.max(matrix - models);
     Estimate::new([("base", base), ("adapter", adapter.0 as f64), ("fused model", fused), ("working set", work)])
@@ -49,24 +73,25 @@ fn largest(shape: &Shape, bits: Bits) -> f64 {
         Bits::Four | Bits::Eight => shape.quantization.is_none(),
         Bits::Sixteen => shape.quantization.is_some(),
     };
-    let all = matrices(shape);
-    let worked_on = all.iter().filter(|matrix| repacks || split_name(&matrix.module).is_some());
-    worked_on.map(|matrix| matrix.outputs.saturating_mul(matrix.inputs)).max().unwrap_or(0) as f64
+    let layers =
+        [Mixer::Full, Mixer::Linear].into_iter().filter(|mixer| shape.layers_with(*mixer, 0..shape.layers) > 0);
+    let of_layers = layers.flat_map(|mixer| shape.linears(mixer)).map(|linear| linear.values());
+    let embedding = repacks.then(|| shape.vocab.saturating_mul(shape.hidden));
+    of_layers.chain(embedding).max().unwrap_or(0) as f64
 }
 
-/// Bytes of the fused model's files, which its worker writes.
+/// Bytes of the fused model's files, which its worker writes: whichever matrices of the layers the adapter changes, at most so many.
 pub fn fused_bytes(shape: &Shape, bits: Bits) -> Bytes {
-    let packing = |bits| {
-        let group_size = shape.quantization.as_ref().map_or(GROUP_SIZE, |packed| packed.default.group_size);
-        Some(Quantization { default: crate::shape::Packing { group_size, bits }, overrides: Default::default() })
-    };
-    let quantization = match bits {
-        Bits::Same => shape.quantization.clone(),
-        Bits::Four => packing(4),
-        Bits::Eight => packing(8),
-        Bits::Sixteen => None,
-    };
-    Shape { quantization, ..shape.clone() }.weight_bytes()
+    let default = default_packing(shape, bits);
+    shape.bytes_packed(&|from, is_of_layer, inputs| {
+        let after = |changed| packing_after(from, changed, bits, default, inputs);
+        if is_of_layer { larger(after(true), after(false)) } else { after(false) }
+    })
+}
+
+/// Of two packings, in groups of one size, the one that takes more. What is not packed takes the most.
+fn larger(one: Option<Packing>, other: Option<Packing>) -> Option<Packing> {
+    one.zip(other).map(|(one, other)| if one.bits > other.bits { one } else { other })
 }
 
 #[cfg(test)]
@@ -76,12 +101,15 @@ mod tests {
     #[test]
     fn measuring_holds_both_models_and_fusing_alone_a_matrix() {
         let shape = Shape::named("mlx-community/Qwen3.5-4B-4bit").unwrap().shape;
-        let adapter = Bytes::mib(40);
+        let adapter = (Rank::Low, Bytes::mib(40));
         let alone = fuse(&shape, adapter, Bits::Same, false).total();
         assert!(alone < shape.weight_bytes(), "{alone}");
         let measured = fuse(&shape, adapter, Bits::Eight, true).total();
         assert!(measured > shape.weight_bytes() + fused_bytes(&shape, Bits::Eight), "{measured}");
         assert!(fused_bytes(&shape, Bits::Four) < fused_bytes(&shape, Bits::Eight));
+        // What an adapter leaves alone keeps its 8 bits, and nobody knows yet what that is.
+        let eight = Shape::named("mlx-community/Qwen3.5-4B-8bit").unwrap().shape;
+        assert_eq!(fused_bytes(&eight, Bits::Four), eight.weight_bytes());
         assert!(fused_bytes(&shape, Bits::Eight) < fused_bytes(&shape, Bits::Sixteen));
         assert_eq!(fused_bytes(&shape, Bits::Same), shape.weight_bytes());
     }

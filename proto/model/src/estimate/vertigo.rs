@@ -10,7 +10,7 @@
 mod halves;
 
 use self::halves::{Half, Sizes};
-use super::{Estimate, adapted, adapter, sum, trainable_parameters, trained_layers, trained_mixers};
+use super::{Estimate, Rank, adapted, adapter, sum, trainable_parameters, trained_layers, trained_mixers};
 use crate::recipe::{Method, Optimizer, Recipe};
 use crate::shape::{Dtype, LinearLayer, Mixer, Shape};
 use std::ops::Range;
@@ -31,18 +31,21 @@ const UPDATE_ARRAYS_16_BIT: f64 = 4.5;
 /// For the allocator's rounding and the small arrays that nobody counts.
 const HEADROOM: f64 = 0.01;
 
+/// Arrays of the residual stream that a forward pass in 16 bits has beside its halves.
+const STREAMS_16_BIT: f64 = 5.0;
+
+/// Residual streams that forward passes before the last of three have left.
+const RESULTS_BEFORE: f64 = 2.0;
+
 pub(super) fn estimate(shape: &Shape, recipe: &Recipe) -> Estimate {
     let values = trainable_parameters(shape, recipe) as f64;
     let trained = values * value_size(shape, recipe);
     let moment = moments(shape, recipe).into_iter().max_by(|a, b| a.bytes().total_cmp(&b.bytes())).unwrap_or_default();
-    // Where a run stops early it keeps the best weights, in f32, besides the ones that it goes on with.
-    let best = if recipe.early_stopping_patience.is_some() { values * F32 } else { 0.0 };
     let optimizer = values * (F32 * Optimizer::STATE_PER_PARAMETER as f64 + low_size(shape, recipe));
     let parts = [
         ("weights", shape.weight_bytes().0 as f64),
         // A full run trains the base's own.
         ("trained weights", if recipe.method == Method::Full { 0.0 } else { trained }),
-        ("best weights", best),
         ("optimizer", optimizer),
         ("gradients", moment.gradients),
         ("layer inputs", moment.inputs),
@@ -226,17 +229,30 @@ fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
     values.max().unwrap_or(0) as f64 * F32
 }
 
-/// What a forward pass of one row of `tokens` holds at its worst beside the weights: the activations of one half of a layer, and in
-/// 16 bits four arrays of the residual stream more, since the formulas for f32 have them in what they overestimate.
-pub(super) fn forward_pass(shape: &Shape, tokens: u64) -> f64 {
+/// What forward passes of one row of `tokens` hold at their worst beside the weights, where one with an adapter of this rank, one without and
+/// one of the fused model follow one another: the activations of one half of a layer, and in 16 bits five arrays of the residual stream
+/// more, since the formulas for f32 have them in what they overestimate.
+///
+/// Whole weights are f32, and so is then all that is computed with them, in the first of the three passes. On a base of 16 bits that is
+/// the largest, and what the formulas have of the results of passes before it is not there yet.
+pub(super) fn forward_passes(shape: &Shape, tokens: u64, rank: Rank) -> f64 {
     let text = format!("model: any\nbatch_size: 1\nmax_seq_length: {}\n", tokens.saturating_add(1));
     let recipe = Recipe::parse("forward", &text).expect("these three keys make a recipe");
-    let size = Sizes::new(shape, &recipe);
-    let halves = trained_mixers(shape, &recipe)
-        .into_iter()
-        .flat_map(|mixer| [Half::Mixer, Half::Mlp].map(|half| size.forward(mixer, half, true)));
-    let streams = if shape.dtype == Dtype::F32 { 0.0 } else { 4.0 };
-    halves.fold(0.0, f64::max) + streams * size.stream()
+    let largest = |shape: &Shape, is_adapted: bool| {
+        let size = Sizes::new(shape, &recipe);
+        let halves = trained_mixers(shape, &recipe)
+            .into_iter()
+            .flat_map(|mixer| [Half::Mixer, Half::Mlp].map(|half| size.forward(mixer, half, is_adapted)));
+        (halves.fold(0.0, f64::max), size.stream())
+    };
+    let is_f32 = shape.dtype == Dtype::F32;
+    let (own, stream) = largest(shape, rank == Rank::Low);
+    let own = own + if is_f32 { 0.0 } else { STREAMS_16_BIT * stream };
+    if rank == Rank::Low || is_f32 {
+        return own;
+    }
+    let (in_f32, stream) = largest(&Shape { dtype: Dtype::F32, ..shape.clone() }, false);
+    own.max(in_f32 - RESULTS_BEFORE * stream)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Layers come in two kinds, so the sums go by kind. Only a quantisation that packs a module of one layer otherwise is looked at by
 //! itself. All sums saturate.
 
-use super::{LinearLayer, Mixer, Packing, Shape, product};
-use crate::tensors::LAYERS;
+use super::{LAYERS, LinearLayer, Mixer, Packing, Shape, product};
 use vertigo::bytes::Bytes;
 
 /// A layer's experts, as a quantisation names them.
@@ -13,35 +12,47 @@ const EXPERTS: &str = "mlp.switch_mlp";
 impl Shape {
     /// Memory of the weights as they are stored: each matrix packed as the quantisation says, all else in the model's dtype.
     pub fn weight_bytes(&self) -> Bytes {
+        self.bytes_packed(&|from, _, _| from)
+    }
+
+    /// The same, with each matrix packed otherwise: `to` gets how it is packed, whether it is a layer's, and its columns.
+    pub(crate) fn bytes_packed(&self, to: &dyn Fn(Option<Packing>, bool, u64) -> Option<Packing>) -> Bytes {
         let embeddings = ["language_model.model.embed_tokens", "language_model.lm_head"];
         let embedding = product(&[self.vocab, self.hidden]);
-        let packing = |path: &str| self.quantization.as_ref().and_then(|q| q.of(path));
+        let packing = |path: &str| to(self.quantization.as_ref().and_then(|q| q.of(path)), false, self.hidden);
         let embeddings = embeddings.iter().take(if self.tied { 1 } else { 2 });
         let embeddings = embeddings.map(|path| self.packed_bytes(packing(path), embedding)).sum::<Bytes>();
         let norm = Bytes(self.hidden) * self.dtype.size();
-        embeddings + norm + self.layers_bytes(Mixer::Full) + self.layers_bytes(Mixer::Linear)
+        let of_layers = |from, inputs| to(from, true, inputs);
+        embeddings + norm + self.layers_bytes(Mixer::Full, &of_layers) + self.layers_bytes(Mixer::Linear, &of_layers)
     }
 
     /// Memory of all layers with `mixer`.
-    fn layers_bytes(&self, mixer: Mixer) -> Bytes {
+    fn layers_bytes(&self, mixer: Mixer, to: &dyn Fn(Option<Packing>, u64) -> Option<Packing>) -> Bytes {
         let count = self.layers_with(mixer, 0..self.layers);
         let other = Bytes(self.layer_values(mixer).other) * self.dtype.size();
         let experts = LinearLayer { path: EXPERTS, inputs: self.expert_values(), outputs: 1 };
         let matrices = self.linears(mixer).into_iter().chain([experts]);
-        other * count + matrices.map(|matrix| self.matrix_bytes(mixer, count, &matrix)).sum::<Bytes>()
+        other * count + matrices.map(|matrix| self.matrix_bytes(mixer, count, &matrix, to)).sum::<Bytes>()
     }
 
     /// Memory of one matrix of each of the `count` layers with `mixer`.
-    fn matrix_bytes(&self, mixer: Mixer, count: u64, matrix: &LinearLayer) -> Bytes {
-        let values = matrix.values();
-        let Some(quantization) = &self.quantization else { return self.packed_bytes(None, values) * count };
+    fn matrix_bytes(
+        &self,
+        mixer: Mixer,
+        count: u64,
+        matrix: &LinearLayer,
+        to: &dyn Fn(Option<Packing>, u64) -> Option<Packing>,
+    ) -> Bytes {
+        let bytes = |from| self.packed_bytes(to(from, matrix.inputs), matrix.values());
+        let Some(quantization) = &self.quantization else { return bytes(None) * count };
         let overrides = quantization.overrides.iter();
         let (mut otherwise, mut sum) = (0, Bytes::ZERO);
         for (_, packing) in overrides.filter(|(path, _)| self.names(path, mixer, matrix)) {
             otherwise += 1;
-            sum += self.packed_bytes(*packing, values);
+            sum += bytes(*packing);
         }
-        sum + self.packed_bytes(Some(quantization.default), values) * count.saturating_sub(otherwise)
+        sum + bytes(Some(quantization.default)) * count.saturating_sub(otherwise)
     }
 
     /// Whether `path` is that of `matrix` in a layer that there is and that has `mixer`.

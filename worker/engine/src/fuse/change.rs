@@ -1,11 +1,11 @@
 //! What an adapter does to a base: read from mlx-lm's two files, and checked against the base before anything is computed.
 
-use super::files::Stored;
 use super::plan::Changed;
 use super::read_json;
 use crate::adapter;
 use crate::error::{EngineError, Result};
 use crate::model::Parameters;
+use crate::tensor_files::Stored;
 use mlx_rs::Array;
 use serde_json::Value;
 use std::collections::BTreeMap;

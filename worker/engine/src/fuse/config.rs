@@ -1,9 +1,9 @@
 //! The fused model's `config.json`.
 
 use super::Bits;
-use super::plan::default_packing;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use vertigo_model::fusing::default_packing;
 use vertigo_model::shape::{Packing, Shape};
 
 /// The base's config for the fused model: what it says of packing is what `packings`, by module, say. As mlx-lm writes it,

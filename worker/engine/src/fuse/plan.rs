@@ -1,30 +1,13 @@
 //! What has to be done for each tensor of a fused model: a function of the base's headers, the adapter's names and the bits asked for.
 
 use super::Bits;
-use super::files::Stored;
+use crate::tensor_files::{Stored, Tensor};
 use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use vertigo_model::fusing::{default_packing, packing_after};
 use vertigo_model::shape::{Packing, Shape};
 use vertigo_model::tensors::{is_hugging_face, matrices, packing, vectors};
-
-/// Weights of a group where the base does not say.
-const GROUP_SIZE_DEFAULT: u64 = 64;
-
-/// A tensor that is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tensor {
-    pub(super) name: String,
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-}
-
-impl Tensor {
-    /// Its size.
-    pub(super) fn bytes(&self) -> u64 {
-        (self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8) as u64
-    }
-}
 
 /// How a piece is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +64,7 @@ pub(super) fn plan(shape: &Shape, stored: &BTreeMap<String, Stored>, changed: &C
         let scales = stored.get(&format!("{}.scales", matrix.module));
         let from = scales.and(shape.quantization.as_ref()).and_then(|q| packing(q, &matrix.module));
         let changes = changed.modules.contains(&matrix.module);
-        let to = target(from, changes, bits, default_packing(shape, bits), matrix.inputs);
+        let to = packing_after(from, changes, bits, default_packing(shape, bits), matrix.inputs);
         let values = scales.unwrap_or(weight).dtype;
         let tensor = |suffix: &str, dtype, shape: &[u64]| Tensor {
             name: format!("{}.{suffix}", matrix.module),
@@ -124,31 +107,6 @@ pub(super) fn plan(shape: &Shape, stored: &BTreeMap<String, Stored>, changed: &C
 
 fn copy(tensor: Tensor) -> Piece {
     Piece { work: Work::Copy { name: tensor.name.clone() }, tensors: vec![tensor] }
-}
-
-/// How most matrices are packed where these bits are asked for.
-pub(super) fn default_packing(shape: &Shape, bits: Bits) -> Option<Packing> {
-    let own = shape.quantization.as_ref().map(|quantization| quantization.default);
-    let group_size = own.map_or(GROUP_SIZE_DEFAULT, |packing| packing.group_size);
-    match bits {
-        Bits::Same => own,
-        Bits::Four => Some(Packing { group_size, bits: 4 }),
-        Bits::Eight => Some(Packing { group_size, bits: 8 }),
-        Bits::Sixteen => None,
-    }
-}
-
-/// How a matrix that was packed as `from` is packed afterwards. What nothing changes stays packed as it is, since other bits would
-/// not make it any better; a matrix whose rows are no whole number of groups is not packed at all.
-fn target(from: Option<Packing>, changed: bool, bits: Bits, default: Option<Packing>, inputs: u64) -> Option<Packing> {
-    let wanted = match bits {
-        Bits::Same => return from,
-        Bits::Sixteen => return None,
-        Bits::Four | Bits::Eight if from.is_some() && !changed => return from,
-        Bits::Four | Bits::Eight => default,
-    };
-    let group_size = from.or(wanted)?.group_size;
-    wanted.map(|packing| Packing { group_size, ..packing }).filter(|packing| inputs.is_multiple_of(packing.group_size))
 }
 
 /// Pieces of each shard: as many as its bytes allow, at least one.

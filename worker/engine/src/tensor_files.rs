@@ -1,8 +1,7 @@
-//! Safetensors on disk: where each tensor of a base lies, and a shard that is written tensor by tensor.
+//! Safetensors on disk: where each tensor of a base lies, and a file that is written tensor by tensor.
 //!
-//! Promise: no more of a file than its header is in memory.
+//! Promise: no more of a file than its header and one tensor is in memory.
 
-use super::plan::Tensor;
 use crate::error::{AtPath, EngineError, Result};
 use crate::weights;
 use mlx_rs::{Array, Dtype};
@@ -18,18 +17,33 @@ use vertigo_model::tensors::canonical_name;
 /// Bytes of a header at the most: the format's own bound.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
 
+/// A tensor that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) dtype: safetensors::Dtype,
+    pub(crate) shape: Vec<usize>,
+}
+
+impl Tensor {
+    /// Its size.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8) as u64
+    }
+}
+
 /// A tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) dtype: safetensors::Dtype,
-    pub(super) shape: Vec<usize>,
-    pub(super) file: Arc<Path>,
+pub(crate) struct Stored {
+    pub(crate) dtype: safetensors::Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) file: Arc<Path>,
     /// Its bytes in the file.
-    pub(super) range: Range<u64>,
+    pub(crate) range: Range<u64>,
 }
 
 /// Every tensor of the text model in `folder`, by MLX's names.
-pub(super) fn read_headers(folder: &Path, tied: bool) -> Result<BTreeMap<String, Stored>> {
+pub(crate) fn read_headers(folder: &Path, tied: bool) -> Result<BTreeMap<String, Stored>> {
     let mut all = BTreeMap::new();
     for path in weights::shards(folder)? {
         let (start, metadata) = read_header(&path)?;
@@ -64,17 +78,17 @@ fn read_header(path: &Path) -> Result<(u64, Metadata)> {
     Ok((start, metadata))
 }
 
-/// A shard in the making. Its tensors come in the order of its header.
-pub(super) struct ShardWriter {
+/// A file in the making. Its tensors come in the order of its header.
+pub(crate) struct TensorWriter {
     path: PathBuf,
     file: BufWriter<File>,
     /// Bytes that each tensor still to come has, the last first.
     due: Vec<u64>,
 }
 
-impl ShardWriter {
-    /// Begins a shard of these tensors.
-    pub(super) fn create<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Result<ShardWriter> {
+impl TensorWriter {
+    /// Begins a file of these tensors.
+    pub(crate) fn create<'a>(path: &Path, tensors: impl Iterator<Item = &'a Tensor>) -> Result<TensorWriter> {
         let (mut end, mut infos, mut due) = (0, Vec::new(), Vec::new());
         for tensor in tensors {
             let start = end;
@@ -93,11 +107,11 @@ impl ShardWriter {
         header.resize(header.len().next_multiple_of(8), b' ');
         let mut file = BufWriter::new(File::create(path).at(path)?);
         file.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| file.write_all(&header)).at(path)?;
-        Ok(ShardWriter { path: path.to_owned(), file, due })
+        Ok(TensorWriter { path: path.to_owned(), file, due })
     }
 
     /// The next tensor, as it lies in another file.
-    pub(super) fn copy(&mut self, stored: &Stored) -> Result<()> {
+    pub(crate) fn copy(&mut self, stored: &Stored) -> Result<()> {
         let length = stored.range.end - stored.range.start;
         self.expect(length)?;
         let mut source = File::open(&stored.file).at(&*stored.file)?;
@@ -110,7 +124,7 @@ impl ShardWriter {
     }
 
     /// The next tensor.
-    pub(super) fn write(&mut self, tensor: &Array) -> Result<()> {
+    pub(crate) fn write(&mut self, tensor: &Array) -> Result<()> {
         self.expect(tensor.nbytes() as u64)?;
         let bytes = tensor.contiguous()?.view_dtype(Dtype::Uint8)?;
         let bytes = bytes.try_as_slice::<u8>().map_err(|e| EngineError::input(format!("MLX: {e}")))?;
@@ -128,8 +142,8 @@ impl ShardWriter {
         }
     }
 
-    /// Ends the shard.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> Result<()> {
         if !self.due.is_empty() {
             return Err(EngineError::input(format!("{} lacks {} tensors", self.path.display(), self.due.len())));
         }

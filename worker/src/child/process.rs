@@ -14,7 +14,7 @@
 //! coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low. What runs beside it on
 //! the processor has the tighter bound: its process may hold what was reserved for it and room for the rest.
 
-use crate::attempt::{End, Said};
+use super::main::{End, Said};
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
@@ -59,8 +59,8 @@ const TAIL: usize = 30;
 /// How long a child is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// While it says nothing and uses no processor. A slow step says nothing either, but no training goes on without a processor: what
-    /// is that still waits for something that will not come.
+    /// While it says nothing and uses no processor. A slow step says nothing either, but no training goes on without a processor: a child
+    /// that is both silent and idle is deadlocked.
     pub still: Duration,
     /// Once it has said its last word.
     pub farewell: Duration,

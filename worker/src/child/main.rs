@@ -1,4 +1,4 @@
-//! The child: one attempt in a process of its own, so that a crash or an out-of-memory kill is an outcome and not an outage.
+//! The child's side: one attempt in a process of its own, so that a crash or an out-of-memory kill is an outcome and not an outage.
 //!
 //! It reads a [`Spec`], does its task, and writes one JSON object a line to stdout: the task's events, and last `finished` or
 //! [`failed`](End::Failed). Its stderr is its log.
@@ -6,52 +6,14 @@
 //! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes nothing, and cannot die
 //! without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::task::{Event, Task};
+use crate::task::{Event, Failed, Spec, codes};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId};
 use vertigo::task::{Cure, Slot};
-use vertigo_engine::{EngineError, Fault, device};
-
-/// What the child is to do. Paths are absolute.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// Whose attempt it is.
-    pub job: JobId,
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// What the plan may use.
-    pub reserved: Bytes,
-    /// The slot that it takes.
-    pub slot: Slot,
-    /// What is done.
-    pub task: Task,
-    /// What it reads, by role.
-    pub inputs: BTreeMap<String, Input>,
-    /// The folder of the checkpoint to go on from.
-    pub checkpoint: Option<PathBuf>,
-    /// Where checkpoints and outputs go.
-    pub out: PathBuf,
-}
-
-/// An input on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// The artifact.
-    pub digest: Digest,
-    /// Its files.
-    pub folder: PathBuf,
-}
+use vertigo_engine::device;
 
 /// A line of the child's stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,86 +31,6 @@ pub enum Said {
 pub enum End {
     /// It failed.
     Failed(Failed),
-}
-
-/// Why a run came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// What cures it.
-    pub cure: Cure,
-    /// The kind's own word for it.
-    pub code: String,
-    /// For a person.
-    pub message: String,
-}
-
-impl From<&EngineError> for Failed {
-    fn from(error: &EngineError) -> Failed {
-        let (cure, code) = match error {
-            EngineError::Input(_) => (Cure::Never, codes::BAD_INPUT),
-            EngineError::Diverged { .. } => (Cure::Never, codes::DIVERGED),
-            // Inputs are whole by their digests: a file that is not there is none of the artifact's.
-            EngineError::File { error, .. } if error.kind() == io::ErrorKind::NotFound => {
-                (Cure::Never, codes::BAD_INPUT)
-            }
-            EngineError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
-            EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => {
-                (Cure::MoreMemory, codes::OUT_OF_MEMORY)
-            }
-            EngineError::Mlx(_) => (Cure::FreshProcess, codes::CRASHED),
-        };
-        Failed::new(cure, code, error.to_string())
-    }
-}
-
-impl Failed {
-    fn new(cure: Cure, code: &str, message: String) -> Failed {
-        Failed { cure, code: code.to_owned(), message }
-    }
-}
-
-/// Words for how attempts fail, whatever their kind.
-pub mod codes {
-    /// The same input fails anywhere.
-    pub const BAD_INPUT: &str = "bad_input";
-    /// The loss became NaN or infinite.
-    pub const DIVERGED: &str = "diverged";
-    /// MLX could not allocate, or the process held too much.
-    pub const OUT_OF_MEMORY: &str = "out_of_memory";
-    /// The process could go no further.
-    pub const CRASHED: &str = "crashed";
-    /// This machine failed, such as a full disk.
-    pub const THIS_MACHINE: &str = "this_machine";
-    /// A connection or a store failed.
-    pub const TRANSIENT: &str = "transient";
-}
-
-impl Spec {
-    /// An input that the task needs.
-    ///
-    /// # Errors
-    /// [`EngineError::Input`] where it was not given.
-    pub fn input(&self, role: &str) -> Result<&Input, EngineError> {
-        let missing = || EngineError::Input(format!("the {} has no input `{role}`", self.task.kind()));
-        self.inputs.get(role).ok_or_else(missing)
-    }
-
-    /// Writes it for the child.
-    ///
-    /// # Errors
-    /// The file's.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, serde_json::to_vec_pretty(self)?)
-    }
-
-    /// Reads it.
-    ///
-    /// # Errors
-    /// Says what is wrong with the file.
-    pub fn load(path: &Path) -> Result<Spec, String> {
-        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
-    }
 }
 
 /// The child's main: does what the spec says. The code is 0 only after `finished`.

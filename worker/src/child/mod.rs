@@ -1,0 +1,4 @@
+//! One process per attempt: what it does itself ([`main`]), and what the daemon does with it ([`process`]).
+
+pub mod main;
+pub mod process;
