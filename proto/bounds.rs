@@ -11,6 +11,9 @@ pub const MANIFEST_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
 /// The largest report: one that carries a manifest. A batch of them begins with at most a quarter of a MiB of others.
 pub const REPORT_BYTES_MAX: usize = MANIFEST_BYTES_MAX + (64 << 10);
 
+/// The largest recipe.
+pub const RECIPE_BYTES_MAX: usize = 256 << 10;
+
 /// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
 pub const REFERENCE_BYTES_MAX: usize = 200;
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
@@ -128,6 +129,9 @@ impl Millis {
     }
 }
 
+/// Bytes that are read at a time to be hashed.
+const CHUNK_BYTES: usize = 1 << 20;
+
 /// The SHA-256 of some bytes. Written `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -136,6 +140,34 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that a reader gives, and how many bytes those are.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn of_reader(reader: impl Read) -> io::Result<(Digest, u64)> {
+        Ok(Digest::of_reader_while(reader, || true)?.expect("a digest that is wanted all the time is not given up"))
+    }
+
+    /// The same; `None` as soon as it `is_wanted` no longer, which is asked once for each MiB.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn of_reader_while(mut reader: impl Read, is_wanted: impl Fn() -> bool) -> io::Result<Option<(Digest, u64)>> {
+        let (mut hasher, mut chunk, mut size) = (Sha256::new(), vec![0; CHUNK_BYTES], 0);
+        while is_wanted() {
+            match reader.read(&mut chunk) {
+                Ok(0) => return Ok(Some((Digest::from_hasher(hasher), size))),
+                Ok(n) => {
+                    hasher.update(&chunk[..n]);
+                    size += n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The digest that a hasher has come to.

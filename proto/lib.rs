@@ -2,27 +2,31 @@
 //!
 //! Plain types, without I/O: what jobs do ([`task`]) and where they go ([`placement`]), what an artifact is made of ([`manifest`]), what
 //! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), where the coordinator is
-//! ([`endpoint`]), and how text from outside is shown ([`printable`]). Parsing happens here, once, at the edge: whoever holds one of
+//! ([`endpoint`]), how text from outside is shown ([`printable`]) and what a mistyped word was meant for ([`spelling`]), and how long to
+//! wait before trying again ([`backoff`]). Parsing happens here, once, at the edge: whoever holds one of
 //! these values holds a valid one. What is known of models is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
 //! The feature `rpc` adds the generated protocol and what goes over it beside messages (`api_error`, `feed`). The engine does without.
 //!
-//! Promise: everything here but [`folder`] is a pure function of its arguments.
+//! Promise: everything here but [`files`] and [`folder`] is a pure function of its arguments.
 
 #[cfg(feature = "rpc")]
 pub mod api_error;
+pub mod backoff;
 pub mod bounds;
 pub mod bytes;
 pub mod caveats;
 pub mod endpoint;
 #[cfg(feature = "rpc")]
 pub mod feed;
+pub mod files;
 pub mod folder;
 pub mod id;
 pub mod manifest;
 pub mod placement;
 pub mod printable;
 pub mod secret;
+pub mod spelling;
 pub mod task;
 
 /// Messages, clients and servers of the package `vertigo.v1`, generated from `proto/vertigo/v1/*.proto`.

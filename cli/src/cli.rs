@@ -369,7 +369,8 @@ pub(crate) struct WorkersArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// A tag, a digest or its beginning, or the job that made it; JOB@best for a training job's best adapter
+    /// A tag, a digest or its beginning, or the job that made it, by id, its beginning or name; JOB@best for a training
+    /// job's best adapter
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// The folder to make

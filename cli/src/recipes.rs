@@ -3,10 +3,8 @@
 use crate::bounded;
 use crate::error::{CliError, Exit, Result};
 use std::path::{Path, PathBuf};
+use vertigo::bounds::RECIPE_BYTES_MAX;
 use vertigo_model::recipe::Recipe;
-
-/// The largest recipe: what a coordinator takes.
-const RECIPE_BYTES_MAX: u64 = 256 << 10;
 
 /// A recipe's file and what it says.
 #[derive(Debug, Clone)]
@@ -34,7 +32,7 @@ pub(crate) fn read_recipe(path: &Path) -> Result<RecipeOnDisk> {
         CliError::new(Exit::Usage, format!("cannot read recipe {}: {e}", path.display()))
             .hint("name one or more recipe files: mlx-lm's LoRA YAML")
     };
-    let yaml = bounded::read(path, RECIPE_BYTES_MAX).map_err(|e| unreadable(&e))?;
+    let yaml = bounded::read(path, RECIPE_BYTES_MAX as u64).map_err(|e| unreadable(&e))?;
     let name = path.file_stem().and_then(|stem| stem.to_str()).ok_or_else(|| unreadable(&"its name is not UTF-8"))?;
     let recipe = Recipe::parse(name, &yaml).map_err(|e| CliError::refused(format!("{}: {e}", path.display())))?;
     Ok(RecipeOnDisk { name: name.to_owned(), yaml, recipe })

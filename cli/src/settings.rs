@@ -38,13 +38,20 @@ impl FromStr for Values {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Values, String> {
-        let wrong = || format!("`{text}` is no list of values; write KEY=VALUE,VALUE, such as seed=1,2,3");
-        let (key, values) = text.split_once('=').ok_or_else(wrong)?;
-        let one = |value: &str| match value {
-            "" => Err(wrong()),
-            value => format!("{key}={value}").parse::<Setting>().map(|setting| setting.value).map_err(|_| wrong()),
+        let wrong = || {
+            format!(
+                "`{text}` is no list of values; write KEY=VALUE,VALUE, such as seed=1,2,3; a value with commas stands in quotes, or is a list in brackets"
+            )
         };
-        Ok(Values { key: key.to_owned(), values: values.split(',').map(one).collect::<std::result::Result<_, _>>()? })
+        let (key, values) = text.split_once('=').ok_or_else(wrong)?;
+        // Commas part values as they do in a YAML list, so that one may be a list itself, or have commas within quotes.
+        let list = serde_saphyr::from_str(&format!("[{values}]")).map_err(|_| wrong())?;
+        let Value::Array(list) = list else { return Err(wrong()) };
+        // A list of YAML may end with a comma; here it may be that a value was forgotten.
+        if key.is_empty() || list.is_empty() || values.trim_end().ends_with(',') {
+            return Err(wrong());
+        }
+        Ok(Values { key: key.to_owned(), values: list })
     }
 }
 
@@ -84,9 +91,30 @@ fn set(file: &mut Map<String, Value>, key: &str, value: &Value) -> std::result::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn recipe(yaml: &str) -> RecipeOnDisk {
         RecipeOnDisk { name: "a".to_owned(), yaml: yaml.to_owned(), recipe: Recipe::parse("a", yaml).unwrap() }
+    }
+
+    #[test]
+    fn values_are_parted_as_in_a_list_of_yaml() {
+        let values = |text: &str| text.parse::<Values>().map(|it| Value::Array(it.values)).map_err(|_| ());
+        assert_eq!(values("seed=1,2,3"), Ok(json!([1, 2, 3])));
+        assert_eq!(values("learning_rate=1e-6, 2.5e-6"), Ok(json!([1e-6, 2.5e-6])));
+        assert_eq!(values("model=org/a-4bit,b"), Ok(json!(["org/a-4bit", "b"])));
+        assert_eq!(
+            values("lora_parameters.keys=[mlp.up, mlp.down],[mlp.up]"),
+            Ok(json!([["mlp.up", "mlp.down"], ["mlp.up"]]))
+        );
+        assert_eq!(
+            values("lr_schedule={name: cosine_decay, arguments: [1e-5, 9]}"),
+            Ok(json!([{"name": "cosine_decay", "arguments": [1e-5, 9]}]))
+        );
+        assert_eq!(values("model='a,b',\"c,d\""), Ok(json!(["a,b", "c,d"])));
+        for wrong in ["seed=", "seed=1,", "seed=1,,2", "seed=,1", "seed=1],[2", "seed=[1", "=1", "seed", "seed=1]"] {
+            assert_eq!(values(wrong), Err(()), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Jobs as they are sent to the coordinator: what commands build, and one way to send it.
 
 use crate::coordinator::Coordinator;
-use crate::error::{Result, Subject, is_lost};
+use crate::error::{CliError, Result, Subject, is_lost};
 use crate::recipes::RecipeOnDisk;
+use prost::Message;
 use std::time::Duration;
+use vertigo::bounds::MESSAGE_BYTES_MAX;
+use vertigo::bytes::Bytes;
 use vertigo::id::JobId;
 use vertigo::task::{Bits, role};
 use vertigo::v1::{self, input, task};
@@ -16,12 +19,24 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// job is queued twice.
 pub(crate) async fn submit(coordinator: &Coordinator, jobs: Vec<v1::NewJob>) -> Result<Vec<v1::Job>> {
     let request = v1::SubmitRequest { jobs };
+    check_length(&request)?;
     let mut answer = coordinator.jobs().submit(traced(request.clone())).await;
     if answer.as_ref().is_err_and(is_lost) {
         tokio::time::sleep(AGAIN).await;
         answer = coordinator.jobs().submit(traced(request)).await;
     }
     Ok(coordinator.answer(answer, Subject::Inputs)?.jobs)
+}
+
+/// That the coordinator has room for the call: each job of a sweep has its recipe anew.
+fn check_length(request: &v1::SubmitRequest) -> Result<()> {
+    let (bytes, jobs) = (request.encoded_len(), request.jobs.len());
+    if bytes <= MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    let (bytes, bytes_max) = (Bytes(bytes as u64), Bytes(MESSAGE_BYTES_MAX as u64));
+    let problem = format!("these {jobs} jobs are {bytes} together, and the coordinator takes {bytes_max} at a time");
+    Err(CliError::refused(problem).hint("queue fewer at a time, or take out of their recipes what is not read"))
 }
 
 /// A job of these variants, with an id that nothing else has.
@@ -61,4 +76,24 @@ pub(crate) fn fuse_of(trains: &v1::NewJob, bits: Bits) -> v1::NewJob {
     let name = Some(&trains.name).filter(|name| !name.is_empty()).map(|name| format!("{name}-fused"));
     let adapter = output_of(role::ADAPTER, &trains.id, "");
     job(name.as_deref(), trains.priority, vec![fuse(bits, true, vec![adapter])])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vertigo::bounds::RECIPE_BYTES_MAX;
+
+    /// Each recipe is one that is taken, and all together are not.
+    #[test]
+    fn jobs_that_are_too_long_together_are_refused_before_they_are_sent() {
+        let request = |jobs: usize| {
+            let train = v1::Train { recipe: "a".to_owned(), yaml: "x".repeat(RECIPE_BYTES_MAX) };
+            let task = Some(v1::Task { kind: Some(task::Kind::Train(train)) });
+            let variant = v1::NewVariant { name: "a".to_owned(), task, inputs: Vec::new() };
+            v1::SubmitRequest { jobs: vec![job(Some("a"), 0, vec![variant]); jobs] }
+        };
+        assert_eq!(check_length(&request(MESSAGE_BYTES_MAX / RECIPE_BYTES_MAX - 1)), Ok(()));
+        let error = check_length(&request(256)).unwrap_err();
+        assert!(error.message.contains("256 jobs are 64.0 MiB") && error.hint.is_some(), "{}", error.message);
+    }
 }

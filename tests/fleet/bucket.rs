@@ -11,10 +11,10 @@ use s3s_fs::FileSystem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use tokio::net::TcpListener;
 use vertigo::v1::job_event::Event;
 use vertigo::v1::report::Body;
 use vertigo::v1::{JobEvent, JobState};
+use vertigo_testkit::coordinator::listen;
 use vertigo_tests::waiting::until;
 use vertigo_tests::{Fleet, Process, luau, said};
 
@@ -67,8 +67,7 @@ async fn bucket_server(folder: &Path, key: &str, secret: &str, gate: Gate) -> St
     service.set_auth(SimpleAuth::from_single(key, secret));
     service.set_access(gate);
     let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, endpoint) = listen().await;
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let service = service.clone();
@@ -77,7 +76,7 @@ async fn bucket_server(folder: &Path, key: &str, secret: &str, gate: Gate) -> St
             });
         }
     });
-    format!("http://{address}")
+    endpoint.url().to_owned()
 }
 
 /// A fleet whose blobs lie in a bucket below `root`.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use vertigo::manifest::Manifest;
 use vertigo::v1::report::Body;
 use vertigo::v1::{GetArtifactRequest, JobState, artifacts_client::ArtifactsClient};
-use vertigo_tests::waiting::{until, within};
+use vertigo_tests::waiting::{soon, until};
 use vertigo_tests::{Fleet, Process, said, trains};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn one_watch_follows_all_jobs_and_ctrl_c_ends_it_and_no_job() {
         });
         (watch, lines)
     });
-    let (mut watch, lines) = within("both ends", read).await.unwrap();
+    let (mut watch, lines) = soon("both ends", read).await.unwrap();
     for name in ["one ", "two "] {
         let of_it: Vec<_> = lines.iter().filter(|line| line.starts_with(name)).collect();
         assert!(of_it.iter().any(|line| line.contains("iter 3/3")), "{lines:#?}");

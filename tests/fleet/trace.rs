@@ -6,10 +6,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
+use vertigo_testkit::coordinator::serve;
 use vertigo_tests::Fleet;
 use vertigo_tests::waiting::until;
 
@@ -54,12 +53,10 @@ impl TraceService for Receiver {
 }
 
 async fn receiver() -> (Receiver, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let receiver = Receiver::default();
     let service = TraceServiceServer::new(receiver.clone());
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
-    (receiver, format!("http://{address}"))
+    let endpoint = serve(Server::builder().add_service(service)).await;
+    (receiver, endpoint.url().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

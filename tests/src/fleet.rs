@@ -1,7 +1,7 @@
 //! A coordinator, its workers and a laptop's CLI.
 
 use crate::process::Process;
-use crate::waiting::{until, within};
+use crate::waiting::{soon, until};
 use crate::{binary, luau};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ impl Fleet {
     pub async fn cli(&self, arguments: &[&str]) -> Ran {
         let mut command = tokio::process::Command::from(self.command("vertigo"));
         let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
-        within(&arguments.join(" "), output).await.expect("the CLI starts").into()
+        soon(&arguments.join(" "), output).await.expect("the CLI starts").into()
     }
 
     /// A command of the CLI that goes on beside the test.
@@ -209,7 +209,7 @@ impl Fleet {
             }
             events
         };
-        within(&format!("events of job {id}"), watch).await
+        soon(&format!("events of job {id}"), watch).await
     }
 
     /// Waits until the job has ended, and gives it.

@@ -5,10 +5,10 @@
 
 mod fleet;
 mod process;
-pub mod waiting;
 
 pub use fleet::{Fleet, Ran};
 pub use process::Process;
+pub use vertigo_testkit::{skipped, waiting};
 
 use std::path::{Path, PathBuf};
 use vertigo::v1::JobEvent;
@@ -53,10 +53,4 @@ pub fn binary(name: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
-pub fn skipped(why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 use vertigo::bytes::Bytes;
+use vertigo::files::FileError;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo_client::{Transfer, TransferError};
@@ -165,8 +166,8 @@ impl Cache {
         let (path, gone) = (folder.to_owned(), self.folder.join(format!(".{}{GONE}", digest.hex())));
         let moved = tokio::task::spawn_blocking(move || discard(&path, &gone)).await;
         moved.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
-            let error = TransferError::File { path: folder.to_owned(), error };
-            CacheError::Transfer { kinds, digest, error }
+            let error = FileError { path: folder.to_owned(), error };
+            CacheError::Transfer { kinds, digest, error: error.into() }
         })?;
         Ok(false)
     }

@@ -11,7 +11,7 @@
 
 use crate::output::{Kept, Output, Work};
 use crate::spool::{Cursor, Spool};
-use crate::state::{AtPath, StateError};
+use crate::state::StateError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use vertigo::files::AtPath;
 use vertigo::id::{AttemptId, Epoch, Millis};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Report};

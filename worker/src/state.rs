@@ -11,10 +11,11 @@
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::WorkerId;
 use vertigo::secret::{Secret, SecretError};
 
@@ -22,13 +23,8 @@ use vertigo::secret::{Secret, SecretError};
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be read or written.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Another daemon runs on it.
     #[error("another vertigo-worker runs on {}; stop it, or give this one a folder of its own with --state", .0.display())]
     Locked(PathBuf),
@@ -52,17 +48,6 @@ pub enum StateError {
     },
 }
 
-/// Attaches the path to an I/O error.
-pub(crate) trait AtPath<T> {
-    fn at(self, path: &Path) -> Result<T, StateError>;
-}
-
-impl<T> AtPath<T> for io::Result<T> {
-    fn at(self, path: &Path) -> Result<T, StateError> {
-        self.map_err(|error| StateError::File { path: path.to_owned(), error })
-    }
-}
-
 /// Who this installation is.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -77,7 +62,7 @@ pub struct Identity {
 pub struct State {
     folder: PathBuf,
     identity: Identity,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl State {
@@ -91,13 +76,7 @@ impl State {
         let folder = folder.canonicalize().at(folder)?;
         // The secret is in it, and what people train on.
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).at(&folder)?;
-        let path = folder.join("lock");
-        let lock = File::create(&path).at(&path)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateError::Locked(folder)),
-            Err(TryLockError::Error(error)) => return Err(StateError::File { path, error }),
-        }
+        let lock = FolderLock::take(&folder)?.ok_or_else(|| StateError::Locked(folder.clone()))?;
         let identity = identity(&folder)?;
         for path in [folder.join("cache"), folder.join("attempts")] {
             fs::create_dir_all(&path).at(&path)?;
@@ -159,7 +138,7 @@ fn read(path: &Path) -> Result<Option<String>, StateError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StateError::File { path: path.to_owned(), error }),
+        Err(error) => Err(FileError { path: path.to_owned(), error }.into()),
     }
 }
 
@@ -174,7 +153,7 @@ fn write_once(path: &Path, text: &str) -> Result<(), StateError> {
         file.sync_all()
     };
     write().at(&fresh)?;
-    fs::rename(&fresh, path).at(path)
+    Ok(fs::rename(&fresh, path).at(path)?)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
 use crate::task::{Done, Event, Input, Spec, TaskError, codes};
 use futures::FutureExt;
-use halt::{Halt, not_sent, of_this_machine};
+use halt::{Halt, check_length, not_sent, of_this_machine};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -208,6 +208,8 @@ impl Supervisor {
     /// Sends what a child has finished. Whatever the coordinator answers, the files are as good as they were: it is sent for as
     /// long as the lease lives, and kept beyond it.
     async fn deliver(&self, attempt: &Attempt, output: Output) -> Result<Finished, Halt> {
+        let finished = succeeded(&output);
+        check_length(&finished)?;
         for Part { role, folder, manifest } in &output.parts {
             let told = |error: &TransferError| {
                 let text = format!("the {role} is finished and waits on this worker until it can be sent: {error}");
@@ -217,7 +219,7 @@ impl Supervisor {
             let sent = self.send_files(folder, manifest, told).instrument(span);
             unless_stopped(attempt, sent).await??;
         }
-        Ok(succeeded(&output))
+        Ok(finished)
     }
 
     /// All inputs, and what the child is to do with them.

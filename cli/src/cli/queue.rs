@@ -93,7 +93,8 @@ pub(crate) struct SweepArgs {
     /// Tag or digest of the dataset
     #[arg(long, value_name = "NAME")]
     pub(crate) data: String,
-    /// A key and the values that it takes one after another
+    /// A key and the values that it takes one after another. A value that is a list stands in brackets, as in
+    /// lora_parameters.keys=[self_attn.q_proj],[mlp.up_proj,mlp.down_proj], and one with commas in quotes
     #[arg(long, required = true, value_name = "KEY=VALUE,VALUE…")]
     pub(crate) set: Vec<Values>,
     /// What the group is called [default: the recipe's name]

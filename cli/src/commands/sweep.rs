@@ -9,7 +9,7 @@ use crate::render::output::{Output, bold};
 use crate::render::{json, safe};
 use crate::settings::{self, Setting, Values};
 use crate::submit;
-use serde_json::json;
+use serde_json::{Value, json};
 use vertigo::task::role;
 use vertigo::v1;
 
@@ -61,7 +61,7 @@ fn jobs(recipe: &RecipeOnDisk, set: &[Values], data: &str, group: &str, priority
 /// One value of each key, in every way; the last key changes first.
 fn combinations(set: &[Values]) -> Vec<Vec<Setting>> {
     set.iter().fold(vec![Vec::new()], |before, Values { key, values }| {
-        let with = |settings: &Vec<Setting>, value: &serde_json::Value| {
+        let with = |settings: &Vec<Setting>, value: &Value| {
             let setting = Setting { key: key.clone(), value: value.clone() };
             settings.iter().cloned().chain([setting]).collect()
         };
@@ -72,12 +72,18 @@ fn combinations(set: &[Values]) -> Vec<Vec<Setting>> {
 /// A setting as a part of a job's name, which is a tag: `learning_rate1e-6`.
 fn word(setting: &Setting) -> String {
     let key = setting.key.rsplit('.').next().unwrap_or(&setting.key);
-    let value = match &setting.value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let fits = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' };
-    format!("{key}{value}").chars().map(fits).collect()
+    format!("{key}{}", spoken(&setting.value)).chars().map(fits).collect()
+}
+
+/// A value without the signs that YAML writes around it and within.
+fn spoken(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(spoken).collect::<Vec<_>>().join("-"),
+        Value::Object(fields) => fields.values().map(spoken).collect::<Vec<_>>().join("-"),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +115,18 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!((yaml(0).seed, yaml(5).seed), (1, 3));
+    }
+
+    #[test]
+    fn a_value_that_is_a_list_is_one_value_and_a_part_of_a_name() {
+        let set = values(&[
+            "lora_parameters={rank: 4, scale: 2.0, dropout: 0.0}",
+            "lora_parameters.keys=[mlp.up_proj,mlp.gate_proj],[mlp.up_proj]",
+        ]);
+        let jobs = jobs(&recipe(), &set, "luau", "keys", 0).unwrap();
+        let names: Vec<_> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let beginning = "keys-lora_parameters4-2.0-0.0-keysmlp.up_proj";
+        assert_eq!(names, [format!("{beginning}-mlp.gate_proj"), beginning.to_owned()]);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject, is_lost};
 use std::time::Duration;
 use tonic::Status;
+use vertigo::backoff::Backoff;
 use vertigo::v1::{self, JobEvent, job_event::Event};
 use vertigo_client::traced;
 
 /// Waits between tries: doubled up to the last, which goes on until Ctrl-C. The job needs nobody to watch it.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(5) };
 
 /// Which of a job's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,9 +172,8 @@ impl Outage {
 
     /// How long to wait before the next try.
     fn wait(&mut self) -> Duration {
-        let wait = BACKOFF.0.saturating_mul(1 << self.tries.min(10)).min(BACKOFF.1);
-        self.tries += 1;
-        wait
+        self.tries = self.tries.saturating_add(1);
+        BACKOFF.wait(self.tries)
     }
 }
 

@@ -1,14 +1,12 @@
 //! Connections that break, against a real gRPC server.
 
 use super::*;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response};
 use vertigo::api_error::ApiError;
 use vertigo::v1::jobs_server::{Jobs, JobsServer};
+use vertigo_testkit::coordinator::serve;
 
 /// A coordinator whose journal has five events, and whose connections break after two until the last is out. Its job ends when the
 /// lines were asked for twice.
@@ -82,11 +80,7 @@ impl Jobs for Breaking {
 }
 
 async fn coordinator(jobs: Breaking) -> Coordinator {
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = Server::builder().add_service(JobsServer::new(jobs));
-    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-    Coordinator::new(&format!("http://{address}").parse().unwrap())
+    Coordinator::new(&serve(Server::builder().add_service(JobsServer::new(jobs))).await)
 }
 
 #[tokio::test]
@@ -151,7 +145,7 @@ fn an_outage_is_told_once_and_waits_grow_to_their_limit() {
     assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
     assert_eq!(outage.begins(), None);
     assert!(outage.over().is_some());
-    assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.0));
+    assert_eq!((outage.over(), outage.wait()), (None, BACKOFF.first));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(crate) mod tests {
     /// Whether nothing is left that a terminal obeys, but for newlines, tabs and our own styles.
     pub(crate) fn is_harmless(shown: &str) -> bool {
         let unstyled = STYLES.iter().fold(shown.to_owned(), |text, style| text.replace(style, ""));
-        !unstyled.contains(|c| is_harmful(c) && !matches!(c, '\n' | '\t'))
+        !unstyled.contains(|c| vertigo::printable::is_harmful(c) && !matches!(c, '\n' | '\t'))
     }
 
     proptest! {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;
-use vertigo::bounds::{MANIFEST_BYTES_MAX, REFERENCE_BYTES_MAX, shorten};
+use vertigo::bounds::{MANIFEST_BYTES_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX, shorten};
 use vertigo::v1::{self, finished, input, report, task};
 
 /// A UUID.
@@ -28,8 +28,6 @@ const KIND_BYTES_MAX: usize = 32;
 pub(super) const JOBS_MAX: usize = 1000;
 /// Ways to do a job.
 pub(super) const VARIANTS_MAX: usize = 16;
-/// A recipe's file.
-pub(super) const RECIPE_BYTES_MAX: usize = 256 << 10;
 /// What a variant names to read.
 const INPUTS_MAX: usize = 16;
 /// The name of a role.

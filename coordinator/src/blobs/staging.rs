@@ -1,10 +1,9 @@
 //! Bytes of uploads that are not whole yet: a file each, named by the digest that it is to have.
 
 use crate::private;
-use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Read, SeekFrom};
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tokio::fs::{File, OpenOptions};
@@ -86,19 +85,12 @@ impl Staging {
 }
 
 fn hash(path: &Path) -> io::Result<Digest> {
-    let mut hasher = Sha256::new();
-    let mut file = match fs::File::open(path) {
+    let file = match fs::File::open(path) {
         // Nothing was ever sent: the bytes of an empty blob.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             private::file(path).and_then(|_| fs::File::open(path))?
         }
         opened => opened?,
     };
-    let mut chunk = vec![0; super::CHUNK];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(Digest::from_hasher(hasher)),
-            n => hasher.update(&chunk[..n]),
-        }
-    }
+    Ok(Digest::of_reader(file)?.0)
 }

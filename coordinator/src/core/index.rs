@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::spelling;
 
 /// An artifact that is visible.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,15 +122,10 @@ impl Index {
     /// Tags of one kind's artifacts that are spelt like `tag`, nearest first, at most three.
     pub fn near_tags(&self, kind: Kind, tag: &str) -> Vec<&str> {
         let of_kind = |digest: &Digest| self.get(digest).is_some_and(|artifact| artifact.manifest.kind() == kind);
-        let mut near: Vec<_> = self
-            .tags
-            .iter()
-            .filter(|(_, digest)| of_kind(digest))
-            .map(|(name, _)| (strsim::jaro_winkler(name, tag), name.as_str()))
-            .filter(|(score, _)| *score > 0.75)
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-        near.into_iter().take(3).map(|(_, name)| name).collect()
+        let tags = self.tags.iter().filter(|(_, digest)| of_kind(digest)).map(|(name, _)| name.as_str());
+        let mut near = spelling::near(tag, tags);
+        near.truncate(3);
+        near
     }
 }
 

@@ -26,10 +26,10 @@ use crate::core::{Command, Core, Kinds, Refusal, Settings};
 use crate::private;
 use durable::{Durable, Journal};
 use sqlite::{Sqlite, schema};
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::JobId;
 use writer::{Beginning, Request};
 
@@ -46,13 +46,8 @@ pub enum StoreError {
     #[error("{} belongs to a coordinator that runs already; stop it, or choose another folder with --state", .0.display())]
     Locked(PathBuf),
     /// A file or folder.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The database was written by a newer version.
     #[error("{} has schema {found}, and this version knows {known}: run a newer vertigo-coordinator", path.display())]
     Newer {
@@ -134,7 +129,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
-    lock: File,
+    lock: FolderLock,
 }
 
 impl StateFolder {
@@ -143,8 +138,10 @@ impl StateFolder {
     /// # Errors
     /// It belongs to another coordinator, or cannot be written.
     pub fn take(path: &Path) -> Result<StateFolder, StoreError> {
-        private::folder(path).map_err(|error| StoreError::File { path: path.to_owned(), error })?;
-        Ok(StateFolder { lock: lock(path)?, path: path.to_owned() })
+        private::folder(path).at(path)?;
+        // The lock goes with the process, whatever ends that.
+        let lock = FolderLock::take(path)?.ok_or_else(|| StoreError::Locked(path.to_owned()))?;
+        Ok(StateFolder { lock, path: path.to_owned() })
     }
 
     /// The database.
@@ -173,10 +170,9 @@ impl StateFolder {
     ) -> Result<(Store, Writer), StoreError> {
         let path = self.database();
         // What SQLite puts beside the database has the database's mode.
-        let failed = |error| StoreError::File { path: path.clone(), error };
-        private::file(&path).map_err(failed)?;
+        private::file(&path).at(&path)?;
         for beside in ["vertigo.db-wal", "vertigo.db-shm"] {
-            private::narrow(&self.path.join(beside)).map_err(failed)?;
+            private::narrow(&self.path.join(beside)).at(&path)?;
         }
         Store::start(Box::new(Sqlite::open(&path, Some(self.lock))?), settings, kinds, outbox)
     }
@@ -264,18 +260,6 @@ impl Store {
     pub async fn stop(&self) {
         // Fails where it has ended already.
         let _ = self.requests.send(Request::Stop).await;
-    }
-}
-
-/// Takes the folder for this process. The lock goes with the file, whatever ends the process.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join("lock");
-    let failed = |error| StoreError::File { path: path.clone(), error };
-    let file = private::file(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

@@ -110,7 +110,7 @@ fn browser() -> Option<std::path::PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_browser_cancels_no_job() {
     let Some(browser) = browser() else {
-        eprintln!("SKIPPED: no `chromium` on PATH; `apt-get install chromium` has it");
+        vertigo_testkit::skipped("no `chromium` on PATH; `apt-get install chromium` has it");
         return;
     };
     let coordinator = Coordinator::start().await;

@@ -1,15 +1,16 @@
 //! A coordinator on a folder of its own, and what speaks to it.
 
+pub(crate) use vertigo_testkit::base::text_config as config;
+pub(crate) use vertigo_testkit::waiting::soon;
+
 use reqwest::{Response, StatusCode};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -24,14 +25,6 @@ use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
-
-/// No condition takes longer, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Waits for something that has to happen.
-pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, happens).await.unwrap_or_else(|_| panic!("{what} did not happen"))
-}
 
 pub(crate) struct Coordinator {
     folder: TempDir,
@@ -193,15 +186,6 @@ pub(crate) fn manifest(kind: Kind, content: &str, facts: serde_json::Value) -> M
     let file = FileEntry { path: "file".to_owned(), digest: Digest::of(content.as_bytes()), bytes };
     let facts: BTreeMap<_, _> = facts.as_object().unwrap().clone().into_iter().collect();
     Manifest::new(kind, vec![file], facts).unwrap()
-}
-
-pub(crate) fn config() -> serde_json::Value {
-    json!({
-        "model_type": "qwen3_5_text", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 8,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 768,
-        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 32,
-        "linear_value_head_dim": 32, "tie_word_embeddings": true, "dtype": "float32",
-    })
 }
 
 /// A way to train on the dataset `luau`.

@@ -5,7 +5,7 @@
 
 use super::meter::Meter;
 use super::tries::{PAUSE, Tries};
-use super::{AtPath, TransferError, blocking, hash_file};
+use super::{TransferError, blocking, hash_file};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 use vertigo::api_error::ApiError;
 use vertigo::endpoint::Endpoint;
+use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo::manifest::FileEntry;
 
@@ -417,8 +418,7 @@ mod tests {
     }
 
     async fn put(answers: bool, size: usize) -> (Result<(), TransferError>, u64) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let (listener, endpoint) = vertigo_testkit::coordinator::listen().await;
         let server = tokio::spawn(slow(listener, answers));
         let folder = tempfile::tempdir().unwrap();
         let (path, content) = (folder.path().join("file"), vec![7; size]);

@@ -15,10 +15,9 @@ pub use waiting::Patience;
 use blobs::Blobs;
 use meter::Meter;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tonic::transport::Channel;
@@ -27,6 +26,7 @@ use vertigo::api_error::ApiError;
 use vertigo::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
+use vertigo::files::{AtPath, FileError};
 use vertigo::folder::{Folder, Unfit};
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest, ManifestError};
@@ -41,13 +41,8 @@ pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// A file or folder on this machine.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A manifest that is none.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -170,17 +165,6 @@ impl From<tonic::Status> for TransferError {
     }
 }
 
-/// Attaches the path to an I/O error.
-trait AtPath<T> {
-    fn at(self, path: &Path) -> Result<T, TransferError>;
-}
-
-impl<T> AtPath<T> for io::Result<T> {
-    fn at(self, path: &Path) -> Result<T, TransferError> {
-        self.map_err(|error| TransferError::File { path: path.to_owned(), error })
-    }
-}
-
 /// The coordinator's artifacts.
 #[derive(Debug, Clone)]
 pub struct Transfer {
@@ -290,13 +274,13 @@ impl Transfer {
     pub async fn pull(&self, manifest: &Manifest, folder: &Path, progress: Progress<'_>) -> Result<(), TransferError> {
         if folder.exists() {
             let error = io::Error::new(io::ErrorKind::AlreadyExists, "exists already");
-            return Err(error).at(folder);
+            return Err(FileError { path: folder.to_owned(), error }.into());
         }
         let partial = partial(folder, &manifest.digest());
         let fetched = self.fetch(manifest, &partial, progress).await;
         match fetched {
             // A file where a folder must be, or the other way round: what an earlier fetch left is of no use, and waiting changes nothing.
-            Err(TransferError::File { error, .. }) if is_in_the_way(&error) => {
+            Err(TransferError::File(file)) if is_in_the_way(&file.error) => {
                 clear(&partial).at(&partial)?;
                 self.fetch(manifest, &partial, progress).await?;
             }
@@ -365,7 +349,7 @@ pub async fn describe_files(
     let inside = Folder::at(folder).at(folder)?;
     for path in paths {
         let (inside, name) = (inside.clone(), path.clone());
-        let (digest, bytes) = blocking(&folder.join(&path), move |_| hash(inside.open(name)?)).await?;
+        let (digest, bytes) = blocking(&folder.join(&path), move |_| Digest::of_reader(inside.open(name)?)).await?;
         progress(bytes);
         files.push(FileEntry { path, digest, bytes: Bytes(bytes) });
     }
@@ -378,20 +362,7 @@ fn meters<'a>(manifest: &Manifest, progress: Progress<'a>) -> Vec<Meter<'a>> {
 
 /// The digest and the size of a file of our own.
 fn hash_file(path: &Path) -> io::Result<(Digest, u64)> {
-    hash(File::open(path)?)
-}
-
-/// The digest and the size of what is left of a file.
-fn hash(mut file: File) -> io::Result<(Digest, u64)> {
-    let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok((Digest::from_hasher(hasher), size));
-        }
-        hasher.update(&buffer[..n]);
-        size += n as u64;
-    }
+    Digest::of_reader(File::open(path)?)
 }
 
 fn list(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<(), TransferError> {
@@ -404,7 +375,8 @@ fn list(folder: &Path, prefix: &str, into: &mut Vec<String>) -> Result<(), Trans
             list(&path, &format!("{name}/"), into)?;
         } else if kind.is_symlink() && path.is_dir() {
             // It may lead round in a circle.
-            return Err(io::Error::from(Unfit::Special("link to a folder"))).at(&path);
+            let error = Unfit::Special("link to a folder").into();
+            return Err(FileError { path, error }.into());
         } else {
             into.push(name);
         }
@@ -419,7 +391,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, TransferError> {
     let owned = path.to_owned();
     let result = tokio::task::spawn_blocking(move || work(&owned)).await;
-    result.unwrap_or_else(|panic| Err(io::Error::other(panic))).at(path)
+    Ok(result.unwrap_or_else(|panic| Err(io::Error::other(panic))).at(path)?)
 }
 
 /// One for each artifact: what another left must not come to lie among this one's files.
@@ -434,7 +406,7 @@ fn sync_parent(folder: &Path) -> Result<(), TransferError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(parent).and_then(|folder| folder.sync_all()).at(parent)
+    Ok(File::open(parent).and_then(|folder| folder.sync_all()).at(parent)?)
 }
 
 /// A request that carries the current trace, where the process has telemetry.

@@ -79,8 +79,7 @@ const CONTENT: &[u8] = b"what was trained for ten hours";
 
 impl Setup {
     async fn new() -> Setup {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let (listener, endpoint) = vertigo_testkit::coordinator::listen().await;
         let script = Arc::new(Mutex::new(Script::default()));
         tokio::spawn(serve(listener, script.clone()));
         let folder = tempfile::tempdir().unwrap();

@@ -2,12 +2,16 @@
 
 use super::TransferError;
 use std::time::{Duration, Instant};
+use vertigo::backoff::Backoff;
 
 /// Tries of one blob while it makes no headway; each that gets further starts the count again.
 const TRIES: u32 = 6;
 
-/// Pause before the second try; it doubles with each.
+/// Pause before the second try.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
+
+/// Pauses before the tries after it; the last of them is shorter than the longest.
+const BACKOFF: Backoff = Backoff { first: PAUSE, longest: Duration::from_secs(10) };
 
 /// Tries without headway.
 #[derive(Debug, Default)]
@@ -40,7 +44,7 @@ impl Tries {
         if !error.is_transient() || self.failed >= TRIES {
             return Err(error);
         }
-        tokio::time::sleep(PAUSE * 2u32.pow(self.failed - 1)).await;
+        tokio::time::sleep(BACKOFF.wait(self.failed)).await;
         Ok(())
     }
 }

@@ -2,12 +2,13 @@
 
 use super::TransferError;
 use std::time::Duration;
-
-/// Pause before an upload is tried again; it doubles with each try without headway.
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
+use vertigo::backoff::Backoff;
 
 /// The longest pause: short enough for a person who has just made room to see it go on.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Pauses before an upload is tried again, by its tries without headway.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: PAUSE_MAX };
 
 /// How long an upload that gets no further is tried again, and who hears why it waits.
 #[derive(Clone, Copy)]
@@ -48,10 +49,9 @@ impl Waiting {
             *self = Waiting { furthest: moved, since: now, failures: 0 };
         }
         let left = limit.checked_sub(now.saturating_sub(self.since)).filter(|left| !left.is_zero())?;
-        let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         // The last try comes when the time is up, not up to a pause before.
-        Some(pause.min(left))
+        Some(BACKOFF.wait(self.failures).min(left))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is trained, and the files it is kept in: mlx-lm's `adapters.safetensors` and `adapter_config.json`.
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use crate::fault::Fault;
 use crate::folder::whole;
 use crate::model::{Model, Parameters, layer_prefix};
@@ -11,6 +11,7 @@ use mlx_rs::{Array, random};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use vertigo::files::{AtPath, FileError};
 use vertigo_model::estimate::fit;
 use vertigo_model::recipe::{Layers, LoraParameters, Method, Recipe};
 
@@ -123,7 +124,7 @@ pub(crate) fn write_config(folder: &Path, recipe: &Recipe) -> Result<()> {
     }
     let path = folder.join("adapter_config.json");
     let text = serde_json::to_string_pretty::<Value>(&config).map_err(|e| EngineError::input(e.to_string()))?;
-    fs::write(&path, text).at(&path)
+    Ok(fs::write(&path, text).at(&path)?)
 }
 
 /// Reads `adapters.safetensors` from `folder`, ours or mlx-lm's.
@@ -139,7 +140,7 @@ pub(crate) fn save_arrays(path: &Path, arrays: &Parameters) -> Result<()> {
         |error| match error {
             // The values are computed on the way; that they could not be says nothing of the file.
             IoError::Exception(exception) if Fault::of(exception.what()).is_some() => EngineError::Mlx(exception),
-            error => EngineError::File { path: path.to_owned(), error: std::io::Error::other(error.to_string()) },
+            error => FileError { path: path.to_owned(), error: std::io::Error::other(error.to_string()) }.into(),
         },
     )
 }

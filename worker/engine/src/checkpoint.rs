@@ -12,7 +12,7 @@
 use crate::adapter;
 use crate::batch::Cursor;
 use crate::device::mlx_version;
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use crate::folder::{take_file, whole};
 use crate::master::low_dtype;
 use crate::model::{Model, Parameters};
@@ -22,6 +22,7 @@ use mlx_rs::Dtype;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo_model::recipe::Recipe;
 
@@ -161,7 +162,7 @@ impl Checkpoint {
                 take_file(best, &folder.join(BEST))?;
             }
             let path = folder.join(PROGRESS);
-            fs::write(&path, &text).at(&path)
+            Ok(fs::write(&path, &text).at(&path)?)
         })
     }
 

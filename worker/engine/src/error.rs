@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use std::path::PathBuf;
+use vertigo::files::FileError;
 
 /// Why the engine stopped.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,8 @@ pub enum EngineError {
         value: f64,
     },
     /// A file could not be read or written.
-    #[error("{}: {error}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// MLX refused an operation.
     #[error("MLX: {}", explained(.0))]
     Mlx(#[from] mlx_rs::error::Exception),
@@ -63,17 +59,6 @@ fn explained(exception: &mlx_rs::error::Exception) -> String {
     match Fault::of(exception.what()) {
         Some(fault @ (Fault::BuffersUsedUp | Fault::GpuLost)) => format!("{exception}: {}", fault.advice()),
         Some(Fault::OutOfMemory) | None => exception.to_string(),
-    }
-}
-
-/// Attaches the file to an I/O error.
-pub(crate) trait AtPath<T> {
-    fn at(self, path: impl Into<PathBuf>) -> Result<T>;
-}
-
-impl<T> AtPath<T> for std::io::Result<T> {
-    fn at(self, path: impl Into<PathBuf>) -> Result<T> {
-        self.map_err(|error| EngineError::File { path: path.into(), error })
     }
 }
 

@@ -3,9 +3,10 @@
 //! Promise: after [`whole`] returns, the folder and all in it are on the disk; before that, the folder is as it was, or gone, but
 //! never half of anything. A write that fails, as on a full disk, leaves nothing of itself.
 
-use crate::error::{AtPath, Result};
+use crate::error::Result;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use vertigo::files::AtPath;
 
 /// Makes `folder` of the files that `write` puts into the folder it is given; what was at `folder` before is replaced.
 pub(crate) fn whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
@@ -20,7 +21,7 @@ pub(crate) fn whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
         if folder.exists() {
             fs::rename(folder, &old).at(folder)?;
         }
-        fs::rename(&partial, folder).at(folder)
+        Ok(fs::rename(&partial, folder).at(folder)?)
     });
     if made.is_err() {
         // On a disk that is full this is the room that others need. Where it cannot be removed either, the next write tries to.
@@ -53,7 +54,7 @@ pub(crate) fn linked(from: &Path, to: &Path) -> Result<()> {
 /// Gives the file `from` the name `to` as well. Nothing here changes a file that is written: it is replaced. So a link is as good as a
 /// copy, which is made where the file system has no links.
 pub(crate) fn take_file(from: &Path, to: &Path) -> Result<()> {
-    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).at(from)
+    Ok(fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop)).at(from)?)
 }
 
 /// Writes into a new folder, to the disk.
@@ -67,7 +68,7 @@ fn fill(partial: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).at(path)
+    Ok(File::open(path).and_then(|file| file.sync_all()).at(path)?)
 }
 
 fn beside(folder: &Path, suffix: &str) -> PathBuf {
@@ -91,7 +92,7 @@ mod tests {
     fn a_folder_is_replaced_as_one_and_leaves_nothing_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a/b");
-        let write = |name: &'static str| move |at: &Path| fs::write(at.join(name), name).at(at);
+        let write = |name: &'static str| move |at: &Path| Ok(fs::write(at.join(name), name).at(at)?);
         whole(&folder, write("one")).unwrap();
         whole(&folder, write("two")).unwrap();
         assert_eq!((names(&folder), names(&dir.path().join("a"))), (vec!["two".to_owned()], vec!["b".to_owned()]));
@@ -101,7 +102,8 @@ mod tests {
     fn a_linked_folder_keeps_its_files_when_the_other_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (dir.path().join("one"), dir.path().join("other"));
-        let write = |text: &'static str| move |at: &Path| fs::write(at.join("weights"), text).at(at.join("weights"));
+        let write =
+            |text: &'static str| move |at: &Path| Ok(fs::write(at.join("weights"), text).at(at.join("weights"))?);
         whole(&one, write("first")).unwrap();
         linked(&one, &other).unwrap();
         whole(&one, write("second")).unwrap();
@@ -116,14 +118,14 @@ mod tests {
     fn a_write_that_fails_leaves_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("b");
-        whole(&folder, |at| fs::write(at.join("one"), "1").at(at)).unwrap();
+        whole(&folder, |at| Ok(fs::write(at.join("one"), "1").at(at)?)).unwrap();
         let failed = whole(&folder, |at| {
             fs::write(at.join("two"), "2").at(at)?;
             Err(EngineError::input("stop"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "stop");
         assert_eq!((names(&folder), names(dir.path())), (vec!["one".to_owned()], vec!["b".to_owned()]));
-        whole(&folder, |at| fs::write(at.join("three"), "3").at(at)).unwrap();
+        whole(&folder, |at| Ok(fs::write(at.join("three"), "3").at(at)?)).unwrap();
         assert_eq!((names(&folder), names(dir.path())), (vec!["three".to_owned()], vec!["b".to_owned()]));
     }
 }

@@ -26,7 +26,7 @@ mod change;
 mod config;
 mod plan;
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use crate::folder::whole;
 use crate::model::Parameters;
 use crate::tensor_files::{self, Stored, TensorWriter};
@@ -39,6 +39,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
+use vertigo::files::AtPath;
 pub use vertigo::task::Bits;
 use vertigo_model::shape::{Packing, Shape};
 use vertigo_model::tensors::{self, Sizes};
@@ -220,5 +221,5 @@ pub(crate) fn read_json(path: &Path) -> Result<Value> {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
-    fs::write(path, format!("{value:#}\n")).at(path)
+    Ok(fs::write(path, format!("{value:#}\n")).at(path)?)
 }

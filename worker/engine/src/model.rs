@@ -1,6 +1,6 @@
 //! A loaded model: its tensors, checked against its config, and its forward pass.
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use crate::layer::{Half, Layer, LoraForward, frozen_linear, packing};
 use crate::weights::{self, Tensors};
 use mlx_rs::fast::rms_norm;
@@ -10,6 +10,7 @@ use mlx_rs::{Array, Dtype};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo_model::shape::Shape;
 use vertigo_model::tensors::{LAYERS, check, split_name};

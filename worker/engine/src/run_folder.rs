@@ -9,10 +9,11 @@
 //! Promise: a run that goes on from a checkpoint has the `best/` that it had at that checkpoint, whatever lies there now.
 
 use crate::adapter::{self, WEIGHTS};
-use crate::error::{AtPath, Result};
+use crate::error::Result;
 use crate::folder::{linked, take_file, whole};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vertigo::files::AtPath;
 use vertigo_model::recipe::Recipe;
 
 /// Where a run writes, and what it goes on from.

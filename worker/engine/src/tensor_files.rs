@@ -2,7 +2,7 @@
 //!
 //! Promise: no more of a file than its header and one tensor is in memory.
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use crate::weights;
 use mlx_rs::{Array, Dtype};
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -12,6 +12,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vertigo::files::AtPath;
 use vertigo_model::tensors::canonical_name;
 
 /// Bytes of a header at the most: the format's own bound.
@@ -128,7 +129,7 @@ impl TensorWriter {
         self.expect(tensor.nbytes() as u64)?;
         let bytes = tensor.contiguous()?.view_dtype(Dtype::Uint8)?;
         let bytes = bytes.try_as_slice::<u8>().map_err(|e| EngineError::input(format!("MLX: {e}")))?;
-        self.file.write_all(bytes).at(&self.path)
+        Ok(self.file.write_all(bytes).at(&self.path)?)
     }
 
     /// That the next tensor is as long as the header says.
@@ -147,6 +148,6 @@ impl TensorWriter {
         if !self.due.is_empty() {
             return Err(EngineError::input(format!("{} lacks {} tensors", self.path.display(), self.due.len())));
         }
-        self.file.flush().at(&self.path)
+        Ok(self.file.flush().at(&self.path)?)
     }
 }

@@ -9,7 +9,7 @@
 mod clock;
 mod template;
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use minijinja::Value as Jinja;
 use minijinja::value::Serde;
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ use std::fs;
 use std::path::Path;
 use template::ChatTemplate;
 use tokenizers::Tokenizer;
+use vertigo::files::AtPath;
 use vertigo_model::dataset::{Example, Row};
 
 /// The special tokens that templates may name.

@@ -1,11 +1,12 @@
 //! Reading a model folder's tensors: safetensors only, named as MLX names them, whoever wrote them.
 
-use crate::error::{AtPath, EngineError, Result};
+use crate::error::{EngineError, Result};
 use mlx_rs::Array;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vertigo::files::AtPath;
 use vertigo_model::tensors::canonical_name;
 
 /// All tensors of a text model by MLX's names (`language_model.model.layers.0.…`).

@@ -5,18 +5,14 @@
 //!
 //! Promise: an entry that passes has the manifest's files, their bytes, and nothing else; links are never followed.
 
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vertigo::id::Digest;
 use vertigo::manifest::Manifest;
-
-/// Bytes that are hashed between looks at whether anybody still waits for the answer.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// What the system says of a file without reading it. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,19 +158,8 @@ pub(super) fn verify(
 
 /// The digest of a file's bytes; `None` where nobody waits for it any more.
 fn hash(path: &Path, given_up: &AtomicBool) -> io::Result<Option<Digest>> {
-    let mut file = File::open(path)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        if given_up.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(Some(Digest::from_hasher(hasher))),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let found = Digest::of_reader_while(File::open(path)?, || !given_up.load(Ordering::Relaxed))?;
+    Ok(found.map(|(digest, _)| digest))
 }
 
 #[cfg(test)]

@@ -3,11 +3,17 @@
 use crate::cache::CacheError;
 use crate::held::Stop;
 use crate::task::codes;
+use prost::Message;
 use std::io;
 use std::path::Path;
+use vertigo::bounds::REPORT_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::task::Cure;
+use vertigo::v1::Finished;
 use vertigo_client::TransferError;
+
+/// What a report has besides its body: its number and its time, and the lengths of all three.
+const REPORT_HEAD_BYTES_MAX: usize = 64;
 
 /// Why an attempt ends without a result.
 #[derive(Debug)]
@@ -53,9 +59,25 @@ pub(super) fn not_sent(error: TransferError) -> Halt {
     let (cure, code) = match error {
         // Files that make no artifact are what this worker's own engine has written.
         TransferError::Manifest(_) => (Cure::FreshProcess, codes::CRASHED),
+        // As many files again, and as long a manifest, however often the work is done.
+        TransferError::TooLarge { .. } => (Cure::Never, codes::BAD_INPUT),
         _ => (Cure::Later, codes::TRANSIENT),
     };
     Halt::failed(cure, code, error.to_string())
+}
+
+/// That the coordinator takes an attempt's end: manifests that are not too long one by one may be so together. A longer end would be
+/// refused each time that it is sent, and the work would be done again for as long as the job is tried.
+pub(super) fn check_length(finished: &Finished) -> Result<(), Halt> {
+    let (bytes, bytes_max) = (finished.encoded_len(), REPORT_BYTES_MAX - REPORT_HEAD_BYTES_MAX);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let (bytes, bytes_max) = (Bytes(bytes as u64), Bytes(bytes_max as u64));
+    let message = format!(
+        "what it made is described in {bytes}, and the coordinator takes {bytes_max} of an attempt: outputs of fewer files are shorter"
+    );
+    Err(Halt::failed(Cure::Never, codes::BAD_INPUT, message))
 }
 
 /// What cures a download that cannot be cured by waiting here: an artifact that is not what it should be fails anywhere, a disk or a

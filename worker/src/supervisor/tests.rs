@@ -1,5 +1,8 @@
 use super::*;
+use crate::spool::Spool;
+use vertigo::bounds::{MANIFEST_BYTES_MAX, REPORT_BYTES_MAX};
 use vertigo::id::Digest;
+use vertigo::id::Millis;
 
 #[test]
 fn no_refusal_of_an_upload_is_bad_input_or_ends_its_sending() {
@@ -13,6 +16,36 @@ fn no_refusal_of_an_upload_is_bad_input_or_ends_its_sending() {
     }
     let changed = TransferError::Damaged { path: "x".into(), expected: Digest::of(b"") };
     assert!(changed.is_local() && matches!(not_sent(changed), Halt::Failed { cure: Cure::Later, .. }));
+}
+
+/// More files make no shorter manifests the next time: the job is not run again for nothing.
+#[test]
+fn what_is_too_long_to_be_told_fails_for_good_before_anything_is_sent() {
+    let error = TransferError::TooLarge { files: 300_000, bytes: MANIFEST_BYTES_MAX + 1 };
+    assert!(matches!(not_sent(error), Halt::Failed { cure: Cure::Never, .. }));
+    let made = |bytes: usize| Made { role: "adapter".to_owned(), manifest_json: "x".repeat(bytes) };
+    let ends = |made: Vec<Made>| {
+        let outputs = Outputs { made, remark: String::new() };
+        check_length(&Finished { peak_bytes: u64::MAX, outcome: Some(finished::Outcome::Outputs(outputs)) })
+    };
+    assert!(ends(vec![made(MANIFEST_BYTES_MAX)]).is_ok(), "one as long as there may be");
+    let half = MANIFEST_BYTES_MAX / 2 + (64 << 10);
+    let Err(Halt::Failed { cure, message, .. }) = ends(vec![made(half), made(half)]) else {
+        panic!("two that are too long")
+    };
+    assert!(cure == Cure::Never && message.contains("31.1 MiB"), "{message}");
+}
+
+/// Whatever ends pass the check can be written down, and so be sent.
+#[test]
+fn an_end_that_is_not_too_long_is_a_report_that_is_not_too_long() {
+    let (dir, report) = (tempfile::tempdir().unwrap(), |bytes: usize| {
+        let outputs = Outputs { made: Vec::new(), remark: "x".repeat(bytes) };
+        Finished { peak_bytes: u64::MAX, outcome: Some(finished::Outcome::Outputs(outputs)) }
+    });
+    let longest = (0..200).map(|less| report(REPORT_BYTES_MAX - less)).find(|it| check_length(it).is_ok()).unwrap();
+    let mut spool = Spool::open(&dir.path().join("reports")).unwrap();
+    spool.append(Millis(u64::MAX), Body::Finished(longest)).unwrap();
 }
 
 #[test]

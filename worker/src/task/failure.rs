@@ -23,9 +23,7 @@ impl From<&EngineError> for Failed {
             EngineError::Input(_) | EngineError::Checkpoint { .. } => (Cure::Never, codes::BAD_INPUT),
             EngineError::Diverged { .. } => (Cure::Never, codes::DIVERGED),
             // Inputs are whole by their digests: a file that is not there is none of the artifact's.
-            EngineError::File { error, .. } if error.kind() == io::ErrorKind::NotFound => {
-                (Cure::Never, codes::BAD_INPUT)
-            }
+            EngineError::File(file) if file.error.kind() == io::ErrorKind::NotFound => (Cure::Never, codes::BAD_INPUT),
             EngineError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
             EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => {
                 (Cure::MoreMemory, codes::OUT_OF_MEMORY)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 use tracing::info_span;
+use vertigo::files::AtPath;
 use vertigo::task::{Bits, role};
 use vertigo_engine::fuse::{Fused, Options, fuse};
 use vertigo_engine::measure::{Kept, measure};
@@ -63,7 +64,7 @@ pub fn run(
 /// The config that says what the model is: what a base's manifest has, too.
 fn read_config(folder: &std::path::Path) -> Result<Value, EngineError> {
     let path = folder.join("config.json");
-    let text = fs::read_to_string(&path).map_err(|error| EngineError::File { path: path.clone(), error })?;
+    let text = fs::read_to_string(&path).at(&path)?;
     serde_json::from_str(&text).map_err(|error| EngineError::Input(format!("{}: {error}", path.display())))
 }
 

@@ -292,7 +292,7 @@ fn an_adapter_and_its_base_become_one_model_on_the_processor_alone() {
     assert_eq!((&model.facts["recipe"], &model.facts["recipe_digest"]), (&"tiny".into(), &"sha256:1".into()));
     assert_eq!(model.facts["engine"], vertigo::VERSION);
     assert!(model.facts.contains_key("mlx"));
-    assert_eq!(model.facts["config"]["hidden_size"], 32);
+    assert_eq!(model.facts["config"]["hidden_size"], 64);
     for file in ["config.json", "tokenizer.json", "model.safetensors.index.json"] {
         assert!(model.folder.join(file).exists(), "{file}");
     }

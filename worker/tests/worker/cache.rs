@@ -1,5 +1,6 @@
 //! Inputs that were damaged on the worker's disk, or that the store has otherwise than their manifest says.
 
+use crate::coordinator::listen;
 use crate::supervisor::{assignment, failure, id, worker_of};
 use crate::support::{INPUTS, given, lay, recipe};
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
@@ -33,8 +34,7 @@ struct Store {
 
 impl Store {
     async fn of(blobs: impl IntoIterator<Item = (Digest, Vec<u8>)>) -> Store {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let (listener, endpoint) = listen().await;
         let (blobs, asked) = (Arc::new(HashMap::from_iter(blobs)), Arc::new(AtomicUsize::new(0)));
         let count = asked.clone();
         tokio::spawn(async move {

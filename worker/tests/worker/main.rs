@@ -2,10 +2,11 @@
 
 mod attempt;
 mod cache;
-mod coordinator;
 mod daemon;
 mod outputs;
 mod session;
 mod supervisor;
 mod support;
 mod tasks;
+
+use vertigo_testkit::coordinator;

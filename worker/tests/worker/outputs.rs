@@ -1,5 +1,6 @@
 //! What a child has finished while the coordinator does not take it.
 
+use crate::coordinator::listen;
 use crate::supervisor::{assignment, finished, id, reports, worker_of};
 use crate::support::{eventually, recipe};
 use axum::body::Bytes as Body;
@@ -9,7 +10,6 @@ use axum::routing::any;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use vertigo::endpoint::Endpoint;
@@ -37,8 +37,7 @@ struct Inner {
 
 impl Store {
     async fn serve(&self) -> Endpoint {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (listener, endpoint) = listen().await;
         let blobs = axum::Router::new().route("/v1/blobs/{digest}", any(blob)).with_state(self.clone());
         let routes = Routes::new(ArtifactsServer::new(self.clone())).prepare().into_axum_router().merge(blobs);
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

@@ -1,7 +1,7 @@
 //! The session: what is sent again, what is not, and when it goes.
 
 use crate::coordinator::{Call, Coordinator};
-use crate::support::{DEADLINE, eventually};
+use crate::support::{eventually, soon};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +60,7 @@ impl Setup {
     }
 
     async fn ended(self) -> Result<(), Refused> {
-        tokio::time::timeout(DEADLINE, self.session).await.expect("an end in time").unwrap()
+        soon("the session's end", self.session).await.unwrap()
     }
 }
 
@@ -126,7 +126,7 @@ async fn heartbeats_name_what_is_held_and_stops_and_assignments_arrive() {
     }
     let stop = vertigo::v1::Stop { attempt_id: id.to_string(), reason: "cancelled".to_owned() };
     call.say(ToWorker::Stop(stop)).await;
-    let stop = tokio::time::timeout(DEADLINE, attempt.stopped()).await.unwrap();
+    let stop = soon("a stop", attempt.stopped()).await;
     assert_eq!(stop, Stop::LeaseOver("cancelled".to_owned()));
 }
 
@@ -144,7 +144,7 @@ async fn an_attempt_that_welcome_does_not_name_is_stopped_and_silent() {
         call = setup.coordinator.call().await;
     }
     call.welcome(vec![ack(live, 0)]).await;
-    tokio::time::timeout(DEADLINE, old_attempt.stopped()).await.unwrap();
+    soon("a stop", old_attempt.stopped()).await;
     attempt.report(line(1)).unwrap();
     loop {
         if let FromWorker::Reports(batch) = call.next().await {

@@ -3,7 +3,6 @@
 use super::*;
 use crate::render::output::plain;
 use clap::Parser;
-use std::io::Write;
 use std::path::PathBuf;
 use vertigo_model::estimate::{Estimate, Part};
 
@@ -170,8 +169,7 @@ fn the_coordinators_answer_reads_as_a_report_too() {
 fn the_pipelines_own_recipes_are_planned_as_they_are() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vertigo/recipes");
     if !folder.is_dir() {
-        // Straight to stderr: what a passing test says by `eprintln!` is not shown.
-        return writeln!(std::io::stderr(), "SKIPPED: no recipes at {}", folder.display()).unwrap();
+        return vertigo_testkit::skipped(&format!("no recipes at {}", folder.display()));
     }
     let names = ["35b", "9b", "4b-8bit-128gb", "4b-128gb", "4b", "2b"];
     let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(format!("{name}.yaml"))).collect();

@@ -8,10 +8,14 @@
 //! ```
 //!
 //! Promise: what comes out can be sent as it is. Every job's kind and keys are known, every reference is to a job of the file whose
-//! output is of a kind that the input takes, and each job stands after those that it reads. What is wrong is named by job and key.
+//! output is of a kind that the input takes, and each job stands after those that it reads. What is wrong is named by job and key, with
+//! the line of the file.
 
+use super::places::Places;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
+use vertigo::spelling;
 use vertigo::task::{Bits, TaskKind};
 
 /// Jobs of a file.
@@ -67,10 +71,39 @@ pub(super) enum PipelineError {
     Yaml(String),
     #[error("{0}")]
     File(String),
-    #[error("job `{job}`: {problem}")]
-    Job { job: String, problem: String },
-    #[error("job `{job}`, `{key}`: {problem}")]
-    Key { job: String, key: String, problem: String },
+    #[error("{}job `{job}`: {problem}", Line(line))]
+    Job { line: Option<u64>, job: String, problem: String },
+    #[error("{}job `{job}`, `{key}`: {problem}", Line(line))]
+    Key { line: Option<u64>, job: String, key: String, problem: String },
+}
+
+/// Where a problem is, before what it is.
+struct Line<'a>(&'a Option<u64>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, "line {line}, "))
+    }
+}
+
+impl PipelineError {
+    fn job(job: &str, problem: impl Into<String>) -> PipelineError {
+        PipelineError::Job { line: None, job: job.to_owned(), problem: problem.into() }
+    }
+
+    fn key(job: &str, key: &str, problem: impl Into<String>) -> PipelineError {
+        PipelineError::Key { line: None, job: job.to_owned(), key: key.to_owned(), problem: problem.into() }
+    }
+
+    /// The same, with the line of the file.
+    fn located(mut self, text: &str) -> PipelineError {
+        match &mut self {
+            PipelineError::Yaml(_) | PipelineError::File(_) => {}
+            PipelineError::Job { line, job, .. } => *line = Places::of(text).job(job),
+            PipelineError::Key { line, job, key, .. } => *line = Places::of(text).key(job, key),
+        }
+        self
+    }
 }
 
 /// Keys that every job has.
@@ -90,9 +123,14 @@ impl Pipeline {
     /// # Errors
     /// What is wrong, with its job and its key.
     pub(super) fn parse(text: &str) -> Result<Pipeline, PipelineError> {
+        // A mark takes the place of what stood there, so lines stay what they are.
         let text = marked(text)?;
+        Pipeline::parse_marked(&text).map_err(|error| error.located(&text))
+    }
+
+    fn parse_marked(text: &str) -> Result<Pipeline, PipelineError> {
         let value: Value =
-            serde_saphyr::from_str(&text).map_err(|error| PipelineError::Yaml(unmarked(&error.to_string())))?;
+            serde_saphyr::from_str(text).map_err(|error| PipelineError::Yaml(unmarked(&error.to_string())))?;
         let Value::Object(mut file) = value else {
             return Err(PipelineError::File("it is no mapping; write `name` and `jobs`".to_owned()));
         };
@@ -142,15 +180,14 @@ fn unmarked(text: &str) -> String {
 
 /// A key that there is none of, and the nearest that there is.
 fn unknown(key: &str, known: &[&str]) -> String {
-    let near = known.iter().map(|name| (strsim::jaro_winkler(name, key), name)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match near.filter(|(score, _)| *score > 0.75) {
-        Some((_, name)) => format!("unknown key `{key}` (did you mean `{name}`?)"),
+    match spelling::nearest(key, known.iter().copied()) {
+        Some(name) => format!("unknown key `{key}` (did you mean `{name}`?)"),
         None => format!("unknown key `{key}`; there are {}", known.join(", ")),
     }
 }
 
 fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
-    let of_job = |problem: String| PipelineError::Job { job: key.clone(), problem };
+    let of_job = |problem: String| PipelineError::job(&key, problem);
     if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') || key == "recipe" {
         return Err(of_job("a job is called by A-Z a-z 0-9 - and _, and not `recipe`".to_owned()));
     }
@@ -181,7 +218,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
     if let Some(odd) = fields.keys().next() {
         let roles = kind.inputs().iter().map(|input| input.role);
         let known: Vec<&str> = SHARED_KEYS.into_iter().chain(roles).chain(own_keys(kind).iter().copied()).collect();
-        return Err(of_job(unknown(odd, &known)));
+        return Err(PipelineError::key(&key, odd, unknown(odd, &known)));
     }
     Ok(Job { key, name, priority, kind: what, inputs })
 }
@@ -205,7 +242,7 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn wrong(&self, key: &str, problem: impl Into<String>) -> PipelineError {
-        PipelineError::Key { job: self.job.to_owned(), key: key.to_owned(), problem: problem.into() }
+        PipelineError::key(self.job, key, problem)
     }
 
     fn string(&mut self, key: &str) -> Result<Option<String>, PipelineError> {
@@ -258,7 +295,7 @@ impl Fields<'_> {
 fn check_references(jobs: &[Job]) -> Result<(), PipelineError> {
     for job in jobs {
         for (key, source) in &job.inputs {
-            let wrong = |problem| Err(PipelineError::Key { job: job.key.clone(), key: key.clone(), problem });
+            let wrong = |problem: String| Err(PipelineError::key(&job.key, key, problem));
             let Source::Output { job: of, role } = source else {
                 if let Source::Artifact(text) = source
                     && text.contains([OPEN, CLOSE])
@@ -309,7 +346,7 @@ fn sorted(mut left: Vec<Job>) -> Result<Vec<Job>, PipelineError> {
         let Some(next) = left.iter().position(is_ready) else {
             let keys: Vec<&str> = left.iter().map(|job| job.key.as_str()).collect();
             let problem = format!("these jobs wait for one another: {}", keys.join(", "));
-            return Err(PipelineError::Job { job: left[0].key.clone(), problem });
+            return Err(PipelineError::job(&left[0].key, problem));
         };
         let next = left.remove(next);
         sorted.push(next);
@@ -355,7 +392,7 @@ mod tests {
         refused("name: p\njobs: {}\n", &["0 jobs"]);
         refused(&format!("{}job: 1\n", with(train)), &["`job`", "did you mean `jobs`"]);
         refused("name: [", &[]);
-        refused(&with("  a: {kind: trane}\n"), &["job `a`", "`trane`", "train and fuse"]);
+        refused(&with("  a: {kind: trane}\n"), &["line 3, job `a`", "`trane`", "train and fuse"]);
         refused(&with("  a: {recipes: [a.yaml]}\n"), &["job `a`", "`kind` is missing"]);
         refused(&with("  a: {kind: train, recipes: [a.yaml]}\n"), &["job `a`", "`data` is missing"]);
         refused(&with("  a: {kind: train, recipes: [], data: d}\n"), &["job `a`", "`recipes`", "list"]);
@@ -367,13 +404,21 @@ mod tests {
         refused(&with("  a: {kind: fuse, adapter: [x]}\n"), &["job `a`", "`adapter`", "one word"]);
         refused(&with("  a b: {kind: fuse, adapter: x}\n"), &["job `a b`"]);
         let reading = |of: &str| format!("{}  b: {{kind: fuse, adapter: {of}}}\n", with(train));
-        refused(&reading("${{ trian }}"), &["job `b`, `adapter`", "no job `trian`", "train"]);
+        refused(&reading("${{ trian }}"), &["line 4, job `b`, `adapter`", "no job `trian`", "train"]);
         refused(&reading("${{ train.model }}"), &["job `b`, `adapter`", "makes no `model`", "makes adapter, best"]);
         refused(&reading("my ${{ train }}"), &["job `b`, `adapter`", "stands alone", "${{ train }}"]);
         refused(&reading("${{ b }}"), &["`b` makes a model", "this is a adapter"]);
         refused(&reading("${{ train"), &["line 4", "without `}}`"]);
         let wrong = format!("{train}  b: {{kind: train, recipes: [a], data: ${{{{ train }}}}}}\n");
         refused(&with(&wrong), &["job `b`, `data`", "makes a adapter", "dataset"]);
+    }
+
+    #[test]
+    fn a_wrong_key_has_its_own_line_in_block_style() {
+        let text = "name: p\njobs:\n  train:\n    kind: train\n    recipes: [a.yaml]\n    data: d\n    prioritty: 3\n";
+        refused(text, &["line 7, job `train`, `prioritty`", "did you mean `priority`"]);
+        refused(&text.replace("prioritty: 3", "priority: high"), &["line 7, job `train`, `priority`", "whole number"]);
+        refused(&text.replace("    data: d\n", ""), &["line 3, job `train`: `data` is missing"]);
     }
 
     #[test]

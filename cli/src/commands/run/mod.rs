@@ -1,6 +1,7 @@
 //! `vertigo run`: a pipeline file's jobs, queued together.
 
 mod file;
+mod places;
 
 use crate::bounded;
 use crate::cli::RunArgs;

@@ -6,28 +6,19 @@ use crate::kinds::Catalog;
 use crate::store::Store;
 use serde_json::{Value, json};
 use std::sync::mpsc;
-use std::time::Duration;
-use tokio::time::timeout;
 use vertigo::api_error::ErrorCode;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::{FileEntry, Manifest};
 use vertigo::task::Slot;
 use vertigo::v1::task;
-
-/// No condition takes longer, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-fn config(layers: u64) -> Value {
-    json!({
-        "model_type": "qwen3_5_text", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": layers,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 768,
-        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 32,
-    })
-}
+use vertigo_testkit::base::text_config;
+use vertigo_testkit::waiting::soon;
 
 /// A base of so many layers, tagged `name`.
 async fn register(store: &Store, name: &str, layers: u64) -> Digest {
-    artifact(store, Kind::Base, name, [("config", config(layers))]).await
+    let mut config = text_config();
+    config["num_hidden_layers"] = layers.into();
+    artifact(store, Kind::Base, name, [("config", config)]).await
 }
 
 async fn artifact<const N: usize>(store: &Store, kind: Kind, name: &str, facts: [(&str, Value); N]) -> Digest {
@@ -103,7 +94,7 @@ async fn shapes_and_estimates_need_no_writer() {
         store_of_held.read(stand).await
     });
     inside.await.unwrap();
-    let checked = timeout(DEADLINE, check(found)).await.expect("it does not wait for the writer").unwrap();
+    let checked = soon("checks that do not wait for the writer", check(found)).await.unwrap();
     let_go.send(()).unwrap();
     standing.await.unwrap().unwrap();
     let submits = store.read(|core| checked.into_iter().map(|job| job.submit(core, "")).collect::<Vec<_>>());

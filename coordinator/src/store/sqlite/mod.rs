@@ -12,9 +12,9 @@ use super::durable::{Durable, Journal};
 use crate::core::{Core, Effects, Snapshot};
 use journal::Reader;
 use rusqlite::Connection;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use vertigo::files::FolderLock;
 
 /// The writer's connection, and the readers' beside it.
 #[derive(Debug)]
@@ -22,12 +22,12 @@ pub(super) struct Sqlite {
     connection: Connection,
     reader: Arc<Reader>,
     /// Of the folder, for as long as the database is open. Fields are dropped in this order: it goes last.
-    _lock: Option<File>,
+    _lock: Option<FolderLock>,
 }
 
 impl Sqlite {
     /// Opens the database at `path`, and makes its tables where it is new.
-    pub(super) fn open(path: &Path, lock: Option<File>) -> Result<Sqlite, StoreError> {
+    pub(super) fn open(path: &Path, lock: Option<FolderLock>) -> Result<Sqlite, StoreError> {
         let connection = schema::open(path)?;
         Ok(Sqlite { connection, reader: Arc::new(Reader::new(path.to_owned())), _lock: lock })
     }

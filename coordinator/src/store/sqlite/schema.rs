@@ -6,6 +6,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
@@ -121,7 +122,7 @@ CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 pub(in crate::store) fn is_new(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(StoreError::File { path: path.to_owned(), error }),
+        Err(error) => return Err(FileError { path: path.to_owned(), error }.into()),
         Ok(meta) if meta.len() == 0 => return Ok(true),
         Ok(_) => {}
     }
@@ -164,10 +165,9 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
 /// Keeps a database beside itself as it is before its schema changes, for the version that wrote it and for whoever misses something.
 fn keep(connection: &Connection, path: &Path, found: i64) -> Result<(), StoreError> {
     let copy = path.with_extension(format!("schema-{found}.db"));
-    let failed = |error| StoreError::File { path: copy.clone(), error };
     // SQLite fills a file that is empty, and this one has the right mode. One that is there is from a change that was cut off.
-    private::file(&copy).and_then(|file| file.set_len(0)).map_err(failed)?;
-    let name = copy.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    private::file(&copy).and_then(|file| file.set_len(0)).at(&copy)?;
+    let name = copy.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename)).at(&copy)?;
     connection.execute("VACUUM INTO ?1", [name])?;
     tracing::info!(copy = %copy.display(), schema = found, "the database is brought to a newer schema; it is kept as it was");
     Ok(())

@@ -3,6 +3,7 @@
 use super::{adapted, trained_layers, trained_mixers};
 use crate::recipe::{Layers, LoraParameters, Method, Recipe};
 use crate::shape::{Mixer, Shape};
+use vertigo::spelling::likeness;
 
 /// Why a recipe cannot train a base.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,11 +138,11 @@ fn unreached_keys<'a>(
 
 /// The linear that `key` was most likely meant to name.
 fn nearest(key: &str, known: &[String]) -> Option<String> {
-    let likeness = |path: &str| {
+    let likely = |path: &str| {
         // People leave the module out, or write another model's.
         let name = |path: &str| path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        strsim::jaro_winkler(&key.to_ascii_lowercase(), path).max(strsim::jaro_winkler(&name(key), &name(path)) - 0.01)
+        likeness(key, path).max(likeness(&name(key), &name(path)) - 0.01)
     };
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then(|| best.clone())
+    let best = known.iter().max_by(|a, b| likely(a).total_cmp(&likely(b)))?;
+    (likely(best) > 0.8).then(|| best.clone())
 }

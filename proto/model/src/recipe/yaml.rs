@@ -3,6 +3,7 @@
 use super::{Decay, Layers, LearningRate, LoraParameters, LossAverage, Method, Optimizer, Recipe};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use vertigo::spelling;
 
 /// What is wrong with a recipe, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +152,7 @@ impl Reader<'_> {
                 return Err(self.error_at(key, format!("`{key}` cannot be honoured: {why}")));
             }
             let place = if table.is_empty() { String::new() } else { format!(" in `{table}`") };
-            let hint = match nearest(key, known) {
+            let hint = match spelling::nearest(key, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known keys: {}", known.join(", ")),
             };
@@ -177,13 +178,6 @@ impl Reader<'_> {
         }
         Err(self.error_at(key, format!("`{key}` is {value}; it must be {what}")))
     }
-}
-
-/// The known key that is spelled most like `key`, if any is close.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    let likeness = |other: &str| strsim::jaro_winkler(&key.to_ascii_lowercase(), other);
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.75).then_some(*best)
 }
 
 pub(super) fn parse(name: &str, text: &str) -> Result<Recipe, RecipeError> {
@@ -363,7 +357,7 @@ fn decay(reader: &Reader<'_>, schedule: &ScheduleFile) -> Result<Decay, RecipeEr
         ("step_decay", &[init, rate, every]) => Ok(Decay::Step { init, rate, every: steps(every)? }),
         ("step_decay", _) => Err(wrong("[init, rate, steps]")),
         (other, _) => {
-            let near = nearest(other, SCHEDULES).unwrap_or(SCHEDULES[0]);
+            let near = spelling::nearest(other, SCHEDULES.iter().copied()).unwrap_or(SCHEDULES[0]);
             Err(reader.error_at("name", format!("unknown schedule `{other}`; did you mean `{near}`?")))
         }
     }

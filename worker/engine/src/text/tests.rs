@@ -4,6 +4,7 @@ use super::*;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use vertigo_model::dataset::jsonl_files;
+use vertigo_testkit::skipped;
 
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                       {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -246,10 +247,4 @@ fn the_repositorys_own_data_tokenizes() {
         }
     }
     assert!(examples >= 50, "only {examples} examples");
-}
-
-/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
-fn skipped(why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -1,9 +1,11 @@
 //! Random bases and data for tests: small enough to train in a second, lively enough that a missing norm, gate or bias shows.
 
-#![allow(dead_code)] // each test binary uses a part of it
+#![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
 pub(crate) mod peer;
-pub(crate) mod tokenizer;
+
+pub(crate) use vertigo_testkit::base::{VOCAB, config};
+pub(crate) use vertigo_testkit::{skipped, tokenizer};
 
 use mlx_rs::ops::quantize;
 use mlx_rs::{Array, Dtype, random};
@@ -17,23 +19,8 @@ use vertigo_model::recipe::Recipe;
 use vertigo_model::shape::Shape;
 use vertigo_model::tensors::{matrices, vectors};
 
-/// Rows of the bases' embedding.
-pub(crate) const VOCAB: u64 = 320;
-
 /// Tensors by MLX's names.
 pub(crate) type Tensors = BTreeMap<String, Array>;
-
-/// The configuration of a base of 4 layers, of which the last is full attention.
-pub(crate) fn config(tied: bool) -> Value {
-    json!({"model_type": "qwen3_5", "text_config": {
-        "model_type": "qwen3_5_text", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "rms_norm_eps": 1e-6, "vocab_size": VOCAB,
-        "max_position_embeddings": 4096, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
-        "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_conv_kernel_dim": 4,
-        "tie_word_embeddings": tied, "attention_bias": false, "full_attention_interval": 4, "dtype": "float32",
-        "rope_parameters": {"type": "default", "mrope_section": [4, 2, 2], "rope_theta": 10_000_000,
-                            "partial_rotary_factor": 0.25}}})
-}
 
 /// Random f32 tensors for a configuration, the same each time.
 pub(crate) fn tensors(config: &Value) -> Tensors {
@@ -159,10 +146,4 @@ pub(crate) fn relative_length(ours: &Array, theirs: &Array) -> f32 {
     assert_eq!(ours.shape(), theirs.shape());
     let length = |x: &Array| x.square().unwrap().sum(None).unwrap().sqrt().unwrap().item_cast::<f32>();
     length(&ours.subtract(&theirs).unwrap()) / length(&theirs).max(1e-12)
-}
-
-/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
-pub(crate) fn skipped(why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

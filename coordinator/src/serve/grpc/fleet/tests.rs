@@ -9,12 +9,12 @@ use crate::store::tests::submit;
 use object_store::memory::InMemory;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use vertigo::endpoint::Endpoint;
 use vertigo::id::{Digest, JobId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
+use vertigo_testkit::coordinator::listen;
+use vertigo_testkit::waiting::soon;
 
 /// Longer than any test.
 const LEASE: Duration = Duration::from_secs(600);
@@ -40,8 +40,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
         Store::open(folder.path(), Settings { lease_ms }, Box::new(crate::kinds::Catalog), deliver).unwrap();
     let api = crate::api::Api::new(store.clone(), blobs);
     let context = Context { api, sessions, lease: LEASE };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let (listener, endpoint) = listen().await;
     let server = tokio::spawn(axum::serve(listener, router(context)).into_future());
 
     let say = |message| v1::WorkerMessage { message: Some(message) };
@@ -74,6 +73,6 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
                 .unwrap();
         }
     };
-    timeout(Duration::from_secs(20), renewed).await.expect("heartbeats are heard");
+    soon("heartbeats that are heard", renewed).await;
     server.abort();
 }

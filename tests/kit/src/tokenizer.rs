@@ -1,4 +1,4 @@
-//! A tokenizer for tests: each byte is a token, and two special tokens come after them.
+//! A tokenizer: each byte is a token, and two special tokens come after them.
 
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -8,7 +8,10 @@ const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.cont
                       {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// Writes it, with a chat template, into a base's folder.
-pub(crate) fn write(folder: &Path) {
+///
+/// # Panics
+/// Where the folder cannot be written.
+pub fn write(folder: &Path) {
     // GPT-2's names of the bytes: those that print stand for themselves, the others follow from U+0100.
     let mut others = 0x100..;
     let name = |byte: u8| {

@@ -1,11 +1,13 @@
-//! The coordinator's part, played by the test: it takes each session as a [`Call`] and has every blob already.
+//! The coordinator's part, played by a test: it takes each session as a [`Call`] and has every blob already.
 
-use crate::support::DEADLINE;
+use crate::waiting::soon;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 use vertigo::endpoint::Endpoint;
 use vertigo::v1::artifacts_server::{Artifacts, ArtifactsServer};
@@ -18,36 +20,66 @@ use vertigo::v1::{
     Report, Welcome, WorkerMessage,
 };
 
+/// An address of this machine that nobody else has, and who listens there.
+///
+/// # Panics
+/// Where the system has none.
+pub async fn listen() -> (TcpListener, Endpoint) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("a listener has an address");
+    (listener, address.to_string().parse().expect("loopback is an endpoint"))
+}
+
+/// Serves gRPC for as long as the test runs.
+///
+/// # Panics
+/// As [`listen`].
+pub async fn serve(services: Router) -> Endpoint {
+    let (listener, endpoint) = listen().await;
+    tokio::spawn(services.serve_with_incoming(TcpListenerStream::new(listener)));
+    endpoint
+}
+
 /// A coordinator, and the sessions that are dialled.
-pub(crate) struct Coordinator {
-    pub(crate) endpoint: Endpoint,
+#[derive(Debug)]
+pub struct Coordinator {
+    /// Where it is.
+    pub endpoint: Endpoint,
     calls: mpsc::Receiver<Call>,
 }
 
 /// One session, as the coordinator sees it.
-pub(crate) struct Call {
+#[derive(Debug)]
+pub struct Call {
     inbound: Streaming<WorkerMessage>,
     outbound: mpsc::Sender<Result<CoordinatorMessage, Status>>,
 }
 
 impl Coordinator {
-    pub(crate) async fn new() -> Coordinator {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    /// Begins to listen.
+    ///
+    /// # Panics
+    /// As [`listen`].
+    pub async fn new() -> Coordinator {
         let (sender, calls) = mpsc::channel(4);
-        let server =
+        let services =
             Server::builder().add_service(FleetServer::new(Played(sender))).add_service(ArtifactsServer::new(HasAll));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Coordinator { endpoint, calls }
+        Coordinator { endpoint: serve(services).await, calls }
     }
 
     /// The next session.
-    pub(crate) async fn call(&mut self) -> Call {
-        tokio::time::timeout(DEADLINE, self.calls.recv()).await.expect("a call in time").expect("a call")
+    ///
+    /// # Panics
+    /// Where none is dialled.
+    pub async fn call(&mut self) -> Call {
+        soon("a call", self.calls.recv()).await.expect("it listens for as long as this is there")
     }
 
     /// The next session, welcomed.
-    pub(crate) async fn welcomed(&mut self, acks: Vec<Ack>) -> (Call, Hello) {
+    ///
+    /// # Panics
+    /// As [`call`](Coordinator::call).
+    pub async fn welcomed(&mut self, acks: Vec<Ack>) -> (Call, Hello) {
         let mut call = self.call().await;
         let hello = call.hello().await;
         call.welcome(acks).await;
@@ -56,36 +88,55 @@ impl Coordinator {
 }
 
 impl Call {
-    pub(crate) async fn next(&mut self) -> FromWorker {
-        let next = tokio::time::timeout(DEADLINE, self.inbound.message()).await;
-        next.expect("a message in time")
-            .expect("a connection")
-            .expect("a message")
-            .message
-            .expect("one that says something")
+    /// What the worker says next.
+    ///
+    /// # Panics
+    /// Where it says nothing, or is gone.
+    pub async fn next(&mut self) -> FromWorker {
+        let next = soon("a message", self.inbound.message()).await.expect("a connection").expect("a message");
+        next.message.expect("one that says something")
     }
 
-    pub(crate) async fn hello(&mut self) -> Hello {
+    /// Its first words.
+    ///
+    /// # Panics
+    /// Where it begins otherwise.
+    pub async fn hello(&mut self) -> Hello {
         match self.next().await {
             FromWorker::Hello(hello) => hello,
             other => panic!("it began with {other:?}"),
         }
     }
 
-    pub(crate) async fn say(&self, message: ToWorker) {
-        self.outbound.send(Ok(CoordinatorMessage { message: Some(message) })).await.unwrap();
+    /// Says something to the worker.
+    ///
+    /// # Panics
+    /// Where it is gone.
+    pub async fn say(&self, message: ToWorker) {
+        self.outbound.send(Ok(CoordinatorMessage { message: Some(message) })).await.expect("the worker is there");
     }
 
-    pub(crate) async fn refuse(&self, status: Status) {
-        self.outbound.send(Err(status)).await.unwrap();
+    /// Ends the session.
+    ///
+    /// # Panics
+    /// As [`say`](Call::say).
+    pub async fn refuse(&self, status: Status) {
+        self.outbound.send(Err(status)).await.expect("the worker is there");
     }
 
-    pub(crate) async fn welcome(&self, acks: Vec<Ack>) {
+    /// Lets the worker begin.
+    ///
+    /// # Panics
+    /// As [`say`](Call::say).
+    pub async fn welcome(&self, acks: Vec<Ack>) {
         self.say(ToWorker::Welcome(Welcome { lease_ms: 30_000, heartbeat_ms: 20, acks })).await;
     }
 
     /// Reports up to the first that `is_last`.
-    pub(crate) async fn reports(&mut self, is_last: impl Fn(&Report) -> bool) -> Vec<Report> {
+    ///
+    /// # Panics
+    /// As [`next`](Call::next).
+    pub async fn reports(&mut self, is_last: impl Fn(&Report) -> bool) -> Vec<Report> {
         let mut reports: Vec<Report> = Vec::new();
         while !reports.iter().any(&is_last) {
             if let FromWorker::Reports(batch) = self.next().await {
