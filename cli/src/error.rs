@@ -90,11 +90,11 @@ pub(crate) fn is_lost(status: &Status) -> bool {
 
 /// What a gRPC error means to a person.
 pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject) -> CliError {
-    if is_lost(status) {
-        return unreachable(endpoint);
-    }
     if let Some(error) = ApiError::of(status) {
         return from_api(error, subject);
+    }
+    if is_lost(status) {
+        return unreachable(endpoint);
     }
     let message = match status.message() {
         "" => format!("the coordinator answered {}", status.code().description()),
@@ -117,6 +117,7 @@ fn from_api(error: ApiError, subject: Subject) -> CliError {
         ErrorCode::NotFound => (Exit::NotFound, subject.hint()),
         ErrorCode::Internal => (Exit::Refused, Some("the coordinator's log (its stderr) says more")),
         ErrorCode::BlobsAway => (Exit::Refused, Some(not_taken_hint(503))),
+        ErrorCode::Unavailable => (Exit::Unreachable, None),
         _ => (Exit::Refused, None),
     };
     CliError { exit, message, hint: hint.or(otherwise.map(str::to_owned)), code: Some(code) }

@@ -11,7 +11,6 @@ use crate::render::output::{Output, bold, duration, pairs, short_id, wrap};
 use crate::render::screen::Screen;
 use futures::future::try_join_all;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Manifest;
@@ -97,39 +96,6 @@ pub(crate) async fn watch(job: &v1::Job, coordinator: &Coordinator, output: Outp
             // Without a handler the signal would have ended the process anyway.
             interrupt.map_err(CliError::refused)?;
             Err(left_alone(job))
-        }
-    }
-}
-
-/// Shows what happens to all jobs, each line with the name of its job, until Ctrl-C.
-pub(crate) async fn watch_fleet(coordinator: &Coordinator, output: Output) -> Result<()> {
-    let mut known: BTreeMap<String, (String, Narrator)> = BTreeMap::new();
-    let show = async |event: &v1::JobEvent| {
-        if output.is_json() {
-            output.json_line(&json::event(event));
-            return Ok(());
-        }
-        if !known.contains_key(&event.job_id) {
-            let job = coordinator.job(&event.job_id).await?;
-            known.insert(event.job_id.clone(), (jobs::title(&job), Narrator::new(&job)));
-        }
-        if let Some((title, narrator)) = known.get_mut(&event.job_id)
-            && let Some(told) = narrator.tell(event)
-        {
-            told.line().lines().for_each(|line| output.line(&format!("{title}  {line}")));
-        }
-        // Who comes back to it is told from the beginning.
-        if events::has_ended(event) {
-            known.remove(&event.job_id);
-        }
-        Ok(())
-    };
-    output.note("what happens to all jobs, from now on; Ctrl-C ends this, and no job");
-    tokio::select! {
-        ended = events::follow_all(coordinator, |line| output.note(line), show) => ended,
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt.map_err(CliError::refused)?;
-            Err(CliError::new(Exit::Interrupted, "not watched any more; the jobs go on"))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `vertigo`: queue, watch and fetch fine-tuning jobs.
 //!
-//! A thin shell: commands read files, call the coordinator and print. What they print is made by pure functions in each command's
-//! module; where and how it is printed is [`output`]'s matter. Links neither MLX nor a database.
+//! A thin shell: [`commands`] read files, call the coordinator and print. What they print is made by pure functions, in [`render`] where
+//! several commands show it; where and how it is printed is [`render::output`]'s matter. Links neither MLX nor a database.
 
 // Nothing is printed past `output`, which makes text from outside safe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -70,8 +70,9 @@ async fn dataset(name: &str, scratch: &Path, coordinator: &Coordinator, output: 
     }
     let (_, manifest) = coordinator.transfer().manifest(name).await.map_err(|e| {
         let error = coordinator.transfer_error(&e);
-        let hint =
-            "--data takes a folder of .jsonl or the tag of a dataset; `vertigo artifacts --kind dataset` lists them";
+        // The coordinator's own hint may name the dataset that was meant.
+        let meant = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        let hint = format!("{meant}--data takes a folder of .jsonl or the tag of a dataset");
         if error.exit == Exit::NotFound { error.hint(hint) } else { error }
     })?;
     if manifest.kind() != Kind::Dataset {

@@ -28,8 +28,7 @@ pub(crate) async fn run(args: &RerunArgs, coordinator: &Coordinator, output: Out
 /// The same job once more: its tasks, its inputs as they were, its group.
 pub(crate) fn again(before: &v1::Job, name: Option<&str>, set: &[Setting]) -> Result<v1::NewJob> {
     let variants = before.variants.iter().map(|variant| again_variant(variant, set)).collect::<Result<Vec<_>>>()?;
-    // A job without a name is called by its id.
-    let own = Some(before.name.as_str()).filter(|name| !before.id.starts_with(name));
+    let own = Some(before.name.as_str()).filter(|name| !name.is_empty());
     // It is no part of the pipeline that it was of: whoever cancels that means the jobs that it began with.
     let of_pipeline = |key: &String| key == "pipeline" || key == "job";
     let labels = before.labels.clone().into_iter().filter(|(key, _)| !of_pipeline(key)).collect();

@@ -6,7 +6,9 @@ use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result, Subject, is_lost};
 use std::time::Duration;
 use tonic::Status;
+use vertigo::api_error::ErrorCode;
 use vertigo::backoff::Backoff;
+use vertigo::feed;
 use vertigo::v1::{self, JobEvent, job_event::Event};
 use vertigo_client::traced;
 
@@ -58,7 +60,7 @@ pub(crate) async fn follow(
                 Err(error) if error.exit != Exit::Unreachable => return Err(error),
                 Ok(_) | Err(_) => {}
             },
-            Err(status) if is_lost(&status) => {}
+            Err(status) if is_passing(&status) => {}
             Err(status) => return Err(coordinator.error(&status, Subject::Job)),
         }
         if let Some(line) = outage.begins() {
@@ -68,59 +70,93 @@ pub(crate) async fn follow(
     }
 }
 
-/// Gives what happens to all jobs, from now on, to `take`: without an end, but for an error. Nothing is missed once the first event has
-/// come; `note` is told of a coordinator that goes away and comes back.
+/// Gives what happens to all jobs, from now on, to `take`: without an end, but for an error. `note` is told when it begins, and of a
+/// coordinator that goes away and comes back; one that cannot be reached at first is an error.
 pub(crate) async fn follow_all(
     coordinator: &Coordinator,
     note: impl Fn(&str),
     mut take: impl AsyncFnMut(&JobEvent) -> Result<()>,
 ) -> Result<()> {
-    let (mut after, mut outage) = (None, Outage::default());
+    let mut all = All { after: None, outage: Outage::default() };
     loop {
-        let cut = read_all(&mut after, &mut outage, coordinator, &note, &mut take).await;
-        if let Err(Cut::Ended(error)) = cut {
-            return Err(error);
+        match all.read(coordinator, &note, &mut take).await {
+            Err(Cut::Ended(error)) => return Err(error),
+            // Nothing has been reached yet.
+            Err(Cut::Lost(error)) if all.after.is_none() => return Err(error),
+            // The database is another one than before: what there is of it now is shown.
+            Err(Cut::Elsewhere(error)) => {
+                note(&format!("{}; going on with what happens from now on", error.message));
+                all.after = None;
+                continue;
+            }
+            Ok(()) | Err(Cut::Lost(_)) => {}
         }
-        if let Some(line) = outage.begins() {
+        if let Some(line) = all.outage.begins() {
             note(line);
         }
-        tokio::time::sleep(outage.wait()).await;
+        tokio::time::sleep(all.outage.wait()).await;
     }
 }
 
 /// Why a connection gives no more events.
 enum Cut {
-    /// It broke, or the coordinator is not there.
-    Lost,
+    /// It broke, or the coordinator is not there, or has no room.
+    Lost(CliError),
+    /// The coordinator's journal ends before the position to go on from.
+    Elsewhere(CliError),
     /// Something is wrong that another connection does not cure.
     Ended(CliError),
 }
 
-async fn read_all(
-    after: &mut Option<u64>,
-    outage: &mut Outage,
-    coordinator: &Coordinator,
-    note: &impl Fn(&str),
-    take: &mut impl AsyncFnMut(&JobEvent) -> Result<()>,
-) -> std::result::Result<(), Cut> {
-    let cut = |status: Status| match is_lost(&status) {
-        true => Cut::Lost,
-        false => Cut::Ended(coordinator.error(&status, Subject::Nothing)),
-    };
-    let request = v1::WatchRequest { id: String::new(), after: after.unwrap_or_default(), only_new: after.is_none() };
-    let mut stream = coordinator.jobs().watch(traced(request)).await.map_err(cut)?.into_inner();
-    if let Some(line) = outage.over() {
-        note(line);
-    }
-    while let Some(event) = stream.message().await.map_err(cut)? {
-        match take(&event).await {
-            Ok(()) => *after = Some(event.seq),
-            // It went away between the event and what was asked about it: the event comes again.
-            Err(error) if error.exit == Exit::Unreachable => return Err(Cut::Lost),
-            Err(error) => return Err(Cut::Ended(error)),
+/// The feed of all jobs.
+struct All {
+    /// The position behind which it goes on; `None` before it was begun.
+    after: Option<u64>,
+    outage: Outage,
+}
+
+impl All {
+    async fn read(
+        &mut self,
+        coordinator: &Coordinator,
+        note: &impl Fn(&str),
+        take: &mut impl AsyncFnMut(&JobEvent) -> Result<()>,
+    ) -> std::result::Result<(), Cut> {
+        let is_begun = self.after.is_some();
+        let cut = |status: Status| {
+            let error = coordinator.error(&status, Subject::Nothing);
+            match ErrorCode::of(&status) {
+                Some(ErrorCode::Conflict) if is_begun => Cut::Elsewhere(error),
+                _ if is_passing(&status) => Cut::Lost(error),
+                _ => Cut::Ended(error),
+            }
+        };
+        let after = self.after.unwrap_or_default();
+        let request = v1::WatchRequest { id: String::new(), after, only_new: !is_begun };
+        let answer = coordinator.jobs().watch(traced(request)).await.map_err(cut)?;
+        if !is_begun {
+            note("what happens to all jobs, from now on; Ctrl-C ends this, and no job");
+            self.after = feed::told(answer.metadata());
         }
+        if let Some(line) = self.outage.over() {
+            note(line);
+        }
+        let mut stream = answer.into_inner();
+        while let Some(event) = stream.message().await.map_err(cut)? {
+            match take(&event).await {
+                Ok(()) => self.after = Some(event.seq),
+                // It went away between the event and what was asked about it: the event comes again.
+                Err(error) if error.exit == Exit::Unreachable => return Err(Cut::Lost(error)),
+                Err(error) => return Err(Cut::Ended(error)),
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Whether the same call may succeed in a while: a lost connection, or a coordinator without room.
+fn is_passing(status: &Status) -> bool {
+    is_lost(status) || ErrorCode::of(status) == Some(ErrorCode::Busy)
 }
 
 /// Reads one connection to its end.

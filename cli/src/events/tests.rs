@@ -30,7 +30,9 @@ impl Jobs for Breaking {
         if request.only_new {
             self.asked_after.lock().unwrap().push(NEW);
             let events = (1..=2).map(|seq| Ok(JobEvent { seq, ..Default::default() }));
-            return Ok(Response::new(Box::pin(tokio_stream::iter(events))));
+            let mut answer = Response::new(Box::pin(tokio_stream::iter(events)) as Events);
+            feed::tell(answer.metadata_mut(), 0);
+            return Ok(answer);
         }
         if !["known", ""].contains(&&*request.id) {
             return Err(ApiError::not_found("no job `unknown`").into());
@@ -113,20 +115,29 @@ async fn following_lines_ends_with_the_job_not_with_the_connection() {
 async fn the_feed_of_all_jobs_goes_on_where_it_was_and_gives_again_what_was_not_taken() {
     let jobs = Breaking::default();
     let coordinator = coordinator(jobs.clone()).await;
-    let (mut seen, mut refused) = (Vec::new(), false);
+    let (mut seen, mut refused) = (Vec::new(), std::collections::BTreeSet::new());
     let take = async |event: &JobEvent| {
         seen.push(event.seq);
         match event.seq {
-            // The coordinator cannot be asked about this one, the first time.
-            3 if !std::mem::replace(&mut refused, true) => Err(CliError::new(Exit::Unreachable, "away")),
+            // The coordinator cannot be asked about these, the first time.
+            1 | 3 if refused.insert(event.seq) => Err(CliError::new(Exit::Unreachable, "away")),
             5 => Err(CliError::refused("enough")),
             _ => Ok(()),
         }
     };
     let ended = follow_all(&coordinator, |_| {}, take).await.unwrap_err();
     assert_eq!(ended.message, "enough");
-    assert_eq!(seen, [1, 2, 3, 3, 4, 5]);
-    assert_eq!(*jobs.asked_after.lock().unwrap(), [NEW, 2, 2, 4]);
+    assert_eq!(seen, [1, 1, 2, 3, 3, 4, 5]);
+    assert_eq!(*jobs.asked_after.lock().unwrap(), [NEW, 0, 2, 2, 4]);
+}
+
+#[tokio::test]
+async fn the_feed_of_all_jobs_of_a_coordinator_that_is_not_there_is_an_error() {
+    let nowhere = Coordinator::new(&"http://127.0.0.1:9".parse().unwrap());
+    let notes = Mutex::new(Vec::new());
+    let note = |line: &str| notes.lock().unwrap().push(line.to_owned());
+    let error = follow_all(&nowhere, note, async |_| Ok(())).await.unwrap_err();
+    assert_eq!((error.exit, notes.into_inner().unwrap().len()), (Exit::Unreachable, 0));
 }
 
 #[tokio::test]

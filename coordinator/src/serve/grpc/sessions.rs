@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::v1::{self, coordinator_message::Message};
 
 /// Messages that wait for a worker that reads slowly. One that lets more pile up is cut off: it does not live, or does not listen.
@@ -98,7 +99,7 @@ impl Sessions {
             Outgoing::Assignment(given) => Message::Assignment(assignment(*given)),
             Outgoing::Ack { attempt, number } => Message::Ack(v1::Ack { attempt_id: attempt.to_string(), number }),
             Outgoing::Stop { attempt, reason } => Message::Stop(v1::Stop { attempt_id: attempt.to_string(), reason }),
-            Outgoing::Close { reason } => return Err(Status::aborted(reason)),
+            Outgoing::Close { reason } => return Err(ApiError::new(ErrorCode::SessionOver, reason).into()),
         };
         Ok(v1::CoordinatorMessage { message: Some(message) })
     }
