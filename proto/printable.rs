@@ -4,7 +4,7 @@
 //! line, a mark of direction shows a name backwards. Here such characters become visible and lose their power; letters of every script
 //! and emoji stay as they are.
 //!
-//! Promise: [`text`] gives nothing that a terminal obeys but newlines and tabs; [`line`] not even those.
+//! Promise: [`text`] gives nothing that a terminal obeys but newlines and tabs; [`line()`] not even those.
 
 use std::borrow::Cow;
 

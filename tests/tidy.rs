@@ -1,4 +1,5 @@
-//! The house's own rules, where a machine can hold them: who may import whom, how long a file may be, which names there are not.
+//! The house's own rules, where a machine can hold them: who may import whom, how long a file may be and how wide a comment, which names
+//! there are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,6 +10,9 @@ use vertigo_tests::repository;
 
 /// Lines of a file. A longer one is a sign that a room is missing.
 const LINES_MAX: usize = 500;
+
+/// Columns of a comment, which rustfmt does not break; code it keeps to 120.
+const COMMENT_COLUMNS_MAX: usize = 140;
 
 /// Names that say nothing about what is in a file.
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "misc"];
@@ -72,16 +76,21 @@ fn code(path: &Path) -> String {
 }
 
 #[test]
-fn no_file_is_long_and_none_has_an_empty_name() {
+fn no_file_and_no_comment_is_long_and_no_file_has_an_empty_name() {
     let all = files("");
     assert!(all.len() > 150, "{} files", all.len());
     for path in all {
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().count();
         assert!(
             lines <= LINES_MAX,
             "{} has {lines} lines, and at most {LINES_MAX} are meant: which room is missing?",
             path.display()
         );
+        for (n, line) in text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//")) {
+            let columns = line.chars().count();
+            assert!(columns <= COMMENT_COLUMNS_MAX, "{}:{}: a comment of {columns} columns", path.display(), n + 1);
+        }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} says nothing about what is in it", path.display());
     }

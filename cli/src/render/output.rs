@@ -1,7 +1,7 @@
 //! What commands print: results on stdout, progress and errors on stderr, JSON where it was asked for.
 //!
-//! Promise: with `--json`, stdout is JSON and nothing else. What comes from outside reaches no terminal but through [`safe`]. Nothing here fails because a reader went away; a result that could not be
-//! written whole, such as on a full disk, is a failure.
+//! Promise: with `--json`, stdout is JSON and nothing else. What comes from outside reaches no terminal but through [`safe`].
+//! Nothing here fails because a reader went away; a result that could not be written whole, such as on a full disk, is a failure.
 
 use crate::cli::Color;
 use crate::error::{CliError, Exit};

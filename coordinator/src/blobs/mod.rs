@@ -1,8 +1,8 @@
 //! Blobs: files by the digest of their bytes, in whatever store the operator chose.
 //!
-//! Bytes come and go over HTTP (`serve::http::blobs`). An upload is staged in the state folder, survives a lost connection and a restart, and
-//! goes on where it was; only when the whole of it has the digest that it claims does it go to the store. What artifacts
-//! are made of blobs is the core's index.
+//! Bytes come and go over HTTP (`serve::http::blobs`). An upload is staged in the state folder, survives a lost connection and a
+//! restart, and goes on where it was; only when the whole of it has the digest that it claims does it go to the store. What
+//! artifacts are made of blobs is the core's index.
 //!
 //! It promises: a blob that can be seen is whole and has its digest; one digest has one upload at a time; nothing outside the
 //! staging folder and the store is touched, since a digest is the only name that reaches a path.

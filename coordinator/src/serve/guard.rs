@@ -9,8 +9,9 @@
 //! - without our consent, which nobody gets, a page sends no `application/grpc`, and to loopback it speaks no HTTP/2.
 //!
 //! The decision, [`decide`], is a function of the request's head. What changes anything has to be gRPC or a blob, so that a service
-//! that is added later is behind the same door; besides, there are routes that are only read. A browser that does not send `Sec-Fetch-Site` yet may
-//! read one of those, and its page does not see the answer; what it can hold open is bounded like any feed ([`super::connections`]).
+//! that is added later is behind the same door; besides, there are routes that are only read. A browser that does not send
+//! `Sec-Fetch-Site` yet may read one of those, and its page does not see the answer; what it can hold open is bounded like any feed
+//! ([`super::connections`]).
 
 use super::http::{self, READS};
 use axum::extract::{Request, State};

@@ -72,28 +72,92 @@ fn a_task_says_its_kind_beside_what_it_is_asked() {
     assert_eq!(variant["task"], json!({"kind": "fuse", "bits": 8, "measured": false}));
 }
 
+/// The names in a view, and whether they are there although nothing is in them.
+fn names(path: &str, value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(key, value)| names(&format!("{path}.{key}"), value, into))
+        }
+        Value::Array(list) if list.iter().any(Value::is_object) => {
+            list.iter().for_each(|value| names(path, value, into))
+        }
+        _ => into.push(path.to_owned()),
+    }
+}
+
+fn whole_job() -> v1::Job {
+    let task = |kind| Some(v1::Task { kind: Some(kind) });
+    let variant = |kind| v1::Variant {
+        parts: vec![v1::MemoryPart::default()],
+        inputs: vec![v1::JobInput::default()],
+        caveats: Some(v1::Caveats::default()),
+        task: task(kind),
+        ..v1::Variant::default()
+    };
+    let kinds = [v1::task::Kind::Train(v1::Train::default()), v1::task::Kind::Fuse(v1::Fuse::default())];
+    v1::Job {
+        outputs: vec![v1::JobOutput::default()],
+        variants: kinds.map(variant).into(),
+        attempts: vec![v1::Attempt::default()],
+        ..v1::Job::default()
+    }
+}
+
+/// An event of each kind.
+fn bodies() -> Vec<Said> {
+    let failure = v1::finished::Outcome::Failure(v1::Failure::default());
+    vec![
+        Said::Started(v1::Started { caveats: Some(v1::Caveats::default()), ..Default::default() }),
+        Said::Step(v1::Step::default()),
+        Said::Validation(v1::Validation::default()),
+        Said::Checkpoint(v1::Checkpoint::default()),
+        Said::Log(v1::LogLine::default()),
+        Said::Warning(v1::Warning::default()),
+        Said::Progress(v1::Progress::default()),
+        Said::Measured(v1::Measured::default()),
+        Said::Finished(v1::Finished { outcome: Some(failure), ..Default::default() }),
+    ]
+}
+
 /// A script that was written for one version reads the next.
 #[test]
 fn names_are_a_contract() {
-    let variant = v1::Variant { parts: vec![v1::MemoryPart::default()], ..Default::default() };
-    let variant =
-        v1::Variant { inputs: vec![v1::JobInput::default()], caveats: Some(v1::Caveats::default()), ..variant };
-    let job = v1::Job {
-        outputs: vec![v1::JobOutput::default()],
-        variants: vec![variant],
-        attempts: vec![v1::Attempt::default()],
-        ..Default::default()
-    };
-    let mut names = Vec::new();
-    fn collect(path: &str, value: &Value, names: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => map.iter().for_each(|(key, value)| collect(&format!("{path}.{key}"), value, names)),
-            Value::Array(list) => list.iter().for_each(|value| collect(path, value, names)),
-            _ => names.push(path.to_owned()),
-        }
+    let mut found = Vec::new();
+    names("job", &json(Job::from(&whole_job())), &mut found);
+    names("worker", &json(Worker::from(&v1::Worker::default())), &mut found);
+    names("artifact", &json(Artifact::from(&v1::Artifact::default())), &mut found);
+    names("placement", &json(Placement::from(&v1::Placement::default())), &mut found);
+    for body in bodies() {
+        let line = event(body);
+        names(&format!("event {}", line["event"].as_str().unwrap()), &line, &mut found);
     }
-    collect("job", &json(Job::from(&job)), &mut names);
-    collect("worker", &json(Worker::from(&v1::Worker::default())), &mut names);
-    collect("artifact", &json(Artifact::from(&v1::Artifact::default())), &mut names);
-    insta::assert_snapshot!(names.join("\n"));
+    let state = v1::JobEvent { event: Some(v1::job_event::Event::State(0)), ..Default::default() };
+    let placed = v1::job_event::Event::Placed(v1::Placement::default());
+    let placed = v1::JobEvent { event: Some(placed), ..Default::default() };
+    for event in [state, placed] {
+        let line = json(Event::from(&event));
+        names(&format!("event {}", line["event"].as_str().unwrap()), &line, &mut found);
+    }
+    found.dedup();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+/// And so are the words.
+#[test]
+fn words_are_a_contract() {
+    let cures = (0..=5).map(|n| cure(v1::Cure::try_from(n).unwrap()).unwrap_or("null"));
+    let slots = (0..=2).map(|n| slot(v1::Slot::try_from(n).unwrap()).unwrap_or("null"));
+    let attempts = (0..=5).map(|n| attempt_state(v1::AttemptState::try_from(n).unwrap()));
+    let states = (0..=7).map(|n| state(v1::JobState::try_from(n).unwrap()));
+    assert_eq!(
+        states.collect::<Vec<_>>().join(" "),
+        "unknown queued backoff running succeeded failed cancelled blocked"
+    );
+    assert_eq!(attempts.collect::<Vec<_>>().join(" "), "unknown running succeeded failed lost cancelled");
+    assert_eq!(cures.collect::<Vec<_>>().join(" "), "null never more_memory another_machine later fresh_process");
+    assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu");
+    for known in STATES {
+        assert_eq!(state_of(state(known)), Some(known));
+    }
+    assert_eq!(state_of("unknown"), None);
 }

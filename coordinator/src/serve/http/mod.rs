@@ -2,7 +2,7 @@
 //!
 //! | route | answers with |
 //! |---|---|
-//! | `GET /v1/jobs?state=S&kind=K&label=KEY=VALUE&since_ms=N` | `{"jobs": […], "next_page_token": …}`, newest first; `state` and `label` may stand more than once |
+//! | `GET /v1/jobs?state=S&kind=K&label=KEY=VALUE&since_ms=N` | `{"jobs": […], "next_page_token": …}`, newest first |
 //! | `GET /v1/jobs/JOB` | a job, by id, by name or by the beginning of its id |
 //! | `GET /v1/artifacts?kind=K` | `{"artifacts": […], "next_page_token": …}`, newest first |
 //! | `GET /v1/artifacts/ARTIFACT` | an artifact with its manifest, by tag, by digest or by the job that made it |
@@ -10,8 +10,8 @@
 //! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
 //! | `/v1/blobs/…` | files: [`blobs`] |
 //!
-//! Lists take `page_size` and `page_token`. An error is `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes
-//! nearest; blobs say theirs in a line of text.
+//! Lists take `page_size` and `page_token`; `state` and `label` may stand more than once. An error is
+//! `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes nearest; blobs say theirs in a line of text.
 //!
 //! Promise: what is answered is what `vertigo --json` prints, because both are views of the same messages; but for blobs, nothing here
 //! changes anything.

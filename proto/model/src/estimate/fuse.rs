@@ -49,8 +49,9 @@ impl Rank {
     }
 }
 
-/// MLX's peak of fusing an adapter of this rank and of `adapter` bytes into a base of `shape`, and of measuring the result where that is wanted: the base
-/// with its adapter and the fused model are then there at once, and of one example a forward pass or, after it, the distributions.
+/// MLX's peak of fusing an adapter of this rank and of `adapter` bytes into a base of `shape`, and of measuring the result where
+/// that is wanted: the base with its adapter and the fused model are then there at once, and of one example a forward pass or,
+/// after it, the distributions.
 pub fn fuse(shape: &Shape, (rank, adapter): (Rank, Bytes), bits: Bits, measured: bool) -> Estimate {
     let matrix = largest(shape, bits) * VALUE_BYTES as f64 * COPIES;
     if !measured {

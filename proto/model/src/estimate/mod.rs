@@ -5,8 +5,8 @@
 //! dims are the paper's: B examples of T tokens, H hidden, F the MLP's width, V vocabulary.
 //!
 //! Promise: pure functions of shape and recipe, for any sizes, in a time that does not depend on them: layers come in two kinds, and sums
-//! go by kind. What is too large for 64 bits is `u64::MAX`. The estimate assumes examples as long as `max_seq_length` allows, because one such
-//! example is enough to reach it.
+//! go by kind. What is too large for 64 bits is `u64::MAX`. The estimate assumes examples as long as `max_seq_length` allows,
+//! because one such example is enough to reach it.
 
 mod disk;
 mod fit;

@@ -1,8 +1,8 @@
 //! Our engine's memory.
 //!
 //! The engine holds one half of a layer (mixer or MLP) or one slice of logits at a time, so its peak is what stays all the time and
-//! the largest of these moments: a half's forward pass, the loss of a slice, a half's backward pass with the gradients made so far, the optimizer's update.
-//! [`moments`] lists them; the parts of the estimate are those of the largest.
+//! the largest of these moments: a half's forward pass, the loss of a slice, a half's backward pass with the gradients made so far,
+//! the optimizer's update. [`moments`] lists them; the parts of the estimate are those of the largest.
 //!
 //! What a moment of a layer or of the loss holds, [`halves`] says; `worker/engine/tests/estimate.rs` and `estimate_search.rs` compare
 //! the sum with MLX's peak.
@@ -229,9 +229,9 @@ fn largest(shape: &Shape, recipe: &Recipe) -> f64 {
     values.max().unwrap_or(0) as f64 * F32
 }
 
-/// What forward passes of one row of `tokens` hold at their worst beside the weights, where one with an adapter of this rank, one without and
-/// one of the fused model follow one another: the activations of one half of a layer, and in 16 bits five arrays of the residual stream
-/// more, since the formulas for f32 have them in what they overestimate.
+/// What forward passes of one row of `tokens` hold at their worst beside the weights, where one with an adapter of this rank, one
+/// without and one of the fused model follow one another: the activations of one half of a layer, and in 16 bits five arrays of the
+/// residual stream more, since the formulas for f32 have them in what they overestimate.
 ///
 /// Whole weights are f32, and so is then all that is computed with them, in the first of the three passes. On a base of 16 bits that is
 /// the largest, and what the formulas have of the results of passes before it is not there yet.

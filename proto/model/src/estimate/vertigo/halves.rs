@@ -122,8 +122,8 @@ impl<'a> Sizes<'a> {
 
     /// Softmax attention with Q query values, K key values and scores S for each token. Where rows are short, what the norms, the
     /// rotation and the projections hold counts: 22.5 Q + 8.7 K + 5 H, and in another dtype than f32, in which half of it is
-    /// computed all the same, 27.6 Q + 15.3 K + 7.8 H and the outputs of its adapters in f32. Where they are long, the scores: 11 Q + 8 K + 5 H + S. A mask of dropout
-    /// is one array of an adapter's inputs.
+    /// computed all the same, 27.6 Q + 15.3 K + 7.8 H and the outputs of its adapters in f32. Where they are long, the scores: 11 Q
+    /// + 8 K + 5 H + S. A mask of dropout is one array of an adapter's inputs.
     ///
     /// Scores are made in blocks of queries, each with the keys up to its end. Two arrays of every block are kept, and the block that
     /// is worked on, at its worst the last one with all T keys, has 2.7 more.

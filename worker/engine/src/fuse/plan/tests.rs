@@ -76,7 +76,8 @@ proptest! {
         }
     }
 
-    /// The estimate of disk and memory is never less than what is written, and no more than that where the adapter changes what makes it large.
+    /// The estimate of disk and memory is never less than what is written, and no more than that where the adapter changes what
+    /// makes it large.
     #[test]
     fn the_estimate_of_a_fused_models_bytes_is_what_is_written(
         from in prop::sample::select(vec![None, Some(4), Some(8)]), bits in all_bits(), tied in any::<bool>(),
