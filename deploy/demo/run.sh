@@ -4,7 +4,7 @@
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
 # offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
-# full-rank training of Qwen3.5-4B (70 GiB): more than the one and less than the other, so the same decision is taken.
+# full-rank training of Qwen3.5-4B (56 GiB): more than the one and less than the other, so the same decision is taken.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${VERTIGO_DATA:-tests/data/luau}

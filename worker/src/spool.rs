@@ -121,7 +121,7 @@ impl Spool {
         Ok(cursor)
     }
 
-    /// The next reports after `cursor`, some [`BATCH_BYTES`] of them, and moves it behind them. Empty at the end.
+    /// The next reports after `cursor`, some `BATCH_BYTES` of them, and moves it behind them. Empty at the end.
     ///
     /// # Errors
     /// The file's.
