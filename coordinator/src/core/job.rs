@@ -1,5 +1,6 @@
 //! Jobs, their variants, and the attempts at them.
 
+use super::queue::Rank;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +70,7 @@ impl Job {
     }
 
     /// Its place among queued jobs: priority, then age.
-    pub(super) fn rank(&self) -> (Reverse<i32>, Millis, JobId) {
+    pub(super) fn rank(&self) -> Rank {
         (Reverse(self.priority), self.created, self.id)
     }
 }

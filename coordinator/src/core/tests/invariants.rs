@@ -330,7 +330,7 @@ impl World {
             }
             self.check_inputs(job);
             // 7: who waits knows why.
-            assert!(job.state != State::Queued || !job.reason.is_empty());
+            assert!(job.state != State::Queued || !(job.reason.is_empty() || Reasons::new(core).of(job).is_empty()));
         }
         // 2
         for (id, before) in ended {
@@ -357,7 +357,7 @@ impl World {
         }
         // 7: no free worker is left that a waiting job fits, but for those that are kept for one of higher rank.
         let mut behind: Vec<&Job> = Vec::new();
-        for (.., id) in &core.queue {
+        for (.., id) in core.queue.iter() {
             let job = &core.jobs[id];
             let waits = core.workers.values().filter(|worker| self.fits(job, worker, core.reserved(worker)));
             for worker in waits {
