@@ -25,7 +25,8 @@ struct Pass {
     at: Option<Rank>,
     /// Whether a job was met that waits.
     has_waiting: bool,
-    /// Jobs to meet besides the heads of cohorts: those behind a member that was leased, or for which a worker is kept.
+    /// Jobs to meet besides the heads of cohorts: those behind a member that keeps a worker, and first members of cohorts that are met
+    /// again.
     next: BTreeSet<Rank>,
     /// Cohorts whose members behind `at` wait and keep nothing.
     spent: BTreeSet<CohortId>,
@@ -36,21 +37,26 @@ struct Pass {
 impl Core {
     /// Hands queued jobs to workers; `ids` gives each attempt its id.
     pub fn place(&mut self, now: Millis, ids: &mut dyn Iterator<Item = AttemptId>) {
-        if !std::mem::take(&mut self.unsettled) {
-            return;
+        if std::mem::take(&mut self.unsettled) {
+            self.walk_heads(now, ids);
         }
+    }
+
+    /// Meets the jobs that something may follow for. Gives their number.
+    pub(super) fn walk_heads(&mut self, now: Millis, ids: &mut dyn Iterator<Item = AttemptId>) -> usize {
         self.workers.let_go();
-        let mut pass = Pass::default();
+        let (mut pass, mut met) = (Pass::default(), 0);
         while let Some(rank) = self.first_to_meet(&pass) {
+            met += 1;
             pass.at = Some(rank);
             pass.next.remove(&rank);
             let Some((cohort, wants)) = self.queue.cohort(rank) else { continue };
             let (wants, is_spent) = (wants.clone(), pass.spent.contains(&cohort));
             let choice = if is_spent { None } else { self.choose(&wants) };
             if let Some(choice) = choice {
-                let Some(attempt) = ids.next() else { return };
+                let Some(attempt) = ids.next() else { return met };
+                // It was the head of its cohort, since nothing that lets one in has kept out an equal one before; the next head follows.
                 self.lease(now, rank.2, choice.variant, choice.worker, attempt, choice.reason);
-                pass.next.extend(self.queue.first_member(cohort, rank));
                 self.look_again(&mut pass, rank, choice.worker);
                 continue;
             }
@@ -68,6 +74,7 @@ impl Core {
         }
         // Giving leases is what settles; it leaves nothing for another round to find.
         self.unsettled = false;
+        met
     }
 
     /// The first job, behind the one met last, that may be leased or keep a worker, or of which people are told why it waits: the first

@@ -134,7 +134,17 @@ const USABLE: [u64; 4] = [50, 100, 100, 200];
 const PEAKS: [u64; 6] = [20, 30, 60, 60, 90, 180];
 const DISKS: [u64; 4] = [0, 0, 20, 60];
 const INPUTS: [(&str, u64); 3] = [("data", 10), ("base", 100), ("more", 40)];
+const DISKS_FREE: [Option<u64>; 6] = [None, None, Some(20), Some(60), Some(110), Some(200)];
 const NAMES: [&str; 6] = ["f", "b", "d", "a", "c", "e"];
+
+/// Inputs by the bits of a number.
+fn found(inputs: usize) -> impl Iterator<Item = (&'static str, Found)> {
+    let is_read = move |bit: &usize| inputs >> bit & 1 == 1;
+    (0..INPUTS.len()).filter(is_read).map(|bit| {
+        let (role, bytes) = INPUTS[bit];
+        (role, Found { digest: Digest::of(role.as_bytes()), bytes: Bytes(bytes) })
+    })
+}
 
 /// A variant by the places of what it needs in those lists; `inputs` by the bits of a number.
 #[derive(Debug, Clone, Copy)]
@@ -148,14 +158,13 @@ struct Plan {
 impl Plan {
     fn variant(self) -> Variant {
         let Plan { peak, disk, inputs, slot } = self;
-        let input = |(_, (role, bytes)): (usize, &(&str, u64))| Input {
-            role: (*role).to_owned(),
+        let input = |(role, found): (&str, Found)| Input {
+            role: role.to_owned(),
             source: Source::Artifact,
-            artifact: Some(Found { digest: Digest::of(role.as_bytes()), bytes: Bytes(*bytes) }),
+            artifact: Some(found),
         };
-        let is_read = |(bit, _): &(usize, &(&str, u64))| inputs >> bit & 1 == 1;
         let need = Need { disk: Bytes(DISKS[disk]), ..needs(PEAKS[peak], slot) };
-        let inputs = INPUTS.iter().enumerate().filter(is_read).map(input).collect();
+        let inputs = found(inputs).map(input).collect();
         Variant { inputs, need: Some(need), ..variant("v", 0) }
     }
 }
@@ -171,6 +180,7 @@ enum Step {
         worker: usize,
         usable: usize,
         slots: (u32, u32),
+        disk_free: Option<u64>,
     },
     Disconnect(usize),
     Drain(usize),
@@ -187,6 +197,11 @@ enum Step {
     },
     Cancel(usize),
     Advance(u64),
+    /// A worker has fetched what another variant reads as well; `inputs` as in a plan.
+    Cache {
+        worker: usize,
+        inputs: usize,
+    },
     Attempts(usize),
 }
 
@@ -213,15 +228,16 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Body::Success),
         4 => cure.prop_map(Body::Failure),
     ];
-    let disk = prop::option::weighted(0.7, 0u64..200);
+    let disk = prop::sample::select(DISKS_FREE.to_vec());
     let slots = (0u32..3, 0u32..4);
     prop_oneof![
         6 => (prop::collection::vec(plan(), 1..4), -1..2i32, 1usize..5)
             .prop_map(|(plans, priority, copies)| Step::Submit { plans, priority, copies }),
-        4 => (worker.clone(), 0..USABLE.len(), slots)
-            .prop_map(|(worker, usable, slots)| Step::Connect { worker, usable, slots }),
+        4 => (worker.clone(), 0..USABLE.len(), slots, disk.clone())
+            .prop_map(|(worker, usable, slots, disk_free)| Step::Connect { worker, usable, slots, disk_free }),
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
+        2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
         4 => (worker, disk, any::<bool>()).prop_map(|(worker, disk_free, holds)| Step::Heartbeat { worker, disk_free, holds }),
         10 => (0usize..8, body).prop_map(|(attempt, body)| Step::Report { attempt, body }),
         1 => (0usize..12).prop_map(Step::Cancel),
@@ -243,14 +259,14 @@ fn take(bench: &mut Bench, ids: &[WorkerId; NAMES.len()], step: Step) {
             // One too large for every worker that was ever seen is refused.
             let _ = bench.apply(Command::Submit(jobs));
         }
-        Step::Connect { worker, usable, slots: (gpu_slots, cpu_slots) } => {
+        Step::Connect { worker, usable, slots: (gpu_slots, cpu_slots), disk_free } => {
             bench.sessions += 1;
             let (session, id) = (SessionId(bench.sessions), ids[worker]);
-            let usable = Bytes(USABLE[usable]);
+            let (usable, disk_free) = (Bytes(USABLE[usable]), disk_free.map(Bytes));
             let held = running(bench, id);
             // What runs there fits the machine that it is: one with leases comes back as it was.
             let before = bench.core.workers.get(&id).filter(|it| !it.leases.is_empty()).map(|it| it.machine.clone());
-            let machine = before.unwrap_or(Machine { usable, gpu_slots, cpu_slots, ..Machine::default() });
+            let machine = before.unwrap_or(Machine { usable, gpu_slots, cpu_slots, disk_free, ..Machine::default() });
             let (secret, process, name) = (secret(id), ProcessId(id.0), NAMES[worker].to_owned());
             bench
                 .apply(Command::Connect(Connect { session, worker: id, secret, process, name, machine, held }))
@@ -297,6 +313,13 @@ fn take(bench: &mut Bench, ids: &[WorkerId; NAMES.len()], step: Step) {
             }
         }
         Step::Advance(ms) => bench.advance(ms),
+        Step::Cache { worker, inputs } => {
+            let digests = found(inputs).map(|(_, found)| found.digest);
+            if bench.core.workers.change(ids[worker], |worker| worker.cached.extend(digests)).is_some() {
+                bench.core.effects.workers.insert(ids[worker]);
+            }
+            bench.settle();
+        }
         Step::Attempts(max) => bench.attempts_max = max,
     }
 }
@@ -313,4 +336,29 @@ proptest! {
             take(&mut bench, &ids, step);
         }
     }
+}
+
+#[test]
+fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken() {
+    let mut bench = Bench::new();
+    let (worker, other) = (WorkerId::new(), WorkerId::new());
+    let session = bench.connect(worker, "a", 100, &[]).unwrap();
+    for needs in [90, 30, 70, 30, 90, 40].into_iter().cycle().take(240) {
+        let jobs = vec![submit(JobId::new(), None, 0, vec![variant("v", needs)])];
+        bench.core.apply(bench.moment(), Command::Submit(jobs)).unwrap();
+    }
+    bench.settle();
+    assert_eq!((bench.core.leases.len(), bench.core.queue.iter().count()), (1, 239));
+    // The processor is free, and no job wants it. Whoever is first is told why it waits.
+    assert_eq!(bench.core.walk_heads(bench.now, &mut std::iter::empty()), 1);
+    bench.core.apply(bench.moment(), Command::Disconnect { session }).unwrap();
+    bench.settle();
+    let machine = Machine { usable: Bytes(35), gpu_slots: 3, ..Machine::default() };
+    let (secret, process, name) = (secret(other), ProcessId(other.0), "b".to_owned());
+    let hello = Connect { session: SessionId(9), worker: other, secret, process, name, machine, held: Vec::new() };
+    bench.core.apply(bench.moment(), Command::Connect(hello)).unwrap();
+    // One that needs 30 is leased, the one that needs 70 waits, the next that needs 30 keeps the worker, and nothing is left for the one
+    // behind that.
+    assert_eq!(bench.core.walk_heads(bench.now, &mut std::iter::repeat_with(AttemptId::new)), 4);
+    assert_eq!(bench.core.leases.len(), 2);
 }
