@@ -135,6 +135,8 @@ const PEAKS: [u64; 6] = [20, 30, 60, 60, 90, 180];
 const DISKS: [u64; 4] = [0, 0, 20, 60];
 const INPUTS: [(&str, u64); 3] = [("data", 10), ("base", 100), ("more", 40)];
 const DISKS_FREE: [Option<u64>; 6] = [None, None, Some(20), Some(60), Some(110), Some(200)];
+/// Kinds of job in a history.
+const MENU: usize = 5;
 const NAMES: [&str; 6] = ["f", "b", "d", "a", "c", "e"];
 
 /// Inputs by the bits of a number.
@@ -171,10 +173,10 @@ impl Plan {
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// Jobs of one call by their places in the history's menu, so that those of equal wants lie between others.
     Submit {
-        plans: Vec<Plan>,
+        jobs: Vec<usize>,
         priority: i32,
-        copies: usize,
     },
     Connect {
         worker: usize,
@@ -231,8 +233,7 @@ fn step() -> impl Strategy<Value = Step> {
     let disk = prop::sample::select(DISKS_FREE.to_vec());
     let slots = (0u32..3, 0u32..4);
     prop_oneof![
-        6 => (prop::collection::vec(plan(), 1..4), -1..2i32, 1usize..5)
-            .prop_map(|(plans, priority, copies)| Step::Submit { plans, priority, copies }),
+        6 => (prop::collection::vec(0..MENU, 1..6), -1..2i32).prop_map(|(jobs, priority)| Step::Submit { jobs, priority }),
         4 => (worker.clone(), 0..USABLE.len(), slots, disk.clone())
             .prop_map(|(worker, usable, slots, disk_free)| Step::Connect { worker, usable, slots, disk_free }),
         1 => worker.clone().prop_map(Step::Disconnect),
@@ -246,16 +247,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(bench: &mut Bench, ids: &[WorkerId; NAMES.len()], step: Step) {
+fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], step: Step) {
     let session = |bench: &Bench, worker: WorkerId| bench.core.workers.get(&worker).and_then(|worker| worker.session);
     let running = |bench: &Bench, worker: WorkerId| -> Vec<(AttemptId, Epoch)> {
         let told = bench.core.workers.get(&worker).map(|it| it.leases.keys().chain(&it.stopping)).into_iter().flatten();
         told.filter_map(|id| Some((*id, bench.core.attempts.get(id)?.epoch))).collect()
     };
     match step {
-        Step::Submit { plans, priority, copies } => {
-            let variants: Vec<Variant> = plans.iter().map(|plan| plan.variant()).collect();
-            let jobs = (0..copies).map(|_| submit(JobId::new(), None, priority, variants.clone())).collect();
+        Step::Submit { jobs, priority } => {
+            let variants = |at: &usize| menu[*at].iter().map(|plan| plan.variant()).collect();
+            let jobs = jobs.iter().map(|at| submit(JobId::new(), None, priority, variants(at))).collect();
             // One too large for every worker that was ever seen is refused.
             let _ = bench.apply(Command::Submit(jobs));
         }
@@ -329,11 +330,14 @@ proptest! {
 
     /// The comparison is in the bench: each step places jobs both ways.
     #[test]
-    fn a_placement_decides_and_says_what_a_walk_over_the_whole_queue_would(steps in prop::collection::vec(step(), 1..120)) {
+    fn a_placement_decides_and_says_what_a_walk_over_the_whole_queue_would(
+        menu in prop::collection::vec(prop::collection::vec(plan(), 1..4), MENU),
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
         let ids = std::array::from_fn(|_| WorkerId::new());
         let mut bench = Bench::new();
         for step in steps {
-            take(&mut bench, &ids, step);
+            take(&mut bench, &menu, &ids, step);
         }
     }
 }
