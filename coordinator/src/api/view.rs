@@ -115,7 +115,7 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         connected: worker.session.is_some(),
         draining: worker.draining,
         last_seen_ms: worker.last_seen.0,
-        reserved_bytes: core.reserved(worker).0,
+        reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
     }
 }

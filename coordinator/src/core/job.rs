@@ -19,7 +19,8 @@ pub struct Job {
     pub name: Option<String>,
     /// Where it stands.
     pub state: State,
-    /// Why it waits, failed or was cancelled, or what its success lacks; else empty.
+    /// Why it failed or was cancelled, or what its success lacks; else empty. Of one that waits, what people were told last:
+    /// [`Reasons`](super::Reasons) has what holds now.
     pub reason: String,
     /// Higher goes first.
     pub priority: i32,

@@ -7,13 +7,13 @@
 //!
 //! Promise: what is done is what a walk over the whole queue would do (`tests/oracle.rs`), and its cost does not grow with the queue. Once
 //! a member of a cohort waits and keeps no worker, all behind it would too, until a lease makes a worker lack memory that it had. A cohort
-//! whose slots are all taken is not looked at, so that a change on a busy fleet costs nothing.
+//! whose slots are all taken is not looked at, so that a change on a busy fleet costs next to nothing.
 
 use super::fleet::SLOTS;
 use super::queue::{CohortId, Rank};
 use super::search::Obstacles;
 use super::worker::Reservation;
-use super::{Assignment, Attempt, Core, EventBody, Input, Job, Outcome, Outgoing, State, Worker};
+use super::{Assignment, Attempt, Core, EventBody, Input, Job, Outcome, Outgoing, State};
 use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
@@ -55,7 +55,8 @@ impl Core {
             let choice = if is_spent { None } else { self.choose(&wants) };
             if let Some(choice) = choice {
                 let Some(attempt) = ids.next() else { return met };
-                // It was the head of its cohort, since nothing that lets one in has kept out an equal one before; the next head follows.
+                // It was the head of its cohort: while jobs are placed there is ever less room, so that none gets in behind an equal one
+                // that waits. The next member is the head now, and is met as such.
                 self.lease(now, rank.2, choice.variant, choice.worker, attempt, choice.reason);
                 self.look_again(&mut pass, rank, choice.worker);
                 continue;
@@ -114,11 +115,6 @@ impl Core {
         }
         self.effects.jobs.insert(rank.2);
         self.journal(now, rank.2, EventBody::State { state: State::Queued, reason });
-    }
-
-    /// Memory of a worker that is promised.
-    pub fn reserved(&self, worker: &Worker) -> Bytes {
-        worker.reserved()
     }
 
     pub(super) fn lease(
