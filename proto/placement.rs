@@ -8,12 +8,14 @@
 //! Promise: a pure function, the same for any order of the workers; never more than a worker has left, where it says what that is; and
 //! whoever waits is told for what.
 
+pub mod why;
+
 use crate::bytes::Bytes;
 use crate::task::Slot;
 use std::cmp::Reverse;
 
 /// What one variant of a job needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     /// What it is called.
     pub name: String,
@@ -65,9 +67,7 @@ impl Candidate {
 
     /// Why its disk does not take a variant.
     fn lacks_room(&self, variant: usize, need: &Need) -> String {
-        let (free, fetches) = (self.disk_free.unwrap_or_default(), self.fetches(variant));
-        let inputs = if fetches > Bytes::ZERO { format!(" and {fetches} for its inputs") } else { String::new() };
-        format!("{} has {free} of disk free, the job needs {} for what it writes{inputs}", self.name, need.disk)
+        why::lacks_room(&self.name, self.disk_free, need, self.fetches(variant))
     }
 }
 
@@ -97,33 +97,16 @@ pub fn place(needs: &[Need], workers: &[Candidate]) -> Placement {
             workers.iter().enumerate().filter(|(_, worker)| worker.has_memory(need) && worker.has_room(variant, need))
         };
         if let Some((worker, chosen)) = fitting().min_by_key(|(_, w)| (w.free(), Reverse(w.held), &w.name)) {
-            let reason = why_placed(needs, variant, chosen, fitting().count(), workers);
-            return Placement::On { variant, worker, reason };
+            let of_need = |(variant, need): (usize, &Need)| {
+                let worker = roomiest(workers.iter().filter(|w| w.has_memory(need)))?;
+                Some((variant, worker.lacks_room(variant, need)))
+            };
+            let roomless = needs[..variant].iter().enumerate().find_map(of_need);
+            let chosen = why::Chosen { variant, worker: &chosen.name, free: chosen.free(), fitting: fitting().count() };
+            return Placement::On { variant, worker, reason: why::placed(needs, chosen, roomless) };
         }
     }
     Placement::Wait { reason: why_waiting(needs, workers) }
-}
-
-fn why_placed(needs: &[Need], variant: usize, worker: &Candidate, fitting: usize, workers: &[Candidate]) -> String {
-    let Need { name, peak, .. } = &needs[variant];
-    let mut reason = format!("{name} needs {peak} and fits {}, which has {} free", worker.name, worker.free());
-    if fitting > 1 {
-        reason += &format!("; the tightest fit of {fitting}");
-    }
-    if let Some((preferred, lack)) = needs[..variant].iter().enumerate().find_map(|(variant, need)| {
-        roomiest(workers.iter().filter(|w| w.has_memory(need))).map(|worker| (need, worker.lacks_room(variant, need)))
-    }) {
-        reason += &format!("; {}, preferred, fits no free worker: {lack}", preferred.name);
-    } else if let Some(preferred) = needs[..variant].iter().min_by_key(|need| need.peak) {
-        let least = if variant > 1 {
-            format!("{variant} variants, preferred, need at least")
-        } else {
-            format!("{}, preferred, needs", preferred.name)
-        };
-        let fit = if variant > 1 { "fit" } else { "fits" };
-        reason += &format!("; {least} {} and {fit} no free worker", preferred.peak);
-    }
-    reason
 }
 
 /// The worker whose disk has most free, by name where several have.
@@ -133,27 +116,22 @@ fn roomiest<'a>(workers: impl Iterator<Item = &'a Candidate>) -> Option<&'a Cand
 
 fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
     let Some((variant, smallest)) = needs.iter().enumerate().min_by_key(|(_, need)| need.peak) else {
-        return "the job has no variant".to_owned();
+        return why::NO_VARIANT.to_owned();
     };
     let Some(largest) = workers.iter().max_by_key(|w| (w.usable, Reverse(&w.name))) else {
-        return "no worker is connected".to_owned();
+        return why::NO_WORKER.to_owned();
     };
     if smallest.peak > largest.usable {
-        return format!(
-            "too large for every worker: {} offers the most, {}, and the smallest variant, {}, needs {}",
-            largest.name, largest.usable, smallest.name, smallest.peak
-        );
+        return why::too_large(smallest, &largest.name, largest.usable);
     }
     // The tightest that would hold it, were it free.
     let would = || workers.iter().filter(|w| smallest.peak <= w.usable);
-    let Some(worker) = would().filter(|w| w.has_room(variant, smallest)).min_by_key(|w| (w.usable, &w.name)) else {
-        return roomiest(would()).unwrap_or(largest).lacks_room(variant, smallest);
-    };
-    let fits = format!("{} ({}) fits {}", smallest.name, smallest.peak, worker.name);
-    if worker.open.contains(&smallest.slot) {
-        format!("{fits}, but {} of its {} are reserved", worker.reserved, worker.usable)
-    } else {
-        format!("{fits}, but {} is busy", worker.name)
+    match would().filter(|w| w.has_room(variant, smallest)).min_by_key(|w| (w.usable, &w.name)) {
+        None => roomiest(would()).unwrap_or(largest).lacks_room(variant, smallest),
+        Some(worker) if worker.open.contains(&smallest.slot) => {
+            why::lacks_memory(smallest, &worker.name, worker.reserved, worker.usable)
+        }
+        Some(worker) => why::is_busy(smallest, &worker.name),
     }
 }
 

@@ -5,7 +5,7 @@ use super::feed::{self, Events, Feed};
 use super::filter::Filter;
 use super::view::{self, Detail};
 use super::{Api, bounds, pages, submit};
-use crate::core::{Command, Core, Job, Variant};
+use crate::core::{Command, Core, Job, Reasons, Variant};
 use crate::kinds::{Appraised, Purpose};
 use crate::store::Which;
 use std::collections::BTreeSet;
@@ -43,7 +43,8 @@ impl Api {
             self.apply(Command::Submit(submits)).await?;
         }
         let view = move |core: &Core| {
-            let view = |id: &JobId| Ok(view::job(core, find(core, &id.to_string())?, Detail::All));
+            let reasons = Reasons::new(core);
+            let view = |id: &JobId| Ok(view::job(&reasons, find(core, &id.to_string())?, Detail::All));
             ids.iter().map(view).collect()
         };
         Ok(v1::SubmitResponse { jobs: self.look(view).await? })
@@ -73,7 +74,7 @@ impl Api {
     /// There is none, or there are several.
     pub(crate) async fn job(&self, request: v1::GetJobRequest) -> Result<v1::Job, ApiError> {
         bounds::get_job(&request)?;
-        self.look(move |core| Ok(view::job(core, find(core, &request.id)?, Detail::All))).await
+        self.look(move |core| Ok(view::job(&Reasons::new(core), find(core, &request.id)?, Detail::All))).await
     }
 
     /// A page of jobs, newest first.
@@ -91,7 +92,8 @@ impl Api {
         // Ids sort by the time of their making: what comes meanwhile is on none of the pages that follow.
         let page = move |core: &Core| {
             let jobs = core.jobs(after).take_while(|job| filter.is_reached(job)).filter(|job| filter.fits(job));
-            Ok(pages::page(jobs, size, |job| view::job(core, job, Detail::List), |job| job.id.to_string()))
+            let reasons = Reasons::new(core);
+            Ok(pages::page(jobs, size, |job| view::job(&reasons, job, Detail::List), |job| job.id.to_string()))
         };
         let (jobs, next_page_token) = self.look(page).await?;
         Ok(v1::ListJobsResponse { jobs, next_page_token })
@@ -152,7 +154,8 @@ impl Api {
         };
         self.apply(command).await?;
         let view = move |core: &Core| {
-            let view = |id: &JobId| core.job(*id).map(|job| view::job(core, job, Detail::List));
+            let reasons = Reasons::new(core);
+            let view = |id: &JobId| core.job(*id).map(|job| view::job(&reasons, job, Detail::List));
             Ok(meant.iter().filter_map(view).collect())
         };
         Ok(v1::CancelResponse { jobs: self.look(view).await? })

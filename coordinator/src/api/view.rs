@@ -1,7 +1,9 @@
 //! The core's things as the protocol shows them.
 
 use super::events::state;
-use crate::core::{Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Source, Variant, Worker};
+use crate::core::{
+    Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Reasons, Source, Variant, Worker,
+};
 use crate::kinds;
 use serde_json::Value;
 use vertigo::id::{AttemptId, Digest, Millis};
@@ -32,20 +34,21 @@ pub(super) enum Detail {
     All,
 }
 
-pub(super) fn job(core: &Core, job: &Job, detail: Detail) -> v1::Job {
+/// A job, with why it waits by `reasons`, which a list shares among its items.
+pub(super) fn job(reasons: &Reasons<'_>, job: &Job, detail: Detail) -> v1::Job {
     let attempts = &job.attempts[job.attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX)..];
     let output = |(role, digest): &(String, Digest)| v1::JobOutput { role: role.clone(), digest: digest.to_string() };
     v1::Job {
         id: job.id.to_string(),
         name: job.name.clone().unwrap_or_default(),
         state: state(job.state).into(),
-        reason: job.reason.clone(),
+        reason: reasons.of(job),
         priority: job.priority,
         created_ms: job.created.0,
         ended_ms: ms(job.ended),
         labels: job.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         variants: job.variants.iter().map(|it| variant(it, detail)).collect(),
-        attempts: attempts.iter().filter_map(|id| core.attempt(*id)).map(attempt).collect(),
+        attempts: attempts.iter().filter_map(|id| reasons.core().attempt(*id)).map(attempt).collect(),
         outputs: job.outputs.iter().map(output).collect(),
         waits_for: job.waits_for().iter().map(ToString::to_string).collect(),
     }
@@ -112,7 +115,7 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         connected: worker.session.is_some(),
         draining: worker.draining,
         last_seen_ms: worker.last_seen.0,
-        reserved_bytes: core.reserved(worker).0,
+        reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
     }
 }

@@ -83,11 +83,11 @@ impl Core {
 
     fn note_cached(&mut self, id: AttemptId) {
         let attempt = &self.attempts[&id];
-        let Some((job, worker)) = self.jobs.get(&attempt.job).zip(self.workers.get_mut(&attempt.worker)) else {
-            return;
-        };
-        worker.cached.extend(job.variants[attempt.variant].artifacts().map(|(digest, _)| digest));
-        self.effects.workers.insert(worker.id);
+        let Some(job) = self.jobs.get(&attempt.job) else { return };
+        let read = job.variants[attempt.variant].artifacts().map(|(digest, _)| digest);
+        if self.workers.change(attempt.worker, |worker| worker.cached.extend(read)).is_some() {
+            self.effects.workers.insert(attempt.worker);
+        }
     }
 
     fn note_caveats(&mut self, job: JobId, variant: usize, caveats: Caveats) {
@@ -251,9 +251,7 @@ impl Core {
         let attempt = self.attempts.get_mut(&id).expect("callers hold an id that they have just looked up");
         (attempt.outcome, attempt.ended) = (outcome, Some(now));
         self.leases.remove(&id);
-        if let Some(worker) = self.workers.get_mut(&attempt.worker) {
-            worker.leases.remove(&id);
-        }
+        self.workers.change(attempt.worker, |worker| worker.leases.remove(&id));
         self.effects.attempts.insert(id);
         self.unsettled = true;
         let job = self.jobs.get(&attempt.job).expect("an attempt is made for a job, and jobs are never removed");
@@ -262,11 +260,9 @@ impl Core {
 
     /// Tells the attempt's worker to stop it, where it is connected.
     pub(super) fn stop(&mut self, id: AttemptId, reason: &str) {
-        let Some(worker) = self.attempts.get(&id).and_then(|attempt| self.workers.get_mut(&attempt.worker)) else {
-            return;
-        };
-        let Some(session) = worker.session else { return };
-        worker.stopping.insert(id);
+        let Some(worker) = self.attempts.get(&id).map(|attempt| attempt.worker) else { return };
+        let Some(session) = self.workers.get(&worker).and_then(|worker| worker.session) else { return };
+        self.workers.change(worker, |worker| worker.stopping.insert(id));
         self.effects.outbox.push((session, Outgoing::Stop { attempt: id, reason: reason.to_owned() }));
     }
 

@@ -7,7 +7,7 @@ use vertigo::id::{AttemptId, Digest, Epoch, JobId, WorkerId};
 use vertigo::task::Slot;
 
 /// What has happened since it was last taken. Rows first, in one transaction; messages after it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effects {
     /// Jobs that changed.
     pub jobs: BTreeSet<JobId>,

@@ -1,5 +1,6 @@
 //! Jobs, their variants, and the attempts at them.
 
+use super::queue::Rank;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,8 @@ pub struct Job {
     pub name: Option<String>,
     /// Where it stands.
     pub state: State,
-    /// Why it waits, failed or was cancelled, or what its success lacks; else empty.
+    /// Why it failed or was cancelled, or what its success lacks; else empty. Of one that waits, what people were told last:
+    /// [`Reasons`](super::Reasons) has what holds now.
     pub reason: String,
     /// Higher goes first.
     pub priority: i32,
@@ -69,7 +71,7 @@ impl Job {
     }
 
     /// Its place among queued jobs: priority, then age.
-    pub(super) fn rank(&self) -> (Reverse<i32>, Millis, JobId) {
+    pub(super) fn rank(&self) -> Rank {
         (Reverse(self.priority), self.created, self.id)
     }
 }

@@ -20,6 +20,7 @@ mod attempts;
 mod effects;
 mod event;
 mod factors;
+mod fleet;
 mod float;
 mod graph;
 mod index;
@@ -27,9 +28,12 @@ mod installation;
 mod job;
 mod lookup;
 mod placing;
+mod planning;
+mod queue;
 mod refusal;
 mod report;
 mod retry;
+mod search;
 mod sessions;
 mod worker;
 
@@ -43,9 +47,12 @@ pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Sou
 pub use lookup::{Ambiguous, ReferenceError};
 pub use refusal::Refusal;
 pub use report::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
-pub use worker::{Machine, SessionId, Worker, disk_free};
+pub use search::Reasons;
+pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
-use std::cmp::Reverse;
+use fleet::Fleet;
+use queue::{Queue, Wants};
+
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
@@ -189,7 +196,7 @@ pub struct Core {
     settings: Settings,
     jobs: BTreeMap<JobId, Job>,
     attempts: BTreeMap<AttemptId, Attempt>,
-    workers: BTreeMap<WorkerId, Worker>,
+    workers: Fleet,
     installations: BTreeMap<WorkerId, Installation>,
     index: Index,
     factors: Factors,
@@ -205,8 +212,8 @@ pub struct Core {
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
     kinds: Box<dyn Kinds>,
-    /// Queued jobs in the order in which they are placed.
-    queue: BTreeSet<(Reverse<i32>, Millis, JobId)>,
+    /// Queued jobs in the order in which they are placed, and in cohorts.
+    queue: Queue,
     /// Whether something has changed that may let a queued job be placed, or changes why it waits.
     unsettled: bool,
     effects: Effects,
@@ -220,7 +227,7 @@ impl Core {
             settings,
             jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
             attempts: BTreeMap::new(),
-            workers: snapshot.workers.into_iter().map(|worker| (worker.id, worker)).collect(),
+            workers: snapshot.workers.into_iter().collect(),
             installations: snapshot.installations,
             index: snapshot.index,
             factors: snapshot.factors,
@@ -231,7 +238,7 @@ impl Core {
             readers: BTreeMap::new(),
             just_ended: Vec::new(),
             kinds,
-            queue: BTreeSet::new(),
+            queue: Queue::default(),
             unsettled: true,
             effects: Effects::default(),
         };
@@ -242,8 +249,9 @@ impl Core {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
                 let slot = core.jobs.get(&attempt.job).map(|job| job.variants[attempt.variant].slot());
-                if let Some((worker, slot)) = core.workers.get_mut(&attempt.worker).zip(slot) {
-                    worker.leases.insert(attempt.id, slot);
+                if let Some(slot) = slot {
+                    let reservation = Reservation { slot, memory: attempt.reserved };
+                    core.workers.change(attempt.worker, |worker| worker.leases.insert(attempt.id, reservation));
                 }
             }
             core.attempts.insert(attempt.id, attempt);
@@ -254,7 +262,10 @@ impl Core {
                 *until = (*until).min(now.plus(retry::LONGEST_MS));
             }
             match job.state {
-                State::Queued => drop(core.queue.insert(job.rank())),
+                State::Queued => {
+                    let wants = Wants::new(&job.variants, &job.avoid, &core.index);
+                    core.queue.insert(job.rank(), wants, !job.reason.is_empty());
+                }
                 State::Backoff { until } => drop(core.backoffs.insert((until, job.id))),
                 State::Blocked | State::Leased { .. } | State::Succeeded | State::Failed | State::Cancelled => {}
             }
@@ -435,9 +446,12 @@ impl Core {
         if let State::Backoff { until } = job.state {
             self.backoffs.remove(&(until, id));
         }
-        self.queue.remove(&rank);
+        self.queue.remove(rank);
         match state {
-            State::Queued => drop(self.queue.insert(rank)),
+            State::Queued => {
+                let wants = Wants::new(&job.variants, &job.avoid, &self.index);
+                self.queue.insert(rank, wants, !reason.is_empty());
+            }
             State::Backoff { until } => drop(self.backoffs.insert((until, id))),
             State::Blocked | State::Leased { .. } => {}
             State::Succeeded | State::Failed | State::Cancelled => {

@@ -4,138 +4,132 @@
 //! too large for every worker holds up nobody. It is not overtaken either: whenever a worker becomes free, the first in
 //! order that fits gets it; and where a job waits for memory that a running attempt has, on a worker with an open slot for it, that
 //! worker is kept for it.
+//!
+//! Promise: what is done is what a walk over the whole queue would do (`tests/oracle.rs`), and its cost does not grow with the queue. Once
+//! a member of a cohort waits and keeps no worker, all behind it would too, until a lease makes a worker lack memory that it had. A cohort
+//! whose slots are all taken is not looked at, so that a change on a busy fleet costs next to nothing.
 
-use super::{Assignment, Attempt, Core, EventBody, Input, Job, Outcome, Outgoing, State, Variant, Worker};
-use std::collections::{BTreeMap, BTreeSet};
+use super::fleet::SLOTS;
+use super::queue::{CohortId, Rank};
+use super::search::Obstacles;
+use super::worker::Reservation;
+use super::{Assignment, Attempt, Core, EventBody, Input, Job, Outcome, Outgoing, State};
+use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
-use vertigo::placement::{Candidate, Need, Placement, place};
-use vertigo::task::Slot;
+use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
+
+/// A walk over the jobs that something may follow for, in the order of their ranks.
+#[derive(Default)]
+struct Pass {
+    /// The job that was met last.
+    at: Option<Rank>,
+    /// Whether a job was met that waits.
+    has_waiting: bool,
+    /// Jobs to meet besides the heads of cohorts: those behind a member that keeps a worker, and first members of cohorts that are met
+    /// again.
+    next: BTreeSet<Rank>,
+    /// Cohorts whose members behind `at` wait and keep nothing.
+    spent: BTreeSet<CohortId>,
+    /// Why cohorts wait. No worker comes or goes meanwhile.
+    obstacles: Obstacles,
+}
 
 impl Core {
     /// Hands queued jobs to workers; `ids` gives each attempt its id.
     pub fn place(&mut self, now: Millis, ids: &mut dyn Iterator<Item = AttemptId>) {
-        if !std::mem::take(&mut self.unsettled) {
-            return;
+        if std::mem::take(&mut self.unsettled) {
+            self.walk_heads(now, ids);
         }
-        let jobs: Vec<JobId> = self.queue.iter().map(|(.., job)| *job).collect();
-        let (mut waiting, mut kept) = (0, BTreeSet::new());
-        for id in jobs {
-            let job = &self.jobs[&id];
-            let (workers, placement) = self.placement_beside(&job.variants, &job.avoid, &kept);
-            match placement {
-                Placement::On { variant, worker, reason } => {
-                    let Some(attempt) = ids.next() else { return };
-                    self.lease(now, id, variant, workers[worker], attempt, reason);
+    }
+
+    /// Meets the jobs that something may follow for. Gives their number.
+    pub(super) fn walk_heads(&mut self, now: Millis, ids: &mut dyn Iterator<Item = AttemptId>) -> usize {
+        self.workers.let_go();
+        let (mut pass, mut met) = (Pass::default(), 0);
+        while let Some(rank) = self.first_to_meet(&pass) {
+            met += 1;
+            pass.at = Some(rank);
+            pass.next.remove(&rank);
+            let Some((cohort, wants)) = self.queue.cohort(rank) else { continue };
+            let (wants, is_spent) = (wants.clone(), pass.spent.contains(&cohort));
+            let choice = if is_spent { None } else { self.choose(&wants) };
+            if let Some(choice) = choice {
+                let Some(attempt) = ids.next() else { return met };
+                // It was the head of its cohort: while jobs are placed there is ever less room, so that none gets in behind an equal one
+                // that waits. The next member is the head now, and is met as such.
+                self.lease(now, rank.2, choice.variant, choice.worker, attempt, choice.reason);
+                self.look_again(&mut pass, rank, choice.worker);
+                continue;
+            }
+            self.wait(now, rank, &mut pass);
+            if is_spent {
+                continue;
+            }
+            match self.lacking_memory(&wants) {
+                Some(worker) => {
+                    self.workers.keep(worker, rank);
+                    pass.next.extend(self.queue.first_member(cohort, rank));
                 }
-                Placement::Wait { reason } => {
-                    kept.extend(self.waits_for_memory_of(job, &kept));
-                    self.wait(now, id, reason, waiting == 0);
-                    waiting += 1;
-                }
+                None => drop(pass.spent.insert(cohort)),
             }
         }
         // Giving leases is what settles; it leaves nothing for another round to find.
         self.unsettled = false;
+        met
     }
 
-    /// The worker whose memory a job waits for: it has an open slot for it, and enough memory but for what runs there.
-    fn waits_for_memory_of(&self, job: &Job, kept: &BTreeSet<WorkerId>) -> Option<WorkerId> {
-        let needs: Vec<Need> = job.variants.iter().map(Variant::wants).collect();
-        let would = |worker: &&Worker| {
-            let usable = worker.machine.usable;
-            let free = usable.saturating_sub(self.reserved(worker));
-            let lacks_memory = |need: &Need| worker.has_open(need.slot) && need.peak <= usable && need.peak > free;
-            !kept.contains(&worker.id) && !job.avoid.contains(&worker.id) && needs.iter().any(lacks_memory)
-        };
-        let tightest = self.workers.values().filter(would).min_by_key(|worker| (worker.machine.usable, &worker.name));
-        tightest.map(|worker| worker.id)
+    /// The first job, behind the one met last, that may be leased or keep a worker, or of which people are told why it waits: the first
+    /// that does, and those of which they do not know yet.
+    fn first_to_meet(&self, pass: &Pass) -> Option<Rank> {
+        let open = SLOTS.into_iter().filter(|slot| self.workers.has_offers(*slot));
+        let head = self.queue.first_head(pass.at, open);
+        let untold = self.queue.first_untold(pass.at);
+        let first = if pass.has_waiting { None } else { self.queue.first(pass.at) };
+        [pass.next.first().copied(), head, untold, first].into_iter().flatten().min()
     }
 
-    /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough. The first of the
-    /// pair names the workers that the placement counts.
-    pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
-        self.placement_beside(variants, avoid, &BTreeSet::new())
-    }
-
-    /// The same, where workers of `kept` are for jobs of higher rank.
-    fn placement_beside(
-        &self,
-        variants: &[Variant],
-        avoid: &BTreeSet<WorkerId>,
-        kept: &BTreeSet<WorkerId>,
-    ) -> (Vec<WorkerId>, Placement) {
-        let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
-        let inputs: Vec<_> = variants.iter().map(|variant| self.inputs(variant)).collect();
-        let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
-        let holds_one = |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable);
-        let has_other = connected.iter().copied().filter(holds_one).any(|worker| !avoid.contains(&worker.id));
-        let candidate = |worker: &&Worker| {
-            let mut candidate = self.candidate(worker, &inputs);
-            if kept.contains(&worker.id) || (has_other && avoid.contains(&worker.id)) {
-                candidate.open.clear();
-            }
-            candidate
-        };
-        let candidates: Vec<_> = connected.iter().map(candidate).collect();
-        let placement = match place(&needs, &candidates) {
-            Placement::Wait { reason } => {
-                Placement::Wait { reason: self.absent(&needs, &candidates).unwrap_or(reason) }
-            }
-            on => on,
-        };
-        (connected.iter().map(|worker| worker.id).collect(), placement)
-    }
-
-    /// What an attempt at a variant reads, and how large that is.
-    fn inputs(&self, variant: &Variant) -> BTreeMap<Digest, Bytes> {
-        let checkpoint = variant
-            .resume
-            .and_then(|resume| Some((resume.checkpoint, self.index.get(&resume.checkpoint)?.manifest.bytes())));
-        variant.artifacts().chain(checkpoint).collect()
-    }
-
-    /// A worker as a placement sees it; `inputs` are those of each variant.
-    fn candidate(&self, worker: &Worker, inputs: &[BTreeMap<Digest, Bytes>]) -> Candidate {
-        let is_held = |(digest, _): &(&Digest, &Bytes)| worker.cached.contains(*digest);
-        // Each once, however many variants read it.
-        let all: BTreeMap<&Digest, &Bytes> = inputs.iter().flatten().collect();
-        let to_fetch = |inputs: &BTreeMap<Digest, Bytes>| -> Bytes {
-            inputs.iter().filter(|input| !is_held(input)).map(|(_, bytes)| *bytes).sum()
-        };
-        Candidate {
-            name: worker.name.clone(),
-            usable: worker.machine.usable,
-            reserved: self.reserved(worker),
-            open: [Slot::Gpu, Slot::Cpu].into_iter().filter(|slot| worker.has_open(*slot)).collect(),
-            held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
-            disk_free: worker.machine.disk_free,
-            to_fetch: inputs.iter().map(to_fetch).collect(),
+    /// After a lease, members of a spent cohort may wait for the memory that it took: they are met again, from the first behind `rank`.
+    fn look_again(&self, pass: &mut Pass, rank: Rank, worker: WorkerId) {
+        if !self.workers.get(&worker).is_some_and(|worker| SLOTS.into_iter().any(|slot| worker.has_open(slot))) {
+            return;
+        }
+        let might =
+            |cohort: &CohortId| self.queue.wants(*cohort).is_some_and(|wants| self.might_lack_memory_of(worker, wants));
+        for cohort in pass.spent.extract_if(.., might) {
+            pass.next.extend(self.queue.first_member(cohort, rank));
         }
     }
 
-    /// Memory of a worker that is promised.
-    pub fn reserved(&self, worker: &Worker) -> Bytes {
-        worker.leases.keys().filter_map(|id| self.attempts.get(id)).map(|attempt| attempt.reserved).sum()
-    }
-
-    /// The reason to wait where no connected worker is large enough and one that is away would be.
-    fn absent(&self, needs: &[Need], connected: &[Candidate]) -> Option<String> {
-        let smallest = needs.iter().min_by_key(|need| need.peak)?;
-        if connected.iter().any(|worker| smallest.peak <= worker.usable) {
-            return None;
+    /// Notes why a job waits. People see every change of the reason of whoever is first; of the others they see the first reason, so that
+    /// a long queue does not write a line each whenever a worker moves. What holds later is found when somebody asks.
+    fn wait(&mut self, now: Millis, rank: Rank, pass: &mut Pass) {
+        let is_first = !std::mem::replace(&mut pass.has_waiting, true);
+        let Some(job) = self.jobs.get(&rank.2).filter(|job| is_first || job.reason.is_empty()) else { return };
+        let known = job.reason.clone();
+        let Some(reason) = self.waiting_reason(rank, &mut pass.obstacles).filter(|reason| *reason != known) else {
+            return;
+        };
+        self.queue.tell(rank);
+        if let Some(job) = self.jobs.get_mut(&rank.2) {
+            job.reason = reason.clone();
         }
-        let fits = |worker: &&Worker| worker.session.is_none() && smallest.peak <= worker.machine.usable;
-        let away = self.workers.values().filter(fits).min_by_key(|worker| (worker.machine.usable, &worker.name))?;
-        Some(format!("{} ({}) fits {}, which is not connected", smallest.name, smallest.peak, away.name))
+        self.effects.jobs.insert(rank.2);
+        self.journal(now, rank.2, EventBody::State { state: State::Queued, reason });
     }
 
-    fn lease(&mut self, now: Millis, id: JobId, variant: usize, worker: WorkerId, attempt: AttemptId, reason: String) {
-        let Some((job, worker)) = self.jobs.get_mut(&id).zip(self.workers.get_mut(&worker)) else { return };
+    pub(super) fn lease(
+        &mut self,
+        now: Millis,
+        id: JobId,
+        variant: usize,
+        worker: WorkerId,
+        attempt: AttemptId,
+        reason: String,
+    ) {
+        let Some((job, worker)) = self.jobs.get_mut(&id).zip(self.workers.get(&worker)) else { return };
         job.epoch = job.epoch.next();
         job.attempts.push(attempt);
-        worker.leases.insert(attempt, job.variants[variant].slot());
-        let reserved = job.variants[variant].peak();
+        let (reserved, slot) = (job.variants[variant].peak(), job.variants[variant].slot());
         self.attempts.insert(
             attempt,
             Attempt {
@@ -160,23 +154,10 @@ impl Core {
             self.effects.outbox.push((session, Outgoing::Assignment(assignment)));
         }
         let placed = EventBody::Placed { worker: worker.name.clone(), variant, reason };
+        let worker = worker.id;
+        self.workers.change(worker, |worker| worker.leases.insert(attempt, Reservation { slot, memory: reserved }));
         self.set_state(now, id, State::Leased { attempt }, String::new());
         self.journal(now, id, placed);
-    }
-
-    /// Notes why a job waits. People see every change of the reason of whoever is `first`; for the others the first reason
-    /// is journalled and the newest is on the job, so that a long queue does not write a line each whenever a worker moves.
-    fn wait(&mut self, now: Millis, id: JobId, reason: String, first: bool) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.reason == reason {
-            return;
-        }
-        let visible = first || job.reason.is_empty();
-        job.reason = reason.clone();
-        if visible {
-            self.effects.jobs.insert(id);
-            self.journal(now, id, EventBody::State { state: State::Queued, reason });
-        }
     }
 }
 

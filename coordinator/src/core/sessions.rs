@@ -23,10 +23,10 @@ impl Core {
         let gone: Vec<WorkerId> =
             namesakes.iter().filter(|worker| worker.leases.is_empty()).map(|worker| worker.id).collect();
         for former in gone {
-            self.workers.remove(&former);
+            self.workers.remove(former);
             self.effects.workers.insert(former);
         }
-        let worker = self.workers.entry(id).or_insert_with(|| Worker {
+        let mut worker = self.workers.get(&id).cloned().unwrap_or_else(|| Worker {
             id,
             name: String::new(),
             machine: Default::default(),
@@ -40,6 +40,7 @@ impl Core {
         (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
         (worker.draining, worker.stopping) = (false, BTreeSet::new());
         let (before, leases) = (worker.session.replace(session), worker.leases.keys().copied().collect());
+        self.workers.insert(worker);
         self.sessions.insert(session, id);
         if let Some(before) = before {
             self.sessions.remove(&before);
@@ -102,9 +103,11 @@ impl Core {
 
     pub(super) fn disconnect(&mut self, now: Millis, session: SessionId) {
         let Some(id) = self.sessions.remove(&session) else { return };
-        if let Some(worker) = self.workers.get_mut(&id) {
+        let leave = |worker: &mut Worker| {
             (worker.session, worker.last_seen) = (None, now);
             worker.stopping.clear();
+        };
+        if self.workers.change(id, leave).is_some() {
             self.effects.workers.insert(id);
             self.unsettled = true;
         }
@@ -128,14 +131,15 @@ impl Core {
         if let Some(installation) = self.installations.get_mut(&id) {
             installation.heard = now;
         }
-        if let Some(worker) = self.workers.get_mut(&id) {
+        let offers_more = self.workers.change(id, |worker| {
             // Whoever waits for room on a disk is placed when there is more.
-            self.unsettled |= disk_free > worker.machine.disk_free;
+            let has_more_disk = disk_free > worker.machine.disk_free;
             (worker.last_seen, worker.machine.free, worker.machine.disk_free) = (now, free, disk_free);
             let was = worker.stopping.len();
             worker.stopping.retain(|attempt| held.iter().any(|(id, _)| id == attempt));
-            self.unsettled |= worker.stopping.len() < was;
-        }
+            has_more_disk || worker.stopping.len() < was
+        });
+        self.unsettled |= offers_more.unwrap_or(false);
         for (attempt, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
             // One that ended by its own report is about to be let go: the worker has not read the acknowledgement yet.
             if !self.attempts.get(attempt).is_some_and(|a| a.outcome.is_own()) {
@@ -146,11 +150,8 @@ impl Core {
     }
 
     pub(super) fn drain(&mut self, session: SessionId) -> Result<(), Refusal> {
-        let id = self.sessions.get(&session).ok_or(Refusal::NoSession)?;
-        if let Some(worker) = self.workers.get_mut(id) {
-            worker.draining = true;
-            self.unsettled = true;
-        }
+        let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        self.unsettled |= self.workers.change(id, |worker| worker.draining = true).is_some();
         Ok(())
     }
 
@@ -176,9 +177,7 @@ impl Core {
             Some(Outcome::Cancelled) => "the job was cancelled".to_owned(),
             Some(outcome) => format!("its lease is over ({outcome})"),
         };
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.stopping.insert(attempt);
-        }
+        self.workers.change(worker, |worker| worker.stopping.insert(attempt));
         self.effects.outbox.push((session, Outgoing::Stop { attempt, reason }));
     }
 }

@@ -54,6 +54,15 @@ pub fn disk_free(said: u64) -> Option<Bytes> {
     (said > 0).then_some(Bytes(said / DISK_STEP_BYTES * DISK_STEP_BYTES))
 }
 
+/// What an attempt that holds a lease has of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The slot that it takes.
+    pub slot: Slot,
+    /// Memory that is promised to it.
+    pub memory: Bytes,
+}
+
 /// A worker that has connected at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
@@ -73,8 +82,8 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts.
     pub draining: bool,
-    /// The attempts that hold a lease here, and the slot that each takes.
-    pub leases: BTreeMap<AttemptId, Slot>,
+    /// The attempts that hold a lease here, and what each has. There are never more than slots.
+    pub leases: BTreeMap<AttemptId, Reservation>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
     pub stopping: BTreeSet<AttemptId>,
 }
@@ -82,7 +91,17 @@ pub struct Worker {
 impl Worker {
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
-        let taken = self.leases.values().filter(|taken| **taken == slot).count();
+        let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
         self.session.is_some() && !self.draining && self.stopping.is_empty() && taken < self.machine.slots(slot)
+    }
+
+    /// Memory that is promised.
+    pub fn reserved(&self) -> Bytes {
+        self.leases.values().map(|taken| taken.memory).sum()
+    }
+
+    /// Memory that is promised to nobody.
+    pub fn free(&self) -> Bytes {
+        self.machine.usable.saturating_sub(self.reserved())
     }
 }

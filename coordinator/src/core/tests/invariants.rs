@@ -330,7 +330,7 @@ impl World {
             }
             self.check_inputs(job);
             // 7: who waits knows why.
-            assert!(job.state != State::Queued || !job.reason.is_empty());
+            assert!(job.state != State::Queued || !(job.reason.is_empty() || Reasons::new(core).of(job).is_empty()));
         }
         // 2
         for (id, before) in ended {
@@ -341,7 +341,7 @@ impl World {
             let of = |a: &&Attempt| a.worker == worker.id && a.outcome == Outcome::Running;
             let promised: Bytes = core.attempts.values().filter(of).map(|a| a.reserved).sum();
             assert!(promised <= worker.machine.usable, "{promised} on {worker:?}");
-            assert_eq!(promised, core.reserved(worker));
+            assert_eq!(promised, worker.reserved());
             for slot in [Slot::Gpu, Slot::Cpu] {
                 let taken =
                     core.attempts.values().filter(of).filter(|a| core.jobs[&a.job].variants[a.variant].slot() == slot);
@@ -357,9 +357,9 @@ impl World {
         }
         // 7: no free worker is left that a waiting job fits, but for those that are kept for one of higher rank.
         let mut behind: Vec<&Job> = Vec::new();
-        for (.., id) in &core.queue {
+        for (.., id) in core.queue.iter() {
             let job = &core.jobs[id];
-            let waits = core.workers.values().filter(|worker| self.fits(job, worker, core.reserved(worker)));
+            let waits = core.workers.values().filter(|worker| self.fits(job, worker, worker.reserved()));
             for worker in waits {
                 assert!(
                     behind.iter().any(|ahead| self.fits(ahead, worker, Bytes::ZERO)),
@@ -414,7 +414,7 @@ impl World {
             let State::Leased { attempt } = job.state else { continue };
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
             let slot = job.variants[attempt.variant].slot();
-            let room = worker.machine.usable.saturating_sub(core.reserved(worker).saturating_sub(attempt.reserved));
+            let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
             for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
                 let waiting = &core.jobs[id];
                 let fits = |variant: &Variant| variant.slot() == slot && variant.peak() <= room;

@@ -1,9 +1,11 @@
-//! The core driven by hand (`cases`, `graph`), by random failures of one job (`headway`) and by random commands (`invariants`).
+//! The core driven by hand (`cases`, `graph`), by random failures of one job (`headway`) and by random commands (`invariants`). Whoever
+//! drives it, every placement is compared with a walk over the whole queue (`oracle`).
 
 mod cases;
 mod graph;
 mod headway;
 pub(crate) mod invariants;
+mod oracle;
 
 use super::*;
 use vertigo::caveats::Caveats;
@@ -33,6 +35,8 @@ pub(crate) struct Bench {
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
     keeper: Option<Box<dyn Keeper>>,
+    /// How many attempts a placement has ids for.
+    attempts_max: usize,
 }
 
 impl Bench {
@@ -47,6 +51,7 @@ impl Bench {
             sent: Vec::new(),
             sessions: 0,
             keeper: None,
+            attempts_max: usize::MAX,
         }
     }
 
@@ -63,7 +68,7 @@ impl Bench {
 
     fn settle(&mut self) {
         self.core.tick(self.moment());
-        self.core.place(self.now, &mut std::iter::repeat_with(AttemptId::new));
+        oracle::place(&mut self.core, self.now, self.attempts_max);
         let effects = self.core.take_effects();
         self.write(&effects);
         if let Some(kept) = self.keeper.as_mut().map(|keeper| keeper.commit(&self.core, &effects)) {

@@ -1,0 +1,82 @@
+//! What people are told about a placement, in a line each.
+//!
+//! Promise: whoever decides, over whatever index, says the same of the same decision.
+
+use super::Need;
+use crate::bytes::Bytes;
+
+/// Of a job without variants.
+pub const NO_VARIANT: &str = "the job has no variant";
+
+/// Of a job that waits where there is no worker.
+pub const NO_WORKER: &str = "no worker is connected";
+
+/// Who was chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    /// Index into the needs.
+    pub variant: usize,
+    /// The worker's name.
+    pub worker: &'a str,
+    /// What it had free before.
+    pub free: Bytes,
+    /// How many workers would have taken that variant.
+    pub fitting: usize,
+}
+
+/// Why a job goes where it goes. `roomless` is the first preferred variant that some free worker had the memory for and not the disk,
+/// and what the roomiest of them lacks.
+pub fn placed(needs: &[Need], chosen: Chosen<'_>, roomless: Option<(usize, String)>) -> String {
+    let Chosen { variant, worker, free, fitting } = chosen;
+    let Need { name, peak, .. } = &needs[variant];
+    let mut reason = format!("{name} needs {peak} and fits {worker}, which has {free} free");
+    if fitting > 1 {
+        reason += &format!("; the tightest fit of {fitting}");
+    }
+    if let Some((preferred, lack)) = roomless {
+        reason += &format!("; {}, preferred, fits no free worker: {lack}", needs[preferred].name);
+    } else if let Some(preferred) = needs[..variant].iter().min_by_key(|need| need.peak) {
+        let least = if variant > 1 {
+            format!("{variant} variants, preferred, need at least")
+        } else {
+            format!("{}, preferred, needs", preferred.name)
+        };
+        let fit = if variant > 1 { "fit" } else { "fits" };
+        reason += &format!("; {least} {} and {fit} no free worker", preferred.peak);
+    }
+    reason
+}
+
+/// Why a job waits whose smallest variant needs more than the largest worker offers.
+pub fn too_large(smallest: &Need, largest: &str, offers: Bytes) -> String {
+    format!(
+        "too large for every worker: {largest} offers the most, {offers}, and the smallest variant, {}, needs {}",
+        smallest.name, smallest.peak
+    )
+}
+
+/// Why a worker's disk does not take a job that would have to fetch `fetches` there.
+pub fn lacks_room(worker: &str, disk_free: Option<Bytes>, need: &Need, fetches: Bytes) -> String {
+    let free = disk_free.unwrap_or_default();
+    let inputs = if fetches > Bytes::ZERO { format!(" and {fetches} for its inputs") } else { String::new() };
+    format!("{worker} has {free} of disk free, the job needs {} for what it writes{inputs}", need.disk)
+}
+
+/// Why a job waits for memory of a worker that has an open slot for it.
+pub fn lacks_memory(smallest: &Need, worker: &str, reserved: Bytes, usable: Bytes) -> String {
+    format!("{}, but {reserved} of its {usable} are reserved", fits(smallest, worker))
+}
+
+/// Why a job waits for a worker that has no open slot for it.
+pub fn is_busy(smallest: &Need, worker: &str) -> String {
+    format!("{}, but {worker} is busy", fits(smallest, worker))
+}
+
+/// Why a job waits that only a worker which is away could hold.
+pub fn is_away(smallest: &Need, worker: &str) -> String {
+    format!("{}, which is not connected", fits(smallest, worker))
+}
+
+fn fits(need: &Need, worker: &str) -> String {
+    format!("{} ({}) fits {worker}", need.name, need.peak)
+}
