@@ -228,9 +228,27 @@ pub enum Cure {
     FreshProcess,
 }
 
+/// Why a task came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What cures it, which decides whether and where another try is made.
+    pub cure: Cure,
+    /// For a person.
+    pub message: String,
+    /// The kind's own word for it.
+    pub code: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(cure: Cure, code: impl Into<String>, message: impl Into<String>) -> Failure {
+        Failure { cure, message: message.into(), code: code.into() }
+    }
+}
+
 #[cfg(feature = "rpc")]
 mod wire {
-    use super::{Cure, Slot, TaskKind};
+    use super::{Cure, Failure, Slot, TaskKind};
     use crate::v1::{self, task};
 
     impl v1::Task {
@@ -271,6 +289,19 @@ mod wire {
                 Cure::Later => v1::Cure::Later,
                 Cure::FreshProcess => v1::Cure::FreshProcess,
             }
+        }
+    }
+
+    impl From<Failure> for v1::Failure {
+        fn from(failure: Failure) -> v1::Failure {
+            let Failure { cure, message, code } = failure;
+            v1::Failure { cure: v1::Cure::from(cure).into(), message, code }
+        }
+    }
+
+    impl From<v1::Failure> for Failure {
+        fn from(said: v1::Failure) -> Failure {
+            Failure { cure: said.cure().into(), message: said.message, code: said.code }
         }
     }
 

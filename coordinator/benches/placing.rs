@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
-use vertigo::task::{Cure, Slot, TaskKind};
+use vertigo::task::{Cure, Failure, Slot, TaskKind};
 use vertigo_coordinator::core::{
-    Command, Connect, Core, Failure, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, Outgoing, Report,
-    ReportBody, SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
+    Command, Connect, Core, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, Outgoing, Report, ReportBody,
+    SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
 };
 
 /// Queued jobs, and workers.

@@ -3,10 +3,10 @@
 //! Promise: [`classify`] is a pure function of what was seen. A result that the child announced counts whatever happened
 //! after it; out of memory is told apart from a crash, because it has another cure.
 
-use crate::task::{Done, Failed, codes};
+use crate::task::{Done, codes};
 use std::time::Duration;
 use vertigo::bytes::Bytes;
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 use vertigo_engine::Fault;
 
 /// How the child's process ended.
@@ -24,7 +24,7 @@ pub enum LastWord {
     /// What it was to make is complete.
     Finished(Done),
     /// It said why not.
-    Failed(Failed),
+    Failed(Failure),
 }
 
 /// All that was seen of a child when it had ended.
@@ -59,12 +59,8 @@ pub enum Verdict {
     Succeeded(Done),
     /// Nothing.
     Failed {
-        /// What cures it.
-        cure: Cure,
-        /// The word for it.
-        code: String,
-        /// Why, for a person.
-        message: String,
+        /// Why.
+        failure: Failure,
         /// Peak memory: MLX's where it is known, the process's where the system or MLX ran out.
         peak: Bytes,
     },
@@ -82,8 +78,10 @@ const SIGKILL: i32 = 9;
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
-    let failed =
-        |(cure, code): (Cure, &str), message, peak| Verdict::Failed { cure, code: code.to_owned(), message, peak };
+    let failed = |(cure, code): (Cure, &str), message: String, peak| Verdict::Failed {
+        failure: Failure::new(cure, code, message),
+        peak,
+    };
     let (out_of_memory, crashed) = ((Cure::MoreMemory, codes::OUT_OF_MEMORY), (Cure::FreshProcess, codes::CRASHED));
     match ending.last_word {
         Some(LastWord::Finished(done)) => return Verdict::Succeeded(done),
@@ -94,9 +92,9 @@ pub fn classify(ending: Ending) -> Verdict {
             );
             return failed(out_of_memory, message, ending.step_peak);
         }
-        Some(LastWord::Failed(Failed { cure, code, message })) => {
-            let peak = if cure == Cure::MoreMemory { widest } else { known };
-            return failed((cure, &code), message, peak);
+        Some(LastWord::Failed(failure)) => {
+            let peak = if failure.cure == Cure::MoreMemory { widest } else { known };
+            return Verdict::Failed { failure, peak };
         }
         None => {}
     }
@@ -165,7 +163,7 @@ mod tests {
 
     fn failure(ending: Ending) -> (Cure, String, Bytes) {
         match classify(ending) {
-            Verdict::Failed { cure, message, peak, .. } => (cure, message, peak),
+            Verdict::Failed { failure: Failure { cure, message, .. }, peak } => (cure, message, peak),
             Verdict::Succeeded(done) => panic!("succeeded with {done:?}"),
         }
     }
@@ -195,7 +193,7 @@ mod tests {
         let metal = "[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)";
         let (cure, message, _) = failure(Ending { tail: format!("x\n{metal}\nabort\n"), ..ending(Exit::Signal(6)) });
         assert_eq!((cure, message.as_str()), (Cure::MoreMemory, metal));
-        let said = Failed { cure: Cure::MoreMemory, code: String::new(), message: "MLX: [malloc]".to_owned() };
+        let said = Failure { cure: Cure::MoreMemory, code: String::new(), message: "MLX: [malloc]".to_owned() };
         let (cure, message, _) = failure(Ending { last_word: Some(LastWord::Failed(said)), ..ending(Exit::Code(1)) });
         assert_eq!((cure, message.as_str()), (Cure::MoreMemory, "MLX: [malloc]"));
     }
@@ -212,7 +210,7 @@ mod tests {
     #[test]
     fn the_childs_own_words_count_before_guesses() {
         for cure in [Cure::Never, Cure::Later, Cure::AnotherMachine] {
-            let said = LastWord::Failed(Failed { cure, code: String::new(), message: "so".to_owned() });
+            let said = LastWord::Failed(Failure { cure, code: String::new(), message: "so".to_owned() });
             let tail = "std::bad_alloc was handled".to_owned();
             assert_eq!(failure(Ending { last_word: Some(said), tail, ..ending(Exit::Code(1)) }).0, cure);
         }
@@ -228,7 +226,7 @@ mod tests {
         let at_its_bound = Ending { resident_peak: Bytes::gib(24), ..grown.clone() };
         assert_eq!(failure(at_its_bound).0, Cure::FreshProcess);
         // What it had to say itself goes before what was seen.
-        let said = LastWord::Failed(Failed { cure: Cure::Never, code: String::new(), message: "so".to_owned() });
+        let said = LastWord::Failed(Failure { cure: Cure::Never, code: String::new(), message: "so".to_owned() });
         assert_eq!(failure(Ending { last_word: Some(said), ..grown }).0, Cure::Never);
     }
 

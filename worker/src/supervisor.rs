@@ -31,9 +31,9 @@ use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::{Cure, Slot, role};
+use vertigo::task::{Cure, Failure, Slot, role};
 use vertigo::v1::report::Body;
-use vertigo::v1::{self, Checkpoint, Failure, Finished, LogLine, Made, Outputs, finished};
+use vertigo::v1::{self, Checkpoint, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
 
 /// What attempts need of this worker.
@@ -124,17 +124,16 @@ impl Supervisor {
             // Before the end is said: whoever takes it takes the attempt's files away.
             self.attempts.keep_output(attempt);
         }
-        let failed = |cure: Cure, code: String, message: String, peak: Bytes| {
-            tracing::warn!(attempt = %attempt.id(), ?cure, code, "{message}");
-            let failure = Failure { cure: v1::Cure::from(cure).into(), message, code };
-            Some(Finished { peak_bytes: peak.0, outcome: Some(finished::Outcome::Failure(failure)) })
+        let failed = |failure: Failure, peak: Bytes| {
+            tracing::warn!(attempt = %attempt.id(), cure = ?failure.cure, code = failure.code, "{}", failure.message);
+            Some(Finished { peak_bytes: peak.0, outcome: Some(finished::Outcome::Failure(failure.into())) })
         };
         let finished = match result {
             Ok(finished) => Some(finished),
-            Err(Halt::Failed { cure, code, message, peak }) => failed(cure, code, message, peak),
+            Err(Halt::Failed { failure, peak }) => failed(failure, peak),
             Err(Halt::Stopped(Stop::WorkerLeaves)) => {
-                let (code, why) = (codes::TRANSIENT.to_owned(), "the worker was told to stop at once".to_owned());
-                failed(Cure::Later, code, why, Bytes::ZERO)
+                let why = "the worker was told to stop at once";
+                failed(Failure::new(Cure::Later, codes::TRANSIENT, why), Bytes::ZERO)
             }
             Err(Halt::Stopped(Stop::LeaseOver(reason))) => {
                 tracing::info!(attempt = %attempt.id(), reason, "stopped");
@@ -170,13 +169,13 @@ impl Supervisor {
                 let output = record(job, attempt, done).await?;
                 self.deliver(attempt, output).await
             }
-            Verdict::Failed { cure, code, message, peak } => {
+            Verdict::Failed { failure, peak } => {
                 if let Some(stop) = attempt.stop_reason() {
                     return Err(Halt::Stopped(stop));
                 }
                 // The next attempt goes on from it.
                 let _ = unless_stopped(attempt, uploads).await?;
-                Err(Halt::Failed { cure, code, message, peak })
+                Err(Halt::Failed { failure, peak })
             }
         }
     }

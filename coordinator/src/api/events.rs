@@ -1,6 +1,6 @@
 //! The journal's events as the protocol shows them. The way back, from a worker's report to the core's, is in `reports`.
 
-use crate::core::{Failure, Made, Report, ReportBody, Started, State, Step};
+use crate::core::{Made, Report, ReportBody, Started, State, Step};
 use crate::store::{Event, EventBody};
 use vertigo::id::Digest;
 use vertigo::v1::{self, finished, job_event, report};
@@ -54,7 +54,7 @@ fn report(report: Report<Digest>) -> v1::Report {
         ReportBody::Finished { peak, outcome } => {
             let outcome = match outcome {
                 Ok(made) => finished::Outcome::Outputs(outputs(made)),
-                Err(failure) => finished::Outcome::Failure(self::failure(failure)),
+                Err(failure) => finished::Outcome::Failure(failure.into()),
             };
             Some(report::Body::Finished(v1::Finished { peak_bytes: peak.0, outcome: Some(outcome) }))
         }
@@ -91,10 +91,6 @@ fn step(it: &Step) -> v1::Step {
 fn outputs(made: Made<Digest>) -> v1::Outputs {
     let bare = |(role, _)| v1::Made { role, manifest_json: String::new() };
     v1::Outputs { made: made.outputs.into_iter().map(bare).collect(), remark: made.remark }
-}
-
-fn failure(failure: Failure) -> v1::Failure {
-    v1::Failure { cure: v1::Cure::from(failure.cure).into(), message: failure.message, code: failure.code }
 }
 
 #[cfg(test)]

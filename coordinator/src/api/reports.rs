@@ -2,13 +2,13 @@
 
 use super::contents::{Difference, difference};
 use crate::blobs::{BlobError, Blobs};
-use crate::core::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
+use crate::core::{Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::Millis;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 use vertigo::v1::{self, finished, report};
 
 /// Outputs of an attempt that are looked at: more than any kind makes.
@@ -48,7 +48,7 @@ pub(crate) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, B
         Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
             let outcome = match outcome {
                 Some(finished::Outcome::Outputs(outputs)) => made(&outputs, blobs).await?,
-                Some(finished::Outcome::Failure(failure)) => Err(read_failure(failure)),
+                Some(finished::Outcome::Failure(failure)) => Err(failure.into()),
                 None => Err(of_this_worker("the worker reported an end without an outcome")),
             };
             ReportBody::Finished { peak: Bytes(peak_bytes), outcome }
@@ -93,10 +93,6 @@ fn failure(cure: Cure, code: &str, message: impl Into<String>) -> Failure {
 /// A worker that says what makes no sense: a new process may do better.
 fn of_this_worker(message: impl Into<String>) -> Failure {
     failure(Cure::FreshProcess, "outputs", message)
-}
-
-fn read_failure(said: v1::Failure) -> Failure {
-    Failure { cure: said.cure().into(), message: said.message, code: said.code }
 }
 
 /// What an attempt has made, all blobs of which the store has, or the failure that its lack is. Which roles and kinds it should be, the

@@ -1,14 +1,14 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EventBody, FactorKey, Failure, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
-    SessionId, State, Variant, retry,
+    Core, EventBody, FactorKey, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume, SessionId,
+    State, Variant, retry,
 };
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 
 /// How much more a variant needs than what was shown to be too little.
 const RAISE: f64 = 1.25;

@@ -46,7 +46,7 @@ pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
 pub use refusal::Refusal;
-pub use report::{Failure, Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
+pub use report::{Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 pub use search::Reasons;
 pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 

@@ -9,7 +9,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{Digest, Millis};
 use vertigo::manifest::Manifest;
-use vertigo::task::Cure;
+use vertigo::task::Failure;
 
 /// A report. `A` is how it has its artifacts: by their manifests as it arrives, by their digests once it is journalled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,17 +144,6 @@ pub struct Made<A = Manifest> {
     pub outputs: Vec<(String, A)>,
     /// What a person has to know of it; empty for nothing.
     pub remark: String,
-}
-
-/// Why an attempt has no output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What cures it, which decides whether and where another try is made.
-    pub cure: Cure,
-    /// For a person.
-    pub message: String,
-    /// The kind's own word for it.
-    pub code: String,
 }
 
 impl Report {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::core::{
-    Connect, FactorKey, Failure, Found, Input, Job, Machine, Made, MemoryPart, Need, Outgoing, Report, ReportBody,
-    SessionId, Source, Started, Step, Submit, Task, Variant,
+    Connect, FactorKey, Found, Input, Job, Machine, Made, MemoryPart, Need, Outgoing, Report, ReportBody, SessionId,
+    Source, Started, Step, Submit, Task, Variant,
 };
 use crate::kinds::Catalog;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
-use vertigo::task::{Cure, Slot, TaskKind};
+use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
 pub(super) const SETTINGS: Settings = Settings { lease_ms: 60_000 };
 

@@ -6,13 +6,13 @@
 //! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes nothing, and cannot die
 //! without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::task::{Event, Failed, Spec, codes};
+use crate::task::{Event, Spec, codes, of_engine};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use vertigo::task::{Cure, Slot};
+use vertigo::task::{Cure, Failure, Slot};
 use vertigo_engine::device;
 
 /// A line of the child's stdout.
@@ -30,14 +30,14 @@ pub enum Said {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum End {
     /// It failed.
-    Failed(Failed),
+    Failed(Failure),
 }
 
 /// The child's main: does what the spec says. The code is 0 only after `finished`.
 pub fn run(path: &Path) -> ExitCode {
     end_with_stdin();
     let failed = match Spec::load(path) {
-        Err(message) => Failed::new(Cure::Never, codes::BAD_INPUT, message),
+        Err(message) => Failure::new(Cure::Never, codes::BAD_INPUT, message),
         Ok(spec) => match traced(&spec) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => failed,
@@ -48,8 +48,8 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 /// Does the work within the trace that the daemon handed over.
-fn traced(spec: &Spec) -> Result<(), Failed> {
-    let here = |message: String| Failed::new(Cure::AnotherMachine, codes::THIS_MACHINE, message);
+fn traced(spec: &Spec) -> Result<(), Failure> {
+    let here = |message: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, message);
     // For the exporter of traces alone; the work stays on this thread, where MLX's streams are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -68,7 +68,7 @@ fn traced(spec: &Spec) -> Result<(), Failed> {
         .and_then(|()| device::limit_memory(spec.reserved))
         .and_then(|()| spec.task.run(spec, parent.as_deref(), &mut |event| say(&Said::Event(event))));
     telemetry.shutdown();
-    result.map_err(|error| Failed::from(&error))
+    result.map_err(|error| of_engine(&error))
 }
 
 /// Ends this process when its stdin closes.
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn lines_read_back_as_they_were_said() {
-        let failed = Failed::new(Cure::MoreMemory, codes::OUT_OF_MEMORY, "MLX".to_owned());
+        let failed = Failure::new(Cure::MoreMemory, codes::OUT_OF_MEMORY, "MLX".to_owned());
         let said = Said::End(End::Failed(failed));
         let line = serde_json::to_string(&said).unwrap();
-        assert_eq!(line, r#"{"event":"failed","cure":"more_memory","code":"out_of_memory","message":"MLX"}"#);
+        assert_eq!(line, r#"{"event":"failed","cure":"more_memory","message":"MLX","code":"out_of_memory"}"#);
         assert_eq!(serde_json::from_str::<Said>(&line).unwrap(), said);
         let event = Said::Event(Event::Validation { iter: 1, loss: 0.5, tokens: 7 });
         let line = serde_json::to_string(&event).unwrap();

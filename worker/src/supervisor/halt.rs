@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use vertigo::bounds::REPORT_BYTES_MAX;
 use vertigo::bytes::Bytes;
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 use vertigo::v1::Finished;
 use vertigo_client::TransferError;
 
@@ -19,12 +19,12 @@ const REPORT_HEAD_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) enum Halt {
     Stopped(Stop),
-    Failed { cure: Cure, code: String, message: String, peak: Bytes },
+    Failed { failure: Failure, peak: Bytes },
 }
 
 impl Halt {
     pub(super) fn failed(cure: Cure, code: &str, message: String) -> Halt {
-        Halt::Failed { cure, code: code.to_owned(), message, peak: Bytes::ZERO }
+        Halt::Failed { failure: Failure::new(cure, code, message), peak: Bytes::ZERO }
     }
 }
 

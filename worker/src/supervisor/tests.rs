@@ -12,17 +12,20 @@ fn no_refusal_of_an_upload_is_bad_input_or_ends_its_sending() {
     let codes = (1..=16).map(|code| TransferError::from(tonic::Status::new(code.into(), "no")));
     for error in refusals.chain(codes) {
         assert!(!error.is_local(), "{error} is waited out");
-        assert!(matches!(not_sent(error), Halt::Failed { cure: Cure::Later, .. }));
+        assert!(matches!(not_sent(error), Halt::Failed { failure: Failure { cure: Cure::Later, .. }, .. }));
     }
     let changed = TransferError::Damaged { path: "x".into(), expected: Digest::of(b"") };
-    assert!(changed.is_local() && matches!(not_sent(changed), Halt::Failed { cure: Cure::Later, .. }));
+    assert!(
+        changed.is_local()
+            && matches!(not_sent(changed), Halt::Failed { failure: Failure { cure: Cure::Later, .. }, .. })
+    );
 }
 
 /// More files make no shorter manifests the next time: the job is not run again for nothing.
 #[test]
 fn what_is_too_long_to_be_told_fails_for_good_before_anything_is_sent() {
     let error = TransferError::TooLarge { files: 300_000, bytes: MANIFEST_BYTES_MAX + 1 };
-    assert!(matches!(not_sent(error), Halt::Failed { cure: Cure::Never, .. }));
+    assert!(matches!(not_sent(error), Halt::Failed { failure: Failure { cure: Cure::Never, .. }, .. }));
     let made = |bytes: usize| Made { role: "adapter".to_owned(), manifest_json: "x".repeat(bytes) };
     let ends = |made: Vec<Made>| {
         let outputs = Outputs { made, remark: String::new() };
@@ -30,7 +33,7 @@ fn what_is_too_long_to_be_told_fails_for_good_before_anything_is_sent() {
     };
     assert!(ends(vec![made(MANIFEST_BYTES_MAX)]).is_ok(), "one as long as there may be");
     let half = MANIFEST_BYTES_MAX / 2 + (64 << 10);
-    let Err(Halt::Failed { cure, message, .. }) = ends(vec![made(half), made(half)]) else {
+    let Err(Halt::Failed { failure: Failure { cure, message, .. }, .. }) = ends(vec![made(half), made(half)]) else {
         panic!("two that are too long")
     };
     assert!(cure == Cure::Never && message.contains("31.1 MiB"), "{message}");
@@ -52,7 +55,7 @@ fn an_end_that_is_not_too_long_is_a_report_that_is_not_too_long() {
 fn an_input_that_the_store_lacks_may_be_imported_again() {
     let error = TransferError::Missing { path: "model.safetensors".to_owned(), digest: Digest::of(b"") };
     let error = CacheError::Transfer { kinds: Kinds(&[Kind::Base]), digest: Digest::of(b"base"), error };
-    let Halt::Failed { cure, message, .. } = error.halt() else { panic!("{error}") };
+    let Halt::Failed { failure: Failure { cure, message, .. }, .. } = error.halt() else { panic!("{error}") };
     assert_eq!(cure, Cure::Later);
     for word in ["base", &Digest::of(b"base").short(), "model.safetensors", &Digest::of(b"").to_string(), "import"] {
         assert!(message.contains(word), "`{word}` is missing in: {message}");

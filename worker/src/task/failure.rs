@@ -1,44 +1,22 @@
 //! Why a task comes to nothing, by what cures it.
 
-use serde::{Deserialize, Serialize};
 use std::io;
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 use vertigo_engine::{EngineError, Fault};
 
-/// Why a run came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// What cures it.
-    pub cure: Cure,
-    /// The kind's own word for it.
-    pub code: String,
-    /// For a person.
-    pub message: String,
-}
-
-impl From<&EngineError> for Failed {
-    fn from(error: &EngineError) -> Failed {
-        let (cure, code) = match error {
-            // A run that cannot go on from a checkpoint begins anew; of what is left, no other try makes more.
-            EngineError::Input(_) | EngineError::Checkpoint { .. } => (Cure::Never, codes::BAD_INPUT),
-            EngineError::Diverged { .. } => (Cure::Never, codes::DIVERGED),
-            // Inputs are whole by their digests: a file that is not there is none of the artifact's.
-            EngineError::File(file) if file.error.kind() == io::ErrorKind::NotFound => (Cure::Never, codes::BAD_INPUT),
-            EngineError::File { .. } => (Cure::AnotherMachine, codes::THIS_MACHINE),
-            EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => {
-                (Cure::MoreMemory, codes::OUT_OF_MEMORY)
-            }
-            EngineError::Mlx(_) => (Cure::FreshProcess, codes::CRASHED),
-        };
-        Failed::new(cure, code, error.to_string())
-    }
-}
-
-impl Failed {
-    /// A failure.
-    pub fn new(cure: Cure, code: &str, message: String) -> Failed {
-        Failed { cure, code: code.to_owned(), message }
-    }
+/// An engine's error by what cures it.
+pub fn of_engine(error: &EngineError) -> Failure {
+    let (cure, code) = match error {
+        // A run that cannot go on from a checkpoint begins anew; of what is left, no other try makes more.
+        EngineError::Input(_) | EngineError::Checkpoint { .. } => (Cure::Never, codes::BAD_INPUT),
+        EngineError::Diverged { .. } => (Cure::Never, codes::DIVERGED),
+        // Inputs are whole by their digests: a file that is not there is none of the artifact's.
+        EngineError::File(file) if file.error.kind() == io::ErrorKind::NotFound => (Cure::Never, codes::BAD_INPUT),
+        EngineError::File(_) => (Cure::AnotherMachine, codes::THIS_MACHINE),
+        EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => (Cure::MoreMemory, codes::OUT_OF_MEMORY),
+        EngineError::Mlx(_) => (Cure::FreshProcess, codes::CRASHED),
+    };
+    Failure::new(cure, code, error.to_string())
 }
 
 /// Words for how attempts fail, whatever their kind.

@@ -8,7 +8,7 @@ pub mod fuse;
 mod spec;
 pub mod train;
 
-pub use failure::{Failed, codes};
+pub use failure::{codes, of_engine};
 pub use spec::{Input, Spec};
 
 use serde::{Deserialize, Serialize};

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId};
-use vertigo::task::{Bits, Cure, Slot};
+use vertigo::task::{Bits, Cure, Failure, Slot};
 use vertigo_worker::child::main::{End, Said};
-use vertigo_worker::task::{Event, Failed, Input, Spec, Task};
+use vertigo_worker::task::{Event, Input, Spec, Task};
 
 fn spec(dir: &Path, iters: u64) -> Spec {
     write_base(&dir.join("base"));
@@ -61,7 +61,7 @@ fn run(dir: &Path, spec: &Spec) -> (Vec<Said>, Option<i32>) {
     (said, child.wait().unwrap().code())
 }
 
-fn failure(dir: &TempDir, spec: &Spec) -> Failed {
+fn failure(dir: &TempDir, spec: &Spec) -> Failure {
     let (said, code) = run(dir.path(), spec);
     assert_eq!(code, Some(1));
     match said.last() {

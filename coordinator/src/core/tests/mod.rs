@@ -12,7 +12,7 @@ use vertigo::caveats::Caveats;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind};
 use vertigo::secret::Secret;
-use vertigo::task::{Cure, Slot, TaskKind};
+use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
 pub(crate) const LEASE_MS: u64 = 30_000;
 

@@ -1,11 +1,11 @@
 //! The format beside its golden file, an event of every kind each.
 
 use super::*;
-use crate::core::{Failure, Made, Measured, Progress, Report, ReportBody, Started, State, Step, Validation};
+use crate::core::{Made, Measured, Progress, Report, ReportBody, Started, State, Step, Validation};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Millis};
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 
 /// Events as format 1 has them, in the order of [`samples`].
 const FIRST: &str = include_str!("format-1.jsonl");

@@ -3,7 +3,7 @@
 use super::super::durable::Which;
 use super::super::tests::{SETTINGS, submit};
 use super::*;
-use crate::core::{Command, Connect, EventBody, Failure, Machine, Moment, Report, ReportBody, SessionId};
+use crate::core::{Command, Connect, EventBody, Machine, Moment, Report, ReportBody, SessionId};
 use crate::kinds::Catalog;
 use crate::store::StoreError;
 use rusqlite::params;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
-use vertigo::task::Cure;
+use vertigo::task::{Cure, Failure};
 
 #[test]
 fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
