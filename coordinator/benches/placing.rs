@@ -14,8 +14,8 @@ use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 use vertigo_coordinator::core::{
-    Command, Connect, Core, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, Outgoing, Report, ReportBody,
-    SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
+    Command, Connect, Core, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, Outgoing, Reasons, Report,
+    ReportBody, SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
 };
 
 /// Queued jobs, and workers.
@@ -32,6 +32,9 @@ const WALK_PAIRS_MAX: usize = 10_000_000;
 
 /// What the fleet's machines offer, over and over.
 const USABLE_GIB: [u64; 4] = [28, 28, 56, 112];
+
+/// Jobs on a page, at most.
+const PAGE_JOBS: usize = 1_000;
 
 /// Jobs in one call.
 const CALL_JOBS: usize = 1_000;
@@ -91,7 +94,7 @@ fn measure(jobs: usize, workers: usize, resident: Option<u64>) -> Result<(), Box
         "placed_per_s": rate(placing).round(), "changes_per_s": rate(changing).round(),
         "walking_changes_per_s": walks.map(|walks| (walks * 10.0).round() / 10.0),
         "times_slower_by_walking": walks.map(|walks| (rate(changing) / walks).round()),
-        "resident_bytes_per_job": per_job,
+        "page_of_reasons_ms": bench.page_of_reasons().as_secs_f64() * 1e3, "resident_bytes_per_job": per_job,
     });
     println!("{line}");
     Ok(())
@@ -162,6 +165,14 @@ impl Bench {
         let leased = self.running.len() - before;
         self.queued -= leased;
         leased
+    }
+
+    /// Why each of the newest jobs waits, as a page of a list says it.
+    fn page_of_reasons(&self) -> Duration {
+        let started = Instant::now();
+        let reasons = Reasons::new(&self.core);
+        self.core.jobs(None).take(PAGE_JOBS).for_each(|job| drop(std::hint::black_box(reasons.of(job))));
+        started.elapsed()
     }
 
     /// One walk: every queued job looks at every worker.
