@@ -108,7 +108,7 @@ fn browser() -> Option<std::path::PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_browser_cancels_no_job() {
+async fn a_real_browser_cancels_no_job_and_reads_none() {
     let Some(browser) = browser() else {
         vertigo_testkit::skipped("no `chromium` on PATH; `apt-get install chromium` has it");
         return;
@@ -119,11 +119,15 @@ async fn a_real_browser_cancels_no_job() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = framed(&v1::CancelRequest { id: job.id.clone(), ..Default::default() });
     let url = format!("{}/vertigo.v1.Jobs/Cancel", coordinator.url);
-    // The page may not read the answer, and writes down how its request came out, in a word that its source does not have.
+    let (jobs, events) = (format!("{}/v1/jobs", coordinator.url), format!("{}/v1/events?after=0", coordinator.url));
+    // The page may not read the answers, and writes down how its requests came out, in words that its source does not have.
     let page = format!(
-        "<!doctype html><body><script>const note = (how) => document.body.append('request-' + how);\
+        "<!doctype html><body><script>const note = (what, how) => document.body.append(what + '-' + how + ' ');\
          fetch('{url}', {{method: 'POST', mode: 'no-cors', body: new Uint8Array({bytes:?})}})\
-         .then(() => note('sent'), () => note('failed'))</script>"
+         .then(() => note('request', 'sent'), () => note('request', 'failed'));\
+         fetch('{jobs}').then((answer) => answer.text()).then((text) => note('list', text), () => note('list', 'unread'));\
+         const feed = new EventSource('{events}');\
+         feed.onmessage = (event) => note('feed', event.data); feed.onerror = () => note('feed', 'unread');</script>"
     );
     let file = folder.path().join("page.html");
     std::fs::write(&file, page).unwrap();
@@ -132,6 +136,9 @@ async fn a_real_browser_cancels_no_job() {
     command.arg(format!("--user-data-dir={}", folder.path().display())).arg(format!("file://{}", file.display()));
     let shown = soon("the page", command.kill_on_drop(true).output()).await.unwrap();
     let shown = String::from_utf8_lossy(&shown.stdout);
-    assert!(shown.contains("request-"), "the page's request came to an end: {shown}");
+    for came_to in ["request-", "list-unread", "feed-unread"] {
+        assert!(shown.contains(came_to), "`{came_to}` of the page's requests is missing: {shown}");
+    }
+    assert!(!shown.contains(&job.id), "{shown}");
     assert_eq!(coordinator.job(&job.id).await.state(), JobState::Queued);
 }
