@@ -86,8 +86,7 @@ fn step(it: &v1::Step) -> Step {
 
 fn failure(cure: Cure, code: &str, message: impl Into<String>) -> Failure {
     // A manifest that is wrong may be so by a path of any length, and this is kept with the job.
-    let message = shorten(&message.into(), PROBLEM_BYTES_MAX).into_owned();
-    Failure { cure, message, code: code.to_owned() }
+    Failure::new(cure, code, shorten(&message.into(), PROBLEM_BYTES_MAX))
 }
 
 /// A worker that says what makes no sense: a new process may do better.

@@ -12,8 +12,5 @@ use axum::http::HeaderMap;
 
 /// `span` as a child of the caller's, where the caller says which that is.
 fn traced(headers: &HeaderMap, span: tracing::Span) -> tracing::Span {
-    if let Some(parent) = headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-        vertigo_telemetry::set_parent(&span, parent);
-    }
-    span
+    vertigo_telemetry::child_of(span, headers.get("traceparent").and_then(|value| value.to_str().ok()))
 }

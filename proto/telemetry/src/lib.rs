@@ -178,6 +178,14 @@ pub fn inject(metadata: &mut MetadataMap) {
 /// W3C's has 55 bytes; a later version of it may have more. A longer one is not a context, and is not kept with a job.
 const TRACEPARENT_BYTES_MAX: usize = 128;
 
+/// `span` as a child of `parent`, where there is one.
+pub fn child_of(span: tracing::Span, parent: Option<&str>) -> tracing::Span {
+    if let Some(parent) = parent {
+        set_parent(&span, parent);
+    }
+    span
+}
+
 /// The context that a request's metadata carries.
 pub fn parent_of(metadata: &MetadataMap) -> Option<String> {
     let value = metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok());

@@ -1,6 +1,6 @@
 //! The kind `fuse`: one model of an adapter and its base, and what it kept of the adapter.
 
-use super::{Done, Event, Product, Spec, facts, traced};
+use super::{Done, Event, Product, Spec, facts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +11,7 @@ use vertigo::task::{Bits, role};
 use vertigo_engine::fuse::{Fused, Options, fuse};
 use vertigo_engine::measure::{Kept, measure};
 use vertigo_engine::{EngineError, device};
+use vertigo_telemetry::child_of;
 
 /// Between two reports of progress.
 const PACE: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub fn run(
         iters: 0,
     });
     let out = spec.out.join(role::MODEL);
-    let fused = traced(info_span!("fuse", bits = %bits), parent).in_scope(|| {
+    let fused = child_of(info_span!("fuse", bits = %bits), parent).in_scope(|| {
         let options = Options { bits, ..Options::default() };
         let mut pace = Pace::new("bytes");
         fuse(&base.folder, &adapter.folder, &out, &options, &mut |done, total| pace.tell(done, total, say))
@@ -45,7 +46,7 @@ pub fn run(
     tracing::info!(changed = fused.changed, matrices = fused.matrices, shards = fused.shards, "fused");
     let kept = match is_measured.then(|| spec.input(role::DATA)).transpose()? {
         None => None,
-        Some(data) => traced(info_span!("measure"), parent).in_scope(|| {
+        Some(data) => child_of(info_span!("measure"), parent).in_scope(|| {
             let mut pace = Pace::new("examples");
             let mut told = |done, total| pace.tell(done, total, say);
             measure(&base.folder, &adapter.folder, &out, &data.folder, &mut told)

@@ -257,14 +257,6 @@ impl Event {
     }
 }
 
-/// `span` as part of the job's trace.
-fn traced(span: tracing::Span, parent: Option<&str>) -> tracing::Span {
-    if let Some(parent) = parent {
-        vertigo_telemetry::set_parent(&span, parent);
-    }
-    span
-}
-
 /// Facts by name.
 fn facts<const N: usize>(facts: [(&str, Value); N]) -> BTreeMap<String, Value> {
     facts.map(|(key, value)| (key.to_owned(), value)).into()

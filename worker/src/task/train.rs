@@ -1,6 +1,6 @@
 //! The kind `train`: an adapter by a recipe.
 
-use super::{Done, Event, Product, Spec, facts, traced};
+use super::{Done, Event, Product, Spec, facts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tracing::info_span;
@@ -11,6 +11,7 @@ use vertigo_engine::{
 };
 use vertigo_model::estimate::Rank;
 use vertigo_model::recipe::{Method, Recipe};
+use vertigo_telemetry::child_of;
 
 /// Trains as the recipe says.
 ///
@@ -25,7 +26,7 @@ pub fn run(
 ) -> Result<(), EngineError> {
     let recipe = Recipe::parse(name, yaml).map_err(|e| EngineError::Input(e.to_string()))?;
     let load =
-        |run_folder| traced(info_span!("load", recipe = name), parent).in_scope(|| begin(spec, &recipe, run_folder));
+        |run_folder| child_of(info_span!("load", recipe = name), parent).in_scope(|| begin(spec, &recipe, run_folder));
     let fresh = || RunFolder::fresh(&spec.out);
     let trainer = match &spec.checkpoint {
         None => load(fresh())?,
@@ -38,7 +39,7 @@ pub fn run(
             begun => begun?,
         },
     };
-    traced(info_span!("train", recipe = name), parent).in_scope(|| {
+    child_of(info_span!("train", recipe = name), parent).in_scope(|| {
         let mut telling = Telling { spec, recipe: &recipe, yaml, iters: 0, mlx: device::mlx_version()? };
         for said in trainer {
             match telling.event(said?) {

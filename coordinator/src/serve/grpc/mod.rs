@@ -45,8 +45,5 @@ pub fn router(context: Context) -> axum::Router {
 
 /// `span` as a child of the caller's.
 fn traced(metadata: &MetadataMap, span: tracing::Span) -> tracing::Span {
-    if let Some(parent) = vertigo_telemetry::parent_of(metadata) {
-        vertigo_telemetry::set_parent(&span, &parent);
-    }
-    span
+    vertigo_telemetry::child_of(span, vertigo_telemetry::parent_of(metadata).as_deref())
 }
