@@ -41,6 +41,7 @@ impl From<ReferenceError> for ApiError {
         let code = match error {
             ReferenceError::Ambiguous(_) => ErrorCode::Ambiguous,
             ReferenceError::NoRole { .. } => ErrorCode::Invalid,
+            ReferenceError::Archive(_) => ErrorCode::Internal,
         };
         ApiError::new(code, &error).with_hint(error.hint())
     }
@@ -72,6 +73,7 @@ impl From<Refusal> for ApiError {
             Refusal::OtherInstallation(_) => ErrorCode::OtherInstallation,
             Refusal::OtherProcess { .. } => ErrorCode::OtherProcess,
             Refusal::NoSession => ErrorCode::SessionOver,
+            Refusal::Archive(_) => ErrorCode::Internal,
         };
         let error = ApiError::new(code, &refusal);
         match refusal.hint() {

@@ -23,19 +23,20 @@ impl Core {
         reports: Vec<Report>,
     ) -> Result<(), Refusal> {
         let worker = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        let past = self.past([id].into_iter())?;
         for report in reports {
             if !self.is_live(worker, id, epoch) {
                 break;
             }
             self.report(at, id, report);
         }
-        let known = self.attempts.get(&id).filter(|a| a.worker == worker && a.epoch == epoch);
+        let known = self.attempts.get(&id).or_else(|| past.get(&id)).filter(|a| a.worker == worker && a.epoch == epoch);
         match known.filter(|a| a.outcome == Outcome::Running || a.outcome.is_own()) {
             Some(attempt) => {
                 let number = attempt.last_report;
                 self.effects.outbox.push((session, Outgoing::Ack { attempt: id, number }));
             }
-            None => self.stop_on(session, worker, id),
+            None => self.stop_on(session, worker, id, &past),
         }
         Ok(())
     }
@@ -254,7 +255,10 @@ impl Core {
         self.workers.change(attempt.worker, |worker| worker.leases.remove(&id));
         self.effects.attempts.insert(id);
         self.unsettled = true;
-        let job = self.jobs.get(&attempt.job).expect("an attempt is made for a job, and jobs are never removed");
+        let job = self
+            .jobs
+            .get(&attempt.job)
+            .expect("an attempt is made for a job, which leaves with its attempts when it has ended");
         (attempt.job, attempt.peak, job.variants[attempt.variant].clone())
     }
 

@@ -29,14 +29,14 @@ impl Core {
                 if before.iter().any(|queued| queued.id == *job) {
                     continue;
                 }
-                let source = self.jobs.get(job).ok_or(Refusal::NoJob(*job))?;
+                let source = self.any_job(*job)?.ok_or(Refusal::NoJob(*job))?;
                 match source.state {
                     State::Failed | State::Cancelled => {
                         return Err(Refusal::NoOutput { id: *job, state: source.state.name() });
                     }
                     State::Succeeded => {
                         let missing = || Refusal::NoSuchOutput { id: *job, role: role.clone() };
-                        input.artifact = Some(self.found(source, role).ok_or_else(missing)?);
+                        input.artifact = Some(self.found(&source, role).ok_or_else(missing)?);
                     }
                     State::Blocked | State::Queued | State::Backoff { .. } | State::Leased { .. } => {}
                 }

@@ -54,6 +54,11 @@ impl Job {
         self.name.clone().unwrap_or_else(|| self.id.to_string()[..13].to_owned())
     }
 
+    /// What kind of job it is. Its variants make the same, so they are of one kind.
+    pub fn kind(&self) -> Option<TaskKind> {
+        self.variants.first().map(|variant| variant.task.kind)
+    }
+
     /// The artifact that its success made first, which is what its name tags.
     pub fn output(&self) -> Option<Digest> {
         self.outputs.first().map(|(_, digest)| *digest)

@@ -4,7 +4,8 @@
 //! [`Core::place`] hands queued jobs to workers; both change the state in memory and note in [`Effects`] what has to be
 //! written, journalled and sent. Whoever drives it writes the effects in one transaction and sends only afterwards.
 //!
-//! It schedules tasks that it cannot read: what a task needs it asks of [`Kinds`], and hands the task on as it came.
+//! It schedules tasks that it cannot read: what a task needs it asks of [`Kinds`], and hands the task on as it came. It holds what has not
+//! ended: of what has, it asks the [`Archive`].
 //!
 //! It promises (property tests in `tests/`):
 //! 1. a job has at most one live lease; 2. a job that has ended never changes; 3. only the live epoch reports or
@@ -16,6 +17,7 @@
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
 //!    at a time: a second one waits until the first is known to be gone.
 
+mod archive;
 mod attempts;
 mod effects;
 mod event;
@@ -37,6 +39,7 @@ mod search;
 mod sessions;
 mod worker;
 
+pub use archive::{Archive, ArchiveError, NoArchive};
 pub use effects::{Assignment, Effects, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
@@ -54,6 +57,7 @@ use fleet::Fleet;
 use queue::{Queue, Wants};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
@@ -171,12 +175,12 @@ pub struct Connect {
     pub held: Vec<(AttemptId, Epoch)>,
 }
 
-/// Everything that outlives the process.
+/// Everything that outlives the process, but for the jobs that have ended: those stay in the archive.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// All jobs.
+    /// All jobs that have not ended.
     pub jobs: Vec<Job>,
-    /// All attempts.
+    /// All attempts at them.
     pub attempts: Vec<Attempt>,
     /// All workers.
     pub workers: Vec<Worker>,
@@ -194,6 +198,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Core {
     settings: Settings,
+    /// Jobs that have not ended, and those that have since the last commit.
     jobs: BTreeMap<JobId, Job>,
     attempts: BTreeMap<AttemptId, Attempt>,
     workers: Fleet,
@@ -212,6 +217,7 @@ pub struct Core {
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
     kinds: Box<dyn Kinds>,
+    archive: Arc<dyn Archive>,
     /// Queued jobs in the order in which they are placed, and in cohorts.
     queue: Queue,
     /// Whether something has changed that may let a queued job be placed, or changes why it waits.
@@ -222,7 +228,13 @@ pub struct Core {
 impl Core {
     /// Goes on from what was written. Every live lease has its full length from now, since nobody could renew it
     /// while the coordinator was away.
-    pub fn restore(settings: Settings, kinds: Box<dyn Kinds>, snapshot: Snapshot, now: Millis) -> Core {
+    pub fn restore(
+        settings: Settings,
+        kinds: Box<dyn Kinds>,
+        archive: Arc<dyn Archive>,
+        snapshot: Snapshot,
+        now: Millis,
+    ) -> Core {
         let mut core = Core {
             settings,
             jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
@@ -238,6 +250,7 @@ impl Core {
             readers: BTreeMap::new(),
             just_ended: Vec::new(),
             kinds,
+            archive,
             queue: Queue::default(),
             unsettled: true,
             effects: Effects::default(),
@@ -345,7 +358,9 @@ impl Core {
 
     fn submit(&mut self, now: Millis, mut jobs: Vec<Submit>) -> Result<(), Refusal> {
         // A call that came again because its answer was lost.
-        jobs.retain(|job| !self.jobs.contains_key(&job.id));
+        let known = jobs.iter().map(|job| self.knows_job(job.id)).collect::<Result<Vec<_>, _>>()?;
+        let mut known = known.into_iter();
+        jobs.retain(|_| known.next() == Some(false));
         self.connect_inputs(&mut jobs)?;
         jobs.iter().try_for_each(|job| self.check_size(&job.variants))?;
         for submit in jobs {
@@ -407,7 +422,7 @@ impl Core {
     }
 
     fn cancel(&mut self, now: Millis, id: JobId) -> Result<(), Refusal> {
-        let job = self.jobs.get(&id).ok_or(Refusal::NoJob(id))?;
+        let job = self.any_job(id)?.ok_or(Refusal::NoJob(id))?;
         if job.state.is_terminal() {
             return Err(Refusal::Ended { id, state: job.state.name() });
         }

@@ -13,6 +13,7 @@ mod clock;
 mod conformance;
 mod durable;
 mod journal;
+mod listing;
 #[cfg(test)]
 mod memory;
 mod sqlite;
@@ -20,11 +21,12 @@ mod writer;
 
 pub use crate::core::{Event, EventBody};
 pub use durable::Which;
+pub use listing::{JobFilter, Listed};
 pub use writer::{Outbox, Writer};
 
-use crate::core::{Command, Core, Kinds, Refusal, Settings};
+use crate::core::{Attempt, Command, Core, Job, Kinds, Refusal, Settings};
 use crate::private;
-use durable::{Durable, Journal};
+use durable::{Durable, Records};
 use sqlite::{Sqlite, schema};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use writer::{Beginning, Request};
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
 
-/// Threads that read the journal at a time. SQLite keeps a connection for each, of two descriptors, for as long as the process lives.
+/// Threads that read records at a time. SQLite keeps a connection for each, of two descriptors, for as long as the process lives.
 const READERS_MAX: usize = 8;
 
 /// What is wrong with the store. All of these end the process.
@@ -120,8 +122,8 @@ pub enum ApplyError {
 pub struct Store {
     requests: mpsc::Sender<Request>,
     committed: watch::Receiver<u64>,
-    journal: Arc<dyn Journal>,
-    /// Turns at reading the journal, of which there are [`READERS_MAX`].
+    records: Arc<dyn Records>,
+    /// Turns at reading records, of which there are [`READERS_MAX`].
     turns: Arc<Semaphore>,
 }
 
@@ -199,11 +201,17 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, journal) = (database.load()?, database.journal());
+        let (snapshot, records) = (database.load()?, database.records());
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(database, Beginning { snapshot, settings, kinds }, waiting, announce, outbox)?;
-        Ok((Store { requests, committed, journal, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        let writer = writer::start(
+            database,
+            Beginning { snapshot, settings, kinds, archive: Arc::clone(&records) as _ },
+            waiting,
+            announce,
+            outbox,
+        )?;
+        Ok((Store { requests, committed, records, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -241,12 +249,41 @@ impl Store {
         which: Which,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let journal = Arc::clone(&self.journal);
+        self.recall(move |records| records.events(job, after, which, limit)).await
+    }
+
+    /// A page of the jobs that `filter` lets through: see [`Records::list`].
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn list(
+        &self,
+        filter: JobFilter,
+        after: Option<Listed>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.recall(move |records| records.list(&filter, after, limit)).await
+    }
+
+    /// Those of `ids` that there are as they were committed, in their order, each with its attempts, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn jobs(&self, ids: Vec<JobId>) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError> {
+        self.recall(move |records| records.jobs(&ids)).await
+    }
+
+    /// Reads what was committed, beside the writer.
+    async fn recall<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Records) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let records = Arc::clone(&self.records);
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             // Given back when the reading is done, also where nobody waits for it any more.
             let _turn = turn;
-            journal.events(job, after, which, limit)
+            read(&*records)
         });
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?
     }

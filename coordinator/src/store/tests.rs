@@ -6,6 +6,7 @@ use crate::core::{
     Source, Started, Step, Submit, Task, Variant,
 };
 use crate::kinds::Catalog;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
@@ -119,14 +120,12 @@ pub(super) struct Everything {
 }
 
 pub(super) async fn everything(store: &Store) -> Everything {
+    let listed = store.list(JobFilter::default(), None, usize::MAX).await.unwrap();
+    let rows = store.jobs(listed.into_iter().map(|listed| listed.id).collect()).await.unwrap();
     store
         .read(|core| Everything {
-            jobs: core.jobs(None).cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
-            attempts: core
-                .jobs(None)
-                .flat_map(|job| &job.attempts)
-                .map(|id| format!("{:?}", core.attempt(*id)))
-                .collect(),
+            attempts: rows.iter().flat_map(|(_, attempts)| attempts).map(|attempt| format!("{attempt:?}")).collect(),
+            jobs: rows.into_iter().map(|(job, _)| Job { reason: String::new(), ..job }).collect(),
             workers: core.workers().map(|w| (w.id, w.name.clone(), w.machine.clone())).collect(),
             index: core.index().clone(),
             factor: core.factors().factor(&FactorKey { method: "full".to_owned(), engine: "1".to_owned() }),
@@ -210,7 +209,7 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     drop(store);
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
+    let found = store.read(|core| core.jobs().map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
     let mut newest_first = ids;
     newest_first.sort_unstable_by(|a, b| b.cmp(a));
     assert_eq!(found, newest_first);
@@ -276,7 +275,8 @@ async fn messages_go_after_the_commit_that_caused_them() {
             if let Outgoing::Assignment(assignment) = message {
                 let reader = rusqlite::Connection::open(&path).unwrap();
                 let query = "SELECT count(*) FROM attempts WHERE id = ?1";
-                let there: i64 = reader.query_row(query, [assignment.attempt.to_string()], |row| row.get(0)).unwrap();
+                let there: i64 =
+                    reader.query_row(query, [assignment.attempt.0.into_bytes()], |row| row.get(0)).unwrap();
                 seen.lock().unwrap().push((there, assignment.epoch));
             }
         }
@@ -295,7 +295,7 @@ async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     store.stop().await;
     writer.ended().await.unwrap();
     let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
-    database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").to_string()]).unwrap();
+    database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").as_bytes()]).unwrap();
     drop(database);
     let corrupt = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
     assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
@@ -375,8 +375,87 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
     assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
 }
 
+/// Makes ids and digests text, as they were in schema 4.
+fn to_schema_4(path: &Path) {
+    let id = |column: &str| {
+        let part = |first, length| format!("substr(lower(hex({column})), {first}, {length})");
+        let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)].map(|(first, length)| part(first, length));
+        format!("nullif({}, '----')", parts.join(" || '-' || "))
+    };
+    let digest = "'sha256:' || lower(hex(digest))";
+    let labels = "coalesce((SELECT json_group_object(key, value) FROM labels WHERE labels.job = was_jobs.id), '{}')";
+    let (of, job, worker) = (id("id"), id("job"), id("worker"));
+    let (attempt, process) = (id("attempt"), id("process"));
+    let rows = [
+        (
+            "jobs",
+            format!(
+                "{of}, name, state, until_ms, {attempt}, outputs, reason, priority, created_ms, ended_ms, {labels}, variants, epoch, \
+                 crashes, retries, avoid, traceparent"
+            ),
+        ),
+        (
+            "attempts",
+            format!(
+                "{of}, {job}, epoch, {worker}, worker_name, variant, reserved, started_ms, ended_ms, outcome, peak, last_report"
+            ),
+        ),
+        ("workers", format!("{of}, name, machine, last_seen_ms, cached")),
+        ("installations", format!("{worker}, secret, {process}")),
+        ("artifacts", format!("{digest}, kind, manifest, created_ms, {job}")),
+        ("tags", format!("tag, {digest}")),
+        ("journal", format!("seq, {job}, at_ms, epoch, kind, event")),
+    ];
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    database.pragma_update(None, "legacy_alter_table", true).unwrap();
+    let indexes = ["one_lease", "journal_of_job", "lines", "lines_of_job"];
+    indexes.iter().for_each(|index| database.execute_batch(&format!("DROP INDEX {index}")).unwrap());
+    for (table, _) in &rows {
+        database.execute_batch(&format!("ALTER TABLE {table} RENAME TO was_{table}")).unwrap();
+    }
+    database.execute_batch("ALTER TABLE factors RENAME TO was_factors").unwrap();
+    schema::STEPS[..2].iter().for_each(|step| database.execute_batch(step).unwrap());
+    for (table, columns) in rows.iter().chain([&("factors", "*".to_owned())]) {
+        database.execute_batch(&format!("INSERT INTO {table} SELECT {columns} FROM was_{table}")).unwrap();
+        database.execute_batch(&format!("DROP TABLE was_{table}")).unwrap();
+    }
+    database.execute_batch("DROP TABLE labels; PRAGMA user_version = 4;").unwrap();
+}
+
+#[tokio::test]
+async fn a_database_whose_ids_were_text_goes_on_and_lists_and_finds_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    let before = everything(&store).await;
+    let events = store.events(None, 0, Which::All, 1000).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let snapshot = written(&path);
+    to_schema_4(&path);
+    assert_eq!(written(&path), snapshot);
+    assert!(folder.path().join("vertigo.schema-4.db").exists());
+
+    let (store, ..) = open(folder.path());
+    assert_eq!(store.events(None, 0, Which::All, events.len()).await.unwrap(), events);
+    let after = everything(&store).await;
+    let ended = |all: Everything| all.jobs.into_iter().filter(|job| job.state.is_terminal()).collect::<Vec<_>>();
+    assert_eq!(after.attempts.len(), before.attempts.len());
+    assert_eq!(ended(after), ended(before));
+    let labels = [("group".to_owned(), "g".to_owned())].into();
+    let filter = JobFilter { labels, kind: Some(TaskKind::Train), ..JobFilter::default() };
+    let listed = store.list(filter, None, 100).await.unwrap();
+    assert_eq!(listed.iter().map(|listed| listed.id).collect::<BTreeSet<_>>(), ids.into());
+    let named = store.read(|core| core.find_job("mine").unwrap().map(|job| job.id)).await.unwrap();
+    assert_eq!(named, Some(ids[0]));
+}
+
 /// Makes the journal what it was in schema 3: a message of the protocol an event.
 fn to_schema_3(path: &Path) {
+    to_schema_4(path);
     let database = rusqlite::Connection::open(path).unwrap();
     database
         .execute_batch(
@@ -408,10 +487,9 @@ async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_
     std::fs::write(&copy, "the beginning of a copy").unwrap();
 
     assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
-    let journal = Sqlite::open(&path, None).unwrap().journal();
-    for id in ids {
-        let events = journal.events(Some(id), 0, Which::All, 10).unwrap();
-        let job = before.jobs.iter().find(|job| job.id == id).unwrap();
+    let journal = Sqlite::open(&path, None).unwrap().records();
+    for (job, _) in journal.jobs(&ids).unwrap() {
+        let events = journal.events(Some(job.id), 0, Which::All, 10).unwrap();
         let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
         assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
         assert_eq!(events[0].epoch, job.epoch);

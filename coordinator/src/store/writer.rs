@@ -3,7 +3,8 @@
 use super::StoreError;
 use super::clock::Clock;
 use super::durable::Durable;
-use crate::core::{Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use crate::core::{Archive, Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,6 +50,7 @@ pub(super) struct Beginning {
     pub(super) snapshot: Snapshot,
     pub(super) settings: Settings,
     pub(super) kinds: Box<dyn Kinds>,
+    pub(super) archive: Arc<dyn Archive>,
 }
 
 pub(super) fn start(
@@ -64,8 +66,8 @@ pub(super) fn start(
     let run = move || {
         let clock = Clock::start();
         let began = clock.now();
-        let Beginning { snapshot, settings, kinds } = beginning;
-        let core = Core::restore(settings, kinds, snapshot, began);
+        let Beginning { snapshot, settings, kinds, archive } = beginning;
+        let core = Core::restore(settings, kinds, archive, snapshot, began);
         let state = WriterState { database, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         // The database is closed by then, and its folder is free.
         let outcome = runtime.block_on(state.run(requests));
@@ -140,6 +142,7 @@ impl WriterState {
         let effects = self.core.take_effects();
         if effects.is_durable() {
             self.database.commit(&self.core, &effects)?;
+            self.core.let_go(&effects);
         }
         for (session, message) in effects.outbox {
             (self.outbox)(session, message);

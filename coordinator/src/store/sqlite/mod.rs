@@ -3,14 +3,18 @@
 //! It keeps [`Durable`]'s laws by WAL and `synchronous=FULL`: a commit is one transaction, on the disk when it returns, and readers have
 //! connections of their own that see whole transactions.
 
+mod columns;
+mod jobs;
 mod journal;
+mod list;
+mod reader;
 mod rows;
 pub(super) mod schema;
 
 use super::StoreError;
-use super::durable::{Durable, Journal};
+use super::durable::{Durable, Records};
 use crate::core::{Core, Effects, Snapshot};
-use journal::Reader;
+use reader::Reader;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ impl Sqlite {
     /// Opens the database at `path`, and makes its tables where it is new.
     pub(super) fn open(path: &Path, lock: Option<FolderLock>) -> Result<Sqlite, StoreError> {
         let connection = schema::open(path)?;
+        connection.set_prepared_statement_cache_capacity(reader::STATEMENTS_MAX);
         Ok(Sqlite { connection, reader: Arc::new(Reader::new(path.to_owned())), _lock: lock })
     }
 }
@@ -42,8 +47,8 @@ impl Durable for Sqlite {
         Ok(rows::commit(&mut self.connection, core, effects)?)
     }
 
-    fn journal(&self) -> Arc<dyn Journal> {
-        Arc::clone(&self.reader) as Arc<dyn Journal>
+    fn records(&self) -> Arc<dyn Records> {
+        Arc::clone(&self.reader) as Arc<dyn Records>
     }
 }
 

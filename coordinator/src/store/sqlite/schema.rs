@@ -10,12 +10,12 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-const STEPS: [&str; 2] = [TABLES, JOURNAL];
+pub(in crate::store) const STEPS: [&str; 3] = [TABLES, JOURNAL, KEYS];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
 
-/// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
+/// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them: bytes since [`KEYS`].
 const TABLES: &str = "
 CREATE TABLE jobs (
     id          TEXT PRIMARY KEY,
@@ -118,6 +118,9 @@ CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
 CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 ";
 
+/// Ids and digests as their bytes, and an index for each way in which jobs are listed and found.
+const KEYS: &str = include_str!("keys.sql");
+
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
 pub(in crate::store) fn is_new(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
@@ -139,7 +142,8 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     // On macOS a plain fsync leaves the bytes in the drive's cache; elsewhere these two change nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    // Tables that others refer to are made anew by the steps.
+    connection.pragma_update(None, "foreign_keys", false)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = BEFORE + STEPS.len() as i64;
@@ -157,9 +161,24 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
         let transaction = connection.transaction()?;
         steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
         transaction.pragma_update(None, "user_version", known)?;
+        check_references(&transaction)?;
         transaction.commit()?;
     }
+    connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
+}
+
+/// Whether every reference leads to what it names, after steps that took nobody's word for it.
+fn check_references(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut broken = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?)))?;
+    match broken.next().transpose()? {
+        None => Ok(()),
+        Some((table, parent)) => {
+            let problem = format!("a row of {table} refers to a row of {parent} that is not there");
+            Err(StoreError::Corrupt { table: "foreign_key_check", problem })
+        }
+    }
 }
 
 /// Keeps a database beside itself as it is before its schema changes, for the version that wrote it and for whoever misses something.
