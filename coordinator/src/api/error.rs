@@ -3,7 +3,7 @@
 use crate::blobs::BlobError;
 use crate::core::{Ambiguous, ReferenceError, Refusal};
 use crate::kinds::KindError;
-use crate::store::{ApplyError, Stopped, StoreError};
+use crate::store::{ApplyError, ChangeError, Stopped, StoreError};
 use tokio::task::JoinError;
 use vertigo::api_error::{ApiError, ErrorCode};
 
@@ -88,6 +88,15 @@ impl From<ApplyError> for ApiError {
         match error {
             ApplyError::Refused(refusal) => refusal.into(),
             ApplyError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+impl From<ChangeError<ApiError>> for ApiError {
+    fn from(error: ChangeError<ApiError>) -> ApiError {
+        match error {
+            ChangeError::Undecided(error) => error,
+            ChangeError::Apply(error) => error.into(),
         }
     }
 }

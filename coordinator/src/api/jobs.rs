@@ -32,24 +32,26 @@ impl Api {
         bounds::submit(&request)?;
         let asked = submit::read(request.jobs)?;
         let ids: Vec<JobId> = asked.iter().map(|job| job.id).collect();
-        let known = ids.clone();
-        let knows = move |core: &Core| {
+        let (known, live) = (ids.clone(), self::live(ids.clone(), Detail::All));
+        let find = move |core: &Core| {
             let known = known.iter().map(|id| core.knows_job(*id)).collect::<Result<Vec<bool>, _>>();
-            Ok(known.map_err(ApiError::internal)?.into_iter().all(|known| known))
+            // A call that came again because its answer was lost.
+            let is_again = known.map_err(ApiError::internal)?.into_iter().all(|known| known);
+            if is_again { Ok(None) } else { submit::find(core, asked).map(Some) }
         };
-        if !self.look(knows).await? {
-            let found = self.look(move |core| submit::find(core, asked)).await?;
-            let checked = submit::check(found).await?;
-            let submits = self
-                .look(move |core| {
+        let shown = match self.look(find).await? {
+            None => self.store.read(live).await?,
+            Some(found) => {
+                let checked = submit::check(found).await?;
+                let decide = move |core: &Core| {
                     // Meanwhile a name may have been given to something else.
                     checked.iter().try_for_each(|job| job.check_name(core))?;
-                    Ok(checked.into_iter().map(|job| job.submit(core, &traceparent)).collect())
-                })
-                .await?;
-            self.apply(Command::Submit(submits)).await?;
-        }
-        let shown = self.shown(&ids, Detail::All).await?.into_iter().zip(&ids);
+                    Ok(Command::Submit(checked.into_iter().map(|job| job.submit(core, &traceparent)).collect()))
+                };
+                self.store.change(decide, live).await?
+            }
+        };
+        let shown = self.with_ended(&ids, shown, Detail::All).await?.into_iter().zip(&ids);
         let jobs = shown.map(|(job, id)| job.ok_or_else(|| no_job(&id.to_string()))).collect::<Result<_, _>>()?;
         Ok(v1::SubmitResponse { jobs })
     }
@@ -112,14 +114,18 @@ impl Api {
     /// Jobs as people see them, in the order of `ids`: those that have not ended as they are now, with why they wait, and the others as
     /// they ended.
     async fn shown(&self, ids: &[JobId], detail: Detail) -> Result<Vec<Option<v1::Job>>, ApiError> {
-        let asked = ids.to_vec();
-        let live = move |core: &Core| {
-            let reasons = Reasons::new(core);
-            let view = |id: JobId| Some((id, view::live_job(&reasons, core.job(id)?, detail)));
-            Ok(asked.into_iter().filter_map(view).collect::<BTreeMap<JobId, v1::Job>>())
-        };
-        let mut shown = self.look(live).await?;
-        // What the core lacks has ended before it was asked, and so is as it will stay.
+        let shown = self.store.read(live(ids.to_vec(), detail)).await?;
+        self.with_ended(ids, shown, detail).await
+    }
+
+    /// The jobs of `ids` in their order: those of `shown`, and what that lacks as it ended. For what the core lacked when it was asked has
+    /// ended before, and so is as it will stay.
+    async fn with_ended(
+        &self,
+        ids: &[JobId],
+        mut shown: Shown,
+        detail: Detail,
+    ) -> Result<Vec<Option<v1::Job>>, ApiError> {
         let ended: Vec<JobId> = ids.iter().filter(|id| !shown.contains_key(*id)).copied().collect();
         if !ended.is_empty() {
             let found = self.store.jobs(ended).await?;
@@ -204,6 +210,17 @@ impl Api {
             Ok(core.jobs().filter(is_meant).map(|job| job.id).collect())
         })
         .await
+    }
+}
+
+/// Jobs as people see them, by their ids.
+type Shown = BTreeMap<JobId, v1::Job>;
+
+/// Looks at those of `ids` that have not ended.
+fn live(ids: Vec<JobId>, detail: Detail) -> impl FnOnce(&Core) -> Shown + Send + 'static {
+    move |core| {
+        let reasons = Reasons::new(core);
+        ids.into_iter().filter_map(|id| Some((id, view::live_job(&reasons, core.job(id)?, detail)))).collect()
     }
 }
 

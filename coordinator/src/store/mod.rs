@@ -28,12 +28,13 @@ use crate::core::{Attempt, Command, Core, Job, Kinds, Refusal, Settings};
 use crate::private;
 use durable::{Durable, Records};
 use sqlite::{Sqlite, schema};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::JobId;
-use writer::{Beginning, Request};
+use writer::{Beginning, Change, Request};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
@@ -115,6 +116,51 @@ pub enum ApplyError {
     /// The writer is gone. Whether the command was carried out is not known.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// Why a change has no effect.
+#[derive(Debug)]
+pub enum ChangeError<E> {
+    /// Nothing could be made of the state.
+    Undecided(E),
+    /// What was made of it was not carried out.
+    Apply(ApplyError),
+}
+
+/// A change as the writer has it.
+struct Deciding<D, E, L, T> {
+    decide: Option<D>,
+    undecided: Option<E>,
+    look: L,
+    answer: oneshot::Sender<Result<T, ChangeError<E>>>,
+}
+
+impl<D, E, L, T> Change for Deciding<D, E, L, T>
+where
+    D: FnOnce(&Core) -> Result<Command, E> + Send,
+    E: Send,
+    L: FnOnce(&Core) -> T + Send,
+    T: Send,
+{
+    fn decide(&mut self, core: &Core) -> Option<Command> {
+        match self.decide.take()?(core) {
+            Ok(command) => Some(command),
+            Err(error) => {
+                self.undecided = Some(error);
+                None
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, core: &Core, outcome: Result<(), Refusal>) {
+        let answer = match (self.undecided, outcome) {
+            (Some(error), _) => Err(ChangeError::Undecided(error)),
+            (None, Err(refusal)) => Err(ChangeError::Apply(refusal.into())),
+            (None, Ok(())) => Ok((self.look)(core)),
+        };
+        // Fails where nobody waits for it any more.
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// A handle on the writer and the journal. Clones share them.
@@ -219,9 +265,28 @@ impl Store {
     /// # Errors
     /// The core refused it, or the writer is gone.
     pub async fn apply(&self, command: Command) -> Result<(), ApplyError> {
+        match self.change(|_| Ok::<_, Infallible>(command), |_| ()).await {
+            Ok(()) => Ok(()),
+            Err(ChangeError::Apply(error)) => Err(error),
+            Err(ChangeError::Undecided(never)) => match never {},
+        }
+    }
+
+    /// Has `decide` make a command of the state, carries it out on that same state, and when what it did is on disk, looks at the state after
+    /// it. Both run on the writer's thread: see [`read`](Self::read).
+    ///
+    /// # Errors
+    /// What `decide` found wrong; then nothing has changed. The core refused the command, or the writer is gone.
+    pub async fn change<E: Send + 'static, T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Core) -> Result<Command, E> + Send + 'static,
+        look: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, ChangeError<E>> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Apply(Box::new(command), answer)).await.map_err(|_| Stopped)?;
-        Ok(answered.await.map_err(|_| Stopped)??)
+        let change = Deciding { decide: Some(decide), undecided: None, look, answer };
+        let gone = |_| ChangeError::Apply(ApplyError::Stopped(Stopped));
+        self.requests.send(Request::Change(Box::new(change))).await.map_err(|error| gone(drop(error)))?;
+        answered.await.map_err(|error| gone(drop(error)))?
     }
 
     /// Looks at the committed state. `look` runs on the writer's thread, where everybody waits for it: it looks things up and computes

@@ -19,9 +19,18 @@ const BATCH: usize = 256;
 
 /// What waits for the writer.
 pub(super) enum Request {
-    Apply(Box<Command>, oneshot::Sender<Result<(), Refusal>>),
+    Change(Box<dyn Change>),
     Read(Box<dyn FnOnce(&Core) + Send>),
     Stop,
+}
+
+/// A command that is made of the state that it changes, and an answer from the state after it.
+pub(super) trait Change: Send {
+    /// What to carry out, by the state as it is now; `None` where there is nothing to do.
+    fn decide(&mut self, core: &Core) -> Option<Command>;
+
+    /// Called once, when what it did is committed.
+    fn answer(self: Box<Self>, core: &Core, outcome: Result<(), Refusal>);
 }
 
 /// The writer's thread.
@@ -122,13 +131,9 @@ impl WriterState {
         let (mut answers, mut reads, mut next) = (Vec::new(), Vec::new(), Next::Continue);
         for request in batch.drain(..) {
             match request {
-                Request::Apply(command, answer) => {
-                    let name = command.name();
-                    let outcome = self.core.apply(moment, *command);
-                    if let Err(refusal) = &outcome {
-                        tracing::debug!(command = name, %refusal, "refused");
-                    }
-                    answers.push((answer, outcome));
+                Request::Change(mut change) => {
+                    let outcome = self.change(moment, change.decide(&self.core));
+                    answers.push((change, outcome));
                 }
                 Request::Read(look) => reads.push(look),
                 Request::Stop => {
@@ -147,10 +152,7 @@ impl WriterState {
         for (session, message) in effects.outbox {
             (self.outbox)(session, message);
         }
-        for (answer, outcome) in answers {
-            // Fails where nobody waits for it any more.
-            let _ = answer.send(outcome);
-        }
+        answers.into_iter().for_each(|(change, outcome)| change.answer(&self.core, outcome));
         for look in reads {
             look(&self.core);
         }
@@ -158,6 +160,16 @@ impl WriterState {
             self.announce.send_replace(last.seq);
         }
         Ok(next)
+    }
+
+    fn change(&mut self, moment: Moment, command: Option<Command>) -> Result<(), Refusal> {
+        let Some(command) = command else { return Ok(()) };
+        let name = command.name();
+        let outcome = self.core.apply(moment, command);
+        if let Err(refusal) = &outcome {
+            tracing::debug!(command = name, %refusal, "refused");
+        }
+        outcome
     }
 }
 
