@@ -63,7 +63,7 @@ impl Coordinator {
         self.folder.path().join("state")
     }
 
-    async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config =
             Config { listen, state: self.state(), store: None, lease: self.lease, anew: false, limits: self.limits };
@@ -79,9 +79,14 @@ impl Coordinator {
 
     /// Ends it and starts it again on the same folder, at another port.
     pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.open().await;
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) async fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.running.take().unwrap().await.unwrap().unwrap();
-        self.open().await;
     }
 
     fn channel(&self) -> Channel {
