@@ -4,6 +4,7 @@ use super::{
     Core, EventBody, FactorKey, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume, SessionId,
     State, Variant, retry,
 };
+use std::sync::Arc;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
@@ -93,7 +94,7 @@ impl Core {
 
     fn note_caveats(&mut self, job: JobId, variant: usize, caveats: Caveats) {
         if let Some(job) = self.jobs.get_mut(&job) {
-            job.variants[variant].caveats = Some(caveats);
+            Arc::make_mut(&mut job.variants)[variant].caveats = Some(caveats);
             self.effects.jobs.insert(job.id);
         }
     }
@@ -102,8 +103,9 @@ impl Core {
     /// is what the next one goes on from, however early that is.
     fn forget_checkpoint(&mut self, job: JobId, variant: usize) {
         if let Some(job) = self.jobs.get_mut(&job)
-            && job.variants[variant].resume.take().is_some()
+            && job.variants[variant].resume.is_some()
         {
+            Arc::make_mut(&mut job.variants)[variant].resume = None;
             self.effects.jobs.insert(job.id);
         }
     }
@@ -112,9 +114,8 @@ impl Core {
         let checkpoint = self.index.insert(manifest, now, Some(job));
         self.effects.artifacts.insert(checkpoint);
         let Some(job) = self.jobs.get_mut(&job) else { return };
-        let variant = &mut job.variants[variant];
-        if variant.resume.is_none_or(|resume| resume.iter < iter) {
-            variant.resume = Some(Resume { iter, checkpoint });
+        if job.variants[variant].resume.is_none_or(|resume| resume.iter < iter) {
+            Arc::make_mut(&mut job.variants)[variant].resume = Some(Resume { iter, checkpoint });
             // It got on: what was lost before does not count against it any more.
             (job.crashes, job.retries) = (0, 0);
             job.avoid.clear();
@@ -193,7 +194,7 @@ impl Core {
                 let reason = format!("{} ran out of memory and now needs {raised}: {message}", variant.name);
                 let index = self.attempts[&id].variant;
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    job.variants[index].raised = Some(raised);
+                    Arc::make_mut(&mut job.variants)[index].raised = Some(raised);
                 }
                 self.set_state(at.now, job, State::Queued, reason);
             }

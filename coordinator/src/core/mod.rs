@@ -37,6 +37,7 @@ mod report;
 mod retry;
 mod search;
 mod sessions;
+mod shared;
 mod worker;
 
 pub use archive::{Archive, ArchiveError, NoArchive};
@@ -55,6 +56,7 @@ pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
+use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -216,6 +218,8 @@ pub struct Core {
     readers: BTreeMap<JobId, BTreeSet<JobId>>,
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
+    /// What jobs are to do that have not ended.
+    shared: Shared,
     kinds: Box<dyn Kinds>,
     archive: Arc<dyn Archive>,
     /// Queued jobs in the order in which they are placed, and in cohorts.
@@ -249,6 +253,7 @@ impl Core {
             backoffs: BTreeSet::new(),
             readers: BTreeMap::new(),
             just_ended: Vec::new(),
+            shared: Shared::default(),
             kinds,
             archive,
             queue: Queue::default(),
@@ -270,6 +275,7 @@ impl Core {
             core.attempts.insert(attempt.id, attempt);
         }
         for job in core.jobs.values_mut() {
+            job.variants = core.shared.of(Arc::clone(&job.variants));
             if let State::Backoff { until } = &mut job.state {
                 // The clock may have been set back since: no pause is longer than the longest.
                 *until = (*until).min(now.plus(retry::LONGEST_MS));
@@ -374,7 +380,7 @@ impl Core {
                 labels: submit.labels,
                 created: now,
                 ended: None,
-                variants: submit.variants,
+                variants: self.shared.of(Arc::new(submit.variants)),
                 outputs: Vec::new(),
                 attempts: Vec::new(),
                 epoch: Epoch::default(),
@@ -398,6 +404,7 @@ impl Core {
         }
         match self.completed(id) {
             Ok(variants) => {
+                let variants = self.shared.of(Arc::new(variants));
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.variants = variants;
                 }

@@ -390,7 +390,8 @@ fn to_schema_4(path: &Path) {
         (
             "jobs",
             format!(
-                "{of}, name, state, until_ms, {attempt}, outputs, reason, priority, created_ms, ended_ms, {labels}, variants, epoch, \
+                "{of}, name, state, until_ms, {attempt}, outputs, reason, priority, created_ms, ended_ms, {labels}, \
+                 coalesce(own, (SELECT list FROM variants AS it WHERE it.id = shared)), epoch, \
                  crashes, retries, avoid, traceparent"
             ),
         ),
@@ -420,7 +421,7 @@ fn to_schema_4(path: &Path) {
         database.execute_batch(&format!("INSERT INTO {table} SELECT {columns} FROM was_{table}")).unwrap();
         database.execute_batch(&format!("DROP TABLE was_{table}")).unwrap();
     }
-    database.execute_batch("DROP TABLE labels; PRAGMA user_version = 4;").unwrap();
+    database.execute_batch("DROP TABLE labels; DROP TABLE variants; PRAGMA user_version = 4;").unwrap();
 }
 
 #[tokio::test]

@@ -281,7 +281,7 @@ fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) 
     Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
 }
 
-fn variant(name: &str, need: u64) -> Variant {
+pub(super) fn variant(name: &str, need: u64) -> Variant {
     let input = |role: &str, bytes| Input {
         role: role.to_owned(),
         source: Source::Artifact,

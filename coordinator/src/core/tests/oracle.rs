@@ -32,6 +32,7 @@ impl Core {
             just_ended: self.just_ended.clone(),
             kinds: Box::new(Lazy),
             archive: Arc::clone(&self.archive),
+            shared: Shared::default(),
             queue: self.queue.clone(),
             unsettled: self.unsettled,
             effects: self.effects.clone(),

@@ -2,15 +2,21 @@
 
 use super::super::StoreError;
 use super::columns::{Unreadable, all, from_json, id, int, json, maybe_millis, number};
-use crate::core::{Attempt, Job, Outcome, State};
+use super::lists::{self, Lists};
+use crate::core::{Attempt, Job, Outcome, State, Variant};
 use rusqlite::{Connection, Params, Row, Transaction, params};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, Millis, WorkerId};
 
 /// The states of jobs that have not ended, as a part of a query.
-const UNENDED: &str = "('blocked', 'queued', 'backoff', 'leased')";
+pub(super) const UNENDED: &str = "('blocked', 'queued', 'backoff', 'leased')";
+
+/// A job by its id, with the list of its variants, whether that is its own or shared.
+pub(super) const ONE: &str = "SELECT jobs.*, coalesce(own, list) AS variants FROM jobs \
+                              LEFT JOIN variants ON variants.id = shared WHERE jobs.id = ?1";
 
 /// The newest job of a name.
 pub(super) const NEWEST_NAMED: &str = "SELECT id FROM jobs WHERE name = ?1 ORDER BY id DESC LIMIT 1";
@@ -18,10 +24,19 @@ pub(super) const NEWEST_NAMED: &str = "SELECT id FROM jobs WHERE name = ?1 ORDER
 /// Jobs between two ids.
 pub(super) const BEGINNING: &str = "SELECT id FROM jobs WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
 
-/// All jobs that have not ended, and the attempts at them by job and epoch.
-pub(super) fn unended(connection: &Connection) -> Result<(Vec<Job>, Vec<Attempt>), StoreError> {
+/// All jobs that have not ended, and the attempts at them by job and epoch. `lists` knows the lists that they share.
+pub(super) fn unended(connection: &Connection, known: &mut Lists) -> Result<(Vec<Job>, Vec<Attempt>), StoreError> {
+    let shared = lists::unended(connection)?;
+    shared.iter().for_each(|(row, list)| known.know(list, *row));
     let query = format!("SELECT * FROM jobs WHERE state IN {UNENDED} ORDER BY id");
-    let mut jobs = all(connection, "jobs", &query, [], job)?;
+    let of_row = |row: &Row<'_>| match row.get::<_, Option<i64>>("shared")? {
+        Some(list) => {
+            let list = shared.get(&list).ok_or_else(|| Unreadable(format!("there is no list {list} of variants")))?;
+            job(row, Arc::clone(list))
+        }
+        None => job(row, Arc::new(from_json(row, "own")?)),
+    };
+    let mut jobs = all(connection, "jobs", &query, [], of_row)?;
     let query = format!(
         "SELECT attempts.* FROM jobs CROSS JOIN attempts ON attempts.job = jobs.id WHERE jobs.state IN {UNENDED} \
          ORDER BY attempts.job, attempts.epoch"
@@ -47,9 +62,8 @@ pub(super) fn unended(connection: &Connection) -> Result<(Vec<Job>, Vec<Attempt>
 /// A job by its id, with the attempts at it, oldest first.
 pub(super) fn one(connection: &Connection, id: JobId) -> Result<Option<(Job, Vec<Attempt>)>, StoreError> {
     let key = [id.0.into_bytes()];
-    let Some(mut job) = all(connection, "jobs", "SELECT * FROM jobs WHERE id = ?1", key, job)?.pop() else {
-        return Ok(None);
-    };
+    let of_row = |row: &Row<'_>| job(row, Arc::new(from_json(row, "variants")?));
+    let Some(mut job) = all(connection, "jobs", ONE, key, of_row)?.pop() else { return Ok(None) };
     let attempts = all(connection, "attempts", "SELECT * FROM attempts WHERE job = ?1 ORDER BY epoch", key, attempt)?;
     job.attempts = attempts.iter().map(|attempt| attempt.id).collect();
     let labels = all(connection, "labels", "SELECT * FROM labels WHERE job = ?1", key, label)?;
@@ -102,7 +116,7 @@ fn label(row: &Row<'_>) -> Result<(JobId, String, String), Unreadable> {
 }
 
 /// A job; what hangs on it, its attempts and labels, stands elsewhere.
-fn job(row: &Row<'_>) -> Result<Job, Unreadable> {
+fn job(row: &Row<'_>, variants: Arc<Vec<Variant>>) -> Result<Job, Unreadable> {
     let state: String = row.get("state")?;
     let state = match state.as_str() {
         "blocked" => State::Blocked,
@@ -123,7 +137,7 @@ fn job(row: &Row<'_>) -> Result<Job, Unreadable> {
         created: Millis(number(row, "created_ms")?),
         ended: maybe_millis(row, "ended_ms")?,
         labels: BTreeMap::new(),
-        variants: from_json(row, "variants")?,
+        variants,
         outputs: from_json(row, "outputs")?,
         attempts: Vec::new(),
         epoch: Epoch(number(row, "epoch")?),
@@ -152,16 +166,18 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, Unreadable> {
 }
 
 /// Writes a job as it is now. Its labels never change, so they are written with its first state.
-pub(super) fn put(transaction: &Transaction<'_>, job: &Job) -> rusqlite::Result<()> {
+pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -> rusqlite::Result<()> {
+    let shared = lists.row(transaction, &job.variants)?;
+    let own = shared.is_none().then(|| json(&*job.variants));
     let (until, attempt) = match job.state {
         State::Backoff { until } => (Some(int(until.0)), None),
         State::Leased { attempt } => (None, Some(attempt.0.into_bytes())),
         State::Blocked | State::Queued | State::Succeeded | State::Failed | State::Cancelled => (None, None),
     };
-    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
                ON CONFLICT DO UPDATE SET state = excluded.state, until_ms = excluded.until_ms, attempt = excluded.attempt, \
                outputs = excluded.outputs, reason = excluded.reason, ended_ms = excluded.ended_ms, \
-               variants = excluded.variants, epoch = excluded.epoch, crashes = excluded.crashes, \
+               shared = excluded.shared, own = excluded.own, epoch = excluded.epoch, crashes = excluded.crashes, \
                retries = excluded.retries, avoid = excluded.avoid";
     transaction.prepare_cached(put)?.execute(params![
         job.id.0.into_bytes(),
@@ -175,7 +191,8 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job) -> rusqlite::Result<
         job.priority,
         int(job.created.0),
         job.ended.map(|ended| int(ended.0)),
-        json(&job.variants),
+        shared,
+        own,
         int(job.epoch.0),
         job.crashes,
         job.retries,

@@ -1,6 +1,12 @@
 -- Schema 5. Ids (UUIDs) and digests (SHA-256) are their 16 and 32 bytes, which sort as their text does and take less than half of it.
 -- Every way in which jobs are listed or found has an index that is in the order of the list, so that a page costs what it shows.
 
+-- What jobs are to do: a list that many of them share is written once. It never changes.
+CREATE TABLE variants (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,            -- SHA-256 of the list
+    list   TEXT NOT NULL                    -- JSON
+) STRICT;
 CREATE TABLE new_jobs (
     id          BLOB PRIMARY KEY NOT NULL,
     name        TEXT,
@@ -13,12 +19,14 @@ CREATE TABLE new_jobs (
     priority    INTEGER NOT NULL,
     created_ms  INTEGER NOT NULL,
     ended_ms    INTEGER,
-    variants    TEXT NOT NULL,              -- JSON
+    shared      INTEGER REFERENCES variants (id),
+    own         TEXT,                       -- JSON: the list where attempts have changed it
     epoch       INTEGER NOT NULL,
     crashes     INTEGER NOT NULL,
     retries     INTEGER NOT NULL,
     avoid       TEXT NOT NULL,              -- JSON: workers
-    traceparent TEXT NOT NULL
+    traceparent TEXT NOT NULL,
+    CHECK ((shared IS NULL) <> (own IS NULL))
 ) STRICT;
 CREATE TABLE labels (
     key        TEXT NOT NULL,
@@ -77,7 +85,7 @@ CREATE TABLE new_journal (
 -- What cannot be read as an id becomes NULL, which no key takes: then nothing of this is committed.
 INSERT INTO new_jobs
 SELECT unhex(id, '-'), name, json_extract(variants, '$[0].task.kind'), state, until_ms, unhex(attempt, '-'), outputs, reason, priority,
-       created_ms, ended_ms, variants, epoch, crashes, retries, avoid, traceparent
+       created_ms, ended_ms, NULL, variants, epoch, crashes, retries, avoid, traceparent
 FROM jobs ORDER BY id;
 INSERT INTO labels
 SELECT label.key, label.value, jobs.created_ms, unhex(jobs.id, '-') FROM jobs, json_each(jobs.labels) AS label;

@@ -6,7 +6,8 @@
 mod columns;
 mod jobs;
 mod journal;
-mod list;
+mod lists;
+mod pages;
 mod reader;
 mod rows;
 pub(super) mod schema;
@@ -14,6 +15,7 @@ pub(super) mod schema;
 use super::StoreError;
 use super::durable::{Durable, Records};
 use crate::core::{Core, Effects, Snapshot};
+use lists::Lists;
 use reader::Reader;
 use rusqlite::Connection;
 use std::path::Path;
@@ -24,6 +26,7 @@ use vertigo::files::FolderLock;
 #[derive(Debug)]
 pub(super) struct Sqlite {
     connection: Connection,
+    lists: Lists,
     reader: Arc<Reader>,
     /// Of the folder, for as long as the database is open. Fields are dropped in this order: it goes last.
     _lock: Option<FolderLock>,
@@ -34,17 +37,17 @@ impl Sqlite {
     pub(super) fn open(path: &Path, lock: Option<FolderLock>) -> Result<Sqlite, StoreError> {
         let connection = schema::open(path)?;
         connection.set_prepared_statement_cache_capacity(reader::STATEMENTS_MAX);
-        Ok(Sqlite { connection, reader: Arc::new(Reader::new(path.to_owned())), _lock: lock })
+        Ok(Sqlite { connection, lists: Lists::default(), reader: Arc::new(Reader::new(path.to_owned())), _lock: lock })
     }
 }
 
 impl Durable for Sqlite {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        rows::load(&self.connection)
+        rows::load(&self.connection, &mut self.lists)
     }
 
     fn commit(&mut self, core: &Core, effects: &Effects) -> Result<(), StoreError> {
-        Ok(rows::commit(&mut self.connection, core, effects)?)
+        Ok(rows::commit(&mut self.connection, &mut self.lists, core, effects)?)
     }
 
     fn records(&self) -> Arc<dyn Records> {

@@ -3,7 +3,7 @@
 use super::super::StoreError;
 use super::super::durable::{Records, Which};
 use super::super::listing::{JobFilter, Listed};
-use super::{jobs, journal, list};
+use super::{jobs, journal, pages};
 use crate::core::{Archive, ArchiveError, Attempt, Event, Job};
 use rusqlite::{Connection, OpenFlags};
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl Records for Reader {
     }
 
     fn list(&self, filter: &JobFilter, after: Option<Listed>, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        self.read(|connection| list::page(connection, filter, after, limit))
+        self.read(|connection| pages::page(connection, filter, after, limit))
     }
 
     fn jobs(&self, ids: &[JobId]) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::super::StoreError;
 use super::columns::{Unreadable, all, digest, from_json, id, int, json, maybe_id, number, parsed};
+use super::lists::Lists;
 use super::{jobs, journal};
 use crate::core::{Core, Effects, FactorKey, Installation, Outcome, Snapshot, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -10,8 +11,8 @@ use vertigo::id::{JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
 
 /// Reads back what has not ended, and all but jobs.
-pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
-    let (jobs, attempts) = jobs::unended(connection)?;
+pub(super) fn load(connection: &Connection, lists: &mut Lists) -> Result<Snapshot, StoreError> {
+    let (jobs, attempts) = jobs::unended(connection, lists)?;
     let workers = all(connection, "workers", "SELECT * FROM workers", [], worker)?;
     let mut snapshot = Snapshot { jobs, attempts, workers, ..Snapshot::default() };
     snapshot.installations =
@@ -71,10 +72,15 @@ fn factor(row: &Row<'_>) -> Result<(FactorKey, Vec<f64>), Unreadable> {
 }
 
 /// Writes what changed, in one transaction.
-pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects) -> rusqlite::Result<()> {
+pub(super) fn commit(
+    connection: &mut Connection,
+    lists: &mut Lists,
+    core: &Core,
+    effects: &Effects,
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     // In the order of their references.
-    effects.jobs.iter().filter_map(|id| core.job(*id)).try_for_each(|job| jobs::put(&transaction, job))?;
+    effects.jobs.iter().filter_map(|id| core.job(*id)).try_for_each(|job| jobs::put(&transaction, job, lists))?;
     // A job's lease may end and the next begin in one batch. The old one has to go first, and ids do not tell which that is: a
     // machine without a battery for its clock may come back in the past.
     let (live, ended): (Vec<_>, Vec<_>) =

@@ -114,7 +114,7 @@ fn a_page_of_jobs_begins_where_the_last_one_ended_and_sorts_nothing() {
             "PRIMARY KEY (key=? AND value=? AND created_ms>? AND (created_ms,job)<(?,?))".to_owned(),
         ),
     ] {
-        for query in list::Query::all(&filter, None, 10) {
+        for query in pages::Query::all(&filter, None, 10) {
             let plan = plan(&database, &query.text, rusqlite::params_from_iter(query.values));
             assert!(plan[0].starts_with("SEARCH") && plan[0].contains(&walked), "{filter:?}: {plan:?}");
             assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN ")), "{plan:?}");
@@ -127,7 +127,6 @@ fn what_has_ended_is_looked_up_and_not_looked_for() {
     let folder = tempfile::tempdir().unwrap();
     let database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
     for (query, walked) in [
-        ("SELECT * FROM jobs WHERE id = x'00'", "sqlite_autoindex_jobs_1 (id=?)"),
         ("SELECT * FROM attempts WHERE id = x'00'", "sqlite_autoindex_attempts_1 (id=?)"),
         ("SELECT * FROM attempts WHERE job = x'00' ORDER BY epoch", "sqlite_autoindex_attempts_2 (job=?)"),
         ("SELECT * FROM labels WHERE job = x'00'", "labels_of_job (job=?)"),
