@@ -1,9 +1,9 @@
 //! What a long queue and a long past cost.
 //!
-//! A queue is filled with jobs of 50 different needs. Then, in this order: the memory that a queued job takes; how long a page of the list
-//! takes that `vertigo jobs` shows; how many jobs go through with that queue, beside how many do in the same run with an empty one; how long
-//! the coordinator takes from its start to its first placement; and, without a queue, how long it takes from a submission to the message to
-//! an idle worker, and what memory a job leaves that has ended. One JSON line for each.
+//! Without a queue: how long it takes from a submission to the message to an idle worker, and what memory a job leaves that has ended. Then
+//! a queue is filled with jobs of 50 different needs: the memory that a queued job takes, how long a page takes that `vertigo jobs` shows,
+//! how many jobs go through out of that queue, beside how many did in the same run out of a short one, and how long the coordinator takes
+//! from its start to its first placement. One JSON line for each.
 //!
 //! `cargo bench -p vertigo-coordinator --bench queue [-- JOBS]`.
 

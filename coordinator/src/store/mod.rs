@@ -284,9 +284,9 @@ impl Store {
     ) -> Result<T, ChangeError<E>> {
         let (answer, answered) = oneshot::channel();
         let change = Deciding { decide: Some(decide), undecided: None, look, answer };
-        let gone = |_| ChangeError::Apply(ApplyError::Stopped(Stopped));
-        self.requests.send(Request::Change(Box::new(change))).await.map_err(|error| gone(drop(error)))?;
-        answered.await.map_err(|error| gone(drop(error)))?
+        let gone = || ChangeError::Apply(ApplyError::Stopped(Stopped));
+        self.requests.send(Request::Change(Box::new(change))).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
     }
 
     /// Looks at the committed state. `look` runs on the writer's thread, where everybody waits for it: it looks things up and computes
