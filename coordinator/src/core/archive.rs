@@ -37,8 +37,8 @@ pub trait Archive: Debug + Send + Sync {
     /// The same.
     fn named(&self, name: &str) -> Result<Option<JobId>, ArchiveError>;
 
-    /// Jobs whose id begins with `prefix` as it is written, the oldest first, at most `limit`, whether they have ended or not. A prefix that
-    /// no id can have fits none.
+    /// Jobs whose id begins with `prefix` as it is written, the oldest first, at most `limit`, whether they have ended or not. What no id
+    /// begins with fits none.
     ///
     /// # Errors
     /// The same.
