@@ -80,7 +80,8 @@ impl Core {
     /// yet.
     ///
     /// # Errors
-    /// [`Ambiguous`] lists the jobs that the reference fits; [`ReferenceError::NoRole`] the roles that there are. The archive cannot be read.
+    /// [`Ambiguous`] lists the jobs that the reference fits; [`ReferenceError::NoRole`] the roles that there are. The archive cannot be
+    /// read.
     pub fn find_output(&self, reference: &str) -> Result<Option<(Cow<'_, Job>, &'static OutputRole)>, ReferenceError> {
         let (name, role) = split_output(reference);
         let Some(job) = self.find_job(name)? else { return Ok(None) };

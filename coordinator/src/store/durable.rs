@@ -49,8 +49,8 @@ pub(super) trait Records: Archive {
     fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError>;
 
     /// Jobs that `filter` lets through, newest first, at most `limit` of them: the first ones behind `after`. Fewer than `limit` means that
-    /// there are no more. Without a filter, or with one by states, by kind, by age or by the value of one label, a page costs what it shows,
-    /// however many jobs there are.
+    /// there are no more. Without a filter, or with one by states, by kind, by age or by the value of one label, a page costs what it
+    /// shows, however many jobs there are.
     ///
     /// # Errors
     /// The database.

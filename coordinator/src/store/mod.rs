@@ -272,8 +272,8 @@ impl Store {
         }
     }
 
-    /// Has `decide` make a command of the state, carries it out on that same state, and when what it did is on disk, looks at the state after
-    /// it. Both run on the writer's thread: see [`read`](Self::read).
+    /// Has `decide` make a command of the state, carries it out on that same state, and when what it did is on disk, looks at the state
+    /// after it. Both run on the writer's thread: see [`read`](Self::read).
     ///
     /// # Errors
     /// What `decide` found wrong; then nothing has changed. The core refused the command, or the writer is gone.

@@ -21,7 +21,8 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// The row of a job's list, which is written where there is none; `None` where attempts have changed the list, so that it is the job's own.
+    /// The row of a job's list, which is written where there is none; `None` where attempts have changed the list, so that it is the
+    /// job's own.
     pub(super) fn row(
         &mut self,
         transaction: &Transaction<'_>,
