@@ -43,6 +43,11 @@ pub(super) trait Journal: Debug + Send + Sync {
     /// # Errors
     /// An event does not read back, or was written by a later version.
     fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Whether reading waits for a disk. What does not is read on the thread that asks.
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// Which events to read.

@@ -102,6 +102,10 @@ impl Journal for Memory {
         let behind = page.flat_map(|page| page.range(after.saturating_add(1)..)).take(limit);
         Ok(behind.filter_map(|seq| tables.journal.get(seq).cloned()).collect())
     }
+
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// A worker as a restart finds it.

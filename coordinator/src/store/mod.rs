@@ -13,8 +13,10 @@ mod clock;
 mod conformance;
 mod durable;
 mod journal;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 mod memory;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sqlite;
 mod writer;
 
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::JobId;
-use writer::{Beginning, Request};
+use writer::{Beginning, Request, Told};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
@@ -199,11 +201,18 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, journal) = (database.load()?, database.journal());
+        let beginning = Beginning { snapshot: database.load()?, settings, kinds };
+        let (store, waiting, announce) = Store::of(&*database, beginning.snapshot.last_seq);
+        let writer = writer::start(database, beginning, waiting, Told { announce, outbox })?;
+        Ok((store, writer))
+    }
+
+    /// A handle on a database whose journal has reached `last_seq`, and the ends that its writer has.
+    fn of(database: &dyn Durable, last_seq: u64) -> (Store, mpsc::Receiver<Request>, watch::Sender<u64>) {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(database, Beginning { snapshot, settings, kinds }, waiting, announce, outbox)?;
-        Ok((Store { requests, committed, journal, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        let (announce, committed) = watch::channel(last_seq);
+        let turns = Arc::new(Semaphore::new(READERS_MAX));
+        (Store { requests, committed, journal: database.journal(), turns }, waiting, announce)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -241,6 +250,9 @@ impl Store {
         which: Which,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
+        if !self.journal.waits() {
+            return self.journal.events(job, after, which, limit);
+        }
         let journal = Arc::clone(&self.journal);
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
