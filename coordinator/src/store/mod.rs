@@ -14,8 +14,10 @@ mod conformance;
 mod durable;
 mod journal;
 mod listing;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 mod memory;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sqlite;
 mod writer;
 
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::JobId;
-use writer::{Beginning, Change, Request};
+use writer::{Beginning, Change, Request, Told};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
@@ -247,17 +249,19 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, records) = (database.load()?, database.records());
+        let snapshot = database.load()?;
+        let (store, waiting, announce) = Store::of(&*database, snapshot.last_seq);
+        let beginning = Beginning { snapshot, settings, kinds, archive: Arc::clone(&store.records) as _ };
+        let writer = writer::start(database, beginning, waiting, Told { announce, outbox })?;
+        Ok((store, writer))
+    }
+
+    /// A handle on a database whose journal has reached `last_seq`, and the ends that its writer has.
+    fn of(database: &dyn Durable, last_seq: u64) -> (Store, mpsc::Receiver<Request>, watch::Sender<u64>) {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(
-            database,
-            Beginning { snapshot, settings, kinds, archive: Arc::clone(&records) as _ },
-            waiting,
-            announce,
-            outbox,
-        )?;
-        Ok((Store { requests, committed, records, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        let (announce, committed) = watch::channel(last_seq);
+        let turns = Arc::new(Semaphore::new(READERS_MAX));
+        (Store { requests, committed, records: database.records(), turns }, waiting, announce)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -343,6 +347,9 @@ impl Store {
         &self,
         read: impl FnOnce(&dyn Records) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if !self.records.waits() {
+            return read(&*self.records);
+        }
         let records = Arc::clone(&self.records);
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
