@@ -1,7 +1,7 @@
 //! A campaign in namespaces of its own: whatever ends it, `kill -9` too, its processes and its mounts are gone with it.
 //!
-//! On Linux the program starts itself again below `unshare`: the first process of a pid namespace takes all others with it when it dies, and
-//! a mount namespace goes with its last process. Without root the same is asked of a user namespace. Where neither is granted, and on
+//! On Linux the program starts itself again below `unshare`: the first process of a pid namespace takes all others with it when it dies,
+//! and a mount namespace goes with its last process. Without root the same is asked of a user namespace. Where neither is granted, and on
 //! macOS, the campaign runs as it is: its processes end with it unless it is killed by SIGKILL, and no disk is filled.
 
 use std::os::unix::process::CommandExt;

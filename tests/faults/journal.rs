@@ -43,11 +43,19 @@ fn of_job(events: &[&JobEvent]) -> Vec<String> {
             (epoch, number, iter) = (event.epoch, 0, 0);
         }
         match &event.event {
+            // Without a worker it is the reason why a job waits.
+            Some(Event::Placed(placement)) if placement.worker.is_empty() => {}
             Some(Event::Placed(_)) if event.epoch <= placed => {
                 broken.push(format!("event {}: epoch {} is given twice", event.seq, event.epoch));
             }
             Some(Event::Placed(_)) => placed = event.epoch,
             Some(Event::Report(report)) => {
+                if event.epoch != placed {
+                    broken.push(format!(
+                        "event {}: a report of epoch {}, and {placed} was given",
+                        event.seq, event.epoch
+                    ));
+                }
                 if report.number <= number {
                     broken.push(format!("event {}: report {} after {number}", event.seq, report.number));
                 }
@@ -81,7 +89,7 @@ mod tests {
             let body = Some(Body::Step(Step { iter, ..Step::default() }));
             Event::Report(Report { number, body, ..Report::default() })
         };
-        let placed = || Event::Placed(Placement::default());
+        let placed = || Event::Placed(Placement { worker: "first".to_owned(), ..Placement::default() });
         let told = [
             (0, state(JobState::Queued)),
             (1, placed()),

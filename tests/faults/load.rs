@@ -181,7 +181,7 @@ impl Load {
                 }
             }
         }
-        let ids: BTreeMap<_, _> = (answers > 0).then(|| ("train", id)).into_iter().collect();
+        let ids: BTreeMap<_, _> = (answers > 0).then_some(("train", id)).into_iter().collect();
         let (keys, waits) = (vec!["train"], ids.clone());
         self.ledger.open().submissions.push(Submission { run, work: 0, keys, ids, may_be_cancelled: false });
         self.ended(waits.values()).await;

@@ -217,7 +217,7 @@ mod tests {
             drawn(7, shape).iter().map(|(_, fault)| fault.name(shape.lease)).collect()
         };
         let all = names(SHAPE);
-        assert_eq!(all.len(), 18, "{all:#?}");
+        assert_eq!(all.len(), 19, "{all:#?}");
         let bare = names(Shape { has_disks: false, has_bucket: false, has_clock: false, ..SHAPE });
         let missing: Vec<_> = all.difference(&bare).collect();
         assert_eq!(missing.len(), 6, "{missing:#?}");
