@@ -3,7 +3,7 @@
 use crate::journal::broken_laws;
 use crate::ledger::Submission;
 use crate::load::{Load, has_ended};
-use crate::made::{References, difference, made, manifest, variant};
+use crate::made::{References, UNDISTURBED, difference, made, manifest, variant};
 use crate::works::WORKS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -110,6 +110,13 @@ pub(crate) async fn judge(load: &Load, references: &References, killed: &BTreeSe
             submission.keys.iter().filter_map(|key| Some((*key, named(key)?))).collect();
         is_there(submission, &found, &mut findings);
         outcome(load, submission, &found, references, killed, &mut findings).await;
+    }
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for submission in &submissions {
+        known.extend(submission.keys.iter().map(|key| format!("{}-{key}", submission.run)));
+    }
+    for job in all.iter().filter(|job| !known.contains(&job.name) && !job.name.starts_with(UNDISTURBED)) {
+        findings.problems.push(format!("nobody has submitted {} ({})", job.name, job.id));
     }
     for import in imports {
         let problem = match manifest(&load.direct, &import.tag).await {

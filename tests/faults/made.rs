@@ -11,8 +11,11 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, GetArtifactRequest, GetJobRequest, JobState};
 
-/// How long the undisturbed runs may take.
-const UNDISTURBED: Duration = Duration::from_secs(180);
+/// How the names of those jobs begin that run before anything breaks.
+pub(crate) const UNDISTURBED: &str = "undisturbed";
+
+/// How long they may take.
+const UNDISTURBED_MAX: Duration = Duration::from_secs(180);
 
 /// An output: its files by path, and those of its facts that were computed.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -95,7 +98,7 @@ pub(crate) async fn undisturbed(load: &Load) -> Result<References, String> {
     let mut begun = Vec::new();
     for (number, work) in WORKS.iter().enumerate() {
         for recipe in work.recipes {
-            let run = format!("undisturbed-{number}-{recipe}");
+            let run = format!("{UNDISTURBED}-{number}-{recipe}");
             let ids = load.run(&load.direct, work, &run, &[recipe]).await;
             let ids = ids.ok_or_else(|| format!("{run} was not queued: {:?}", load.ledger.open().problems))?;
             begun.extend(ids.into_iter().map(|(key, id)| (number, key, (*recipe).to_owned(), id)));
@@ -103,8 +106,8 @@ pub(crate) async fn undisturbed(load: &Load) -> Result<References, String> {
     }
     let mut references = References::new();
     for (work, key, recipe, id) in begun {
-        let job = tokio::time::timeout(UNDISTURBED, ended(&load.direct, &id)).await;
-        let job = job.map_err(|_| format!("job {id} has not ended after {UNDISTURBED:?}"))?;
+        let job = tokio::time::timeout(UNDISTURBED_MAX, ended(&load.direct, &id)).await;
+        let job = job.map_err(|_| format!("job {id} has not ended after {UNDISTURBED_MAX:?}"))?;
         if job.state() != JobState::Succeeded || job.attempts.len() != 1 {
             return Err(format!("undisturbed, {key} of {}: {:?}: {}", WORKS[work].name, job.state(), job.reason));
         }

@@ -4,9 +4,9 @@
 //! Promise: exit code 0 says that every job that was answered for ended once, none was lost or doubled, and what each made equals, bit
 //! for bit, what an undisturbed run makes. Otherwise the code is 1, what was wrong is printed with the seed, and the folder is kept.
 //!
-//! The seed gives the same faults in the same order (`plan`); what they meet is the machine's timing. Clocks that only count are left alone:
-//! no system sets them. The wall clock is set where libfaketime is, disks are filled where mounting is granted; what cannot be done
-//! is said at the start.
+//! The seed gives the same faults in the same order (`plan`); what they meet is the machine's timing. Clocks that only count are left
+//! alone: no system sets them. The wall clock is set where libfaketime is, disks are filled where mounting is granted; what cannot be
+//! done is said at the start.
 
 mod daemon;
 mod disk;
@@ -40,7 +40,7 @@ use vertigo::v1::ListWorkersRequest;
 use vertigo::v1::fleet_client::FleetClient;
 
 /// Those who submit at the same time.
-const SUBMITTERS: u64 = 5;
+const SUBMITTERS: u64 = 8;
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(20);

@@ -123,11 +123,11 @@ impl Plan {
 
     fn draw(&mut self) -> Fault {
         match self.rng.random_range(0..100) {
-            0..10 => Fault::Kill { who: Who::Coordinator, down: self.between(Duration::ZERO, Duration::from_secs(3)) },
-            10..20 => Fault::Kill { who: self.worker(), down: self.absence() },
-            20..27 => Fault::KillChild { worker: self.rng.random_range(0..self.shape.workers) },
-            27..33 => Fault::Freeze { who: Who::Coordinator, span: self.absence() },
-            33..42 => Fault::Freeze { who: self.worker(), span: self.absence() },
+            0..9 => Fault::Kill { who: Who::Coordinator, down: self.between(Duration::ZERO, Duration::from_secs(3)) },
+            9..20 => Fault::Kill { who: self.worker(), down: self.absence() },
+            20..29 => Fault::KillChild { worker: self.rng.random_range(0..self.shape.workers) },
+            29..34 => Fault::Freeze { who: Who::Coordinator, span: self.absence() },
+            34..42 => Fault::Freeze { who: self.worker(), span: self.absence() },
             42..48 => Fault::FreezeChild { worker: self.rng.random_range(0..self.shape.workers), span: self.absence() },
             48..58 => Fault::Cut { link: self.link() },
             58..76 => {
