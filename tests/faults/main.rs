@@ -90,8 +90,13 @@ fn main() -> ExitCode {
     if let Some(why) = why {
         println!("SKIPPED: no disk is filled: {why}");
     }
-    let name = format!("vertigo-faults-{seed}-{}", std::process::id());
-    let folder = options.folder.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
+    let folder = match new_folder(options.folder.as_deref(), seed) {
+        Ok(folder) => folder,
+        Err(problem) => {
+            println!("wrong: {problem}");
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = tokio::runtime::Runtime::new().map_err(|error| error.to_string()).and_then(|runtime| {
         runtime.block_on(async {
             tokio::select! {
@@ -122,6 +127,24 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// A folder that has nothing of a campaign before: a coordinator does not begin anew beside old blobs.
+fn new_folder(given: Option<&Path>, seed: u64) -> Result<PathBuf, String> {
+    let Some(folder) = given else {
+        // Not by this process's number, which in a namespace of its own is always the same.
+        let made = tempfile::Builder::new().prefix(&format!("vertigo-faults-{seed}-")).tempdir();
+        return made.map(tempfile::TempDir::keep).map_err(|error| format!("no temporary folder: {error}"));
+    };
+    let told = |error: std::io::Error| format!("--folder {}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(told)?;
+    if std::fs::read_dir(folder).map_err(told)?.next().is_some() {
+        return Err(format!(
+            "--folder {}: it is not empty; name one that is, or that is not there yet",
+            folder.display()
+        ));
+    }
+    std::path::absolute(folder).map_err(told)
+}
+
 /// A campaign, to its judgement.
 async fn campaign(options: &Options, seed: u64, store: StoreKind, folder: &Path) -> Result<Outcome, String> {
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -133,6 +156,7 @@ async fn campaign(options: &Options, seed: u64, store: StoreKind, folder: &Path)
     let outcome = acts(options, seed, &mut stage, &load).await;
     if !outcome.as_ref().is_ok_and(Outcome::is_good) {
         keep(&stage);
+        stage.problems.iter().for_each(|problem| println!("wrong: {problem}"));
     }
     outcome
 }
