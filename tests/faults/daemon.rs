@@ -41,6 +41,14 @@ impl Daemon {
         self.due = Instant::now() + down;
     }
 
+    /// Starts it with another value of an option from here on. It is ended for that.
+    pub(crate) fn is_told(&mut self, option: &str, value: &str) {
+        if let Some(at) = self.arguments.iter().position(|argument| argument == option) {
+            self.arguments[at + 1] = value.to_owned();
+        }
+        self.kill(Duration::ZERO);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(process) = &self.process {
             process.signal(signal);

@@ -81,10 +81,9 @@ pub(crate) async fn look(load: &Load, stage: &Stage) -> Leftovers {
     found
 }
 
-/// Compares what the store has with what artifacts name, after a collection where the CLI has one.
+/// Compares what the store has with what artifacts name, after a collection where the coordinator collects.
 async fn store(load: &Load, stage: &Stage, found: &mut Leftovers) {
-    let is_collected = load.cli(&load.direct, &["gc", "--help"]).await.code == 0;
-    if is_collected {
+    if stage.collects {
         let ran = load.cli(&load.direct, &["gc"]).await;
         if ran.code != 0 {
             found.problems.push(format!("`vertigo gc` ended with {}: {}", ran.code, ran.stderr));
@@ -116,7 +115,7 @@ async fn store(load: &Load, stage: &Stage, found: &mut Leftovers) {
     let staged = names(&stage.coordinator_state().join("uploads")).len();
     let told =
         format!("store: {} blobs named, {unnamed} unnamed, {staged} partial uploads, odd files {odd:?}", named.len());
-    if is_collected && unnamed + staged + odd.len() > 0 {
+    if stage.collects && unnamed + staged + odd.len() > 0 {
         found.problems.push(format!("{told}, after a collection"));
     } else {
         found.notes.push(told);

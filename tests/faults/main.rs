@@ -192,6 +192,8 @@ async fn acts(options: &Options, seed: u64, stage: &mut Stage, load: &Arc<Load>)
 
     let killed = stage.killed.clone();
     let findings = tending(stage, judge::judge(load, &references, &killed)).await?;
+    stage.keeps_nothing();
+    tending(stage, all_connected(load)).await??;
     let leftovers = look(load, stage).await;
     problems.append(&mut stage.problems);
     let mut entries = load.ledger.open();
@@ -231,6 +233,12 @@ async fn set_up(load: &Load) -> Result<(), String> {
         }
     }
     // A job that fits none of those that were ever seen is refused.
+    all_connected(load).await
+}
+
+/// Waits until all workers are connected.
+async fn all_connected(load: &Load) -> Result<(), String> {
+    let begun = Instant::now();
     while connected(load).await < stage::WORKERS.len() {
         if begun.elapsed() > SET_UP {
             return Err("not all workers have connected".to_owned());

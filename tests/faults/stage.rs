@@ -28,6 +28,12 @@ pub(crate) const WORKERS: [(&str, &str); 3] = [("first", "2GiB"), ("second", "6M
 const WORKER_DISK_MIB: u64 = 192;
 const COORDINATOR_DISK_MIB: u64 = 768;
 
+/// What a coordinator that collects does so by while things break: often, and nothing that an import in bad weather still counts on.
+const KEEP: &str = "checkpoints=1s,uploads=5m,blobs=10m";
+
+/// What it keeps when all is over: what is named.
+const KEEP_NOTHING: &str = "checkpoints=0s,uploads=0s,blobs=0s";
+
 /// How long after its disk was freed a daemon that has ended may blame it.
 const EXCUSE: Duration = Duration::from_secs(5);
 
@@ -53,6 +59,8 @@ pub(crate) struct Stage {
     links: Vec<Link>,
     gate: Option<Gate>,
     has_clock: bool,
+    /// Whether the coordinator collects what nothing names.
+    pub(crate) collects: bool,
     passing: Vec<(Instant, Fault)>,
     /// Children that were stopped, by worker. They are continued by number: the daemon that knew them may be gone.
     frozen: BTreeMap<usize, Pid>,
@@ -103,6 +111,10 @@ impl Stage {
         }
         let mut arguments = vec!["--listen".to_owned(), address.to_string(), "--lease".to_owned()];
         arguments.extend([format!("{}s", LEASE.as_secs()), "--state".to_owned(), text(&disks[0].state())]);
+        let collects = knows(&binary("vertigo-coordinator"), "--keep");
+        if collects {
+            arguments.extend(["--keep", KEEP, "--collect-every", "2s"].map(str::to_owned));
+        }
         let mut environment = Vec::new();
         let gate = in_bucket.then(Gate::default);
         if let Some(gate) = &gate {
@@ -138,6 +150,7 @@ impl Stage {
             links,
             gate,
             has_clock: clock.is_some(),
+            collects,
             passing: Vec::new(),
             frozen: BTreeMap::new(),
             killed: BTreeSet::new(),
@@ -288,6 +301,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts a coordinator that collects with a policy by which nothing stays that is not named.
+    pub(crate) fn keeps_nothing(&mut self) {
+        if self.collects {
+            self.coordinator.is_told("--keep", KEEP_NOTHING);
+        }
+    }
+
     fn daemon(&self, who: Who) -> &Daemon {
         match who {
             Who::Coordinator => &self.coordinator,
@@ -326,6 +346,12 @@ fn index(who: Who) -> usize {
         Who::Coordinator => 0,
         Who::Worker(n) => n + 1,
     }
+}
+
+/// Whether a program has an option, by its help.
+fn knows(program: &Path, option: &str) -> bool {
+    let help = std::process::Command::new(program).arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(option))
 }
 
 fn text(path: &Path) -> String {
