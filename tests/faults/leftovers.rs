@@ -14,8 +14,9 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 /// Outputs that a worker keeps of jobs that others have finished: it lets them go by age and number, `KEPT_MAX` in `worker/src/output.rs`.
 const KEPT_MAX: usize = 8;
 
-/// Files of a coordinator's state.
-const OF_COORDINATOR: [&str; 6] = ["lock", "vertigo.db", "vertigo.db-wal", "vertigo.db-shm", "uploads", "blobs"];
+/// Files of a coordinator's state. `sweep` is where its collector was.
+const OF_COORDINATOR: [&str; 7] =
+    ["lock", "vertigo.db", "vertigo.db-wal", "vertigo.db-shm", "uploads", "blobs", "sweep"];
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -54,6 +54,9 @@ const SET_UP: Duration = Duration::from_secs(60);
 /// How long all may take to end once nothing breaks any more: longer than the longest pause between two attempts.
 const SETTLE: Duration = Duration::from_secs(400);
 
+/// How long workers may take to let go of what has ended.
+const LET_GO: Duration = Duration::from_secs(60);
+
 /// Breaks a real fleet in every way that a seed draws, and checks from outside that nothing was lost.
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
@@ -307,7 +310,7 @@ async fn settled(load: &Load) -> Vec<String> {
 /// Waits until workers have let go of all that has ended; what they have not in time is left over.
 async fn let_go(stage: &mut Stage) -> Result<(), String> {
     let begun = Instant::now();
-    while !held_by_workers(stage).is_empty() && begun.elapsed() < SETTLE {
+    while !held_by_workers(stage).is_empty() && begun.elapsed() < LET_GO {
         tending(stage, sleep(TICK)).await?;
     }
     Ok(())
