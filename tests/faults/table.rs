@@ -52,13 +52,13 @@ impl Outcome {
     /// The table, and what was wrong.
     pub(crate) fn print(&self) {
         let found = &self.findings;
-        println!("\n{:<44}{:>8}", "fault", "times");
+        println!("\n{:<50}{:>8}", "fault", "times");
         for (name, times) in &self.tally.by_name {
-            println!("{name:<44}{times:>8}");
+            println!("{name:<50}{times:>8}");
         }
-        println!("{:<44}{:>8}", "together", self.tally.faults());
-        println!("{:<44}{:>8}", "passed over: their target was busy or gone", self.tally.passed_over);
-        println!("\n{:<44}{:>8}", "jobs", found.jobs);
+        println!("{:<50}{:>8}", "together", self.tally.faults());
+        println!("{:<50}{:>8}", "passed over: their target was busy or gone", self.tally.passed_over);
+        println!("\n{:<50}{:>8}", "jobs", found.jobs);
         for (what, count) in [
             ("succeeded, and compared bit for bit", found.succeeded),
             ("cancelled, as was asked", found.cancelled),
@@ -68,7 +68,7 @@ impl Outcome {
             ("calls that were told to come again", self.refused),
             ("ends of a daemon on a full disk", self.gave_up),
         ] {
-            println!("  {what:<42}{count:>8}");
+            println!("  {what:<48}{count:>8}");
         }
         let (lost, doubled, different) = (found.lost.len(), found.doubled.len(), found.different.len());
         println!("\nlost {lost}, doubled {doubled}, different {different}");
