@@ -12,6 +12,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::{Digest, JobId};
 use vertigo::v1::job_event::Event;
 use vertigo::v1::jobs_client::JobsClient;
+use vertigo::v1::report::Body;
 use vertigo::v1::{
     self, AttemptState, CancelRequest, GetJobRequest, JobEvent, JobState, ListJobsRequest, WatchRequest,
 };
@@ -31,6 +32,8 @@ pub(crate) struct Findings {
     /// Failed because the campaign killed their children too often in a row, as it should be.
     pub(crate) failed: usize,
     pub(crate) attempts: usize,
+    /// Those that went on from a checkpoint.
+    pub(crate) resumed: usize,
     pub(crate) lost: Vec<String>,
     pub(crate) doubled: Vec<String>,
     pub(crate) different: Vec<String>,
@@ -86,6 +89,7 @@ pub(crate) async fn judge(load: &Load, references: &References, killed: &BTreeSe
         Err(_) => return Findings { problems: vec![format!("the journal was not read in {READ:?}")], ..findings },
     };
     findings.problems.extend(broken_laws(&events));
+    findings.resumed = events.iter().filter(|event| is_resumed(event)).count();
     let told: BTreeSet<&str> = events.iter().map(|event| event.job_id.as_str()).collect();
     let all = match jobs(&load.direct).await {
         Ok(all) => all.into_iter().filter(|job| job.id != last).collect::<Vec<_>>(),
@@ -132,6 +136,11 @@ pub(crate) async fn judge(load: &Load, references: &References, killed: &BTreeSe
         findings.lost.extend(problem);
     }
     findings
+}
+
+/// Whether an attempt says that it goes on from a checkpoint.
+fn is_resumed(event: &JobEvent) -> bool {
+    matches!(vertigo_tests::said(event), Some(Body::Started(started)) if started.resumed_at > 0)
 }
 
 /// Whether what was answered is there, and what was not is there whole or not at all.

@@ -210,7 +210,10 @@ impl Stage {
     }
 
     /// Lets a fault befall its target. `false` where that is not there or has another fault at the moment.
+    ///
+    /// What is to befall a worker befalls the next one that works, where any does: to kill who idles shows little.
     pub(crate) fn befall(&mut self, fault: Fault) -> io::Result<bool> {
+        let fault = self.aimed(fault);
         if self.passing.iter().any(|(_, other)| target(other) == target(&fault)) {
             return Ok(false);
         }
@@ -270,6 +273,19 @@ impl Stage {
         };
         self.passing.push((Instant::now() + span, fault));
         Ok(true)
+    }
+
+    /// The fault, aimed at a worker that works.
+    fn aimed(&self, mut fault: Fault) -> Fault {
+        let workers = self.workers.len();
+        let aimed = match &mut fault {
+            Fault::Kill { who: Who::Worker(n), .. } | Fault::Freeze { who: Who::Worker(n), .. } => n,
+            Fault::KillChild { worker } | Fault::FreezeChild { worker, .. } => worker,
+            _ => return fault,
+        };
+        let works = |n: &usize| self.workers[*n].runs() && self.child(*n).is_some();
+        *aimed = (0..workers).map(|step| (*aimed + step) % workers).find(works).unwrap_or(*aimed);
+        fault
     }
 
     fn pass(&mut self, fault: Fault) -> io::Result<()> {

@@ -64,6 +64,7 @@ impl Outcome {
             ("cancelled, as was asked", found.cancelled),
             ("failed, because their child was killed thrice", found.failed),
             ("attempts", found.attempts),
+            ("attempts that went on from a checkpoint", found.resumed),
             ("imports", self.imports),
             ("calls that were told to come again", self.refused),
             ("ends of a daemon on a full disk", self.gave_up),

@@ -7,15 +7,15 @@ use vertigo_testkit::base;
 
 /// What every recipe has. A checkpoint comes every few iterations.
 const COMMON: &str = "model: tiny\nbatch_size: 1\nmax_seq_length: 96\nmask_prompt: true\nlearning_rate: 1.0e-3\nsteps_per_report: 1\n\
-     val_batches: 2\nsave_every: 10\n";
+     val_batches: 2\nsave_every: 20\n";
 
 /// Recipes by name.
 const RECIPES: [(&str, &str); 4] = [
-    ("plain", "num_layers: 2\niters: 200\nsteps_per_eval: 50\n"),
-    ("large", "fine_tune_type: full\nnum_layers: -1\niters: 90\nsteps_per_eval: 30\n"),
+    ("plain", "num_layers: 2\niters: 400\nsteps_per_eval: 100\n"),
+    ("large", "fine_tune_type: full\nnum_layers: -1\niters: 160\nsteps_per_eval: 40\n"),
     (
         "accumulating",
-        "num_layers: 2\niters: 240\nsteps_per_eval: 60\ngradient_accumulation: 3\n\
+        "num_layers: 2\niters: 480\nsteps_per_eval: 120\ngradient_accumulation: 3\n\
          lora_parameters: {rank: 4, scale: 10.0, dropout: 0.1}\n",
     ),
     ("stopping", "num_layers: 2\niters: 1000\nsteps_per_eval: 20\nearly_stopping_patience: 2\n"),
