@@ -1,5 +1,5 @@
 # Each target sets up what is missing first, and says what it does.
-.PHONY: demo test lint sim setup
+.PHONY: demo test faults sim lint setup
 
 # The main job end to end. VERTIGO_DATA=DIR trains on another folder of JSONL.
 demo: setup
@@ -14,6 +14,12 @@ test: setup
 SEEDS ?= 10000
 sim: setup
 	SEEDS=$(SEEDS) cargo test --release -p vertigo-tests --test sim -- --nocapture whatever
+
+# Breaks a real fleet for MINUTES, as SEED draws it (a random one, printed, unless given), and checks that nothing was lost.
+MINUTES ?= 2
+faults: setup
+	cargo build --workspace --bins
+	target/debug/faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: setup
 	cargo fmt --all --check

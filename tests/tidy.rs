@@ -40,7 +40,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -51,6 +51,7 @@ const SOURCES: [&str; 10] = [
     "worker/engine/src/",
     "cli/src/",
     "tests/src/",
+    "tests/faults/",
 ];
 
 /// The Rust files that git knows or would take, below `folder`.

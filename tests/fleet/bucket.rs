@@ -1,95 +1,19 @@
 //! Blobs in a bucket: the same job over the S3 protocol, spoken by a server in the test's process.
 
 use crate::{recipe, turn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s::{S3Result, s3_error};
-use s3s_fs::FileSystem;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use vertigo::v1::job_event::Event;
 use vertigo::v1::report::Body;
 use vertigo::v1::{JobEvent, JobState};
-use vertigo_testkit::coordinator::listen;
+use vertigo_tests::bucket::{self, Gate};
 use vertigo_tests::waiting::until;
 use vertigo_tests::{Fleet, Process, luau, said};
 
-/// Whether the bucket takes writes.
-#[derive(Debug, Clone, Default)]
-struct Gate(Arc<Refusals>);
-
-#[derive(Debug, Default)]
-struct Refusals {
-    /// The HTTP status that writes are answered with; 0 lets them in.
-    status: AtomicU16,
-    count: AtomicUsize,
-}
-
-impl Gate {
-    fn refuses(&self, status: u16) {
-        self.0.count.store(0, Ordering::Relaxed);
-        self.0.status.store(status, Ordering::Relaxed);
-    }
-
-    fn opens(&self) {
-        self.0.status.store(0, Ordering::Relaxed);
-    }
-
-    /// Waits until `count` writes were refused.
-    async fn has_refused(&self, count: usize) {
-        until("writes to be refused", || async { (self.0.count.load(Ordering::Relaxed) >= count).then_some(()) }).await;
-    }
-}
-
-#[tonic::async_trait]
-impl S3Access for Gate {
-    async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if request.credentials().is_none() {
-            return Err(s3_error!(AccessDenied));
-        }
-        let writes = ["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "CopyObject"];
-        let status = self.0.status.load(Ordering::Relaxed);
-        if status == 0 || !writes.contains(&request.s3_op().name()) {
-            return Ok(());
-        }
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        Err(if status == 403 { s3_error!(AccessDenied) } else { s3_error!(ServiceUnavailable) })
-    }
-}
-
-/// Serves the buckets in `folder` to whoever signs with the key pair, and writes as `gate` says.
-async fn bucket_server(folder: &Path, key: &str, secret: &str, gate: Gate) -> String {
-    let mut service = S3ServiceBuilder::new(FileSystem::new(folder).unwrap());
-    service.set_auth(SimpleAuth::from_single(key, secret));
-    service.set_access(gate);
-    let service = service.build();
-    let (listener, endpoint) = listen().await;
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
-    });
-    endpoint.url().to_owned()
-}
-
 /// A fleet whose blobs lie in a bucket below `root`.
 async fn fleet(root: &Path, lease: &str, gate: Gate) -> Fleet {
-    std::fs::create_dir(root.join("weights")).unwrap();
-    let endpoint = bucket_server(root, "vertigo", "a-secret", gate).await;
-    let environment = [
-        ("AWS_ACCESS_KEY_ID", "vertigo"),
-        ("AWS_SECRET_ACCESS_KEY", "a-secret"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT", endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-    ];
+    let endpoint = bucket::serve(root, gate).await;
+    let environment = bucket::environment(&endpoint);
+    let environment = environment.each_ref().map(|(key, value)| (*key, value.as_str()));
     Fleet::start_with(lease, Some("s3://weights/team"), &environment)
 }
 

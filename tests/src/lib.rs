@@ -3,6 +3,7 @@
 //! Promise: every wait has a deadline and says what it waited for; when a test fails, what its processes wrote is printed; none of
 //! them outlives it.
 
+pub mod bucket;
 mod fleet;
 mod process;
 
@@ -44,8 +45,9 @@ pub fn luau() -> PathBuf {
 /// # Panics
 /// Where it is not built: cargo builds other packages' binaries only when told to.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let profile = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
+    let program = std::env::current_exe().expect("a running program has a path");
+    let folder = program.parent().expect("programs lie in target/PROFILE, tests in its deps");
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let path = profile.join(name);
     assert!(
         path.exists(),

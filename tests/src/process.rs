@@ -64,6 +64,11 @@ impl Process {
         self.wait()
     }
 
+    /// How it ended, where it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

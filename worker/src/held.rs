@@ -187,9 +187,13 @@ impl Attempts {
             return Ok(None);
         }
         let folder = self.folder.join(id.to_string());
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("epoch"), epoch.to_string())?;
-        let attempt = Arc::new(Attempt::open(id, epoch, folder, self.news.clone())?);
+        let opened = fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(folder.join("epoch"), epoch.to_string()))
+            .and_then(|()| Attempt::open(id, epoch, folder.clone(), self.news.clone()));
+        let attempt = Arc::new(opened.inspect_err(|_| {
+            // Nobody would ever let go of what is not held. Where even this fails, the next start cleans up.
+            let _ = fs::remove_dir_all(&folder);
+        })?);
         held.insert(id, attempt.clone());
         Ok(Some(attempt))
     }
@@ -352,6 +356,18 @@ mod tests {
         assert!(!attempts.is_empty());
         attempts.acknowledged(id, 2);
         assert!(attempts.is_empty());
+    }
+
+    /// A disk without room fails it so: the folder is made, and nothing can be written into it.
+    #[test]
+    fn an_attempt_that_cannot_be_begun_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::recover(dir.path()).unwrap();
+        let id = AttemptId::new();
+        let folder = dir.path().join(id.to_string());
+        fs::create_dir_all(folder.join("epoch")).unwrap();
+        attempts.begin(id, Epoch(1)).unwrap_err();
+        assert!(!folder.exists() && attempts.is_empty());
     }
 
     #[test]
