@@ -22,6 +22,7 @@ mod event;
 mod factors;
 mod fleet;
 mod float;
+mod forgetting;
 mod graph;
 mod index;
 mod installation;
@@ -37,9 +38,10 @@ mod search;
 mod sessions;
 mod worker;
 
-pub use effects::{Assignment, Effects, Outgoing};
+pub use effects::{Assignment, Effects, Forgotten, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
+pub use forgetting::Forget;
 pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
@@ -55,7 +57,7 @@ use queue::{Queue, Wants};
 
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
 use vertigo::secret::SecretHash;
 
@@ -133,6 +135,8 @@ pub enum Command {
         /// Tags to move, valid by [`Index::check_tag`].
         tags: Vec<String>,
     },
+    /// Lets go what nobody needs any more. What somebody does is passed over.
+    Forget(Forget),
 }
 
 /// A job to queue. Its variants have been checked.
@@ -209,6 +213,8 @@ pub struct Core {
     backoffs: BTreeSet<(Millis, JobId)>,
     /// Jobs that wait for outputs, by the job that makes them. Not written: jobs know what they wait for.
     readers: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Checkpoints that jobs which have not ended would go on from. Not written: jobs know them.
+    resumes: BTreeSet<(Digest, JobId)>,
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
     kinds: Box<dyn Kinds>,
@@ -236,6 +242,7 @@ impl Core {
             leases: BTreeMap::new(),
             backoffs: BTreeSet::new(),
             readers: BTreeMap::new(),
+            resumes: BTreeSet::new(),
             just_ended: Vec::new(),
             kinds,
             queue: Queue::default(),
@@ -273,6 +280,8 @@ impl Core {
         let blocked: Vec<JobId> =
             core.jobs.values().filter(|job| job.state == State::Blocked).map(|job| job.id).collect();
         blocked.into_iter().for_each(|id| core.note_sources(id));
+        let ids: Vec<JobId> = core.jobs.keys().copied().collect();
+        ids.into_iter().for_each(|id| core.note_resumes(id));
         core
     }
 
@@ -306,6 +315,10 @@ impl Core {
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags } => {
                 self.register(at.now, manifest, &tags);
+                Ok(())
+            }
+            Command::Forget(forget) => {
+                self.forget(forget);
                 Ok(())
             }
         }
@@ -460,6 +473,9 @@ impl Core {
             }
         }
         (job.state, job.reason) = (state, reason.clone());
+        if state.is_terminal() {
+            self.note_resumes(id);
+        }
         self.unsettled = true;
         self.journal(now, id, EventBody::State { state, reason });
         self.effects.jobs.insert(id);

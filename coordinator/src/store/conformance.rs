@@ -106,6 +106,7 @@ impl Keeper for Kept {
     fn commit(&mut self, core: &Core, effects: &Effects) -> Snapshot {
         if effects.is_durable() {
             self.database.commit(core, effects).unwrap();
+            self.journal.retain(|event| !effects.forgotten.events.contains(&event.seq));
             self.journal.extend(effects.journal.iter().cloned());
         }
         self.database.load().unwrap()

@@ -65,6 +65,10 @@ impl Durable for Memory {
         }
         let installations = effects.installations.iter();
         tables.installations.extend(installations.filter_map(|id| Some((*id, core.installation(*id)?.clone()))));
+        for digest in &effects.forgotten.artifacts {
+            tables.index.remove(*digest);
+        }
+        effects.forgotten.events.iter().for_each(|seq| tables.strike(*seq));
         for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
             tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
         }
@@ -92,6 +96,11 @@ impl Tables {
             }
         }
         self.journal.insert(event.seq, event.clone());
+    }
+
+    fn strike(&mut self, seq: u64) {
+        self.journal.remove(&seq);
+        self.pages.values_mut().for_each(|page| drop(page.remove(&seq)));
     }
 }
 

@@ -197,6 +197,12 @@ pub(super) fn commit(connection: &mut Connection, core: &Core, effects: &Effects
         let process = known.process.map(|process| process.to_string());
         transaction.prepare_cached(put)?.execute(params![id.to_string(), known.secret.to_string(), process])?;
     }
+    for digest in &effects.forgotten.artifacts {
+        transaction.prepare_cached("DELETE FROM artifacts WHERE digest = ?1")?.execute([digest.to_string()])?;
+    }
+    for seq in &effects.forgotten.events {
+        transaction.prepare_cached("DELETE FROM journal WHERE seq = ?1")?.execute([int(*seq)])?;
+    }
     put_index(&transaction, core, effects)?;
     for key in &effects.factors {
         let ratios: Vec<f64> = core.factors().ratios(key).collect();
