@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
+use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -29,6 +30,15 @@ struct Options {
     /// A worker's lease ends this long after its last heartbeat.
     #[arg(long, default_value = "30s", value_parser = lease)]
     lease: Duration,
+    /// For how long what is kept: KEY=VALUE,… of checkpoints (the best and the last of a job, from its end on), uploads (partial ones),
+    /// blobs (that no artifact names: longer than the longest import takes), steps (all of a job's, then as many as a curve needs),
+    /// journal (all but a job's states) and workers (that are away); a time such as 12h or 7d, or `forever`. What is not named is as in
+    /// the default
+    #[arg(long, value_name = "KEY=VALUE,…", default_value_t = Keep::default())]
+    keep: Keep,
+    /// How often what is not kept is collected; `vertigo gc` does so at once.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = pace)]
+    collect_every: Duration,
     /// Begin with a new database although the store holds blobs. Changes nothing where there is a database.
     #[arg(long)]
     new: bool,
@@ -54,6 +64,14 @@ fn lease(text: &str) -> Result<Duration, String> {
         return Err("too long: a job whose worker is gone would wait for more than a day; write 24h or less".to_owned());
     }
     Ok(lease)
+}
+
+/// What collects more often than this finds nothing new.
+const PACE_MIN: Duration = Duration::from_millis(100);
+
+fn pace(text: &str) -> Result<Duration, String> {
+    let pace = duration(text)?;
+    if pace < PACE_MIN { Err("too often: write 100ms or more".to_owned()) } else { Ok(pace) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -86,8 +104,16 @@ async fn run(options: Options) -> Result<(), ServerError> {
     let home = || std::env::home_dir().map(|home| home.join(".vertigo/coordinator"));
     let state = options.state.or_else(home).ok_or(ServerError::NoHome)?;
     let limits = Limits::of_process()?;
-    let config =
-        Config { listen: options.listen, state, store: options.store, lease: options.lease, anew: options.new, limits };
+    let config = Config {
+        listen: options.listen,
+        state,
+        store: options.store,
+        lease: options.lease,
+        anew: options.new,
+        keep: options.keep,
+        collect_every: options.collect_every,
+        limits,
+    };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());

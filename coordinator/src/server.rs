@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::blobs::{BackendError, Blobs, open_backend};
 use crate::core::Settings;
+use crate::keep::{Collector, Keep};
 use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{self, DescriptorError, Limits};
@@ -39,6 +40,10 @@ pub struct Config {
     pub lease: Duration,
     /// Begin with a new database although the store holds blobs. A database that is there is used in any case.
     pub anew: bool,
+    /// For how long what is kept.
+    pub keep: Keep,
+    /// How often what is not kept is collected.
+    pub collect_every: Duration,
     /// How many connections and requests there may be, and how long a connection may be idle.
     pub limits: Limits,
 }
@@ -121,6 +126,8 @@ pub struct Server {
     sessions: Sessions,
     store: Store,
     writer: Writer,
+    collector: Collector,
+    collect_every: Duration,
 }
 
 impl Server {
@@ -150,11 +157,13 @@ impl Server {
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let collector = Collector::new(store.clone(), blobs.clone(), config.keep);
         let api = Api::new(store.clone(), blobs);
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
-        Ok(Server { listener, address, router, limits: config.limits, sessions, store, writer })
+        let (limits, collect_every) = (config.limits, config.collect_every);
+        Ok(Server { listener, address, router, limits, sessions, store, writer, collector, collect_every })
     }
 
     /// Where it listens.
@@ -172,9 +181,11 @@ impl Server {
         let ended = self.writer.ended();
         // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
         // process that speaks as one of them would not be kept waiting when the coordinator is back.
-        tokio::pin!(serve, ended);
+        let collect = self.collector.run(self.collect_every);
+        tokio::pin!(serve, ended, collect);
         tokio::select! {
             never = &mut serve => match never {},
+            never = &mut collect => match never {},
             ended = &mut ended => return Ok(ended?),
             () = stop => {}
         }

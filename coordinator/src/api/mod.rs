@@ -22,7 +22,7 @@ mod workers;
 
 pub(crate) use feed::{Events, Told};
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Hold};
 use crate::core::{Command, Core};
 use crate::store::Store;
 use vertigo::api_error::ApiError;
@@ -43,6 +43,11 @@ impl Api {
     /// Has a command carried out.
     pub(crate) async fn apply(&self, command: Command) -> Result<(), ApiError> {
         Ok(self.store.apply(command).await?)
+    }
+
+    /// Has a command carried out that makes something of blobs: they stay until it is committed.
+    pub(crate) async fn apply_holding(&self, command: Command, held: Vec<Hold>) -> Result<(), ApiError> {
+        Ok(self.store.apply_with(command, Some(Box::new(held))).await?)
     }
 
     /// Looks at the state; what it finds wrong is the answer.

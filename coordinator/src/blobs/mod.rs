@@ -4,22 +4,27 @@
 //! restart, and goes on where it was; only when the whole of it has the digest that it claims does it go to the store. What
 //! artifacts are made of blobs is the core's index.
 //!
-//! It promises: a blob that can be seen is whole and has its digest; one digest has one upload at a time; nothing outside the
-//! staging folder and the store is touched, since a digest is the only name that reaches a path.
+//! It promises: a blob that can be seen is whole and has its digest; one digest has one upload at a time; a sweep takes no blob that
+//! somebody was promised; nothing outside the staging folder and the store is touched, since a digest is the only name that reaches a path.
 
 mod backend;
 mod check;
 #[cfg(test)]
 mod faults;
+mod holds;
 mod publish;
 mod staging;
+mod sweep;
 
 pub use backend::{BackendError, open_backend};
 pub use check::Checked;
+pub use holds::Hold;
+pub use sweep::{Amount, Stock, Sweep};
 
 use bytes::Bytes as Chunk;
 use check::Checks;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use holds::Holds;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
 use staging::Staging;
@@ -27,7 +32,7 @@ use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -146,6 +151,9 @@ pub struct Blobs {
     prefix: Key,
     staging: Arc<Staging>,
     checks: Arc<Checks>,
+    holds: Arc<Holds>,
+    /// What was promised before is not remembered.
+    begun: Instant,
     /// What is larger goes to the store in parts of at least this size.
     part_bytes: u64,
     /// How long an upload may pause. While it has its turn no other upload of the blob goes on.
@@ -160,7 +168,9 @@ impl Blobs {
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Key, staging: &Path) -> io::Result<Blobs> {
         let staging = Arc::new(Staging::new(staging)?);
         let part_bytes = publish::PART_BYTES_MIN;
-        Ok(Blobs { store, prefix, staging, checks: Arc::default(), part_bytes, patience: PATIENCE })
+        let (checks, holds) = Default::default();
+        let (begun, patience) = (Instant::now(), PATIENCE);
+        Ok(Blobs { store, prefix, staging, checks, holds, begun, part_bytes, patience })
     }
 
     fn key(&self, digest: Digest) -> Key {
@@ -191,15 +201,24 @@ impl Blobs {
         }
     }
 
-    /// Those of `digests` that the store lacks, in their order.
+    /// A hold on no blob yet. Whoever makes something of blobs holds them before looking for them.
+    pub fn hold(&self) -> Hold {
+        Hold::none(&self.holds)
+    }
+
+    /// Those of `digests` that the store lacks, in their order. The others are promised.
     ///
     /// # Errors
     /// [`BlobError::Backend`].
     pub async fn missing(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, BlobError> {
+        let mut hold = self.hold();
+        hold.add(digests.iter().copied()).await;
         let sizes =
             stream::iter(digests).map(|digest| async move { Ok::<_, BlobError>((digest, self.size(digest).await?)) });
         let sizes: Vec<_> = sizes.buffered(LOOKUPS).try_collect().await?;
-        Ok(sizes.into_iter().filter(|(_, size)| size.is_none()).map(|(digest, _)| digest).collect())
+        let (there, missing): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(_, size)| size.is_some());
+        hold.promise(there.into_iter().map(|(digest, _)| digest));
+        Ok(missing.into_iter().map(|(digest, _)| digest).collect())
     }
 
     /// Bytes of an unfinished upload that are kept.
@@ -248,12 +267,15 @@ impl Blobs {
         let Some(_turn) = self.staging.begin(digest) else {
             return Err(BlobError::Busy { kept: self.kept(digest).await? });
         };
+        let mut hold = self.hold();
+        hold.add([digest]).await;
         let Extent { start, end, total } = extent;
         // Only in turn is this the last word: an upload that has just ended has made it so.
         let stored = self.size(digest).await?;
         if stored.is_some_and(|stored| total.is_none_or(|total| total == stored)) {
             // Left where the process ended between the two steps below.
             self.staging.drop_upload(digest).await?;
+            drop(hold.is_there());
             return Ok(Uploaded::Existed);
         }
         let kept = self.kept(digest).await?;
@@ -279,6 +301,7 @@ impl Blobs {
         let bytes = self.staging.open_to_read(digest).await?;
         publish::put(&self.store, &self.key(digest), kept, self.part_bytes, bytes).await?;
         self.staging.drop_upload(digest).await?;
+        drop(hold.is_there());
         Ok(Uploaded::Created)
     }
 

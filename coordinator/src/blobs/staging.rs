@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncSeekExt;
 use vertigo::id::Digest;
@@ -15,6 +16,14 @@ use vertigo::id::Digest;
 pub(super) struct Staging {
     folder: PathBuf,
     running: Mutex<HashSet<Digest>>,
+}
+
+/// What there is of an upload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) bytes: u64,
+    /// When the last of them came.
+    pub(super) modified: SystemTime,
 }
 
 /// The right to write an upload; goes when it is dropped.
@@ -49,11 +58,28 @@ impl Staging {
 
     /// Bytes that are kept.
     pub(super) async fn kept(&self, digest: Digest) -> io::Result<u64> {
+        Ok(self.found(digest).await?.map_or(0, |found| found.bytes))
+    }
+
+    /// What there is of an upload.
+    pub(super) async fn found(&self, digest: Digest) -> io::Result<Option<Found>> {
         match tokio::fs::metadata(self.path(digest)).await {
-            Ok(meta) => Ok(meta.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Ok(meta) => Ok(Some(Found { bytes: meta.len(), modified: meta.modified()? })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// All uploads. What has no digest for its name is none.
+    pub(super) async fn list(&self) -> io::Result<Vec<(Digest, Found)>> {
+        let (mut entries, mut list) = (tokio::fs::read_dir(&self.folder).await?, Vec::new());
+        while let Some(entry) = entries.next_entry().await? {
+            let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // Gone since it was listed.
+            let Some(found) = self.found(digest).await? else { continue };
+            list.push((digest, found));
+        }
+        Ok(list)
     }
 
     /// The upload's file, cut to `position` and ready to go on from there.

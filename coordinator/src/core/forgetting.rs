@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// Whether a worker has to stay known. There are few that were away for so long, so the walk over all jobs is rare.
-    fn is_needed(&self, id: WorkerId) -> bool {
+    pub fn is_needed(&self, id: WorkerId) -> bool {
         let Some(worker) = self.workers.get(&id) else { return true };
         worker.session.is_some()
             || !worker.leases.is_empty()

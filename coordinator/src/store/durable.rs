@@ -4,6 +4,7 @@
 //! laws that are written here.
 
 use super::StoreError;
+use super::rows::Rows;
 use crate::core::{Core, Effects, Event, Snapshot};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub(super) trait Durable: Debug + Send {
     ///
     /// All or nothing: after an error, and after a process that ended in the middle, it is as before the call. Safe: when this returns
     /// it outlives the process, and the machine's power where the database is on a disk. In order: a commit is seen by whoever
-    /// reads only with all commits before it. An artifact that is there already stays as it is.
+    /// reads only with all commits before it. An artifact that is there already stays as it is. What was forgotten is there no more,
+    /// unless the same effects name it: it came again.
     ///
     /// # Errors
     /// The database took nothing. The core is ahead of it then, so the caller must not go on.
@@ -31,6 +33,9 @@ pub(super) trait Durable: Debug + Send {
 
     /// The journal, for whoever reads beside the writer.
     fn journal(&self) -> Arc<dyn Journal>;
+
+    /// The rest, for whoever reads it beside the writer.
+    fn rows(&self) -> Arc<dyn Rows>;
 }
 
 /// What happened to jobs, as people read it. Any number of threads read while the writer writes.

@@ -4,12 +4,14 @@
 
 use super::StoreError;
 use super::durable::{Durable, Journal, Which};
+use super::rows::{CheckpointRow, DatabaseSize, EndedRow, Rows, SeeArtifact};
 use crate::core::{
     Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody, Snapshot, Worker,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
+use vertigo::manifest::{Kind, Manifest};
 
 /// A handle on the database. Clones share it: one that is opened after a restart finds what the one before has written.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +87,10 @@ impl Durable for Memory {
     fn journal(&self) -> Arc<dyn Journal> {
         Arc::new(self.clone())
     }
+
+    fn rows(&self) -> Arc<dyn Rows> {
+        Arc::new(self.clone())
+    }
 }
 
 impl Tables {
@@ -100,7 +106,9 @@ impl Tables {
 
     fn strike(&mut self, seq: u64) {
         self.journal.remove(&seq);
-        self.pages.values_mut().for_each(|page| drop(page.remove(&seq)));
+        self.pages.values_mut().for_each(|page| {
+            page.remove(&seq);
+        });
     }
 }
 
@@ -110,6 +118,44 @@ impl Journal for Memory {
         let page = tables.pages.get(&(job, which == Which::Logs)).into_iter();
         let behind = page.flat_map(|page| page.range(after.saturating_add(1)..)).take(limit);
         Ok(behind.filter_map(|seq| tables.journal.get(seq).cloned()).collect())
+    }
+}
+
+impl Rows for Memory {
+    fn checkpoints(&self, after: Option<JobId>, jobs: usize) -> Result<Vec<CheckpointRow>, StoreError> {
+        let tables = self.tables();
+        let made = tables.index.list(Some(Kind::Checkpoint), None);
+        let mut by_job: BTreeMap<JobId, Vec<CheckpointRow>> = BTreeMap::new();
+        for (digest, artifact) in made {
+            let Some(job) = artifact.job.and_then(|job| tables.jobs.get(&job)) else { continue };
+            let (manifest, created) = (Manifest::clone(&artifact.manifest), artifact.created);
+            let row = CheckpointRow { digest, manifest, created, job: job.id, ended: job.ended };
+            by_job.entry(job.id).or_default().push(row);
+        }
+        let behind = by_job.into_iter().filter(|(job, _)| after.is_none_or(|after| *job > after));
+        Ok(behind.take(jobs).flat_map(|(_, made)| made).collect())
+    }
+
+    fn ended(&self, after: (Millis, JobId), limit: usize) -> Result<Vec<EndedRow>, StoreError> {
+        let tables = self.tables();
+        let ends = tables.jobs.values().filter_map(|job| Some((job.ended?, job.id)));
+        let behind: BTreeSet<_> = ends.filter(|end| *end > after).collect();
+        let events = |job| tables.pages.get(&(Some(job), false)).map_or(0, |page| page.len() as u64);
+        let row = |(ended, job)| EndedRow { job, ended, events: events(job) };
+        Ok(behind.into_iter().take(limit).map(row).collect())
+    }
+
+    fn artifacts(&self, see: SeeArtifact<'_>) -> Result<(), StoreError> {
+        let tables = self.tables();
+        let all = tables.index.list(None, None);
+        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job));
+        Ok(())
+    }
+
+    fn size(&self) -> Result<DatabaseSize, StoreError> {
+        let tables = self.tables();
+        let (jobs, events) = (tables.jobs.len() as u64, tables.journal.len() as u64);
+        Ok(DatabaseSize { jobs, events, ..DatabaseSize::default() })
     }
 }
 

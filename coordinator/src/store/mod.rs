@@ -15,22 +15,26 @@ mod durable;
 mod journal;
 #[cfg(test)]
 mod memory;
+mod rows;
 mod sqlite;
 mod writer;
 
 pub use crate::core::{Event, EventBody};
 pub use durable::Which;
+pub use rows::{CheckpointRow, DatabaseSize, EndedRow, SeeArtifact};
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Command, Core, Kinds, Refusal, Settings};
 use crate::private;
 use durable::{Durable, Journal};
+use rows::Rows;
 use sqlite::{Sqlite, schema};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
-use vertigo::id::JobId;
+use vertigo::id::{Digest, JobId, Millis};
+use vertigo::manifest::Manifest;
 use writer::{Beginning, Request};
 
 /// Commands that may wait for the writer before their senders do.
@@ -121,7 +125,8 @@ pub struct Store {
     requests: mpsc::Sender<Request>,
     committed: watch::Receiver<u64>,
     journal: Arc<dyn Journal>,
-    /// Turns at reading the journal, of which there are [`READERS_MAX`].
+    rows: Arc<dyn Rows>,
+    /// Turns at reading beside the writer, of which there are [`READERS_MAX`].
     turns: Arc<Semaphore>,
 }
 
@@ -192,6 +197,12 @@ impl Store {
         StateFolder::take(folder)?.open(settings, kinds, outbox)
     }
 
+    /// A state in memory, which goes with its last handle.
+    #[cfg(test)]
+    pub(crate) fn in_memory(settings: Settings, kinds: Box<dyn Kinds>) -> Result<(Store, Writer), StoreError> {
+        Store::start(Box::new(memory::Memory::default()), settings, kinds, Box::new(|_, _| {}))
+    }
+
     /// Starts the writer of a database.
     fn start(
         mut database: Box<dyn Durable>,
@@ -199,11 +210,11 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, journal) = (database.load()?, database.journal());
+        let (snapshot, journal, rows) = (database.load()?, database.journal(), database.rows());
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
         let writer = writer::start(database, Beginning { snapshot, settings, kinds }, waiting, announce, outbox)?;
-        Ok((Store { requests, committed, journal, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        Ok((Store { requests, committed, journal, rows, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -211,8 +222,16 @@ impl Store {
     /// # Errors
     /// The core refused it, or the writer is gone.
     pub async fn apply(&self, command: Command) -> Result<(), ApplyError> {
+        self.apply_with(command, None).await
+    }
+
+    /// The same, with something that lives until the commit, also where nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// As [`apply`](Store::apply).
+    pub async fn apply_with(&self, command: Command, guard: Option<Box<dyn Send>>) -> Result<(), ApplyError> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Apply(Box::new(command), answer)).await.map_err(|_| Stopped)?;
+        self.requests.send(Request::Apply(Box::new(command), guard, answer)).await.map_err(|_| Stopped)?;
         Ok(answered.await.map_err(|_| Stopped)??)
     }
 
@@ -242,11 +261,63 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let journal = Arc::clone(&self.journal);
+        self.beside(move || journal.events(job, after, which, limit)).await
+    }
+
+    /// Checkpoints that jobs have made, by job, beginning behind `after`: those of as many whole jobs as are `jobs`.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn checkpoints(&self, after: Option<JobId>, jobs: usize) -> Result<Vec<CheckpointRow>, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.checkpoints(after, jobs)).await
+    }
+
+    /// Jobs that ended behind `after`, in the order in which they did, at most `limit`.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn ended(&self, after: (Millis, JobId), limit: usize) -> Result<Vec<EndedRow>, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.ended(after, limit)).await
+    }
+
+    /// Looks at all artifacts of one state of the database, one after another, and gives back what `begin` has become.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn artifacts<T: Send + 'static>(
+        &self,
+        begin: T,
+        mut see: impl FnMut(&mut T, Digest, Manifest, Option<JobId>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (rows, mut seen) = (Arc::clone(&self.rows), begin);
+        let read = move || {
+            rows.artifacts(&mut |digest, manifest, job| see(&mut seen, digest, manifest, job))?;
+            Ok(seen)
+        };
+        self.beside(read).await
+    }
+
+    /// How large the database is.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn size(&self) -> Result<DatabaseSize, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.size()).await
+    }
+
+    /// Reads on another thread than the writer's, when there is one to be had.
+    async fn beside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             // Given back when the reading is done, also where nobody waits for it any more.
             let _turn = turn;
-            journal.events(job, after, which, limit)
+            read()
         });
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?
     }

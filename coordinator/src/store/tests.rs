@@ -387,6 +387,8 @@ fn to_schema_3(path: &Path) {
              CREATE INDEX journal_of_job ON journal (job, seq);
              INSERT INTO journal SELECT seq, job, kind, x'0801' FROM own_journal;
              DROP TABLE own_journal;
+             DROP INDEX jobs_by_end;
+             DROP INDEX checkpoints;
              PRAGMA user_version = 3;",
         )
         .unwrap();

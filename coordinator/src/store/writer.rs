@@ -16,9 +16,12 @@ pub type Outbox = Box<dyn Fn(SessionId, Outgoing) + Send>;
 /// Commands in a transaction.
 const BATCH: usize = 256;
 
+/// What has to live until a command is committed, or refused.
+pub(super) type Guard = Option<Box<dyn Send>>;
+
 /// What waits for the writer.
 pub(super) enum Request {
-    Apply(Box<Command>, oneshot::Sender<Result<(), Refusal>>),
+    Apply(Box<Command>, Guard, oneshot::Sender<Result<(), Refusal>>),
     Read(Box<dyn FnOnce(&Core) + Send>),
     Stop,
 }
@@ -120,13 +123,13 @@ impl WriterState {
         let (mut answers, mut reads, mut next) = (Vec::new(), Vec::new(), Next::Continue);
         for request in batch.drain(..) {
             match request {
-                Request::Apply(command, answer) => {
+                Request::Apply(command, guard, answer) => {
                     let name = command.name();
                     let outcome = self.core.apply(moment, *command);
                     if let Err(refusal) = &outcome {
                         tracing::debug!(command = name, %refusal, "refused");
                     }
-                    answers.push((answer, outcome));
+                    answers.push((answer, guard, outcome));
                 }
                 Request::Read(look) => reads.push(look),
                 Request::Stop => {
@@ -144,7 +147,8 @@ impl WriterState {
         for (session, message) in effects.outbox {
             (self.outbox)(session, message);
         }
-        for (answer, outcome) in answers {
+        for (answer, guard, outcome) in answers {
+            drop(guard);
             // Fails where nobody waits for it any more.
             let _ = answer.send(outcome);
         }

@@ -23,6 +23,7 @@ use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
+use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -30,6 +31,8 @@ pub(crate) struct Coordinator {
     folder: TempDir,
     lease: Duration,
     limits: Limits,
+    keep: Keep,
+    collect_every: Duration,
     pub(crate) url: String,
     endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
@@ -54,8 +57,18 @@ impl Coordinator {
         let endpoint = Endpoint::default();
         let folder = tempfile::tempdir().unwrap();
         let url = String::new();
-        let mut coordinator = Coordinator { folder, lease, limits, url, endpoint, stop: None, running: None };
+        let (keep, collect_every) = (Keep::default(), Duration::from_secs(3600));
+        let mut coordinator =
+            Coordinator { folder, lease, limits, keep, collect_every, url, endpoint, stop: None, running: None };
         coordinator.open().await;
+        coordinator
+    }
+
+    /// The same, on a folder of its own, which collects by `keep` every so often.
+    pub(crate) async fn collecting(keep: Keep, collect_every: Duration) -> Coordinator {
+        let mut coordinator = Coordinator::start().await;
+        (coordinator.keep, coordinator.collect_every) = (keep, collect_every);
+        coordinator.restart().await;
         coordinator
     }
 
@@ -65,8 +78,16 @@ impl Coordinator {
 
     async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config =
-            Config { listen, state: self.state(), store: None, lease: self.lease, anew: false, limits: self.limits };
+        let config = Config {
+            listen,
+            state: self.state(),
+            store: None,
+            lease: self.lease,
+            anew: false,
+            keep: self.keep,
+            collect_every: self.collect_every,
+            limits: self.limits,
+        };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());
         self.endpoint = self.url.parse().unwrap();

@@ -8,6 +8,7 @@ mod healing;
 mod http;
 mod identity;
 mod jobs;
+mod keeping;
 mod lists;
 mod pipelines;
 mod process;

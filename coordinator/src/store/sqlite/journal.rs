@@ -3,10 +3,10 @@
 use super::super::StoreError;
 use super::super::durable::{Journal, Which};
 use super::super::journal::{self, FormatError};
-use super::rows::int;
+use super::rows::{Unreadable, int};
 use crate::core::{Event, EventBody, ReportBody};
-use rusqlite::{Connection, OpenFlags, Row, Transaction, params};
-use std::path::PathBuf;
+use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, params};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vertigo::id::{Epoch, JobId, Millis};
@@ -47,7 +47,11 @@ impl Reader {
         Reader { path, idle: Mutex::default() }
     }
 
-    fn take(&self) -> Result<Connection, StoreError> {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn take(&self) -> Result<Connection, StoreError> {
         if let Some(connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(connection);
         }
@@ -55,13 +59,53 @@ impl Reader {
         connection.busy_timeout(Duration::from_secs(5))?;
         Ok(connection)
     }
+
+    pub(super) fn give(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    /// Rows of a query, one after another.
+    pub(super) fn each(
+        &self,
+        table: &'static str,
+        query: &str,
+        params: impl Params,
+        mut see: impl FnMut(&Row<'_>) -> Result<(), Unreadable>,
+    ) -> Result<(), StoreError> {
+        let connection = self.take()?;
+        let mut statement = connection.prepare_cached(query)?;
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            see(row).map_err(|Unreadable(problem)| StoreError::Corrupt { table, problem })?;
+        }
+        drop(rows);
+        drop(statement);
+        self.give(connection);
+        Ok(())
+    }
+
+    /// All rows of a query.
+    pub(super) fn all<T>(
+        &self,
+        table: &'static str,
+        query: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut list = Vec::new();
+        self.each(table, query, params, |row| {
+            list.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(list)
+    }
 }
 
 impl Journal for Reader {
     fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError> {
         let connection = self.take()?;
         let events = read(&connection, job, after, which, limit)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.give(connection);
         Ok(events)
     }
 }

@@ -3,12 +3,14 @@
 //! It keeps [`Durable`]'s laws by WAL and `synchronous=FULL`: a commit is one transaction, on the disk when it returns, and readers have
 //! connections of their own that see whole transactions.
 
+mod beside;
 mod journal;
 mod rows;
 pub(super) mod schema;
 
 use super::StoreError;
 use super::durable::{Durable, Journal};
+use super::rows::Rows;
 use crate::core::{Core, Effects, Snapshot};
 use journal::Reader;
 use rusqlite::Connection;
@@ -44,6 +46,10 @@ impl Durable for Sqlite {
 
     fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.reader) as Arc<dyn Journal>
+    }
+
+    fn rows(&self) -> Arc<dyn Rows> {
+        Arc::clone(&self.reader) as Arc<dyn Rows>
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn load(connection: &Connection) -> Result<Snapshot, StoreError> {
         of_job.entry(attempt.job).or_default().push(attempt.id);
     }
     snapshot.jobs = all(connection, "jobs", "SELECT * FROM jobs", |row| job(row, &mut of_job))?;
-    for (manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", artifact)? {
+    for (_, manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", artifact)? {
         snapshot.index.insert(manifest, created, job);
     }
     for (tag, digest) in all(connection, "tags", "SELECT * FROM tags", |row| Ok((row.get(0)?, parsed(row, "digest")?)))?
@@ -60,7 +60,7 @@ fn all<T>(
 }
 
 /// What is wrong with a row.
-struct Unreadable(String);
+pub(super) struct Unreadable(pub(super) String);
 
 impl From<rusqlite::Error> for Unreadable {
     fn from(error: rusqlite::Error) -> Unreadable {
@@ -68,7 +68,7 @@ impl From<rusqlite::Error> for Unreadable {
     }
 }
 
-fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: &str) -> Result<T, Unreadable> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: &str) -> Result<T, Unreadable> {
     maybe(row, column)?.ok_or_else(|| Unreadable(format!("{column} is missing")))
 }
 
@@ -82,11 +82,11 @@ fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T, Unre
     serde_json::from_str(&text).map_err(|error| Unreadable(format!("{column}: {error}")))
 }
 
-fn number(row: &Row<'_>, column: &str) -> Result<u64, Unreadable> {
+pub(super) fn number(row: &Row<'_>, column: &str) -> Result<u64, Unreadable> {
     Ok(row.get::<_, i64>(column)? as u64)
 }
 
-fn maybe_millis(row: &Row<'_>, column: &str) -> Result<Option<Millis>, Unreadable> {
+pub(super) fn maybe_millis(row: &Row<'_>, column: &str) -> Result<Option<Millis>, Unreadable> {
     Ok(row.get::<_, Option<i64>>(column)?.map(|ms| Millis(ms as u64)))
 }
 
@@ -161,14 +161,14 @@ fn installation(row: &Row<'_>) -> Result<(WorkerId, Installation), Unreadable> {
     Ok((parsed(row, "worker")?, known))
 }
 
-fn artifact(row: &Row<'_>) -> Result<(Manifest, Millis, Option<JobId>), Unreadable> {
+pub(super) fn artifact(row: &Row<'_>) -> Result<(Digest, Manifest, Millis, Option<JobId>), Unreadable> {
     let text: String = row.get("manifest")?;
     let manifest = Manifest::parse_kept(&text).map_err(|error| Unreadable(error.to_string()))?;
     let (digest, found): (Digest, Digest) = (parsed(row, "digest")?, manifest.digest());
     if digest != found {
         return Err(Unreadable(format!("the manifest of {digest} has the digest {found}")));
     }
-    Ok((manifest, Millis(number(row, "created_ms")?), maybe(row, "job")?))
+    Ok((digest, manifest, Millis(number(row, "created_ms")?), maybe(row, "job")?))
 }
 
 fn factor(row: &Row<'_>) -> Result<(FactorKey, Vec<f64>), Unreadable> {

@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-const STEPS: [&str; 2] = [TABLES, JOURNAL];
+const STEPS: [&str; 3] = [TABLES, JOURNAL, AGES];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -116,6 +116,12 @@ CREATE INDEX journal_of_job ON journal (job, seq);
 -- Lines are few among steps, or many: neither kind is to be walked over for the other. Only lines pay for these two.
 CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
 CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
+";
+
+/// What goes is found by its age: jobs by their end, checkpoints by the job that made them. Neither costs more for all that there is besides.
+const AGES: &str = "
+CREATE INDEX jobs_by_end ON jobs (ended_ms, id) WHERE ended_ms IS NOT NULL;
+CREATE INDEX checkpoints ON artifacts (job) WHERE kind = 'checkpoint';
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
