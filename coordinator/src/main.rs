@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
 use vertigo_coordinator::keep::Keep;
@@ -30,6 +31,10 @@ struct Options {
     /// A worker's lease ends this long after its last heartbeat.
     #[arg(long, default_value = "30s", value_parser = lease)]
     lease: Duration,
+    /// What stays free for the database, on the disk of the state and of a store that is a folder: uploads that would take of it are
+    /// refused as if the disk were full [default: 1GiB, or a twentieth of the disk where that is less]
+    #[arg(long, value_name = "BYTES")]
+    reserve: Option<Bytes>,
     /// For how long what is kept: KEY=VALUE,… of checkpoints (the best and the last of a job, from its end on), uploads (partial ones),
     /// blobs (that no artifact names: longer than the longest import takes), steps (all of a job's, then as many as a curve needs),
     /// journal (all but a job's states) and workers (that are away); a time such as 12h or 7d, or `forever`. What is not named is as in
@@ -111,6 +116,7 @@ async fn run(options: Options) -> Result<(), ServerError> {
         lease: options.lease,
         anew: options.new,
         keep: options.keep,
+        reserve: options.reserve,
         collect_every: options.collect_every,
         limits,
     };

@@ -1,7 +1,7 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
 use crate::api::Api;
-use crate::blobs::{BackendError, Blobs, open_backend};
+use crate::blobs::{BackendError, Blobs, Room, open_backend};
 use crate::core::Settings;
 use crate::keep::{Collector, Keep};
 use crate::kinds::Catalog;
@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::Url;
+use vertigo::bytes::Bytes;
 
 /// How long the store may take to say whether it holds a blob.
 const LOOK: Duration = Duration::from_secs(30);
@@ -40,6 +41,8 @@ pub struct Config {
     pub lease: Duration,
     /// Begin with a new database although the store holds blobs. A database that is there is used in any case.
     pub anew: bool,
+    /// What stays free of the disks that uploads are written to; `None` is as much as is usual.
+    pub reserve: Option<Bytes>,
     /// For how long what is kept.
     pub keep: Keep,
     /// How often what is not kept is collected.
@@ -149,7 +152,7 @@ impl Server {
         // The lock on the folder comes first: nothing else in it is touched before.
         let folder = StateFolder::take(&config.state)?;
         let url = store_url(&config.state, config.store)?;
-        let blobs = open_blobs(&config.state, &url)?;
+        let blobs = open_blobs(&config.state, &url, config.reserve)?;
         if !config.anew && folder.is_new()? {
             refuse_orphans(&blobs, &url, folder.database()).await?;
         }
@@ -158,7 +161,7 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let collector = Collector::new(store.clone(), blobs.clone(), config.keep);
-        let api = Api::new(store.clone(), blobs);
+        let api = Api::new(store.clone(), blobs, collector.clone());
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
@@ -215,10 +218,12 @@ fn store_url(state: &Path, url: Option<Url>) -> Result<Url, ServerError> {
     Url::from_file_path(&folder).map_err(|()| failed(io::ErrorKind::InvalidInput.into()))
 }
 
-fn open_blobs(state: &Path, url: &Url) -> Result<Blobs, ServerError> {
+fn open_blobs(state: &Path, url: &Url, reserve: Option<Bytes>) -> Result<Blobs, ServerError> {
     let (store, prefix) = open_backend(url, std::env::vars())?;
     let staging = state.join("uploads");
-    Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })
+    let folders = [Some(state.to_owned()), url.to_file_path().ok()].into_iter().flatten().collect();
+    let blobs = Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })?;
+    Ok(blobs.with_room(Room::on(folders, reserve)))
 }
 
 /// Refuses to begin with a new database beside blobs: an artifact that the old one knew would be gone without a word.

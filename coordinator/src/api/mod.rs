@@ -16,6 +16,7 @@ mod filter;
 mod jobs;
 mod pages;
 pub(crate) mod reports;
+mod storage;
 mod submit;
 mod view;
 mod workers;
@@ -24,6 +25,7 @@ pub(crate) use feed::{Events, Told};
 
 use crate::blobs::{Blobs, Hold};
 use crate::core::{Command, Core};
+use crate::keep::Collector;
 use crate::store::Store;
 use vertigo::api_error::ApiError;
 
@@ -32,12 +34,13 @@ use vertigo::api_error::ApiError;
 pub struct Api {
     store: Store,
     blobs: Blobs,
+    collector: Collector,
 }
 
 impl Api {
-    /// On a store of state and one of files.
-    pub fn new(store: Store, blobs: Blobs) -> Api {
-        Api { store, blobs }
+    /// On a store of state and one of files, and what lets go of both.
+    pub fn new(store: Store, blobs: Blobs, collector: Collector) -> Api {
+        Api { store, blobs, collector }
     }
 
     /// Has a command carried out.

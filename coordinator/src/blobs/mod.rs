@@ -13,12 +13,14 @@ mod check;
 mod faults;
 mod holds;
 mod publish;
+mod room;
 mod staging;
 mod sweep;
 
 pub use backend::{BackendError, open_backend};
 pub use check::Checked;
 pub use holds::Hold;
+pub use room::{Disk, Measure, NoRoom, Room};
 pub use sweep::{Amount, Stock, Sweep};
 
 use bytes::Bytes as Chunk;
@@ -44,6 +46,9 @@ const CHUNK: usize = 256 * 1024;
 
 /// How long an upload may pause before its sender is taken for gone: longer than a lost packet, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After so many bytes an upload looks again whether there is room.
+const ROOM_BYTES: u64 = 64 << 20;
 
 /// Look-ups in the store at a time.
 const LOOKUPS: usize = 16;
@@ -85,6 +90,9 @@ pub enum BlobError {
         /// What they are.
         found: Digest,
     },
+    /// What is kept free of a disk would not be.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Other blobs are being checked.
     #[error("other blobs are being checked; try again when they are done")]
     Checking,
@@ -152,6 +160,7 @@ pub struct Blobs {
     staging: Arc<Staging>,
     checks: Arc<Checks>,
     holds: Arc<Holds>,
+    room: Room,
     /// What was promised before is not remembered.
     begun: Instant,
     /// What is larger goes to the store in parts of at least this size.
@@ -169,8 +178,18 @@ impl Blobs {
         let staging = Arc::new(Staging::new(staging)?);
         let part_bytes = publish::PART_BYTES_MIN;
         let (checks, holds) = Default::default();
-        let (begun, patience) = (Instant::now(), PATIENCE);
-        Ok(Blobs { store, prefix, staging, checks, holds, begun, part_bytes, patience })
+        let (begun, patience, room) = (Instant::now(), PATIENCE, Room::on(Vec::new(), None));
+        Ok(Blobs { store, prefix, staging, checks, holds, room, begun, part_bytes, patience })
+    }
+
+    /// The same, where uploads leave room on their disks.
+    pub fn with_room(self, room: Room) -> Blobs {
+        Blobs { room, ..self }
+    }
+
+    /// The disks that uploads are written to.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     fn key(&self, digest: Digest) -> Key {
@@ -285,6 +304,11 @@ impl Blobs {
             Start::At(start) if start == kept => start,
             Start::At(start) => return Err(BlobError::Offset { start, kept }),
         };
+        // What is kept is on the disk already.
+        let more = total.or(end).map_or(0, |end| end.saturating_sub(kept));
+        if more > 0 {
+            self.room.check(more)?;
+        }
         let kept = if start == Start::Nothing { kept } else { self.receive(digest, position, end, body).await? };
         if total.is_some_and(|total| kept < total) {
             return Ok(Uploaded::Partly { kept });
@@ -333,6 +357,11 @@ impl Blobs {
                 return Err(BlobError::TooLong { expected: expected - start });
             }
             file.write_all(&chunk).await?;
+            // Others write as well.
+            if position / ROOM_BYTES != (position - chunk.len() as u64) / ROOM_BYTES {
+                file.flush().await?;
+                self.room.check(0)?;
+            }
         }
         file.flush().await?;
         match end.filter(|end| position < *end) {

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use vertigo::api_error::ApiError;
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{Digest, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
@@ -22,6 +23,7 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
+use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
@@ -31,6 +33,7 @@ pub(crate) struct Coordinator {
     folder: TempDir,
     lease: Duration,
     limits: Limits,
+    pub(crate) reserve: Option<Bytes>,
     keep: Keep,
     collect_every: Duration,
     pub(crate) url: String,
@@ -57,9 +60,19 @@ impl Coordinator {
         let endpoint = Endpoint::default();
         let folder = tempfile::tempdir().unwrap();
         let url = String::new();
-        let (keep, collect_every) = (Keep::default(), Duration::from_secs(3600));
-        let mut coordinator =
-            Coordinator { folder, lease, limits, keep, collect_every, url, endpoint, stop: None, running: None };
+        let (keep, collect_every, reserve) = (Keep::default(), Duration::from_secs(3600), None);
+        let mut coordinator = Coordinator {
+            folder,
+            lease,
+            limits,
+            reserve,
+            keep,
+            collect_every,
+            url,
+            endpoint,
+            stop: None,
+            running: None,
+        };
         coordinator.open().await;
         coordinator
     }
@@ -85,6 +98,7 @@ impl Coordinator {
             lease: self.lease,
             anew: false,
             keep: self.keep,
+            reserve: self.reserve,
             collect_every: self.collect_every,
             limits: self.limits,
         };
@@ -119,6 +133,10 @@ impl Coordinator {
 
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
         FleetClient::new(self.channel())
+    }
+
+    pub(crate) fn storage(&self) -> StorageClient<Channel> {
+        StorageClient::new(self.channel())
     }
 
     pub(crate) fn blob(&self, digest: Digest) -> String {
@@ -203,7 +221,7 @@ impl Coordinator {
 }
 
 pub(crate) fn manifest(kind: Kind, content: &str, facts: serde_json::Value) -> Manifest {
-    let bytes = vertigo::bytes::Bytes(content.len() as u64);
+    let bytes = Bytes(content.len() as u64);
     let file = FileEntry { path: "file".to_owned(), digest: Digest::of(content.as_bytes()), bytes };
     let facts: BTreeMap<_, _> = facts.as_object().unwrap().clone().into_iter().collect();
     Manifest::new(kind, vec![file], facts).unwrap()

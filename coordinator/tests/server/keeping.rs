@@ -1,10 +1,12 @@
 //! Collection without pause, under real uploads: nobody notices it, and in the end there is nothing too much.
 
-use super::harness::{Coordinator, Heart, Worker, soon, success};
+use super::harness::{Coordinator, Heart, Worker, assert_status, soon, success};
+use reqwest::StatusCode;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use vertigo::bytes::Bytes;
 use vertigo::id::WorkerId;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::{self, report};
@@ -124,4 +126,75 @@ async fn jobs_and_imports_never_notice_a_collection_without_pause_and_in_the_end
     };
     soon("a store that has what the index names and nothing else", is_settled).await;
     assert_eq!(std::fs::read_dir(coordinator.state().join("uploads")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_would_take_of_the_reserve_is_refused_and_goes_in_when_there_is_room() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.reserve = Some(Bytes(u64::MAX));
+    coordinator.restart().await;
+    let refused = coordinator.put(b"large").await;
+    assert_status(&refused, StatusCode::INSUFFICIENT_STORAGE);
+    let told = refused.text().await.unwrap();
+    assert!(told.contains("--reserve") && told.contains("vertigo gc"), "{told}");
+    assert_eq!(std::fs::read_dir(coordinator.state().join("uploads")).unwrap().count(), 0);
+    // The database goes on, and so does what takes no more of the disk.
+    assert!(coordinator.workers().await.is_empty());
+    coordinator.reserve = None;
+    coordinator.restart().await;
+    assert_status(&coordinator.put(b"large").await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_person_sees_what_takes_what_and_what_would_go_and_has_it_go() {
+    let none = Keep { blobs: Some(Duration::ZERO), ..tight() };
+    let coordinator = Coordinator::collecting(none, Duration::from_secs(3600)).await;
+    coordinator.import().await;
+    assert_status(&coordinator.put(b"nobody's").await, StatusCode::CREATED);
+    let mut worker = Worker::connect(&coordinator, WorkerId::new(), "mac", &[]).await.unwrap();
+    let job = coordinator.submit("first").await;
+    let given = worker.assignment().await;
+    let made = coordinator.upload(Kind::Checkpoint, "state", json!({"iter": 1})).await;
+    let body = report::Body::Checkpoint(v1::Checkpoint { iter: 1, manifest_json: made.to_json() });
+    worker.report(&given, 1, body).await;
+    worker.ack().await;
+
+    let http = reqwest::get(format!("{}/v1/storage", coordinator.url)).await.unwrap();
+    let seen: serde_json::Value = serde_json::from_str(&http.text().await.unwrap()).unwrap();
+    let report = coordinator.storage().describe(v1::DescribeStorageRequest {}).await.unwrap().into_inner();
+    let kinds: Vec<_> = report.kinds.iter().map(|it| (it.kind.as_str(), it.blobs.unwrap().bytes)).collect();
+    assert_eq!(kinds, [("base", 7), ("dataset", 2), ("checkpoint", 5)]);
+    assert_eq!((report.unnamed.unwrap().bytes, report.blobs.unwrap().count), (8, 4));
+    assert_eq!(report.jobs_by_checkpoints[0].name, "first");
+    assert!(report.database_bytes > 0 && report.journal_bytes > 0 && report.events > 0 && report.jobs == 1);
+    assert!(report.disks[0].free_bytes > 0 && report.disks[0].reserve_bytes > 0 && report.keep.contains("blobs=0ms"));
+    assert_eq!(seen["kinds"][2]["blobs"]["bytes"], 5);
+    assert_eq!(seen["disks"][0]["reserve_bytes"], report.disks[0].reserve_bytes);
+
+    let collect = |dry_run| {
+        let mut storage = coordinator.storage();
+        async move { storage.collect(v1::CollectRequest { dry_run }).await.unwrap().into_inner() }
+    };
+    let running = collect(true).await;
+    assert_eq!((running.checkpoints.unwrap().count, running.blobs.unwrap().bytes), (0, 8), "the job runs");
+    coordinator.cancel(&job.id).await.unwrap();
+    // What ended in this very millisecond is not old yet.
+    let would = soon("an end that is past", async {
+        loop {
+            let would = collect(true).await;
+            if would.events > 0 {
+                return would;
+            }
+        }
+    });
+    let would = would.await;
+    assert_eq!((would.checkpoints.unwrap().count, would.blobs.unwrap().count), (1, 2));
+    assert_eq!(collect(false).await, v1::Collection { dry_run: false, ..would });
+    assert_eq!(collect(false).await, v1::Collection { dry_run: false, ..zero() });
+    assert_eq!(stored(&coordinator), named(&coordinator).await);
+}
+
+fn zero() -> v1::Collection {
+    let none = Some(v1::Amount::default());
+    v1::Collection { checkpoints: none, uploads: none, blobs: none, ..Default::default() }
 }

@@ -52,7 +52,7 @@ impl Rows for Reader {
             free_bytes: one("PRAGMA freelist_count")? * page,
             jobs: one("SELECT count(*) FROM jobs")?,
             events: one("SELECT count(*) FROM journal")?,
-            journal_bytes: one("SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate AND name IN \
+            journal_bytes: one("SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN \
                  ('journal', 'journal_of_job', 'lines', 'lines_of_job')")?,
         };
         self.give(connection);
