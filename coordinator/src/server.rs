@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::blobs::{BackendError, Blobs, Room, open_backend};
 use crate::core::Settings;
-use crate::keep::{Collector, Keep};
+use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{self, DescriptorError, Limits};
@@ -160,7 +160,7 @@ impl Server {
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let collector = Collector::new(store.clone(), blobs.clone(), config.keep);
+        let collector = Collector::new(store.clone(), blobs.clone(), config.keep).behind(Gate::of(&config.state));
         let api = Api::new(store.clone(), blobs, collector.clone());
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);

@@ -20,6 +20,7 @@ impl From<CollectError> for ApiError {
     fn from(error: CollectError) -> ApiError {
         match error {
             CollectError::Store(error) => error.into(),
+            CollectError::File(error) => ApiError::internal(error),
             CollectError::Stopped(stopped) => stopped.into(),
             CollectError::Blobs(error) => error.into(),
         }

@@ -1,7 +1,7 @@
 //! Finds what goes, and has it go.
 
-use super::Keep;
 use super::decide::{self, Checkpoint, Maker, is_over};
+use super::{Gate, Keep};
 use crate::blobs::{Amount, BlobError, Blobs, Sweep};
 use crate::core::{Command, Core, EventBody, Forget, ReportBody};
 use crate::store::{ApplyError, CheckpointRow, EndedRow, Event, Stopped, Store, StoreError, Which};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
+use vertigo::files::FileError;
 use vertigo::id::{Digest, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
 
@@ -52,6 +53,9 @@ pub enum CollectError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The gate between a sweep and a backup.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The coordinator is stopping.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -75,6 +79,7 @@ pub struct Collector {
     store: Store,
     blobs: Blobs,
     keep: Keep,
+    gate: Option<Gate>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -99,7 +104,12 @@ impl Default for Seen {
 impl Collector {
     /// Collects by `keep`.
     pub fn new(store: Store, blobs: Blobs, keep: Keep) -> Collector {
-        Collector { store, blobs, keep, seen: Arc::default() }
+        Collector { store, blobs, keep, gate: None, seen: Arc::default() }
+    }
+
+    /// The same, which leaves the blobs alone while a backup has the gate.
+    pub fn behind(self, gate: Gate) -> Collector {
+        Collector { gate: Some(gate), ..self }
     }
 
     /// The policy.
@@ -148,6 +158,11 @@ impl Collector {
             gone.uploads = self.blobs.drop_stale_uploads(keep, mode == Mode::Count).await?;
         }
         if let Some(grace) = self.keep.blobs {
+            let held = self.gate.as_ref().filter(|_| mode == Mode::Remove).map(Gate::take).transpose()?;
+            if matches!(held, Some(None)) {
+                tracing::info!("a backup runs; blobs are collected after it");
+                return Ok(gone);
+            }
             let since = Instant::now();
             let named = self.named(doomed).await?;
             let sweep = Sweep { named: &named, since, grace, is_dry: mode == Mode::Count };

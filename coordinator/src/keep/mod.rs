@@ -8,9 +8,11 @@
 
 mod collector;
 pub mod decide;
+mod gate;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use collector::{CollectError, Collected, Collector, Mode};
+pub use gate::Gate;
 pub use policy::{Keep, KeepError};

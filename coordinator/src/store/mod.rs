@@ -22,6 +22,7 @@ mod writer;
 pub use crate::core::{Event, EventBody};
 pub use durable::Which;
 pub use rows::{CheckpointRow, DatabaseSize, EndedRow, SeeArtifact};
+pub use sqlite::copies::copy as copy_database;
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Command, Core, Kinds, Refusal, Settings};

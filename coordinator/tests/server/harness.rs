@@ -89,7 +89,7 @@ impl Coordinator {
         self.folder.path().join("state")
     }
 
-    async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config {
             listen,
@@ -114,9 +114,14 @@ impl Coordinator {
 
     /// Ends it and starts it again on the same folder, at another port.
     pub(crate) async fn restart(&mut self) {
+        self.end().await;
+        self.open().await;
+    }
+
+    /// Ends it. What is on its folder may be looked at or changed until it is opened again.
+    pub(crate) async fn end(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.running.take().unwrap().await.unwrap().unwrap();
-        self.open().await;
     }
 
     fn channel(&self) -> Channel {

@@ -4,6 +4,7 @@
 //! connections of their own that see whole transactions.
 
 mod beside;
+pub(super) mod copies;
 mod journal;
 mod rows;
 pub(super) mod schema;

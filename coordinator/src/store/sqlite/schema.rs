@@ -147,15 +147,8 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = BEFORE + STEPS.len() as i64;
-    if (1..=BEFORE).contains(&found) {
-        return Err(StoreError::Older { path: path.to_owned(), found });
-    }
-    let taken = usize::try_from((found - BEFORE).max(0)).unwrap_or(usize::MAX);
-    let Some(steps) = STEPS.get(taken..) else {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known });
-    };
+    let (found, taken) = check(&connection, path)?;
+    let (known, steps) = (BEFORE + STEPS.len() as i64, &STEPS[taken..]);
     if !steps.is_empty() {
         if taken > 0 {
             keep(&connection, path, found)?;
@@ -166,6 +159,22 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
         transaction.commit()?;
     }
     Ok(connection)
+}
+
+/// The number of a database's schema, and how many of [`STEPS`] it has taken, which are not more than there are.
+///
+/// # Errors
+/// It is of a version whose jobs this one cannot read, or of a later one.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(i64, usize), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = BEFORE + STEPS.len() as i64;
+    if (1..=BEFORE).contains(&found) {
+        return Err(StoreError::Older { path: path.to_owned(), found });
+    }
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok((found, usize::try_from((found - BEFORE).max(0)).unwrap_or(0)))
 }
 
 /// Keeps a database beside itself as it is before its schema changes, for the version that wrote it and for whoever misses something.
