@@ -8,7 +8,7 @@
 //! Promise: what a backup has said to be done can be restored, though the state and the store that it was made of be gone; and a restore makes the
 //! database appear last, so that no coordinator starts on a part of one.
 
-use crate::blobs::{Amount, BackendError, BlobError, Blobs, Extent, Start, Sweep, Uploaded, open_backend};
+use crate::blobs::{Amount, BackendError, BlobError, Blobs, Extent, Start, Sweep, Uploaded, folder_of, open_backend};
 use crate::keep::Gate;
 use crate::private;
 use crate::store::{StoreError, copy_database};
@@ -202,7 +202,7 @@ fn in_folder(folder: &Path) -> Result<Blobs, BackupError> {
 
 fn open(url: &Url, staging: &Path) -> Result<Blobs, BackupError> {
     let (store, prefix) = open_backend(url, std::env::vars())?;
-    Ok(Blobs::new(store, prefix, staging).at(staging)?)
+    Ok(Blobs::new(store, prefix, staging).at(staging)?.in_folder(folder_of(url)))
 }
 
 /// Copies what `into` lacks, verified by its digest. Gives what was copied, what was there, and what is nowhere.

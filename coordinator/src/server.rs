@@ -1,7 +1,7 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
 use crate::api::Api;
-use crate::blobs::{BackendError, Blobs, Room, open_backend};
+use crate::blobs::{BackendError, Blobs, Room, folder_of, open_backend};
 use crate::core::Settings;
 use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
@@ -221,9 +221,9 @@ fn store_url(state: &Path, url: Option<Url>) -> Result<Url, ServerError> {
 fn open_blobs(state: &Path, url: &Url, reserve: Option<Bytes>) -> Result<Blobs, ServerError> {
     let (store, prefix) = open_backend(url, std::env::vars())?;
     let staging = state.join("uploads");
-    let folders = [Some(state.to_owned()), url.to_file_path().ok()].into_iter().flatten().collect();
+    let folders = [Some(state.to_owned()), folder_of(url)].into_iter().flatten().collect();
     let blobs = Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })?;
-    Ok(blobs.with_room(Room::on(folders, reserve)))
+    Ok(blobs.in_folder(folder_of(url)).with_room(Room::on(folders, reserve)))
 }
 
 /// Refuses to begin with a new database beside blobs: an artifact that the old one knew would be gone without a word.

@@ -12,12 +12,14 @@ mod check;
 #[cfg(test)]
 mod faults;
 mod holds;
+mod place;
 mod publish;
+mod receive;
 mod room;
 mod staging;
 mod sweep;
 
-pub use backend::{BackendError, open_backend};
+pub use backend::{BackendError, folder_of, open_backend};
 pub use check::Checked;
 pub use holds::Hold;
 pub use room::{Disk, Measure, NoRoom, Room};
@@ -29,14 +31,15 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use holds::Holds;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt};
+use receive::{Received, Receiver};
 use staging::Staging;
 use std::io::{self, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use vertigo::id::Digest;
@@ -157,6 +160,8 @@ pub enum Uploaded {
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     prefix: Key,
+    /// The store's folder, where it is one: whole files are moved there.
+    folder: Option<Arc<Path>>,
     staging: Arc<Staging>,
     checks: Arc<Checks>,
     holds: Arc<Holds>,
@@ -179,7 +184,12 @@ impl Blobs {
         let part_bytes = publish::PART_BYTES_MIN;
         let (checks, holds) = Default::default();
         let (begun, patience, room) = (Instant::now(), PATIENCE, Room::on(Vec::new(), None));
-        Ok(Blobs { store, prefix, staging, checks, holds, room, begun, part_bytes, patience })
+        Ok(Blobs { store, prefix, folder: None, staging, checks, holds, room, begun, part_bytes, patience })
+    }
+
+    /// The same, where `store` is nothing but this folder.
+    pub fn in_folder(self, folder: Option<PathBuf>) -> Blobs {
+        Blobs { folder: folder.map(Arc::from), ..self }
     }
 
     /// The same, where uploads leave room on their disks.
@@ -309,11 +319,13 @@ impl Blobs {
         if more > 0 {
             self.room.check(more)?;
         }
-        let kept = if start == Start::Nothing { kept } else { self.receive(digest, position, end, body).await? };
+        let Received { kept, digest: found } = match start {
+            Start::Nothing => Received { kept, digest: self.staging.digest(digest).await? },
+            Start::Anew | Start::At(_) => self.receive(digest, position, end, body).await?,
+        };
         if total.is_some_and(|total| kept < total) {
             return Ok(Uploaded::Partly { kept });
         }
-        let found = self.staging.digest(digest).await?;
         if found != digest {
             self.staging.drop_upload(digest).await?;
             return Err(BlobError::Mismatch { found });
@@ -322,56 +334,92 @@ impl Blobs {
             // These bytes have the digest, so what is stored in another size has not.
             self.set_aside(digest, size).await?;
         }
-        let bytes = self.staging.open_to_read(digest).await?;
-        publish::put(&self.store, &self.key(digest), kept, self.part_bytes, bytes).await?;
-        self.staging.drop_upload(digest).await?;
+        if !self.place(digest).await? {
+            let bytes = self.staging.open_to_read(digest).await?;
+            publish::put(&self.store, &self.key(digest), kept, self.part_bytes, bytes).await?;
+            self.staging.drop_upload(digest).await?;
+        }
         drop(hold.is_there());
         Ok(Uploaded::Created)
     }
 
-    /// Appends a body to the staged bytes at `position`; gives how many there are then.
+    /// Moves a staged file to its place, where the store is a folder on the same disk.
+    async fn place(&self, digest: Digest) -> Result<bool, BlobError> {
+        let Some(folder) = self.folder.clone() else { return Ok(false) };
+        let (staged, place) = (self.staging.path(digest), folder.join(self.key(digest).as_ref()));
+        let placed = tokio::task::spawn_blocking(move || place::place(&staged, &folder, &place)).await;
+        Ok(placed.map_err(io::Error::other)??)
+    }
+
+    /// Appends a body to the staged bytes at `start`; gives how many there are then, and their digest.
     async fn receive<E: std::fmt::Display>(
         &self,
         digest: Digest,
         start: u64,
         end: Option<u64>,
         body: impl Stream<Item = Result<Chunk, E>>,
-    ) -> Result<u64, BlobError> {
-        let mut file = self.staging.open(digest, start).await?;
+    ) -> Result<Received, BlobError> {
+        let receiver = Receiver::open(&self.staging.path(digest), start);
+        let ended = self.feed(&receiver, start, end, body).await;
+        // What came is written before it is said how much that is.
+        let received = receiver.end().await?;
+        match ended? {
+            Fed::All => {}
+            Fed::Cut(problem) => return Err(BlobError::CutOff { kept: received.kept, problem }),
+            Fed::TooLong { expected } => {
+                self.staging.cut(digest, start).await?;
+                return Err(BlobError::TooLong { expected });
+            }
+        }
+        match end.filter(|end| received.kept < *end) {
+            Some(end) => Err(BlobError::CutOff {
+                kept: received.kept,
+                problem: format!("the body ended {} bytes early", end - received.kept),
+            }),
+            None => Ok(received),
+        }
+    }
+
+    async fn feed<E: std::fmt::Display>(
+        &self,
+        receiver: &Receiver,
+        start: u64,
+        end: Option<u64>,
+        body: impl Stream<Item = Result<Chunk, E>>,
+    ) -> Result<Fed, BlobError> {
         let (mut position, mut body) = (start, pin!(body));
         loop {
             let chunk = match timeout(self.patience, body.next()).await {
-                Ok(None) => break,
+                Ok(None) => return Ok(Fed::All),
                 Ok(Some(Ok(chunk))) => chunk,
                 ended => {
-                    file.flush().await?;
                     let quiet = || format!("nothing came for {:?}", self.patience);
                     let problem = ended.ok().flatten().and_then(Result::err).map_or_else(quiet, |e| e.to_string());
-                    return Err(BlobError::CutOff { kept: position, problem });
+                    return Ok(Fed::Cut(problem));
                 }
             };
+            let before = position;
             position += chunk.len() as u64;
-            if let Some(expected) = end.filter(|end| position > *end) {
-                file.flush().await?;
-                file.set_len(start).await?;
-                return Err(BlobError::TooLong { expected: expected - start });
+            if let Some(end) = end.filter(|end| position > *end) {
+                return Ok(Fed::TooLong { expected: end - start });
             }
-            file.write_all(&chunk).await?;
+            if !receiver.take(chunk).await {
+                // Its own error says why.
+                return Ok(Fed::All);
+            }
             // Others write as well.
-            if position / ROOM_BYTES != (position - chunk.len() as u64) / ROOM_BYTES {
-                file.flush().await?;
+            if position / ROOM_BYTES != before / ROOM_BYTES {
                 self.room.check(0)?;
             }
         }
-        file.flush().await?;
-        match end.filter(|end| position < *end) {
-            Some(end) => Err(BlobError::CutOff {
-                kept: position,
-                problem: format!("the body ended {} bytes early", end - position),
-            }),
-            None => Ok(position),
-        }
     }
+}
+
+/// How a body ended.
+enum Fed {
+    All,
+    Cut(String),
+    TooLong { expected: u64 },
 }
 
 #[cfg(test)]

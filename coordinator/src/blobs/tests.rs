@@ -7,7 +7,7 @@ use url::Url;
 fn blobs(folder: &Path) -> Blobs {
     let url = Url::from_file_path(folder.join("blobs")).unwrap();
     let (store, prefix) = open_backend(&url, []).unwrap();
-    Blobs::new(store, prefix, &folder.join("uploads")).unwrap()
+    Blobs::new(store, prefix, &folder.join("uploads")).unwrap().in_folder(folder_of(&url))
 }
 
 fn extent(start: Start, end: Option<u64>, total: Option<u64>) -> Extent {
