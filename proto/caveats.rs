@@ -25,7 +25,7 @@ impl Reason {
 }
 
 /// How much of a run's examples is not learned as it was written. An example may count for several reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Caveats {
     /// Examples of [`Reason::Skipped`].

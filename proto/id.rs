@@ -175,6 +175,16 @@ impl Digest {
         Digest(hasher.finalize().into())
     }
 
+    /// The digest that these 32 bytes are.
+    pub fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         hex::encode(self.0)

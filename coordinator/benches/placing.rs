@@ -8,14 +8,15 @@
 //! `cargo bench -p vertigo-coordinator --bench placing [-- JOBS WORKERS]`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 use vertigo_coordinator::core::{
-    Command, Connect, Core, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, Outgoing, Reasons, Report,
-    ReportBody, SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
+    Command, Connect, Core, Found, Input, Kinds, Machine, MemoryPart, Moment, Need, NoArchive, Outgoing, Reasons,
+    Report, ReportBody, SessionId, Settings, Snapshot, Source, State, Submit, Task, Variant,
 };
 
 /// Queued jobs, and workers.
@@ -103,7 +104,7 @@ fn measure(jobs: usize, workers: usize, resident: Option<u64>) -> Result<(), Box
 impl Bench {
     fn new() -> Bench {
         let (settings, now) = (Settings { lease_ms: 1 << 40 }, Millis(1));
-        let core = Core::restore(settings, Box::new(Complete), Snapshot::default(), now);
+        let core = Core::restore(settings, Box::new(Complete), Arc::new(NoArchive), Snapshot::default(), now);
         Bench { core, now, queued: 0, running: Vec::new() }
     }
 
@@ -171,13 +172,13 @@ impl Bench {
     fn page_of_reasons(&self) -> Duration {
         let started = Instant::now();
         let reasons = Reasons::new(&self.core);
-        self.core.jobs(None).take(PAGE_JOBS).for_each(|job| drop(std::hint::black_box(reasons.of(job))));
+        self.core.jobs().take(PAGE_JOBS).for_each(|job| drop(std::hint::black_box(reasons.of(job))));
         started.elapsed()
     }
 
     /// One walk: every queued job looks at every worker.
     fn walk(&self) -> Duration {
-        let queued: Vec<_> = self.core.jobs(None).filter(|job| job.state == State::Queued).collect();
+        let queued: Vec<_> = self.core.jobs().filter(|job| job.state == State::Queued).collect();
         let started = Instant::now();
         for job in queued {
             std::hint::black_box(self.core.placement(&job.variants, &job.avoid));

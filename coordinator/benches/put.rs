@@ -4,7 +4,7 @@
 //! through the gateway by the client that every part of Vertigo uses, and sent once more when it is there. Each is done three times in turns,
 //! and the best counts; the ratio is what is measured, since machines differ.
 
-use rand::RngCore;
+use rand::Rng;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;

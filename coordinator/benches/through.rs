@@ -7,27 +7,19 @@
 //!
 //! `cargo bench -p vertigo-coordinator --bench through [-- JOBS WORKERS]`.
 
-#[path = "../tests/server/harness.rs"]
-#[allow(dead_code, reason = "the tests' own harness, of which this needs a part")]
-mod harness;
+mod fleet;
 
-use harness::{Coordinator, Worker, holding, success, train};
+use fleet::harness::train;
+use fleet::{Fleet, rate, started};
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-use vertigo::id::WorkerId;
-use vertigo::manifest::{Kind, Manifest};
-use vertigo::v1::{self, coordinator_message::Message};
+use std::time::Instant;
+use vertigo::v1;
 
 /// Callers that submit at a time.
 const CALLERS: usize = 4;
 
 /// Jobs in one call, where a queue is filled.
 const CALL_JOBS: usize = 500;
-
-/// Nothing is heard of for longer in a bench that goes well.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 #[tokio::main]
 async fn main() {
@@ -75,59 +67,4 @@ async fn queued_first(jobs: usize, workers: usize) -> (f64, f64) {
     let begun = Instant::now();
     fleet.work(jobs).await;
     (submitted, rate(jobs, begun))
-}
-
-fn rate(jobs: usize, begun: Instant) -> f64 {
-    (jobs as f64 / begun.elapsed().as_secs_f64()).round()
-}
-
-async fn started() -> Arc<Coordinator> {
-    let coordinator = Coordinator::start().await;
-    coordinator.import().await;
-    Arc::new(coordinator)
-}
-
-/// Workers that have what every job makes already.
-struct Fleet {
-    coordinator: Arc<Coordinator>,
-    workers: Vec<Worker>,
-    made: Manifest,
-}
-
-impl Fleet {
-    async fn start(workers: usize) -> Fleet {
-        Fleet::of(started().await, workers).await
-    }
-
-    async fn of(coordinator: Arc<Coordinator>, workers: usize) -> Fleet {
-        let made = coordinator.upload(Kind::Adapter, "weights", json!({"recipe": "small"})).await;
-        let mut all = Vec::new();
-        for n in 0..workers {
-            let worker = Worker::connect(&coordinator, WorkerId::new(), &format!("mac-{n}"), &[]).await;
-            all.push(worker.expect("it is welcomed"));
-        }
-        Fleet { coordinator, workers: all, made }
-    }
-
-    /// Works until so many jobs are through.
-    async fn work(self, jobs: usize) {
-        let left = Arc::new(AtomicUsize::new(jobs));
-        let (done, mut ended) = tokio::sync::mpsc::channel::<()>(1);
-        for mut worker in self.workers {
-            let (left, made, done) = (left.clone(), self.made.clone(), done.clone());
-            tokio::spawn(async move {
-                // It is welcomed no more when the bench is over.
-                while let Ok(Some(Message::Assignment(given))) = worker.next().await {
-                    worker.heartbeat(&holding(&given)).await;
-                    worker.report(&given, 1, success(&made)).await;
-                    worker.ack().await;
-                    if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                        // Nobody may be waiting any more.
-                        let _ = done.send(()).await;
-                    }
-                }
-            });
-        }
-        tokio::time::timeout(PATIENCE, ended.recv()).await.expect("all jobs go through");
-    }
 }

@@ -3,7 +3,7 @@
 use crate::blobs::BlobError;
 use crate::core::{Ambiguous, ReferenceError, Refusal};
 use crate::kinds::KindError;
-use crate::store::{ApplyError, Stopped, StoreError};
+use crate::store::{ApplyError, ChangeError, Stopped, StoreError};
 use tokio::task::JoinError;
 use vertigo::api_error::{ApiError, ErrorCode};
 
@@ -41,6 +41,7 @@ impl From<ReferenceError> for ApiError {
         let code = match error {
             ReferenceError::Ambiguous(_) => ErrorCode::Ambiguous,
             ReferenceError::NoRole { .. } => ErrorCode::Invalid,
+            ReferenceError::Archive(_) => ErrorCode::Internal,
         };
         ApiError::new(code, &error).with_hint(error.hint())
     }
@@ -72,6 +73,7 @@ impl From<Refusal> for ApiError {
             Refusal::OtherInstallation(_) => ErrorCode::OtherInstallation,
             Refusal::OtherProcess { .. } => ErrorCode::OtherProcess,
             Refusal::NoSession => ErrorCode::SessionOver,
+            Refusal::Archive(_) => ErrorCode::Internal,
         };
         let error = ApiError::new(code, &refusal);
         match refusal.hint() {
@@ -86,6 +88,15 @@ impl From<ApplyError> for ApiError {
         match error {
             ApplyError::Refused(refusal) => refusal.into(),
             ApplyError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
+impl From<ChangeError<ApiError>> for ApiError {
+    fn from(error: ChangeError<ApiError>) -> ApiError {
+        match error {
+            ChangeError::Undecided(error) => error,
+            ChangeError::Apply(error) => error.into(),
         }
     }
 }

@@ -18,6 +18,20 @@ pub(super) fn state(state: State) -> v1::JobState {
     }
 }
 
+/// The name that the core has for a state of the protocol.
+pub(super) fn state_name(state: v1::JobState) -> Option<&'static str> {
+    match state {
+        v1::JobState::Unspecified => None,
+        v1::JobState::Blocked => Some("blocked"),
+        v1::JobState::Queued => Some("queued"),
+        v1::JobState::Backoff => Some("backoff"),
+        v1::JobState::Leased => Some("leased"),
+        v1::JobState::Succeeded => Some("succeeded"),
+        v1::JobState::Failed => Some("failed"),
+        v1::JobState::Cancelled => Some("cancelled"),
+    }
+}
+
 /// An event as people see it.
 pub(super) fn event(event: Event) -> v1::JobEvent {
     let Event { seq, at, job, epoch, body } = event;

@@ -2,19 +2,22 @@
 
 use super::error::{LIST_JOBS, broken};
 use super::feed::{self, Events, Feed};
-use super::filter::Filter;
 use super::view::{self, Detail};
-use super::{Api, bounds, pages, submit};
+use super::{Api, bounds, filter, pages, submit};
 use crate::core::{Command, Core, Job, Reasons, Variant};
 use crate::kinds::{Appraised, Purpose};
-use crate::store::Which;
-use std::collections::BTreeSet;
+use crate::store::{JobFilter, Listed, Which};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use vertigo::api_error::ApiError;
-use vertigo::id::JobId;
+use vertigo::id::{JobId, Millis};
 use vertigo::v1;
 
 /// The label that the jobs of a pipeline share.
 const PIPELINE: &str = "pipeline";
+
+/// Jobs that are written out at a time, before it is known whether a page has room for them.
+const WRITTEN_AT_A_TIME: usize = 100;
 
 impl Api {
     /// Queues jobs: all of them, or none. They hang on the trace of `traceparent`.
@@ -29,25 +32,28 @@ impl Api {
         bounds::submit(&request)?;
         let asked = submit::read(request.jobs)?;
         let ids: Vec<JobId> = asked.iter().map(|job| job.id).collect();
-        let known = ids.clone();
-        if !self.look(move |core| Ok(known.iter().all(|id| core.job(*id).is_some()))).await? {
-            let found = self.look(move |core| submit::find(core, asked)).await?;
-            let checked = submit::check(found).await?;
-            let submits = self
-                .look(move |core| {
+        let (known, live) = (ids.clone(), self::live(ids.clone(), Detail::All));
+        let find = move |core: &Core| {
+            let known = known.iter().map(|id| core.knows_job(*id)).collect::<Result<Vec<bool>, _>>();
+            // A call that came again because its answer was lost.
+            let is_again = known.map_err(ApiError::internal)?.into_iter().all(|known| known);
+            if is_again { Ok(None) } else { submit::find(core, asked).map(Some) }
+        };
+        let shown = match self.look(find).await? {
+            None => self.store.read(live).await?,
+            Some(found) => {
+                let checked = submit::check(found).await?;
+                let decide = move |core: &Core| {
                     // Meanwhile a name may have been given to something else.
                     checked.iter().try_for_each(|job| job.check_name(core))?;
-                    Ok(checked.into_iter().map(|job| job.submit(core, &traceparent)).collect())
-                })
-                .await?;
-            self.apply(Command::Submit(submits)).await?;
-        }
-        let view = move |core: &Core| {
-            let reasons = Reasons::new(core);
-            let view = |id: &JobId| Ok(view::job(&reasons, find(core, &id.to_string())?, Detail::All));
-            ids.iter().map(view).collect()
+                    Ok(Command::Submit(checked.into_iter().map(|job| job.submit(core, &traceparent)).collect()))
+                };
+                self.store.change(decide, live).await?
+            }
         };
-        Ok(v1::SubmitResponse { jobs: self.look(view).await? })
+        let shown = self.with_ended(&ids, shown, Detail::All).await?.into_iter().zip(&ids);
+        let jobs = shown.map(|(job, id)| job.ok_or_else(|| no_job(&id.to_string()))).collect::<Result<_, _>>()?;
+        Ok(v1::SubmitResponse { jobs })
     }
 
     /// The same checks of one job, and where it would go now.
@@ -74,7 +80,9 @@ impl Api {
     /// There is none, or there are several.
     pub(crate) async fn job(&self, request: v1::GetJobRequest) -> Result<v1::Job, ApiError> {
         bounds::get_job(&request)?;
-        self.look(move |core| Ok(view::job(&Reasons::new(core), find(core, &request.id)?, Detail::All))).await
+        let id = self.find(request.id).await?;
+        let shown = self.shown(&[id], Detail::All).await?.pop().flatten();
+        shown.ok_or_else(|| no_job(&id.to_string()))
     }
 
     /// A page of jobs, newest first.
@@ -83,20 +91,47 @@ impl Api {
     /// A filter or a token that makes no sense.
     pub(crate) async fn jobs(&self, request: v1::ListJobsRequest) -> Result<v1::ListJobsResponse, ApiError> {
         bounds::list_jobs(&request)?;
-        let size = pages::size(request.page_size);
-        let filter = Filter::read(&request)?;
-        let after = match request.page_token.as_str() {
-            "" => None,
-            token => Some(token.parse::<JobId>().map_err(|_| pages::foreign_token())?),
-        };
-        // Ids sort by the time of their making: what comes meanwhile is on none of the pages that follow.
-        let page = move |core: &Core| {
-            let jobs = core.jobs(after).take_while(|job| filter.is_reached(job)).filter(|job| filter.fits(job));
-            let reasons = Reasons::new(core);
-            Ok(pages::page(jobs, size, |job| view::job(&reasons, job, Detail::List), |job| job.id.to_string()))
-        };
-        let (jobs, next_page_token) = self.look(page).await?;
+        let (size, filter) = (pages::size(request.page_size), filter::read(&request)?);
+        // One more than is shown tells whether there is a next page.
+        let listed = self.store.list(filter, after(&request.page_token)?, size + 1).await?;
+        let mut page = pages::Page::new(size);
+        for some in listed.chunks(WRITTEN_AT_A_TIME) {
+            let ids: Vec<JobId> = some.iter().map(|listed| listed.id).collect();
+            for (job, listed) in self.shown(&ids, Detail::List).await?.into_iter().zip(some) {
+                // It may have gone on since it was listed.
+                let is_meant = |job: &v1::Job| request.states.is_empty() || request.states.contains(&job.state);
+                let Some(job) = job.filter(is_meant) else { continue };
+                if page.push(job, || token(*listed)).is_err() {
+                    let (jobs, next_page_token) = page.end(true);
+                    return Ok(v1::ListJobsResponse { jobs, next_page_token });
+                }
+            }
+        }
+        let (jobs, next_page_token) = page.end(listed.len() > size);
         Ok(v1::ListJobsResponse { jobs, next_page_token })
+    }
+
+    /// Jobs as people see them, in the order of `ids`: those that have not ended as they are now, with why they wait, and the others as
+    /// they ended.
+    async fn shown(&self, ids: &[JobId], detail: Detail) -> Result<Vec<Option<v1::Job>>, ApiError> {
+        let shown = self.store.read(live(ids.to_vec(), detail)).await?;
+        self.with_ended(ids, shown, detail).await
+    }
+
+    /// The jobs of `ids` in their order: those of `shown`, and what that lacks as it ended. For what the core lacked when it was asked has
+    /// ended before, and so is as it will stay.
+    async fn with_ended(
+        &self,
+        ids: &[JobId],
+        mut shown: Shown,
+        detail: Detail,
+    ) -> Result<Vec<Option<v1::Job>>, ApiError> {
+        let ended: Vec<JobId> = ids.iter().filter(|id| !shown.contains_key(*id)).copied().collect();
+        if !ended.is_empty() {
+            let found = self.store.jobs(ended).await?;
+            shown.extend(found.iter().map(|found| (found.0.id, view::ended_job(found, detail))));
+        }
+        Ok(ids.iter().map(|id| shown.remove(id)).collect())
     }
 
     /// What happened and happens to a job, until it has ended; without a job: to all, without an end.
@@ -153,12 +188,8 @@ impl Api {
             _ => return Err(ApiError::invalid("both `id` and `pipeline` are given; give one")),
         };
         self.apply(command).await?;
-        let view = move |core: &Core| {
-            let reasons = Reasons::new(core);
-            let view = |id: &JobId| core.job(*id).map(|job| view::job(&reasons, job, Detail::List));
-            Ok(meant.iter().filter_map(view).collect())
-        };
-        Ok(v1::CancelResponse { jobs: self.look(view).await? })
+        let jobs = self.shown(&meant, Detail::List).await?.into_iter().flatten().collect();
+        Ok(v1::CancelResponse { jobs })
     }
 
     async fn find(&self, reference: String) -> Result<JobId, ApiError> {
@@ -167,23 +198,55 @@ impl Api {
 
     /// The jobs of a pipeline that have not ended, the newest first.
     async fn unended(&self, pipeline: String) -> Result<Vec<JobId>, ApiError> {
+        let labels = BTreeMap::from([(PIPELINE.to_owned(), pipeline.clone())]);
+        if self.store.list(JobFilter { labels, ..JobFilter::default() }, None, 1).await?.is_empty() {
+            let message = format!("there is no pipeline `{pipeline}`");
+            return Err(
+                ApiError::not_found(message).with_hint("`vertigo jobs` lists jobs, and `vertigo job JOB` its labels")
+            );
+        }
         self.look(move |core| {
-            let of_it = || core.jobs(None).filter(|job| job.labels.get(PIPELINE) == Some(&pipeline));
-            if of_it().next().is_none() {
-                let message = format!("there is no pipeline `{pipeline}`");
-                return Err(ApiError::not_found(message)
-                    .with_hint("`vertigo jobs` lists jobs, and `vertigo job JOB` its labels"));
-            }
-            Ok(of_it().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect())
+            let is_meant = |job: &&Job| !job.state.is_terminal() && job.labels.get(PIPELINE) == Some(&pipeline);
+            Ok(core.jobs().filter(is_meant).map(|job| job.id).collect())
         })
         .await
     }
 }
 
+/// Jobs as people see them, by their ids.
+type Shown = BTreeMap<JobId, v1::Job>;
+
+/// Looks at those of `ids` that have not ended.
+fn live(ids: Vec<JobId>, detail: Detail) -> impl FnOnce(&Core) -> Shown + Send + 'static {
+    move |core| {
+        let reasons = Reasons::new(core);
+        ids.into_iter().filter_map(|id| Some((id, view::live_job(&reasons, core.job(id)?, detail)))).collect()
+    }
+}
+
 /// A job by what people call it.
-pub(super) fn find<'a>(core: &'a Core, reference: &str) -> Result<&'a Job, ApiError> {
-    let job = core.find_job(reference)?;
-    job.ok_or_else(|| ApiError::not_found(format!("there is no job `{reference}`")).with_hint(LIST_JOBS))
+pub(super) fn find<'a>(core: &'a Core, reference: &str) -> Result<Cow<'a, Job>, ApiError> {
+    core.find_job(reference)?.ok_or_else(|| no_job(reference))
+}
+
+fn no_job(reference: &str) -> ApiError {
+    ApiError::not_found(format!("there is no job `{reference}`")).with_hint(LIST_JOBS)
+}
+
+/// Where the page behind this job begins.
+fn token(listed: Listed) -> String {
+    format!("{}.{}", listed.created.0, listed.id)
+}
+
+fn after(token: &str) -> Result<Option<Listed>, ApiError> {
+    let read = |token: &str| {
+        let (created, id) = token.split_once('.')?;
+        Some(Listed { created: Millis(created.parse().ok()?), id: id.parse().ok()? })
+    };
+    match token {
+        "" => Ok(None),
+        token => read(token).map(Some).ok_or_else(pages::foreign_token),
+    }
 }
 
 /// What would become of a job with these variants.

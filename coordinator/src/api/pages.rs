@@ -19,6 +19,42 @@ pub(super) fn foreign_token() -> ApiError {
     ApiError::invalid("page_token is not one that this list gave")
 }
 
+/// A page that is being filled.
+pub(super) struct Page<M> {
+    size: usize,
+    shown: Vec<M>,
+    bytes: usize,
+    /// The token of the last item.
+    last: String,
+}
+
+impl<M: Message> Page<M> {
+    /// An empty page of at most `size` items.
+    pub(super) fn new(size: usize) -> Page<M> {
+        Page { size, shown: Vec::new(), bytes: 0, last: String::new() }
+    }
+
+    /// Shows an item, or says that the page is full.
+    pub(super) fn push(&mut self, item: M, token: impl FnOnce() -> String) -> Result<(), Full> {
+        self.bytes += item.encoded_len();
+        if self.shown.len() == self.size || (self.bytes > PAGE_BYTES_MAX && !self.shown.is_empty()) {
+            return Err(Full);
+        }
+        self.shown.push(item);
+        self.last = token();
+        Ok(())
+    }
+
+    /// The items, and the token of the next page where there are more.
+    pub(super) fn end(self, has_more: bool) -> (Vec<M>, String) {
+        (self.shown, if has_more { self.last } else { String::new() })
+    }
+}
+
+/// An item has no room on this page: the next one begins with it.
+#[derive(Debug)]
+pub(super) struct Full;
+
 /// As many of `items` as a page has, and the token of the next page: that of the last item shown, where there are more.
 pub(super) fn page<T, M: Message>(
     items: impl Iterator<Item = T>,
@@ -26,20 +62,13 @@ pub(super) fn page<T, M: Message>(
     view: impl Fn(&T) -> M,
     token: impl Fn(&T) -> String,
 ) -> (Vec<M>, String) {
-    let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
+    let mut page = Page::new(size);
     for item in items {
-        if shown.len() == size {
-            return (shown, last.as_ref().map(token).unwrap_or_default());
+        if page.push(view(&item), || token(&item)).is_err() {
+            return page.end(true);
         }
-        let message = view(&item);
-        bytes += message.encoded_len();
-        if bytes > PAGE_BYTES_MAX && !shown.is_empty() {
-            return (shown, last.as_ref().map(token).unwrap_or_default());
-        }
-        shown.push(message);
-        last = Some(item);
     }
-    (shown, String::new())
+    page.end(false)
 }
 
 #[cfg(test)]

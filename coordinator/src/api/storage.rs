@@ -2,7 +2,6 @@
 
 use super::Api;
 use crate::blobs::Amount;
-use crate::core::Core;
 use crate::keep::{CollectError, Mode};
 use std::collections::{BTreeMap, HashMap};
 use vertigo::api_error::ApiError;
@@ -41,14 +40,14 @@ impl Api {
         let mut largest: Vec<(JobId, Amount)> = used.checkpoints.iter().map(|(job, amount)| (*job, *amount)).collect();
         largest.sort_by_key(|(job, amount)| (std::cmp::Reverse(amount.bytes), *job));
         largest.truncate(JOBS_NAMED_MAX);
-        let look = move |core: &Core| {
-            let named = |(id, checkpoints): (JobId, Amount)| v1::JobStorage {
-                job_id: id.to_string(),
-                name: core.job(id).and_then(|job| job.name.clone()).unwrap_or_default(),
-                checkpoints: Some(amount(checkpoints)),
-            };
-            largest.into_iter().map(named).collect()
-        };
+        let jobs = self.store.jobs(largest.iter().map(|(job, _)| *job).collect()).await?;
+        let names: BTreeMap<JobId, String> =
+            jobs.into_iter().filter_map(|(job, _)| Some((job.id, job.name?))).collect();
+        let by_checkpoints = largest.into_iter().map(|(id, checkpoints)| v1::JobStorage {
+            job_id: id.to_string(),
+            name: names.get(&id).cloned().unwrap_or_default(),
+            checkpoints: Some(amount(checkpoints)),
+        });
         let room = self.blobs.room();
         let disks = room.disks().into_iter().map(|(folder, disk)| v1::DiskStorage {
             folder: folder.display().to_string(),
@@ -63,7 +62,7 @@ impl Api {
             jobs: size.jobs,
             events: size.events,
             kinds: used.kinds(),
-            jobs_by_checkpoints: self.store.read(look).await?,
+            jobs_by_checkpoints: by_checkpoints.collect(),
             blobs: Some(amount(stock.blobs)),
             unnamed: Some(amount(stock.unnamed)),
             damaged: Some(amount(stock.damaged)),

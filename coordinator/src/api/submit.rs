@@ -183,7 +183,7 @@ fn find_output(
     let Some(made) = kind.output(wanted) else {
         return Err(ReferenceError::NoRole { job: reference.clone(), kind, role: wanted.clone() }.into());
     };
-    let ended = |job: &core::Job| match job.state {
+    let ended = |job: std::borrow::Cow<'_, core::Job>| match job.state {
         State::Failed | State::Cancelled => {
             Err(ApiError::from(core::Refusal::NoOutput { id: job.id, state: job.state.name() }))
         }

@@ -34,21 +34,35 @@ pub(super) enum Detail {
     All,
 }
 
-/// A job, with why it waits by `reasons`, which a list shares among its items.
-pub(super) fn job(reasons: &Reasons<'_>, job: &Job, detail: Detail) -> v1::Job {
-    let attempts = &job.attempts[job.attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX)..];
+/// A job that has not ended, with why it waits by `reasons`, which a list shares among its items.
+pub(super) fn live_job(reasons: &Reasons<'_>, job: &Job, detail: Detail) -> v1::Job {
+    let attempts: Vec<_> = newest(&job.attempts).iter().filter_map(|id| reasons.core().attempt(*id)).collect();
+    self::job(job, reasons.of(job), attempts.into_iter(), detail)
+}
+
+/// A job that has ended, and the attempts at it.
+pub(super) fn ended_job((job, attempts): &(Job, Vec<Attempt>), detail: Detail) -> v1::Job {
+    self::job(job, job.reason.clone(), newest(attempts).iter(), detail)
+}
+
+/// The last of a job's attempts, as many as are shown.
+fn newest<T>(attempts: &[T]) -> &[T] {
+    &attempts[attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX)..]
+}
+
+fn job<'a>(job: &Job, reason: String, attempts: impl Iterator<Item = &'a Attempt>, detail: Detail) -> v1::Job {
     let output = |(role, digest): &(String, Digest)| v1::JobOutput { role: role.clone(), digest: digest.to_string() };
     v1::Job {
         id: job.id.to_string(),
         name: job.name.clone().unwrap_or_default(),
         state: state(job.state).into(),
-        reason: reasons.of(job),
+        reason,
         priority: job.priority,
         created_ms: job.created.0,
         ended_ms: ms(job.ended),
         labels: job.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         variants: job.variants.iter().map(|it| variant(it, detail)).collect(),
-        attempts: attempts.iter().filter_map(|id| reasons.core().attempt(*id)).map(attempt).collect(),
+        attempts: attempts.map(attempt).collect(),
         outputs: job.outputs.iter().map(output).collect(),
         waits_for: job.waits_for().iter().map(ToString::to_string).collect(),
     }

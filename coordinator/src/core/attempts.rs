@@ -4,6 +4,7 @@ use super::{
     Core, EventBody, FactorKey, Job, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
     SessionId, State, Variant, retry,
 };
+use std::sync::Arc;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
@@ -23,19 +24,20 @@ impl Core {
         reports: Vec<Report>,
     ) -> Result<(), Refusal> {
         let worker = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        let past = self.past([id].into_iter())?;
         for report in reports {
             if !self.is_live(worker, id, epoch) {
                 break;
             }
             self.report(at, id, report);
         }
-        let known = self.attempts.get(&id).filter(|a| a.worker == worker && a.epoch == epoch);
+        let known = self.attempts.get(&id).or_else(|| past.get(&id)).filter(|a| a.worker == worker && a.epoch == epoch);
         match known.filter(|a| a.outcome == Outcome::Running || a.outcome.is_own()) {
             Some(attempt) => {
                 let number = attempt.last_report;
                 self.effects.outbox.push((session, Outgoing::Ack { attempt: id, number }));
             }
-            None => self.stop_on(session, worker, id),
+            None => self.stop_on(session, worker, id, &past),
         }
         Ok(())
     }
@@ -92,7 +94,7 @@ impl Core {
 
     fn note_caveats(&mut self, job: JobId, variant: usize, caveats: Caveats) {
         if let Some(job) = self.jobs.get_mut(&job) {
-            job.variants[variant].caveats = Some(caveats);
+            Arc::make_mut(&mut job.variants)[variant].caveats = Some(caveats);
             self.effects.jobs.insert(job.id);
         }
     }
@@ -193,7 +195,7 @@ impl Core {
                 let reason = format!("{} ran out of memory and now needs {raised}: {message}", variant.name);
                 let index = self.attempts[&id].variant;
                 if let Some(job) = self.jobs.get_mut(&job) {
-                    job.variants[index].raised = Some(raised);
+                    Arc::make_mut(&mut job.variants)[index].raised = Some(raised);
                 }
                 self.set_state(at.now, job, State::Queued, reason);
             }
@@ -255,7 +257,10 @@ impl Core {
         self.workers.change(attempt.worker, |worker| worker.leases.remove(&id));
         self.effects.attempts.insert(id);
         self.unsettled = true;
-        let job = self.jobs.get(&attempt.job).expect("an attempt is made for a job, and jobs are never removed");
+        let job = self
+            .jobs
+            .get(&attempt.job)
+            .expect("an attempt is made for a job, which leaves with its attempts when it has ended");
         (attempt.job, attempt.peak, job.variants[attempt.variant].clone())
     }
 

@@ -5,6 +5,7 @@
 //! nor a worker that is connected, holds a lease or is avoided by such a job; and a job's states stay.
 
 use super::{Core, Resume, State};
+use std::sync::Arc;
 use vertigo::id::{Digest, JobId, WorkerId};
 use vertigo::manifest::Kind;
 use vertigo::task::TaskKind;
@@ -79,7 +80,7 @@ impl Core {
     /// Changes where the next attempt at a variant goes on. The one way to do so: what is named there stays.
     pub(super) fn set_resume(&mut self, id: JobId, variant: usize, resume: Option<Resume>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut job.variants[variant].resume, resume);
+        let before = std::mem::replace(&mut Arc::make_mut(&mut job.variants)[variant].resume, resume);
         let is_named = |digest| job.variants.iter().any(|it| it.resume.is_some_and(|it| it.checkpoint == digest));
         if let Some(Resume { checkpoint, .. }) = before.filter(|before| !is_named(before.checkpoint)) {
             self.resumes.remove(&(checkpoint, id));

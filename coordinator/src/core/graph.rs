@@ -7,6 +7,7 @@
 use super::{Core, Found, Input, Job, Refusal, Source, State, Submit, Variant};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use vertigo::id::{JobId, Millis};
 
 /// What the core asks about tasks, which it cannot read. Pure, and quick: it is called by the writer.
@@ -29,14 +30,14 @@ impl Core {
                 if before.iter().any(|queued| queued.id == *job) {
                     continue;
                 }
-                let source = self.jobs.get(job).ok_or(Refusal::NoJob(*job))?;
+                let source = self.any_job(*job)?.ok_or(Refusal::NoJob(*job))?;
                 match source.state {
                     State::Failed | State::Cancelled => {
                         return Err(Refusal::NoOutput { id: *job, state: source.state.name() });
                     }
                     State::Succeeded => {
                         let missing = || Refusal::NoSuchOutput { id: *job, role: role.clone() };
-                        input.artifact = Some(self.found(source, role).ok_or_else(missing)?);
+                        input.artifact = Some(self.found(&source, role).ok_or_else(missing)?);
                     }
                     State::Blocked | State::Queued | State::Backoff { .. } | State::Leased { .. } => {}
                 }
@@ -103,7 +104,7 @@ impl Core {
         let Some(job) = self.jobs.get(&source) else { return };
         let made: BTreeMap<String, Option<Found>> = self.roles_read(reader, source, job);
         let Some(job) = self.jobs.get_mut(&reader).filter(|job| job.state == State::Blocked) else { return };
-        for input in job.variants.iter_mut().flat_map(|variant| &mut variant.inputs) {
+        for input in Arc::make_mut(&mut job.variants).iter_mut().flat_map(|variant| &mut variant.inputs) {
             if let Source::Output { job, role } = &input.source
                 && (*job == source && input.artifact.is_none())
             {
@@ -121,6 +122,7 @@ impl Core {
         }
         match self.completed(reader) {
             Ok(variants) => {
+                let variants = self.shared.of(Arc::new(variants));
                 if let Some(job) = self.jobs.get_mut(&reader) {
                     job.variants = variants;
                 }
@@ -132,7 +134,7 @@ impl Core {
 
     /// What a reader needs of a source, by role.
     fn roles_read(&self, reader: JobId, source: JobId, made: &Job) -> BTreeMap<String, Option<Found>> {
-        let inputs = self.jobs.get(&reader).into_iter().flat_map(|job| &job.variants).flat_map(|v| &v.inputs);
+        let inputs = self.jobs.get(&reader).into_iter().flat_map(|job| &*job.variants).flat_map(|v| &v.inputs);
         let roles = inputs.filter_map(|input| match &input.source {
             Source::Output { job, role } if *job == source => Some(role.clone()),
             Source::Output { .. } | Source::Artifact => None,

@@ -4,6 +4,8 @@ use super::queue::Rank;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
@@ -30,8 +32,8 @@ pub struct Job {
     pub created: Millis,
     /// When it ended.
     pub ended: Option<Millis>,
-    /// In order of preference; at least one.
-    pub variants: Vec<Variant>,
+    /// In order of preference; at least one. Shared with jobs that are to do the same.
+    pub variants: Arc<Vec<Variant>>,
     /// What its success made, by role; the kind's first output first.
     pub outputs: Vec<(String, Digest)>,
     /// Oldest first.
@@ -52,6 +54,11 @@ impl Job {
     /// What tables call it: its name, or the part of its id that tells the time to the millisecond.
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.id.to_string()[..13].to_owned())
+    }
+
+    /// What kind of job it is. Its variants make the same, so they are of one kind.
+    pub fn kind(&self) -> Option<TaskKind> {
+        self.variants.first().map(|variant| variant.task.kind)
     }
 
     /// The artifact that its success made first, which is what its name tags.
@@ -123,7 +130,7 @@ impl State {
 }
 
 /// One way to do a job: a task, what it reads, what it needs, and what attempts at it have shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Hash)]
 pub struct Variant {
     /// What it is called, such as its recipe's name.
     pub name: String,
@@ -167,7 +174,7 @@ impl Variant {
 }
 
 /// What is done, as far as the core knows it: a kind's name, and a message that it hands on unread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Task {
     /// Its kind.
     #[serde(with = "kind_name")]
@@ -192,7 +199,7 @@ mod kind_name {
 }
 
 /// An input: its role, where it comes from, and what it is once that is there. From then on it never changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Input {
     /// What the task calls it.
     pub role: String,
@@ -203,7 +210,7 @@ pub struct Input {
 }
 
 /// Where an input comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// An artifact that was there.
@@ -228,7 +235,7 @@ impl Source {
 }
 
 /// An artifact that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Found {
     /// Its digest.
     pub digest: Digest,
@@ -253,6 +260,13 @@ pub struct Need {
     pub slot: Slot,
 }
 
+impl Hash for Need {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Need { method, engine, parts, factor, disk, slot } = self;
+        (method, engine, parts, factor.to_bits(), disk, slot).hash(state);
+    }
+}
+
 impl Need {
     /// The sum of the parts.
     pub fn estimate(&self) -> Bytes {
@@ -266,7 +280,7 @@ impl Need {
 }
 
 /// An item of an estimate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct MemoryPart {
     /// What takes the memory.
     pub name: String,
@@ -275,7 +289,7 @@ pub struct MemoryPart {
 }
 
 /// A checkpoint to go on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Resume {
     /// The iteration that it had reached.
     pub iter: u64,

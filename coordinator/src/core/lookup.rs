@@ -1,10 +1,13 @@
 //! Finding things by what people call them. Changes nothing.
 
-use super::{Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
-use std::ops::Bound;
+use super::{ArchiveError, Artifact, Attempt, Core, Factors, Index, Installation, Job, Worker};
+use std::borrow::Cow;
 use vertigo::id::{AttemptId, Digest, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
 use vertigo::task::{OutputRole, TaskKind, split_output};
+
+/// What a reference may mean is told up to this many times.
+const MATCHES_TOLD: usize = 5;
 
 /// A prefix that more than one thing has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +25,9 @@ pub enum ReferenceError {
     /// It stands for several things.
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
+    /// What has ended cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The job makes nothing of that name.
     #[error("a {kind} job makes no `{role}`; it makes {}", kind.output_names())]
     NoRole {
@@ -39,6 +45,7 @@ impl ReferenceError {
     pub fn hint(&self) -> String {
         match self {
             ReferenceError::Ambiguous(_) => "write more of it".to_owned(),
+            ReferenceError::Archive(_) => "restore the database from a backup".to_owned(),
             ReferenceError::NoRole { job, kind, .. } => {
                 let references = kind.outputs().iter().map(|output| format!("`{job}@{}`", output.role));
                 format!("write {}", references.collect::<Vec<_>>().join(" or "))
@@ -51,24 +58,21 @@ impl Core {
     /// A job by id, by name (the newest of that name), or by a prefix of its id that no other job has.
     ///
     /// # Errors
-    /// [`Ambiguous`] lists the jobs that the prefix fits.
-    pub fn find_job(&self, reference: &str) -> Result<Option<&Job>, Ambiguous> {
+    /// [`Ambiguous`] lists the jobs that the prefix fits. The archive cannot be read.
+    pub fn find_job(&self, reference: &str) -> Result<Option<Cow<'_, Job>>, ReferenceError> {
         if let Ok(id) = reference.parse::<JobId>() {
-            return Ok(self.jobs.get(&id));
+            return Ok(self.any_job(id)?);
         }
-        if let Some(job) = self.jobs.values().rev().find(|job| job.name.as_deref() == Some(reference)) {
-            return Ok(Some(job));
+        if let Some(id) = self.archive.named(reference)? {
+            return Ok(self.any_job(id)?);
         }
-        let prefix = reference.to_ascii_lowercase();
-        let fits = |job: &&Job| !prefix.is_empty() && job.id.to_string().starts_with(&prefix);
-        let matches: Vec<&Job> = self.jobs.values().filter(fits).collect();
-        match matches[..] {
+        match self.archive.beginning_with(&reference.to_ascii_lowercase(), MATCHES_TOLD)?[..] {
             [] => Ok(None),
-            [job] => Ok(Some(job)),
-            _ => Err(Ambiguous {
-                prefix: reference.to_owned(),
-                matches: matches.iter().take(5).map(|job| job.id.to_string()).collect(),
-            }),
+            [id] => Ok(self.any_job(id)?),
+            ref ids => {
+                let matches = ids.iter().map(JobId::to_string).collect();
+                Err(Ambiguous { prefix: reference.to_owned(), matches }.into())
+            }
         }
     }
 
@@ -76,8 +80,9 @@ impl Core {
     /// yet.
     ///
     /// # Errors
-    /// [`Ambiguous`] lists the jobs that the reference fits; [`ReferenceError::NoRole`] the roles that there are.
-    pub fn find_output(&self, reference: &str) -> Result<Option<(&Job, &'static OutputRole)>, ReferenceError> {
+    /// [`Ambiguous`] lists the jobs that the reference fits; [`ReferenceError::NoRole`] the roles that there are. The archive cannot be
+    /// read.
+    pub fn find_output(&self, reference: &str) -> Result<Option<(Cow<'_, Job>, &'static OutputRole)>, ReferenceError> {
         let (name, role) = split_output(reference);
         let Some(job) = self.find_job(name)? else { return Ok(None) };
         let Some(kind) = job.variants.first().map(|variant| variant.task.kind) else { return Ok(None) };
@@ -96,25 +101,24 @@ impl Core {
             [digest] => Some(digest),
             [] => self.find_output(reference)?.and_then(|(job, output)| job.output_of(output.role)),
             _ => {
-                let matches = digests.iter().take(5).map(Digest::to_string).collect();
+                let matches = digests.iter().take(MATCHES_TOLD).map(Digest::to_string).collect();
                 return Err(Ambiguous { prefix: reference.to_owned(), matches }.into());
             }
         };
         Ok(digest.and_then(|digest| self.index.get(&digest).map(|artifact| (digest, artifact))))
     }
 
-    /// A job by its id.
+    /// A job that has not ended, by its id.
     pub fn job(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id)
     }
 
-    /// Jobs, newest first; with `after`, those behind that one.
-    pub fn jobs(&self, after: Option<JobId>) -> impl Iterator<Item = &Job> {
-        let end = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.jobs.range((Bound::Unbounded, end)).rev().map(|(_, job)| job)
+    /// Jobs that have not ended, newest first.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().rev()
     }
 
-    /// An attempt by its id.
+    /// An attempt at a job that has not ended, by its id.
     pub fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
         self.attempts.get(&id)
     }

@@ -4,7 +4,8 @@
 //! [`Core::place`] hands queued jobs to workers; both change the state in memory and note in [`Effects`] what has to be
 //! written, journalled and sent. Whoever drives it writes the effects in one transaction and sends only afterwards.
 //!
-//! It schedules tasks that it cannot read: what a task needs it asks of [`Kinds`], and hands the task on as it came.
+//! It schedules tasks that it cannot read: what a task needs it asks of [`Kinds`], and hands the task on as it came. It holds what has not
+//! ended: of what has, it asks the [`Archive`].
 //!
 //! It promises (property tests in `tests/`):
 //! 1. a job has at most one live lease; 2. a job that has ended never changes; 3. only the live epoch reports or
@@ -16,6 +17,7 @@
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
 //!    at a time: a second one waits until the first is known to be gone.
 
+mod archive;
 mod attempts;
 mod effects;
 mod event;
@@ -36,8 +38,11 @@ mod report;
 mod retry;
 mod search;
 mod sessions;
+mod shared;
+mod submission;
 mod worker;
 
+pub use archive::{Archive, ArchiveError, NoArchive};
 pub use effects::{Assignment, Effects, Forgotten, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
@@ -54,8 +59,10 @@ pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
+use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
@@ -175,12 +182,12 @@ pub struct Connect {
     pub held: Vec<(AttemptId, Epoch)>,
 }
 
-/// Everything that outlives the process.
+/// Everything that outlives the process, but for the jobs that have ended: those stay in the archive.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// All jobs.
+    /// All jobs that have not ended.
     pub jobs: Vec<Job>,
-    /// All attempts.
+    /// All attempts at them.
     pub attempts: Vec<Attempt>,
     /// All workers.
     pub workers: Vec<Worker>,
@@ -198,6 +205,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Core {
     settings: Settings,
+    /// Jobs that have not ended, and those that have since the last commit.
     jobs: BTreeMap<JobId, Job>,
     attempts: BTreeMap<AttemptId, Attempt>,
     workers: Fleet,
@@ -217,7 +225,10 @@ pub struct Core {
     resumes: BTreeSet<(Digest, JobId)>,
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
+    /// What jobs are to do that have not ended.
+    shared: Shared,
     kinds: Box<dyn Kinds>,
+    archive: Arc<dyn Archive>,
     /// Queued jobs in the order in which they are placed, and in cohorts.
     queue: Queue,
     /// Whether something has changed that may let a queued job be placed, or changes why it waits.
@@ -228,7 +239,13 @@ pub struct Core {
 impl Core {
     /// Goes on from what was written. Every live lease has its full length from now, since nobody could renew it
     /// while the coordinator was away.
-    pub fn restore(settings: Settings, kinds: Box<dyn Kinds>, snapshot: Snapshot, now: Millis) -> Core {
+    pub fn restore(
+        settings: Settings,
+        kinds: Box<dyn Kinds>,
+        archive: Arc<dyn Archive>,
+        snapshot: Snapshot,
+        now: Millis,
+    ) -> Core {
         let mut core = Core {
             settings,
             jobs: snapshot.jobs.into_iter().map(|job| (job.id, job)).collect(),
@@ -244,7 +261,9 @@ impl Core {
             readers: BTreeMap::new(),
             resumes: BTreeSet::new(),
             just_ended: Vec::new(),
+            shared: Shared::default(),
             kinds,
+            archive,
             queue: Queue::default(),
             unsettled: true,
             effects: Effects::default(),
@@ -264,6 +283,7 @@ impl Core {
             core.attempts.insert(attempt.id, attempt);
         }
         for job in core.jobs.values_mut() {
+            job.variants = core.shared.of(Arc::clone(&job.variants));
             if let State::Backoff { until } = &mut job.state {
                 // The clock may have been set back since: no pause is longer than the longest.
                 *until = (*until).min(now.plus(retry::LONGEST_MS));
@@ -356,71 +376,8 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
-    fn submit(&mut self, now: Millis, mut jobs: Vec<Submit>) -> Result<(), Refusal> {
-        // A call that came again because its answer was lost.
-        jobs.retain(|job| !self.jobs.contains_key(&job.id));
-        self.connect_inputs(&mut jobs)?;
-        jobs.iter().try_for_each(|job| self.check_size(&job.variants))?;
-        for submit in jobs {
-            let id = submit.id;
-            let job = Job {
-                id,
-                name: submit.name,
-                state: State::Blocked,
-                reason: String::new(),
-                priority: submit.priority,
-                labels: submit.labels,
-                created: now,
-                ended: None,
-                variants: submit.variants,
-                outputs: Vec::new(),
-                attempts: Vec::new(),
-                epoch: Epoch::default(),
-                crashes: 0,
-                retries: 0,
-                avoid: BTreeSet::new(),
-                traceparent: submit.traceparent,
-            };
-            self.jobs.insert(id, job);
-            self.enter(now, id);
-        }
-        Ok(())
-    }
-
-    /// The first state of a job: blocked where it lacks something, else queued.
-    fn enter(&mut self, now: Millis, id: JobId) {
-        if !self.jobs[&id].waits_for().is_empty() {
-            self.note_sources(id);
-            let reason = self.blocked_reason(id);
-            return self.set_state(now, id, State::Blocked, reason);
-        }
-        match self.completed(id) {
-            Ok(variants) => {
-                if let Some(job) = self.jobs.get_mut(&id) {
-                    job.variants = variants;
-                }
-                self.set_state(now, id, State::Queued, String::new());
-            }
-            Err(reason) => self.set_state(now, id, State::Failed, reason),
-        }
-    }
-
-    /// Refuses variants of which none fits any worker that was ever seen. Without a worker there is nothing to compare with; nor is
-    /// there before the needs are known.
-    fn check_size(&self, variants: &[Variant]) -> Result<(), Refusal> {
-        let fits = |variant: &Variant| self.workers.values().any(|worker| variant.peak() <= worker.machine.usable);
-        if self.workers.is_empty() || variants.iter().any(fits) {
-            return Ok(());
-        }
-        let list = |items: Vec<String>| items.join(", ");
-        Err(Refusal::TooLarge {
-            variants: list(variants.iter().map(|it| format!("{} needs {}", it.name, it.peak())).collect()),
-            workers: list(self.workers.values().map(|w| format!("{} offers {}", w.name, w.machine.usable)).collect()),
-        })
-    }
-
     fn cancel(&mut self, now: Millis, id: JobId) -> Result<(), Refusal> {
-        let job = self.jobs.get(&id).ok_or(Refusal::NoJob(id))?;
+        let job = self.any_job(id)?.ok_or(Refusal::NoJob(id))?;
         if job.state.is_terminal() {
             return Err(Refusal::Ended { id, state: job.state.name() });
         }

@@ -1,5 +1,6 @@
 //! Why commands are not carried out, in words for a person: what is wrong and what to do.
 
+use super::ArchiveError;
 use vertigo::id::{JobId, Millis, WorkerId};
 
 /// Why a command was not carried out. Nothing has changed.
@@ -70,6 +71,9 @@ pub enum Refusal {
     /// The session has been replaced or closed.
     #[error("this session is over: the worker has connected again, or the coordinator closed it")]
     NoSession,
+    /// What it names has ended and cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }
 
 impl Refusal {
@@ -87,7 +91,8 @@ impl Refusal {
             | Refusal::NameTaken(_)
             | Refusal::OtherInstallation(_)
             | Refusal::OtherProcess { .. }
-            | Refusal::NoSession => None,
+            | Refusal::NoSession
+            | Refusal::Archive(_) => None,
         }
     }
 }

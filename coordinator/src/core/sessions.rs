@@ -1,5 +1,6 @@
 //! Workers come, say what they hold, and go.
 
+use super::archive::Past;
 use super::installation::{self, Caller, Standing};
 use super::{Command, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
 use crate::core::Installation;
@@ -19,6 +20,7 @@ impl Core {
             // A Hello that was overtaken: what it says that the worker holds is old.
             return Err(Refusal::NoSession);
         }
+        let past = self.past(held.iter().map(|(id, _)| *id))?;
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
         let gone: Vec<WorkerId> =
             namesakes.iter().filter(|worker| worker.leases.is_empty()).map(|worker| worker.id).collect();
@@ -50,7 +52,7 @@ impl Core {
         self.effects.workers.insert(id);
         self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
-        self.greet(at, session, id, leases, &held);
+        self.greet(at, (session, id), leases, &held, &past);
         Ok(())
     }
 
@@ -83,10 +85,10 @@ impl Core {
     fn greet(
         &mut self,
         at: Moment,
-        session: SessionId,
-        worker: WorkerId,
+        (session, worker): (SessionId, WorkerId),
         leases: Vec<AttemptId>,
         held: &[(AttemptId, Epoch)],
+        past: &Past,
     ) {
         let live: Vec<_> =
             held.iter().filter(|(id, epoch)| self.is_live(worker, *id, *epoch)).map(|(id, _)| *id).collect();
@@ -94,7 +96,7 @@ impl Core {
         self.effects.outbox.push((session, Outgoing::Welcome { acks }));
         self.renew(at.now, &live);
         for (id, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
-            self.stop_on(session, worker, *id);
+            self.stop_on(session, worker, *id, past);
         }
         for lost in leases.into_iter().filter(|id| !live.contains(id)) {
             self.lose(at, lost, "the worker came back without it");
@@ -126,6 +128,7 @@ impl Core {
         held: &[(AttemptId, Epoch)],
     ) -> Result<(), Refusal> {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        let past = self.past(held.iter().map(|(id, _)| *id))?;
         let live: Vec<_> = held.iter().filter(|(a, epoch)| self.is_live(id, *a, *epoch)).map(|(a, _)| *a).collect();
         self.renew(now, &live);
         if let Some(installation) = self.installations.get_mut(&id) {
@@ -142,8 +145,8 @@ impl Core {
         self.unsettled |= offers_more.unwrap_or(false);
         for (attempt, _) in held.iter().filter(|(id, _)| !live.contains(id)) {
             // One that ended by its own report is about to be let go: the worker has not read the acknowledgement yet.
-            if !self.attempts.get(attempt).is_some_and(|a| a.outcome.is_own()) {
-                self.stop_on(session, id, *attempt);
+            if !self.outcome(&past, *attempt).is_some_and(Outcome::is_own) {
+                self.stop_on(session, id, *attempt, &past);
             }
         }
         Ok(())
@@ -170,8 +173,8 @@ impl Core {
     }
 
     /// Tells a worker to stop an attempt that has no lease, and keeps its memory off the market until it is gone.
-    pub(super) fn stop_on(&mut self, session: SessionId, worker: WorkerId, attempt: AttemptId) {
-        let reason = match self.attempts.get(&attempt).map(|a| &a.outcome) {
+    pub(super) fn stop_on(&mut self, session: SessionId, worker: WorkerId, attempt: AttemptId, past: &Past) {
+        let reason = match self.outcome(past, attempt) {
             None => "the coordinator does not know this attempt".to_owned(),
             Some(Outcome::Running) => "its epoch is not the live one".to_owned(),
             Some(Outcome::Cancelled) => "the job was cancelled".to_owned(),

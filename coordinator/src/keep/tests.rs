@@ -134,7 +134,7 @@ impl World {
 
     /// Jobs that hold a lease.
     async fn live(&self) -> Vec<JobId> {
-        let look = |core: &Core| core.jobs(None).filter(|job| !job.state.is_terminal()).map(|job| job.id).collect();
+        let look = |core: &Core| core.jobs().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect();
         self.store.read(look).await.unwrap()
     }
 
@@ -244,8 +244,8 @@ impl World {
 
     async fn check(&self) {
         let look = |core: &Core| {
-            let jobs = core.jobs(None).filter(|job| !job.state.is_terminal());
-            let resumes = jobs.flat_map(|job| &job.variants).filter_map(|variant| variant.resume);
+            let jobs = core.jobs().filter(|job| !job.state.is_terminal());
+            let resumes = jobs.flat_map(|job| job.variants.iter()).filter_map(|variant| variant.resume);
             let resumes: Vec<Digest> = resumes.map(|resume| resume.checkpoint).collect();
             let manifests = core.index().list(None, None);
             (

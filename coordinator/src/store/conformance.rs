@@ -2,7 +2,8 @@
 //!
 //! A database that is added stands in [`databases`], and nothing else here changes.
 
-use super::durable::{Durable, Journal, Which};
+use super::durable::{Durable, Records, Which};
+use super::listing::{JobFilter, Listed};
 use super::memory::Memory;
 use super::rows::Rows;
 use super::sqlite::Sqlite;
@@ -10,16 +11,19 @@ use super::tests::{SETTINGS, kinds, submit};
 use crate::core::tests::invariants::{Step, World, hold, step};
 use crate::core::tests::{Keeper, LEASE_MS};
 use crate::core::{
-    Command, Connect, Core, Effects, Event, EventBody, Machine, Moment, ReportBody, SessionId, Settings, Snapshot,
+    Attempt, Command, Connect, Core, Effects, Event, EventBody, Job, Machine, Moment, NoArchive, ReportBody, SessionId,
+    Settings, Snapshot,
 };
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use vertigo::id::{AttemptId, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Kind;
 use vertigo::secret::Secret;
+use vertigo::task::TaskKind;
 
 /// Where a database lies.
 trait Place {
@@ -63,11 +67,13 @@ struct Kept {
     database: Box<dyn Durable>,
     /// All that was committed to its journal.
     journal: Vec<Event>,
+    /// Every job that was committed, as it was last, and the attempts at it.
+    jobs: BTreeMap<JobId, (Job, Vec<Attempt>)>,
 }
 
 impl Kept {
     fn new(mut place: Box<dyn Place>) -> Kept {
-        Kept { database: place.open(), place, journal: Vec::new() }
+        Kept { database: place.open(), place, journal: Vec::new(), jobs: BTreeMap::new() }
     }
 
     /// Reads every journal in pages of `limit` and compares it with what was committed.
@@ -79,7 +85,102 @@ impl Kept {
                     job.is_none_or(|job| job == event.job) && (which == Which::All || is_line(&event.body))
                 };
                 let expected: Vec<Event> = self.journal.iter().filter(is_meant).cloned().collect();
-                assert_eq!(pages(&*self.database.journal(), job, which, limit), expected, "{job:?} {which:?}");
+                assert_eq!(pages(&*self.database.records(), job, which, limit), expected, "{job:?} {which:?}");
+            }
+        }
+    }
+}
+
+impl Kept {
+    /// Looks up everything that was committed, whether it has ended or not, and something that was not.
+    fn check_archive(&self) {
+        let records = self.database.records();
+        let ids: Vec<JobId> = self.jobs.keys().copied().chain([JobId::new()]).collect();
+        let all: Vec<_> = self.jobs.values().cloned().collect();
+        assert_eq!(records.jobs(&ids).unwrap(), all);
+        for id in ids {
+            let job = self.jobs.get(&id).map(|(job, _)| job.clone());
+            assert_eq!(records.has_job(id), Ok(job.is_some()));
+            assert_eq!(records.job(id), Ok(job));
+        }
+        for attempt in all.iter().flat_map(|(_, attempts)| attempts) {
+            assert_eq!(records.attempt(attempt.id).as_ref(), Ok(&Some(attempt.clone())));
+        }
+        assert_eq!(records.attempt(AttemptId::new()), Ok(None));
+        let names: BTreeSet<&str> = all.iter().filter_map(|(job, _)| job.name.as_deref()).collect();
+        for name in names {
+            let newest = all.iter().filter(|(job, _)| job.name.as_deref() == Some(name)).map(|(job, _)| job.id).max();
+            assert_eq!(records.named(name), Ok(newest));
+        }
+        assert_eq!(records.named("nobody's name"), Ok(None));
+    }
+}
+
+/// A list from its beginning to its end, page by page.
+fn listed(records: &dyn Records, filter: &JobFilter, limit: usize) -> Vec<Listed> {
+    let mut all: Vec<Listed> = Vec::new();
+    loop {
+        let page = records.list(filter, all.last().copied(), limit).unwrap();
+        assert!(page.len() <= limit);
+        let is_last = page.len() < limit;
+        all.extend(page);
+        if is_last {
+            return all;
+        }
+    }
+}
+
+/// A filter of any form.
+fn filter() -> impl Strategy<Value = JobFilter> {
+    let states =
+        prop::collection::btree_set(prop::sample::select(vec!["blocked", "queued", "cancelled", "failed"]), 0..3);
+    let kind = prop::option::of(prop::sample::select(TaskKind::ALL.to_vec()));
+    let value = prop::sample::select(vec!["", "1", "2"]).prop_map(str::to_owned);
+    let labels = prop::collection::btree_map(prop::sample::select(vec!["a", "b"]).prop_map(str::to_owned), value, 0..3);
+    (states, kind, labels, 0u64..8).prop_map(|(states, kind, labels, since)| JobFilter {
+        states,
+        kind,
+        labels,
+        since: Millis(since),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Jobs of two kinds, any labels and several times of queueing, some of them cancelled: each list has what its filter lets through,
+    /// newest first, however long its pages are.
+    #[test]
+    fn a_list_has_what_its_filter_lets_through(
+        jobs in prop::collection::vec((0u64..8, 0usize..3, 0usize..3, any::<bool>(), any::<bool>()), 0..40),
+        filters in prop::collection::vec(filter(), 1..12),
+        limit in 1usize..9,
+    ) {
+        for mut place in databases() {
+            let (mut database, mut core) = (place.open(), core());
+            let mut rows: Vec<Job> = Vec::new();
+            for (ms, a, b, fuses, is_cancelled) in &jobs {
+                let at = Moment { now: Millis(*ms), jitter: 0.5 };
+                let id = JobId::new();
+                let Command::Submit(mut submits) = submit(id, None) else { unreachable!("it queues a job") };
+                let label = |key: &str, n: usize| (n > 0).then(|| (key.to_owned(), n.to_string()));
+                submits[0].labels = [label("a", *a), label("b", *b)].into_iter().flatten().collect();
+                if *fuses {
+                    submits[0].variants[0].task.kind = TaskKind::Fuse;
+                }
+                core.apply(at, Command::Submit(submits)).unwrap();
+                if *is_cancelled {
+                    core.apply(at, Command::Cancel { job: id }).unwrap();
+                }
+                let effects = core.take_effects();
+                database.commit(&core, &effects).unwrap();
+                rows.push(core.job(id).unwrap().clone());
+                core.let_go(&effects);
+            }
+            for filter in &filters {
+                let mut expected: Vec<Listed> = rows.iter().filter(|job| filter.fits(job)).map(Listed::of).collect();
+                expected.sort_unstable_by(|a, b| b.cmp(a));
+                prop_assert_eq!(listed(&*database.records(), filter, limit), expected, "{:?}", filter);
             }
         }
     }
@@ -90,7 +191,7 @@ fn is_line(body: &EventBody) -> bool {
 }
 
 /// A journal from its beginning to its end, page by page.
-fn pages(journal: &dyn Journal, job: Option<JobId>, which: Which, limit: usize) -> Vec<Event> {
+fn pages(journal: &dyn Records, job: Option<JobId>, which: Which, limit: usize) -> Vec<Event> {
     let mut all: Vec<Event> = Vec::new();
     loop {
         let after = all.last().map_or(0, |event| event.seq);
@@ -111,6 +212,11 @@ impl Keeper for Kept {
             check_rows(&*self.database.rows(), core);
             self.journal.retain(|event| !effects.forgotten.events.contains(&event.seq));
             self.journal.extend(effects.journal.iter().cloned());
+            let changed = effects.attempts.iter().filter_map(|id| core.attempt(*id)).map(|attempt| attempt.job);
+            for job in changed.chain(effects.jobs.iter().copied()).filter_map(|id| core.job(id)) {
+                let attempts = job.attempts.iter().filter_map(|id| core.attempt(*id)).cloned().collect();
+                self.jobs.insert(job.id, (job.clone(), attempts));
+            }
         }
         self.database.load().unwrap()
     }
@@ -118,6 +224,7 @@ impl Keeper for Kept {
     fn restart(&mut self) -> Snapshot {
         self.database = self.place.open();
         self.check_pages(1 + self.journal.len() / 3);
+        self.check_archive();
         self.database.load().unwrap()
     }
 }
@@ -137,7 +244,7 @@ proptest! {
 
 /// A core without a past, for what a test commits by hand.
 fn core() -> Core {
-    Core::restore(Settings { lease_ms: LEASE_MS }, kinds(), Snapshot::default(), Millis(1))
+    Core::restore(Settings { lease_ms: LEASE_MS }, kinds(), Arc::new(NoArchive), Snapshot::default(), Millis(1))
 }
 
 /// Queues jobs in one batch, and commits that.
@@ -156,8 +263,8 @@ fn a_new_database_is_empty_and_its_journal_too() {
         let mut database = place.open();
         assert_eq!(database.load().unwrap(), Snapshot::default());
         for which in [Which::All, Which::Logs] {
-            assert_eq!(database.journal().events(None, 0, which, 10).unwrap(), []);
-            assert_eq!(database.journal().events(Some(JobId::new()), 0, which, 10).unwrap(), []);
+            assert_eq!(database.records().events(None, 0, which, 10).unwrap(), []);
+            assert_eq!(database.records().events(Some(JobId::new()), 0, which, 10).unwrap(), []);
         }
     }
 }
@@ -192,7 +299,7 @@ fn a_page_begins_behind_any_position_and_none_is_too_high() {
         let mut database = place.open();
         let (mut core, first, second) = (core(), JobId::new(), JobId::new());
         let events = queue(&mut core, &mut *database, &[first, second]).journal;
-        let journal = database.journal();
+        let journal = database.records();
         let page = |job, after, limit| journal.events(job, after, Which::All, limit).unwrap();
         assert!(events.len() >= 4 && page(None, 0, usize::MAX) == events);
         assert_eq!(page(None, events[1].seq, 2), events[2..4]);
@@ -232,7 +339,7 @@ fn check_rows(rows: &dyn Rows, core: &Core) {
         behind = (row.ended, row.job);
         ended.push(behind);
     }
-    let expected: BTreeSet<_> = core.jobs(None).filter_map(|job| Some((job.ended?, job.id))).collect();
+    let expected: BTreeSet<_> = core.jobs().filter_map(|job| Some((job.ended?, job.id))).collect();
     assert_eq!(ended, expected.into_iter().collect::<Vec<_>>());
     let (mut made, mut behind) = (BTreeSet::new(), None);
     loop {
@@ -261,7 +368,7 @@ fn who_reads_while_the_writer_writes_sees_whole_commits_in_their_order() {
     const COMMITS: usize = 60;
     for mut place in databases() {
         let mut database = place.open();
-        let journal = database.journal();
+        let journal = database.records();
         let is_over = AtomicBool::new(false);
         let (ends, seen) = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {

@@ -4,17 +4,19 @@
 //! laws that are written here.
 
 use super::StoreError;
+use super::listing::{JobFilter, Listed};
 use super::rows::Rows;
-use crate::core::{Core, Effects, Event, Snapshot};
+use crate::core::{Archive, Attempt, Core, Effects, Event, Job, Snapshot};
 use std::fmt::Debug;
 use std::sync::Arc;
 use vertigo::id::JobId;
 
 /// Where the core's state outlives the process. One writer has it.
 pub(super) trait Durable: Debug + Send {
-    /// All that was committed: each thing as it was at the last commit that named it, and a removed worker no more. What no database
-    /// keeps, because a restart finds it out again, is empty: sessions, leases, who drains or stops, when an installation was heard
-    /// of. The attempts of a job are in the order of their epochs; the order of a list of jobs, attempts or workers says nothing.
+    /// What was committed and has not ended: each thing as it was at the last commit that named it, and a removed worker no more. Jobs that
+    /// have ended, and the attempts at them, are left to [`Records`]; so what this costs does not grow with them. What no database keeps,
+    /// because a restart finds it out again, is empty: sessions, leases, who drains or stops, when an installation was heard of. The
+    /// attempts of a job are in the order of their epochs; the order of a list of jobs, attempts or workers says nothing.
     ///
     /// # Errors
     /// Something does not read back. Nothing is left out silently.
@@ -31,23 +33,39 @@ pub(super) trait Durable: Debug + Send {
     /// The database took nothing. The core is ahead of it then, so the caller must not go on.
     fn commit(&mut self, core: &Core, effects: &Effects) -> Result<(), StoreError>;
 
-    /// The journal, for whoever reads beside the writer.
-    fn journal(&self) -> Arc<dyn Journal>;
+    /// What was committed, for whoever reads beside the writer.
+    fn records(&self) -> Arc<dyn Records>;
 
     /// The rest, for whoever reads it beside the writer.
     fn rows(&self) -> Arc<dyn Rows>;
 }
 
-/// What happened to jobs, as people read it. Any number of threads read while the writer writes.
-pub(super) trait Journal: Debug + Send + Sync {
+/// What was committed, as people read it and as the core reads back what has ended. Any number of threads read while the writer writes.
+///
+/// Whatever is asked sees every commit that returned before the call, and no part of one that has not.
+pub(super) trait Records: Archive {
     /// Events of one job, or of all, oldest first, at most `limit` of them: the first ones whose position is above `after`.
     ///
-    /// It sees every commit that returned before the call, and no part of one that has not: fewer than `limit` events means that there
-    /// were no more. What a page costs does not grow with the journal, nor with other jobs' events or other kinds of event.
+    /// Fewer than `limit` events means that there were no more. What a page costs does not grow with the journal, nor with other jobs'
+    /// events or other kinds of event.
     ///
     /// # Errors
     /// An event does not read back, or was written by a later version.
     fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// Jobs that `filter` lets through, newest first, at most `limit` of them: the first ones behind `after`. Fewer than `limit` means that
+    /// there are no more. Without a filter, or with one by states, by kind, by age or by the value of one label, a page costs what it
+    /// shows, however many jobs there are.
+    ///
+    /// # Errors
+    /// The database.
+    fn list(&self, filter: &JobFilter, after: Option<Listed>, limit: usize) -> Result<Vec<Listed>, StoreError>;
+
+    /// Those of `ids` that there are, in their order, each with its attempts, oldest first.
+    ///
+    /// # Errors
+    /// One does not read back.
+    fn jobs(&self, ids: &[JobId]) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError>;
 }
 
 /// Which events to read.

@@ -3,11 +3,14 @@
 //! It says what [`Durable`] means in the fewest words, and so is the measure of the other one.
 
 use super::StoreError;
-use super::durable::{Durable, Journal, Which};
+use super::durable::{Durable, Records, Which};
+use super::listing::{JobFilter, Listed};
 use super::rows::{CheckpointRow, DatabaseSize, EndedRow, Rows, SeeArtifact};
 use crate::core::{
-    Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody, Snapshot, Worker,
+    Archive, ArchiveError, Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody,
+    Snapshot, Worker,
 };
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
@@ -41,8 +44,8 @@ impl Durable for Memory {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         let tables = self.tables();
         let mut snapshot = Snapshot {
-            jobs: tables.jobs.values().cloned().collect(),
-            attempts: tables.attempts.values().cloned().collect(),
+            jobs: tables.jobs.values().filter(|job| !job.state.is_terminal()).cloned().collect(),
+            attempts: tables.attempts.values().filter(|attempt| !tables.has_ended(attempt.job)).cloned().collect(),
             workers: tables.workers.values().map(away).collect(),
             installations: tables.installations.iter().map(|(id, known)| (*id, unheard(known))).collect(),
             index: tables.index.clone(),
@@ -84,7 +87,7 @@ impl Durable for Memory {
         Ok(())
     }
 
-    fn journal(&self) -> Arc<dyn Journal> {
+    fn records(&self) -> Arc<dyn Records> {
         Arc::new(self.clone())
     }
 
@@ -94,6 +97,10 @@ impl Durable for Memory {
 }
 
 impl Tables {
+    fn has_ended(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_none_or(|job| job.state.is_terminal())
+    }
+
     fn append(&mut self, event: &Event) {
         let is_line = matches!(&event.body, EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)));
         for (job, lines) in [(None, false), (Some(event.job), false), (None, true), (Some(event.job), true)] {
@@ -112,12 +119,52 @@ impl Tables {
     }
 }
 
-impl Journal for Memory {
+impl Records for Memory {
     fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError> {
         let tables = self.tables();
         let page = tables.pages.get(&(job, which == Which::Logs)).into_iter();
         let behind = page.flat_map(|page| page.range(after.saturating_add(1)..)).take(limit);
         Ok(behind.filter_map(|seq| tables.journal.get(seq).cloned()).collect())
+    }
+
+    fn list(&self, filter: &JobFilter, after: Option<Listed>, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let tables = self.tables();
+        let fitting = tables.jobs.values().filter(|job| filter.fits(job)).map(Listed::of);
+        let mut listed: Vec<_> = fitting.filter(|listed| after.is_none_or(|after| *listed < after)).collect();
+        listed.sort_unstable_by_key(|listed| Reverse(*listed));
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    fn jobs(&self, ids: &[JobId]) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError> {
+        let tables = self.tables();
+        let attempts = |job: &Job| job.attempts.iter().map(|id| tables.attempts[id].clone()).collect();
+        Ok(ids.iter().filter_map(|id| tables.jobs.get(id)).map(|job| (job.clone(), attempts(job))).collect())
+    }
+}
+
+impl Archive for Memory {
+    fn job(&self, id: JobId) -> Result<Option<Job>, ArchiveError> {
+        Ok(self.tables().jobs.get(&id).cloned())
+    }
+
+    fn has_job(&self, id: JobId) -> Result<bool, ArchiveError> {
+        Ok(self.tables().jobs.contains_key(&id))
+    }
+
+    fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>, ArchiveError> {
+        Ok(self.tables().attempts.get(&id).cloned())
+    }
+
+    fn named(&self, name: &str) -> Result<Option<JobId>, ArchiveError> {
+        let tables = self.tables();
+        Ok(tables.jobs.values().rfind(|job| job.name.as_deref() == Some(name)).map(|job| job.id))
+    }
+
+    fn beginning_with(&self, prefix: &str, limit: usize) -> Result<Vec<JobId>, ArchiveError> {
+        let tables = self.tables();
+        let fits = |id: &&JobId| !prefix.is_empty() && id.to_string().starts_with(prefix);
+        Ok(tables.jobs.keys().filter(fits).take(limit).copied().collect())
     }
 }
 

@@ -13,6 +13,7 @@ mod clock;
 mod conformance;
 mod durable;
 mod journal;
+mod listing;
 #[cfg(test)]
 mod memory;
 mod rows;
@@ -21,27 +22,29 @@ mod writer;
 
 pub use crate::core::{Event, EventBody};
 pub use durable::Which;
+pub use listing::{JobFilter, Listed};
 pub use rows::{CheckpointRow, DatabaseSize, EndedRow, SeeArtifact};
 pub use sqlite::copies::copy as copy_database;
 pub use writer::{Outbox, Writer};
 
-use crate::core::{Command, Core, Kinds, Refusal, Settings};
+use crate::core::{Attempt, Command, Core, Job, Kinds, Refusal, Settings};
 use crate::private;
-use durable::{Durable, Journal};
+use durable::{Durable, Records};
 use rows::Rows;
 use sqlite::{Sqlite, schema};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::Manifest;
-use writer::{Beginning, Request};
+use writer::{Beginning, Change, Request};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
 
-/// Threads that read the journal at a time. SQLite keeps a connection for each, of two descriptors, for as long as the process lives.
+/// Threads that read records at a time. SQLite keeps a connection for each, of two descriptors, for as long as the process lives.
 const READERS_MAX: usize = 8;
 
 /// What is wrong with the store. All of these end the process.
@@ -120,12 +123,57 @@ pub enum ApplyError {
     Stopped(#[from] Stopped),
 }
 
+/// Why a change has no effect.
+#[derive(Debug)]
+pub enum ChangeError<E> {
+    /// Nothing could be made of the state.
+    Undecided(E),
+    /// What was made of it was not carried out.
+    Apply(ApplyError),
+}
+
+/// A change as the writer has it.
+struct Deciding<D, E, L, T> {
+    decide: Option<D>,
+    undecided: Option<E>,
+    look: L,
+    answer: oneshot::Sender<Result<T, ChangeError<E>>>,
+}
+
+impl<D, E, L, T> Change for Deciding<D, E, L, T>
+where
+    D: FnOnce(&Core) -> Result<Command, E> + Send,
+    E: Send,
+    L: FnOnce(&Core) -> T + Send,
+    T: Send,
+{
+    fn decide(&mut self, core: &Core) -> Option<Command> {
+        match self.decide.take()?(core) {
+            Ok(command) => Some(command),
+            Err(error) => {
+                self.undecided = Some(error);
+                None
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, core: &Core, outcome: Result<(), Refusal>) {
+        let answer = match (self.undecided, outcome) {
+            (Some(error), _) => Err(ChangeError::Undecided(error)),
+            (None, Err(refusal)) => Err(ChangeError::Apply(refusal.into())),
+            (None, Ok(())) => Ok((self.look)(core)),
+        };
+        // Fails where nobody waits for it any more.
+        let _ = self.answer.send(answer);
+    }
+}
+
 /// A handle on the writer and the journal. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Store {
     requests: mpsc::Sender<Request>,
     committed: watch::Receiver<u64>,
-    journal: Arc<dyn Journal>,
+    records: Arc<dyn Records>,
     rows: Arc<dyn Rows>,
     /// Turns at reading beside the writer, of which there are [`READERS_MAX`].
     turns: Arc<Semaphore>,
@@ -211,11 +259,17 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, journal, rows) = (database.load()?, database.journal(), database.rows());
+        let (snapshot, records, rows) = (database.load()?, database.records(), database.rows());
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(database, Beginning { snapshot, settings, kinds }, waiting, announce, outbox)?;
-        Ok((Store { requests, committed, journal, rows, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        let writer = writer::start(
+            database,
+            Beginning { snapshot, settings, kinds, archive: Arc::clone(&records) as _ },
+            waiting,
+            announce,
+            outbox,
+        )?;
+        Ok((Store { requests, committed, records, rows, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -231,9 +285,28 @@ impl Store {
     /// # Errors
     /// As [`apply`](Store::apply).
     pub async fn apply_with(&self, command: Command, guard: Option<Box<dyn Send>>) -> Result<(), ApplyError> {
+        match self.change(|_| Ok::<_, Infallible>(command), move |_| drop(guard)).await {
+            Ok(()) => Ok(()),
+            Err(ChangeError::Apply(error)) => Err(error),
+            Err(ChangeError::Undecided(never)) => match never {},
+        }
+    }
+
+    /// Has `decide` make a command of the state, carries it out on that same state, and when what it did is on disk, looks at the state
+    /// after it. Both run on the writer's thread: see [`read`](Self::read).
+    ///
+    /// # Errors
+    /// What `decide` found wrong; then nothing has changed. The core refused the command, or the writer is gone.
+    pub async fn change<E: Send + 'static, T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Core) -> Result<Command, E> + Send + 'static,
+        look: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, ChangeError<E>> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Apply(Box::new(command), guard, answer)).await.map_err(|_| Stopped)?;
-        Ok(answered.await.map_err(|_| Stopped)??)
+        let change = Deciding { decide: Some(decide), undecided: None, look, answer };
+        let gone = || ChangeError::Apply(ApplyError::Stopped(Stopped));
+        self.requests.send(Request::Change(Box::new(change))).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
     }
 
     /// Looks at the committed state. `look` runs on the writer's thread, where everybody waits for it: it looks things up and computes
@@ -261,8 +334,28 @@ impl Store {
         which: Which,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let journal = Arc::clone(&self.journal);
-        self.beside(move || journal.events(job, after, which, limit)).await
+        self.recall(move |records| records.events(job, after, which, limit)).await
+    }
+
+    /// A page of the jobs that `filter` lets through: see [`Records::list`].
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn list(
+        &self,
+        filter: JobFilter,
+        after: Option<Listed>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.recall(move |records| records.list(&filter, after, limit)).await
+    }
+
+    /// Those of `ids` that there are as they were committed, in their order, each with its attempts, oldest first.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn jobs(&self, ids: Vec<JobId>) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError> {
+        self.recall(move |records| records.jobs(&ids)).await
     }
 
     /// Checkpoints that jobs have made, by job, beginning behind `after`: those of as many whole jobs as are `jobs`.
@@ -307,6 +400,15 @@ impl Store {
     pub async fn size(&self) -> Result<DatabaseSize, StoreError> {
         let rows = Arc::clone(&self.rows);
         self.beside(move || rows.size()).await
+    }
+
+    /// Reads what was committed, beside the writer.
+    async fn recall<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Records) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let records = Arc::clone(&self.records);
+        self.beside(move || read(&*records)).await
     }
 
     /// Reads on another thread than the writer's, when there is one to be had.

@@ -1,5 +1,7 @@
 //! The store on a real file.
 
+mod upgrades;
+
 use super::*;
 use crate::core::{
     Connect, FactorKey, Found, Input, Job, Machine, Made, MemoryPart, Need, Outgoing, Report, ReportBody, SessionId,
@@ -18,7 +20,7 @@ pub(super) const SETTINGS: Settings = Settings { lease_ms: 60_000 };
 
 type Sent = Arc<Mutex<Vec<(SessionId, Outgoing)>>>;
 
-fn open(folder: &Path) -> (Store, Writer, Sent) {
+pub(super) fn open(folder: &Path) -> (Store, Writer, Sent) {
     let sent = Sent::default();
     let outbox = Arc::clone(&sent);
     let outbox: Outbox = Box::new(move |session, message| outbox.lock().unwrap().push((session, message)));
@@ -111,7 +113,7 @@ async fn say(store: &Store, session: SessionId, job: JobId, body: ReportBody) ->
 #[derive(Debug, PartialEq)]
 pub(super) struct Everything {
     pub(super) jobs: Vec<Job>,
-    attempts: Vec<String>,
+    pub(super) attempts: Vec<String>,
     workers: Vec<(WorkerId, String, Machine)>,
     index: crate::core::Index,
     factor: f64,
@@ -119,14 +121,12 @@ pub(super) struct Everything {
 }
 
 pub(super) async fn everything(store: &Store) -> Everything {
+    let listed = store.list(JobFilter::default(), None, usize::MAX).await.unwrap();
+    let rows = store.jobs(listed.into_iter().map(|listed| listed.id).collect()).await.unwrap();
     store
         .read(|core| Everything {
-            jobs: core.jobs(None).cloned().map(|job| Job { reason: String::new(), ..job }).collect(),
-            attempts: core
-                .jobs(None)
-                .flat_map(|job| &job.attempts)
-                .map(|id| format!("{:?}", core.attempt(*id)))
-                .collect(),
+            attempts: rows.iter().flat_map(|(_, attempts)| attempts).map(|attempt| format!("{attempt:?}")).collect(),
+            jobs: rows.into_iter().map(|(job, _)| Job { reason: String::new(), ..job }).collect(),
             workers: core.workers().map(|w| (w.id, w.name.clone(), w.machine.clone())).collect(),
             index: core.index().clone(),
             factor: core.factors().factor(&FactorKey { method: "full".to_owned(), engine: "1".to_owned() }),
@@ -210,7 +210,7 @@ async fn dropping_every_handle_ends_the_writer_and_loses_nothing() {
     drop(store);
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());
-    let found = store.read(|core| core.jobs(None).map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
+    let found = store.read(|core| core.jobs().map(|job| job.id).collect::<Vec<_>>()).await.unwrap();
     let mut newest_first = ids;
     newest_first.sort_unstable_by(|a, b| b.cmp(a));
     assert_eq!(found, newest_first);
@@ -276,7 +276,8 @@ async fn messages_go_after_the_commit_that_caused_them() {
             if let Outgoing::Assignment(assignment) = message {
                 let reader = rusqlite::Connection::open(&path).unwrap();
                 let query = "SELECT count(*) FROM attempts WHERE id = ?1";
-                let there: i64 = reader.query_row(query, [assignment.attempt.to_string()], |row| row.get(0)).unwrap();
+                let there: i64 =
+                    reader.query_row(query, [assignment.attempt.0.into_bytes()], |row| row.get(0)).unwrap();
                 seen.lock().unwrap().push((there, assignment.epoch));
             }
         }
@@ -295,7 +296,7 @@ async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     store.stop().await;
     writer.ended().await.unwrap();
     let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
-    database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").to_string()]).unwrap();
+    database.execute("UPDATE artifacts SET digest = ?1", [Digest::of(b"another").as_bytes()]).unwrap();
     drop(database);
     let corrupt = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
     assert!(matches!(corrupt, StoreError::Corrupt { table: "artifacts", .. }), "{corrupt}");
@@ -373,70 +374,4 @@ async fn a_commit_that_fails_ends_the_writer_without_an_answer() {
     other.execute_batch("DROP TABLE journal").unwrap();
     assert_eq!(store.apply(submit(JobId::new(), None)).await, Err(ApplyError::Stopped(Stopped)));
     assert!(matches!(writer.ended().await, Err(StoreError::Sqlite(_))));
-}
-
-/// Makes the journal what it was in schema 3: a message of the protocol an event.
-fn to_schema_3(path: &Path) {
-    let database = rusqlite::Connection::open(path).unwrap();
-    database
-        .execute_batch(
-            "ALTER TABLE journal RENAME TO own_journal;
-             DROP INDEX journal_of_job;
-             CREATE TABLE journal (seq INTEGER PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs (id), kind TEXT NOT NULL,
-                                   event BLOB NOT NULL) STRICT;
-             CREATE INDEX journal_of_job ON journal (job, seq);
-             INSERT INTO journal SELECT seq, job, kind, x'0801' FROM own_journal;
-             DROP TABLE own_journal;
-             DROP INDEX jobs_by_end;
-             DROP INDEX checkpoints;
-             PRAGMA user_version = 3;",
-        )
-        .unwrap();
-}
-
-#[tokio::test]
-async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, writer, _) = open(folder.path());
-    let ids = busy(&store).await;
-    store.stop().await;
-    writer.ended().await.unwrap();
-    let path = folder.path().join("vertigo.db");
-    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
-    let before = written(&path);
-    to_schema_3(&path);
-    let copy = folder.path().join("vertigo.schema-3.db");
-    // What an earlier try that was cut off has left.
-    std::fs::write(&copy, "the beginning of a copy").unwrap();
-
-    assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
-    let journal = Sqlite::open(&path, None).unwrap().journal();
-    for id in ids {
-        let events = journal.events(Some(id), 0, Which::All, 10).unwrap();
-        let job = before.jobs.iter().find(|job| job.id == id).unwrap();
-        let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
-        assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
-        assert_eq!(events[0].epoch, job.epoch);
-    }
-    let kept = rusqlite::Connection::open(&copy).unwrap();
-    let version: i64 = kept.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    let lines: i64 = kept.query_row("SELECT count(*) FROM journal WHERE kind = 'log'", [], |row| row.get(0)).unwrap();
-    assert_eq!((version, lines), (3, 1), "what was told before is still there");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
-    let (store, ..) = open(folder.path());
-    assert!(matches!(store.read(move |core| core.job(ids[4]).unwrap().state.name()).await, Ok("leased")));
-}
-
-#[tokio::test]
-async fn a_database_of_the_old_jobs_is_left_alone_and_says_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
-    for found in 1..=schema::BEFORE {
-        let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
-        database.pragma_update(None, "user_version", found).unwrap();
-        drop(database);
-        let older = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
-        assert!(matches!(older, StoreError::Older { found: told, .. } if told == found), "{older}");
-        assert!(older.to_string().contains("--state"), "{older}");
-    }
 }

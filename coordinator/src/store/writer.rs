@@ -3,7 +3,8 @@
 use super::StoreError;
 use super::clock::Clock;
 use super::durable::Durable;
-use crate::core::{Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use crate::core::{Archive, Command, Core, Kinds, Moment, Outgoing, Refusal, SessionId, Settings, Snapshot};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,14 +17,20 @@ pub type Outbox = Box<dyn Fn(SessionId, Outgoing) + Send>;
 /// Commands in a transaction.
 const BATCH: usize = 256;
 
-/// What has to live until a command is committed, or refused.
-pub(super) type Guard = Option<Box<dyn Send>>;
-
 /// What waits for the writer.
 pub(super) enum Request {
-    Apply(Box<Command>, Guard, oneshot::Sender<Result<(), Refusal>>),
+    Change(Box<dyn Change>),
     Read(Box<dyn FnOnce(&Core) + Send>),
     Stop,
+}
+
+/// A command that is made of the state that it changes, and an answer from the state after it.
+pub(super) trait Change: Send {
+    /// What to carry out, by the state as it is now; `None` where there is nothing to do.
+    fn decide(&mut self, core: &Core) -> Option<Command>;
+
+    /// Called once, when what it did is committed.
+    fn answer(self: Box<Self>, core: &Core, outcome: Result<(), Refusal>);
 }
 
 /// The writer's thread.
@@ -52,6 +59,7 @@ pub(super) struct Beginning {
     pub(super) snapshot: Snapshot,
     pub(super) settings: Settings,
     pub(super) kinds: Box<dyn Kinds>,
+    pub(super) archive: Arc<dyn Archive>,
 }
 
 pub(super) fn start(
@@ -67,8 +75,8 @@ pub(super) fn start(
     let run = move || {
         let clock = Clock::start();
         let began = clock.now();
-        let Beginning { snapshot, settings, kinds } = beginning;
-        let core = Core::restore(settings, kinds, snapshot, began);
+        let Beginning { snapshot, settings, kinds, archive } = beginning;
+        let core = Core::restore(settings, kinds, archive, snapshot, began);
         let state = WriterState { database, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         // The database is closed by then, and its folder is free.
         let outcome = runtime.block_on(state.run(requests));
@@ -123,13 +131,9 @@ impl WriterState {
         let (mut answers, mut reads, mut next) = (Vec::new(), Vec::new(), Next::Continue);
         for request in batch.drain(..) {
             match request {
-                Request::Apply(command, guard, answer) => {
-                    let name = command.name();
-                    let outcome = self.core.apply(moment, *command);
-                    if let Err(refusal) = &outcome {
-                        tracing::debug!(command = name, %refusal, "refused");
-                    }
-                    answers.push((answer, guard, outcome));
+                Request::Change(mut change) => {
+                    let outcome = self.change(moment, change.decide(&self.core));
+                    answers.push((change, outcome));
                 }
                 Request::Read(look) => reads.push(look),
                 Request::Stop => {
@@ -143,15 +147,12 @@ impl WriterState {
         let effects = self.core.take_effects();
         if effects.is_durable() {
             self.database.commit(&self.core, &effects)?;
+            self.core.let_go(&effects);
         }
         for (session, message) in effects.outbox {
             (self.outbox)(session, message);
         }
-        for (answer, guard, outcome) in answers {
-            drop(guard);
-            // Fails where nobody waits for it any more.
-            let _ = answer.send(outcome);
-        }
+        answers.into_iter().for_each(|(change, outcome)| change.answer(&self.core, outcome));
         for look in reads {
             look(&self.core);
         }
@@ -159,6 +160,16 @@ impl WriterState {
             self.announce.send_replace(last.seq);
         }
         Ok(next)
+    }
+
+    fn change(&mut self, moment: Moment, command: Option<Command>) -> Result<(), Refusal> {
+        let Some(command) = command else { return Ok(()) };
+        let name = command.name();
+        let outcome = self.core.apply(moment, command);
+        if let Err(refusal) = &outcome {
+            tracing::debug!(command = name, %refusal, "refused");
+        }
+        outcome
     }
 }
 

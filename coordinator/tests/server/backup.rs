@@ -49,7 +49,7 @@ async fn a_state_that_was_destroyed_is_there_again_and_its_queue_goes_on() {
 
     let before = all(&coordinator).await;
     // The state and its blobs are destroyed; what is restored stands in their place.
-    coordinator.end().await;
+    coordinator.stop().await;
     fs::remove_dir_all(coordinator.state()).unwrap();
     let done = restore(&to, &coordinator.state(), None).await.unwrap();
     assert_eq!((done.copied.count, done.there.count), (3, 0));
@@ -93,7 +93,7 @@ async fn a_backup_that_is_cut_off_leaves_the_one_before_as_it_was_and_goes_on_th
     fs::remove_file(in_the_way).unwrap();
     let done = back_up(&coordinator, &to).await;
     assert_eq!(done.copied.count + done.there.count, 5);
-    coordinator.end().await;
+    coordinator.stop().await;
     fs::remove_dir_all(coordinator.state()).unwrap();
     fs::rename(restored, coordinator.state()).unwrap();
     coordinator.open().await;

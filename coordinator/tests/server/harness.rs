@@ -114,12 +114,12 @@ impl Coordinator {
 
     /// Ends it and starts it again on the same folder, at another port.
     pub(crate) async fn restart(&mut self) {
-        self.end().await;
+        self.stop().await;
         self.open().await;
     }
 
-    /// Ends it. What is on its folder may be looked at or changed until it is opened again.
-    pub(crate) async fn end(&mut self) {
+    /// Ends it as an operator does.
+    pub(crate) async fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.running.take().unwrap().await.unwrap().unwrap();
     }

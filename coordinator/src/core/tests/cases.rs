@@ -182,7 +182,7 @@ fn an_installation_that_was_set_up_anew_replaces_its_former_self() {
     let now = WorkerId::new();
     bench.connect(now, "mac", 100, &[]).unwrap();
     assert_eq!(bench.core.workers.keys().copied().collect::<Vec<_>>(), [now]);
-    assert_eq!(bench.disk.workers.len(), 1);
+    assert_eq!(bench.disk.rows().workers.len(), 1);
 }
 
 #[test]
@@ -390,10 +390,12 @@ fn jobs_are_found_by_id_name_and_prefix() {
     let mut bench = Bench::new();
     let (a, b) = (bench.submit(Some("n"), &[("x", 1)]), bench.submit(Some("n"), &[("x", 1)]));
     let found = |reference: &str| bench.core.find_job(reference).map(|job| job.map(|job| job.id));
+    let ids = [a.min(b), a.max(b)].map(|id| id.to_string()).to_vec();
     assert_eq!(found(&a.to_string()), Ok(Some(a)));
     assert_eq!(found("n"), Ok(Some(a.max(b))));
     assert_eq!(found(&a.to_string()[..35]), Ok(Some(a)));
-    assert_eq!(found(&a.to_string()[..4]).unwrap_err().matches.len(), 2);
+    let ambiguous = Ambiguous { prefix: a.to_string()[..4].to_owned(), matches: ids };
+    assert_eq!(found(&a.to_string()[..4]), Err(ambiguous.into()));
     assert_eq!(found("nothing"), Ok(None));
     assert_eq!(found(""), Ok(None));
 }

@@ -1,6 +1,8 @@
 //! The core driven by hand (`cases`, `graph`), by random failures of one job (`headway`) and by random commands (`invariants`). Whoever
-//! drives it, every placement is compared with a walk over the whole queue (`oracle`).
+//! drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a core that lets go of
+//! what has ended (`archive`).
 
+mod archive;
 mod cases;
 mod graph;
 mod headway;
@@ -8,6 +10,7 @@ pub(crate) mod invariants;
 mod oracle;
 
 use super::*;
+use archive::Disk;
 use vertigo::caveats::Caveats;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind};
@@ -15,6 +18,9 @@ use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
 pub(crate) const LEASE_MS: u64 = 30_000;
+
+/// The random number of every moment.
+const JITTER: f64 = 0.5;
 
 /// What keeps a bench's effects besides the bench itself, as a database does.
 pub(crate) trait Keeper {
@@ -28,9 +34,11 @@ pub(crate) trait Keeper {
 /// A core, its clock, and what it has written so far.
 pub(crate) struct Bench {
     core: Core,
+    /// The same, but that it lets go of what has ended. `None` where a test drives the core past it.
+    twin: Option<Core>,
     now: Millis,
-    /// What a restart would read back: filled from effects only.
-    disk: Snapshot,
+    /// What was written: filled from effects only. Also what has ended.
+    disk: Disk,
     journal: Vec<Event>,
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
@@ -42,11 +50,13 @@ pub(crate) struct Bench {
 impl Bench {
     fn new() -> Bench {
         let settings = Settings { lease_ms: LEASE_MS };
-        let now = Millis(1_000_000);
+        let (now, disk) = (Millis(1_000_000), Disk::default());
+        let core = || Core::restore(settings, Box::new(Lazy), disk.archive(), Snapshot::default(), now);
         Bench {
-            core: Core::restore(settings, Box::new(Lazy), Snapshot::default(), now),
+            core: core(),
+            twin: Some(core()),
             now,
-            disk: Snapshot::default(),
+            disk: disk.clone(),
             journal: Vec::new(),
             sent: Vec::new(),
             sessions: 0,
@@ -57,13 +67,17 @@ impl Bench {
 
     /// What the driver does with a batch of one: apply, let time pass, place, write, send.
     fn apply(&mut self, command: Command) -> Result<(), Refusal> {
-        let answer = self.core.apply(self.moment(), command);
+        let answer = self.core.apply(self.moment(), command.clone());
+        if let Some(twin) = &mut self.twin {
+            let moment = Moment { now: self.now, jitter: JITTER };
+            assert_eq!(twin.apply(moment, command), answer, "what has ended changes no answer");
+        }
         self.settle();
         answer
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: self.now, jitter: 0.5 }
+        Moment { now: self.now, jitter: JITTER }
     }
 
     fn settle(&mut self) {
@@ -71,6 +85,8 @@ impl Bench {
         oracle::place(&mut self.core, self.now, self.attempts_max);
         let effects = self.core.take_effects();
         self.write(&effects);
+        let moment = self.moment();
+        self.twin.iter_mut().for_each(|twin| archive::keep_up(twin, moment, &effects));
         if let Some(kept) = self.keeper.as_mut().map(|keeper| keeper.commit(&self.core, &effects)) {
             self.check_kept(&kept);
         }
@@ -84,37 +100,38 @@ impl Bench {
             rows.retain(|row| key(row) != id);
             rows.extend(row.cloned());
         }
+        let mut disk = self.disk.rows();
         for id in &effects.jobs {
-            put(&mut self.disk.jobs, |job| job.id, *id, self.core.jobs.get(id));
+            put(&mut disk.jobs, |job| job.id, *id, self.core.jobs.get(id));
         }
         for id in &effects.attempts {
-            put(&mut self.disk.attempts, |attempt| attempt.id, *id, self.core.attempts.get(id));
+            put(&mut disk.attempts, |attempt| attempt.id, *id, self.core.attempts.get(id));
         }
         for id in &effects.workers {
-            put(&mut self.disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
+            put(&mut disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
         }
         for id in &effects.installations {
-            self.disk.installations.insert(*id, self.core.installations[id].clone());
+            disk.installations.insert(*id, self.core.installations[id].clone());
         }
         for digest in &effects.forgotten.artifacts {
-            assert!(self.disk.index.remove(*digest), "a tag is on {digest}, or it was never there");
+            assert!(disk.index.remove(*digest), "a tag is on {digest}, or it was never there");
         }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();
-            self.disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
+            disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
         }
         for tag in &effects.tags {
-            self.disk.index.tag(tag, self.core.index.tagged(tag).unwrap());
+            disk.index.tag(tag, self.core.index.tagged(tag).unwrap());
         }
         if !effects.factors.is_empty() {
-            self.disk.factors = self.core.factors.clone();
+            disk.factors = self.core.factors.clone();
         }
         if let Some(entry) = effects.journal.last() {
-            self.disk.last_seq = entry.seq;
+            disk.last_seq = entry.seq;
         }
     }
 
-    /// What was written, as a restart finds it.
+    /// What was written, as a restart finds it, and what has ended.
     fn written(&self) -> Snapshot {
         let offline = |worker: &Worker| Worker {
             session: None,
@@ -124,30 +141,38 @@ impl Bench {
             ..worker.clone()
         };
         let unheard = |known: &Installation| Installation { heard: Millis(0), since: Millis(0), ..known.clone() };
+        let disk = self.disk.rows();
         Snapshot {
-            installations: self.disk.installations.iter().map(|(id, known)| (*id, unheard(known))).collect(),
-            jobs: self.disk.jobs.clone(),
-            attempts: self.disk.attempts.clone(),
-            workers: self.disk.workers.iter().map(offline).collect(),
-            index: self.disk.index.clone(),
-            factors: self.disk.factors.clone(),
-            last_seq: self.disk.last_seq,
+            installations: disk.installations.iter().map(|(id, known)| (*id, unheard(known))).collect(),
+            jobs: disk.jobs.clone(),
+            attempts: disk.attempts.clone(),
+            workers: disk.workers.iter().map(offline).collect(),
+            index: disk.index.clone(),
+            factors: disk.factors.clone(),
+            last_seq: disk.last_seq,
         }
     }
 
     fn check_kept(&self, kept: &Snapshot) {
-        assert_eq!(in_order(kept.clone()), in_order(self.written()), "what was committed is what is kept");
+        assert_eq!(
+            in_order(kept.clone()),
+            in_order(archive::unended(self.written())),
+            "what was committed is what is kept"
+        );
     }
 
     fn restart(&mut self) {
-        let snapshot = match self.keeper.as_mut().map(|keeper| keeper.restart()) {
+        let written = self.written();
+        let found = match self.keeper.as_mut().map(|keeper| keeper.restart()) {
             Some(kept) => {
                 self.check_kept(&kept);
                 kept
             }
-            None => self.written(),
+            None => archive::unended(written.clone()),
         };
-        self.core = Core::restore(self.core.settings, Box::new(Lazy), snapshot, self.now);
+        let (settings, now) = (self.core.settings, self.now);
+        let core = |snapshot| Core::restore(settings, Box::new(Lazy), self.disk.archive(), snapshot, now);
+        (self.core, self.twin) = (core(written), Some(core(found)));
         self.settle();
     }
 
@@ -260,7 +285,7 @@ fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) 
     Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
 }
 
-fn variant(name: &str, need: u64) -> Variant {
+pub(super) fn variant(name: &str, need: u64) -> Variant {
     let input = |role: &str, bytes| Input {
         role: role.to_owned(),
         source: Source::Artifact,

@@ -32,6 +32,8 @@ impl Core {
             resumes: self.resumes.clone(),
             just_ended: self.just_ended.clone(),
             kinds: Box::new(Lazy),
+            archive: Arc::clone(&self.archive),
+            shared: Shared::default(),
             queue: self.queue.clone(),
             unsettled: self.unsettled,
             effects: self.effects.clone(),
@@ -316,9 +318,11 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
         }
         Step::Advance(ms) => bench.advance(ms),
         Step::Cache { worker, inputs } => {
-            let digests = found(inputs).map(|(_, found)| found.digest);
-            if bench.core.workers.change(ids[worker], |worker| worker.cached.extend(digests)).is_some() {
-                bench.core.effects.workers.insert(ids[worker]);
+            let digests: Vec<Digest> = found(inputs).map(|(_, found)| found.digest).collect();
+            for core in [&mut bench.core].into_iter().chain(&mut bench.twin) {
+                if core.workers.change(ids[worker], |worker| worker.cached.extend(digests.iter().copied())).is_some() {
+                    core.effects.workers.insert(ids[worker]);
+                }
             }
             bench.settle();
         }
@@ -345,7 +349,7 @@ proptest! {
 
 #[test]
 fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken() {
-    let mut bench = Bench::new();
+    let mut bench = Bench { twin: None, ..Bench::new() };
     let (worker, other) = (WorkerId::new(), WorkerId::new());
     let session = bench.connect(worker, "a", 100, &[]).unwrap();
     for needs in [90, 30, 70, 30, 90, 40].into_iter().cycle().take(240) {

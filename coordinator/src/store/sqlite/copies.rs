@@ -2,7 +2,7 @@
 
 use super::super::StoreError;
 use super::super::rows::Rows;
-use super::journal::Reader;
+use super::reader::Reader;
 use super::schema;
 use crate::private;
 use rusqlite::backup::{Backup, StepResult};

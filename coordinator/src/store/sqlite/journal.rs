@@ -1,14 +1,12 @@
-//! The journal's table: rows of it, and the connections that read them.
+//! The journal's table.
 
 use super::super::StoreError;
-use super::super::durable::{Journal, Which};
+use super::super::durable::Which;
 use super::super::journal::{self, FormatError};
-use super::rows::{Unreadable, int};
+use super::columns::int;
 use crate::core::{Event, EventBody, ReportBody};
-use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, params};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use rusqlite::{Connection, Row, Transaction, params};
+use uuid::Uuid;
 use vertigo::id::{Epoch, JobId, Millis};
 
 /// What the column `kind` says of an event. The index of lines hangs on it.
@@ -26,88 +24,13 @@ pub(super) fn put(transaction: &Transaction<'_>, event: &Event) -> rusqlite::Res
     let put = "INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(put)?.execute(params![
         int(event.seq),
-        event.job.to_string(),
+        event.job.0.into_bytes(),
         int(event.at.0),
         int(event.epoch.0),
         kind(&event.body),
         journal::encode(&event.body),
     ])?;
     Ok(())
-}
-
-/// Connections that read while the writer writes.
-#[derive(Debug)]
-pub(super) struct Reader {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
-impl Reader {
-    pub(super) fn new(path: PathBuf) -> Reader {
-        Reader { path, idle: Mutex::default() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn take(&self) -> Result<Connection, StoreError> {
-        if let Some(connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(connection);
-        }
-        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        Ok(connection)
-    }
-
-    pub(super) fn give(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    }
-
-    /// Rows of a query, one after another.
-    pub(super) fn each(
-        &self,
-        table: &'static str,
-        query: &str,
-        params: impl Params,
-        mut see: impl FnMut(&Row<'_>) -> Result<(), Unreadable>,
-    ) -> Result<(), StoreError> {
-        let connection = self.take()?;
-        let mut statement = connection.prepare_cached(query)?;
-        let mut rows = statement.query(params)?;
-        while let Some(row) = rows.next()? {
-            see(row).map_err(|Unreadable(problem)| StoreError::Corrupt { table, problem })?;
-        }
-        drop(rows);
-        drop(statement);
-        self.give(connection);
-        Ok(())
-    }
-
-    /// All rows of a query.
-    pub(super) fn all<T>(
-        &self,
-        table: &'static str,
-        query: &str,
-        params: impl Params,
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Unreadable>,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut list = Vec::new();
-        self.each(table, query, params, |row| {
-            list.push(read(row)?);
-            Ok(())
-        })?;
-        Ok(list)
-    }
-}
-
-impl Journal for Reader {
-    fn events(&self, job: Option<JobId>, after: u64, which: Which, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let connection = self.take()?;
-        let events = read(&connection, job, after, which, limit)?;
-        self.give(connection);
-        Ok(events)
-    }
 }
 
 /// The query of a page. Each names the index that it walks: SQLite would rather walk all events than those of one kind.
@@ -127,7 +50,8 @@ pub(super) fn query(of_job: bool, which: Which) -> &'static str {
     }
 }
 
-fn read(
+/// A page of the journal.
+pub(super) fn read(
     connection: &Connection,
     job: Option<JobId>,
     after: u64,
@@ -136,7 +60,7 @@ fn read(
 ) -> Result<Vec<Event>, StoreError> {
     let mut statement = connection.prepare_cached(query(job.is_some(), which))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![job.map(|job| job.to_string()), int(after), limit])?;
+    let mut rows = statement.query(params![job.map(|job| job.0.into_bytes()), int(after), limit])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(event(row)?);
@@ -149,7 +73,7 @@ fn event(row: &Row<'_>) -> Result<Event, StoreError> {
     let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)? as u64);
     let seq = number("seq")?;
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-    let job = text("job")?.parse::<JobId>().map_err(|error| corrupt(error.to_string()))?;
+    let job = JobId(Uuid::from_bytes(row.get("job")?));
     let body = journal::decode(text("event")?).map_err(|error| match error {
         FormatError::Newer { found } => StoreError::NewerEvent { seq, found, known: journal::FORMAT },
         FormatError::Unreadable(problem) => corrupt(format!("event {seq}: {problem}")),

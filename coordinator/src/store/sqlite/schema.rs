@@ -10,12 +10,12 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-const STEPS: [&str; 3] = [TABLES, JOURNAL, AGES];
+pub(in crate::store) const STEPS: [&str; 4] = [TABLES, JOURNAL, KEYS, AGES];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
 
-/// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them.
+/// Times are milliseconds since the Unix epoch, memory is bytes, ids and digests are text as people see them: bytes since [`KEYS`].
 const TABLES: &str = "
 CREATE TABLE jobs (
     id          TEXT PRIMARY KEY,
@@ -118,6 +118,9 @@ CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
 CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 ";
 
+/// Ids and digests as their bytes, and an index for each way in which jobs are listed and found.
+const KEYS: &str = include_str!("keys.sql");
+
 /// What goes is found by its age: jobs by their end, checkpoints by the job that made them. Neither costs more for all that there is besides.
 const AGES: &str = "
 CREATE INDEX jobs_by_end ON jobs (ended_ms, id) WHERE ended_ms IS NOT NULL;
@@ -145,7 +148,8 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     // On macOS a plain fsync leaves the bytes in the drive's cache; elsewhere these two change nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    // Tables that others refer to are made anew by the steps.
+    connection.pragma_update(None, "foreign_keys", false)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     let (found, taken) = check(&connection, path)?;
     let (known, steps) = (BEFORE + STEPS.len() as i64, &STEPS[taken..]);
@@ -156,8 +160,10 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
         let transaction = connection.transaction()?;
         steps.iter().try_for_each(|step| transaction.execute_batch(step))?;
         transaction.pragma_update(None, "user_version", known)?;
+        check_references(&transaction)?;
         transaction.commit()?;
     }
+    connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
 }
 
@@ -175,6 +181,19 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(i64, usize)
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
     Ok((found, usize::try_from((found - BEFORE).max(0)).unwrap_or(0)))
+}
+
+/// Whether every reference leads to what it names, after steps that took nobody's word for it.
+fn check_references(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut broken = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?)))?;
+    match broken.next().transpose()? {
+        None => Ok(()),
+        Some((table, parent)) => {
+            let problem = format!("a row of {table} refers to a row of {parent} that is not there");
+            Err(StoreError::Corrupt { table: "foreign_key_check", problem })
+        }
+    }
 }
 
 /// Keeps a database beside itself as it is before its schema changes, for the version that wrote it and for whoever misses something.

@@ -1,0 +1,147 @@
+//! Databases that earlier versions wrote: they go on, and are kept as they were.
+
+use super::*;
+use std::collections::BTreeSet;
+
+/// Makes ids and digests text, as they were in schema 4.
+fn to_schema_4(path: &Path) {
+    let id = |column: &str| {
+        let part = |first, length| format!("substr(lower(hex({column})), {first}, {length})");
+        let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)].map(|(first, length)| part(first, length));
+        format!("nullif({}, '----')", parts.join(" || '-' || "))
+    };
+    let digest = "'sha256:' || lower(hex(digest))";
+    let labels = "coalesce((SELECT json_group_object(key, value) FROM labels WHERE labels.job = was_jobs.id), '{}')";
+    let (of, job, worker) = (id("id"), id("job"), id("worker"));
+    let (attempt, process) = (id("attempt"), id("process"));
+    let rows = [
+        (
+            "jobs",
+            format!(
+                "{of}, name, state, until_ms, {attempt}, outputs, reason, priority, created_ms, ended_ms, {labels}, \
+                 coalesce(own, (SELECT list FROM variants AS it WHERE it.id = shared)), epoch, \
+                 crashes, retries, avoid, traceparent"
+            ),
+        ),
+        (
+            "attempts",
+            format!(
+                "{of}, {job}, epoch, {worker}, worker_name, variant, reserved, started_ms, ended_ms, outcome, peak, last_report"
+            ),
+        ),
+        ("workers", format!("{of}, name, machine, last_seen_ms, cached")),
+        ("installations", format!("{worker}, secret, {process}")),
+        ("artifacts", format!("{digest}, kind, manifest, created_ms, {job}")),
+        ("tags", format!("tag, {digest}")),
+        ("journal", format!("seq, {job}, at_ms, epoch, kind, event")),
+    ];
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    database.pragma_update(None, "legacy_alter_table", true).unwrap();
+    let indexes = ["one_lease", "journal_of_job", "lines", "lines_of_job"];
+    indexes.iter().for_each(|index| database.execute_batch(&format!("DROP INDEX {index}")).unwrap());
+    for (table, _) in &rows {
+        database.execute_batch(&format!("ALTER TABLE {table} RENAME TO was_{table}")).unwrap();
+    }
+    database.execute_batch("ALTER TABLE factors RENAME TO was_factors").unwrap();
+    schema::STEPS[..2].iter().for_each(|step| database.execute_batch(step).unwrap());
+    for (table, columns) in rows.iter().chain([&("factors", "*".to_owned())]) {
+        database.execute_batch(&format!("INSERT INTO {table} SELECT {columns} FROM was_{table}")).unwrap();
+        database.execute_batch(&format!("DROP TABLE was_{table}")).unwrap();
+    }
+    database.execute_batch("DROP TABLE labels; DROP TABLE variants; PRAGMA user_version = 4;").unwrap();
+}
+
+#[tokio::test]
+async fn a_database_whose_ids_were_text_goes_on_and_lists_and_finds_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    let before = everything(&store).await;
+    let events = store.events(None, 0, Which::All, 1000).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let snapshot = written(&path);
+    to_schema_4(&path);
+    assert_eq!(written(&path), snapshot);
+    assert!(folder.path().join("vertigo.schema-4.db").exists());
+
+    let (store, ..) = open(folder.path());
+    assert_eq!(store.events(None, 0, Which::All, events.len()).await.unwrap(), events);
+    let after = everything(&store).await;
+    let ended = |all: Everything| all.jobs.into_iter().filter(|job| job.state.is_terminal()).collect::<Vec<_>>();
+    assert_eq!(after.attempts.len(), before.attempts.len());
+    assert_eq!(ended(after), ended(before));
+    let labels = [("group".to_owned(), "g".to_owned())].into();
+    let filter = JobFilter { labels, kind: Some(TaskKind::Train), ..JobFilter::default() };
+    let listed = store.list(filter, None, 100).await.unwrap();
+    assert_eq!(listed.iter().map(|listed| listed.id).collect::<BTreeSet<_>>(), ids.into());
+    let named = store.read(|core| core.find_job("mine").unwrap().map(|job| job.id)).await.unwrap();
+    assert_eq!(named, Some(ids[0]));
+}
+
+/// Makes the journal what it was in schema 3: a message of the protocol an event.
+fn to_schema_3(path: &Path) {
+    to_schema_4(path);
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE journal RENAME TO own_journal;
+             DROP INDEX journal_of_job;
+             CREATE TABLE journal (seq INTEGER PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs (id), kind TEXT NOT NULL,
+                                   event BLOB NOT NULL) STRICT;
+             CREATE INDEX journal_of_job ON journal (job, seq);
+             INSERT INTO journal SELECT seq, job, kind, x'0801' FROM own_journal;
+             DROP TABLE own_journal;
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    let ids = busy(&store).await;
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let before = written(&path);
+    to_schema_3(&path);
+    let copy = folder.path().join("vertigo.schema-3.db");
+    // What an earlier try that was cut off has left.
+    std::fs::write(&copy, "the beginning of a copy").unwrap();
+
+    assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
+    let journal = Sqlite::open(&path, None).unwrap().records();
+    for (job, _) in journal.jobs(&ids).unwrap() {
+        let events = journal.events(Some(job.id), 0, Which::All, 10).unwrap();
+        let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
+        assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
+        assert_eq!(events[0].epoch, job.epoch);
+    }
+    let kept = rusqlite::Connection::open(&copy).unwrap();
+    let version: i64 = kept.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let lines: i64 = kept.query_row("SELECT count(*) FROM journal WHERE kind = 'log'", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, lines), (3, 1), "what was told before is still there");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let (store, ..) = open(folder.path());
+    assert!(matches!(store.read(move |core| core.job(ids[4]).unwrap().state.name()).await, Ok("leased")));
+}
+
+#[tokio::test]
+async fn a_database_of_the_old_jobs_is_left_alone_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for found in 1..=schema::BEFORE {
+        let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
+        database.pragma_update(None, "user_version", found).unwrap();
+        drop(database);
+        let older = Store::open(folder.path(), SETTINGS, Box::new(Catalog), Box::new(|_, _| {})).err().unwrap();
+        assert!(matches!(older, StoreError::Older { found: told, .. } if told == found), "{older}");
+        assert!(older.to_string().contains("--state"), "{older}");
+    }
+}
