@@ -1,8 +1,8 @@
 //! A large blob into a store that is a folder, beside what a person would do without us: `cp` and `sha256sum`.
 //!
-//! `cargo bench -p vertigo-coordinator --bench put -- [MIB] [FOLDER]`: a file of so many MiB of noise (1024) is copied and hashed, then sent
-//! through the gateway by the client that every part of Vertigo uses, and sent once more when it is there. Each is done three times in turns,
-//! and the best counts; the ratio is what is measured, since machines differ.
+//! `cargo bench -p vertigo-coordinator --bench put -- [MIB] [FOLDER]`: a file of so many MiB of noise (1024) is copied and hashed, then
+//! sent through the gateway by the client that every part of Vertigo uses, and sent once more when it is there. Each is done three times
+//! in turns, and the best counts; the ratio is what is measured, since machines differ.
 
 use rand::Rng;
 use std::error::Error;

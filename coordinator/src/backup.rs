@@ -1,12 +1,13 @@
 //! Everything that a coordinator keeps, copied into a folder while it runs, and back.
 //!
-//! A backup is a folder with `vertigo.db`, the database as it was at one moment, and `blobs/`, the blobs that it names, laid out as in a store that is a
-//! folder. The database is copied first, by SQLite's own backup; then those of its blobs that the folder lacks, each verified by its digest.
-//! The new database takes its place last, and only then do the blobs go that it does not name: a backup that was cut off leaves the one before
-//! as it was. Whatever is collected meanwhile, blobs are not: a backup and a sweep have the [`Gate`](crate::keep::Gate) in turns.
+//! A backup is a folder with `vertigo.db`, the database as it was at one moment, and `blobs/`, the blobs that it names, laid out as in a
+//! store that is a folder. The database is copied first, by SQLite's own backup; then those of its blobs that the folder lacks, each
+//! verified by its digest. The new database takes its place last, and only then do the blobs go that it does not name: a backup that was
+//! cut off leaves the one before as it was. Whatever is collected meanwhile, blobs are not: a backup and a sweep have the
+//! [`Gate`](crate::keep::Gate) in turns.
 //!
-//! Promise: what a backup has said to be done can be restored, though the state and the store that it was made of be gone; and a restore makes the
-//! database appear last, so that no coordinator starts on a part of one.
+//! Promise: what a backup has said to be done can be restored, though the state and the store that it was made of be gone; and a restore
+//! makes the database appear last, so that no coordinator starts on a part of one.
 
 use crate::blobs::{Amount, BackendError, BlobError, Blobs, Extent, Start, Sweep, Uploaded, folder_of, open_backend};
 use crate::keep::Gate;
@@ -110,7 +111,8 @@ impl fmt::Display for Done {
 /// Copies the coordinator's state in `state`, with its blobs in `store` or in the state folder, into `to`.
 ///
 /// # Errors
-/// [`BackupError`]. Whatever it says but for [`BackupError::Incomplete`] and [`BackupError::Drop`], the backup that was there before is as it was.
+/// [`BackupError`]. Whatever it says but for [`BackupError::Incomplete`] and [`BackupError::Drop`], the backup that was there before is
+/// as it was.
 pub async fn backup(state: &Path, store: Option<&Url>, to: &Path) -> Result<Done, BackupError> {
     let database = state.join(DATABASE);
     if !database.is_file() {

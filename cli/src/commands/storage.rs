@@ -48,7 +48,6 @@ fn render(report: &v1::StorageReport) -> String {
     for disk in &report.disks {
         let (free, total, reserve) = (Bytes(disk.free_bytes), Bytes(disk.total_bytes), Bytes(disk.reserve_bytes));
         text += &wrap(&format!("disk of {}: {free} of {total} free, {reserve} kept for the database", disk.folder), 2);
-        text += "\n";
     }
     text + &pairs([
         ("kept", report.keep.replace(',', " ")),

@@ -1,12 +1,12 @@
 //! Who counts on which blob, so that a sweep takes none that somebody was promised.
 //!
 //! Whoever looks for a blob in order to name it holds it from before the look until its artifact is committed. Whoever was told that a blob
-//! is there (an upload that ended, a `missing_blobs` that did not list it) has been promised it, and has the grace to name it. A sweep claims
-//! a blob before it deletes it.
+//! is there (an upload that ended, a `missing_blobs` that did not list it) has been promised it, and has the grace to name it. A sweep
+//! claims a blob before it deletes it.
 //!
-//! Promise: a claim and a hold exclude one another. While a blob is held it is not claimed; while it is claimed, whoever would hold it waits
-//! until it is gone, and then sees that it is. So nothing is ever made of a blob that a sweep deletes. What is remembered is no more than the
-//! store has blobs, since only those that are there are promised.
+//! Promise: a claim and a hold exclude one another. While a blob is held it is not claimed; while it is claimed, whoever would hold it
+//! waits until it is gone, and then sees that it is. So nothing is ever made of a blob that a sweep deletes. What is remembered is no
+//! more than the store has blobs, since only those that are there are promised.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! A staged file into its place in a store that is a folder: moved, not copied.
 //!
-//! Promise: when [`place`] returns, file and name outlive the machine's power. The file is made durable before it has the name, as object_store's own
-//! `LocalFileSystem` does with `with_fsync`, so that a name never stands for a part of its bytes; then the folder, and those above it that are new.
+//! Promise: when [`place`] returns, file and name outlive the machine's power. The file is made durable before it has the name, as
+//! object_store's own `LocalFileSystem` does with `with_fsync`, so that a name never stands for a part of its bytes; then the folder,
+//! and those above it that are new.
 
 use crate::private;
 use std::fs::{self, File};

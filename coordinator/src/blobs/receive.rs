@@ -1,8 +1,8 @@
 //! An upload's bytes on their way to the staging folder: hashed and written as they come, by a thread of their own.
 //!
-//! The thread that reads the connection neither hashes nor waits for the disk, and nothing is read again: when the last byte is there, so is the
-//! digest. Of an upload that goes on, what is kept is hashed first. Full pieces are handed to the disk while others come, so that making the
-//! whole durable in the end takes no longer than the last of them.
+//! The thread that reads the connection neither hashes nor waits for the disk, and nothing is read again: when the last byte is there,
+//! so is the digest. Of an upload that goes on, what is kept is hashed first. Full pieces are handed to the disk while others come, so
+//! that making the whole durable in the end takes no longer than the last of them.
 
 use super::CHUNK;
 use crate::private;

@@ -1,13 +1,16 @@
 //! Room that is kept free on the disks, so that the database can go on when uploads cannot.
 //!
 //! A commit that fails ends the coordinator, and every upload takes of the same disk as the database. So uploads end first: one that would
-//! leave less than the reserve free is refused as if the disk were full, which its sender waits out. 1 GiB is a journal of millions of events,
-//! and a copy of most databases; of a disk of less than 20 GiB it would be too much to ask for, so there it is a twentieth.
+//! leave less than the reserve free is refused as if the disk were full, which its sender waits out. 1 GiB is a journal of millions of
+//! events, and a copy of most databases; of a disk of less than 20 GiB it would be too much to ask for, so there it is a twentieth.
 //!
 //! Promise: what is refused has written nothing that passes the reserve; what was kept before stays, and goes on when there is room again.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vertigo::bytes::Bytes;
@@ -62,7 +65,10 @@ pub struct NoRoom {
 impl Room {
     /// On the disks of `folders`, as the system measures them; `reserve` stays free, or as much as is usual.
     pub fn on(folders: Vec<PathBuf>, reserve: Option<Bytes>) -> Room {
-        Room { folders, reserve, measure: Arc::new(measure) }
+        let mut seen = HashSet::new();
+        // Each disk once. What cannot be looked at is left to the one who writes to it.
+        let is_new = |folder: &PathBuf| fs::metadata(folder).map_or(true, |found| seen.insert(found.dev()));
+        Room { folders: folders.into_iter().filter(is_new).collect(), reserve, measure: Arc::new(measure) }
     }
 
     /// The same, measured in another way.
@@ -127,6 +133,7 @@ mod tests {
         assert!(error.contains("/a") && error.contains("300 B") && error.contains("100 B"), "{error}");
         assert!(Room::on(vec!["/nowhere/at/all".into()], Some(Bytes(u64::MAX))).check(1).is_ok());
         let here = Room::on(vec![".".into()], None);
+        assert_eq!(Room::on(vec![".".into(), "..".into()], None).disks().len(), 1, "each disk once");
         assert!(here.disks()[0].1.total >= here.disks()[0].1.free && here.check(u64::MAX).is_err());
     }
 }

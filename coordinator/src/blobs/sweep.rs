@@ -1,8 +1,8 @@
 //! What lies in the store and in the staging folder, and what of it goes.
 //!
-//! A blob goes where no artifact names it, nobody holds it or was promised it ([`holds`](super::holds)), it has lain there for the grace by the store's
-//! clock, and this process has run for as long: what the process before had promised nobody remembers. The store is listed, so that it is the
-//! store that says what there is, whatever was interrupted before.
+//! A blob goes where no artifact names it, nobody holds it or was promised it ([`holds`](super::holds)), it has lain there for the grace
+//! by the store's clock, and this process has run for as long: what the process before had promised nobody remembers. The store is
+//! listed, so that it is the store that says what there is, whatever was interrupted before.
 
 use super::{BlobError, Blobs};
 use futures::{StreamExt, TryStreamExt};

@@ -1,8 +1,8 @@
 //! What the core lets go: checkpoints, events of jobs that have ended, workers that are gone for good.
 //!
-//! Which of them are old enough is decided outside, from the database's rows (`keep`). What is checked here is what only the core knows: who
-//! is live. Promise: nothing that a job which has not ended names ever goes, nor what a tag is on, nor what any kind of task reads or makes,
-//! nor a worker that is connected, holds a lease or is avoided by such a job; and a job's states stay.
+//! Which of them are old enough is decided outside, from the database's rows (`keep`). What is checked here is what only the core knows:
+//! who is live. Promise: nothing that a job which has not ended names ever goes, nor what a tag is on, nor what any kind of task reads
+//! or makes, nor a worker that is connected, holds a lease or is avoided by such a job; and a job's states stay.
 
 use super::{Core, Resume, State};
 use std::sync::Arc;

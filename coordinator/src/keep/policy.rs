@@ -132,7 +132,10 @@ fn shown(time: Duration) -> String {
     let (ms, day) = (time.as_millis(), DAY.as_millis());
     let unit = [(day, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let exact = unit.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
-    exact.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+    exact.map_or_else(
+        || if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") },
+        |(unit, name)| format!("{}{name}", ms / unit),
+    )
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ async fn a_person_sees_what_takes_what_and_what_would_go_and_has_it_go() {
     assert_eq!((report.unnamed.unwrap().bytes, report.blobs.unwrap().count), (8, 4));
     assert_eq!(report.jobs_by_checkpoints[0].name, "first");
     assert!(report.database_bytes > 0 && report.journal_bytes > 0 && report.events > 0 && report.jobs == 1);
-    assert!(report.disks[0].free_bytes > 0 && report.disks[0].reserve_bytes > 0 && report.keep.contains("blobs=0ms"));
+    assert!(report.disks[0].free_bytes > 0 && report.disks[0].reserve_bytes > 0 && report.keep.contains("blobs=0s"));
     assert_eq!(seen["kinds"][2]["blobs"]["bytes"], 5);
     assert_eq!(seen["disks"][0]["reserve_bytes"], report.disks[0].reserve_bytes);
 

@@ -121,7 +121,8 @@ CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 /// Ids and digests as their bytes, and an index for each way in which jobs are listed and found.
 const KEYS: &str = include_str!("keys.sql");
 
-/// What goes is found by its age: jobs by their end, checkpoints by the job that made them. Neither costs more for all that there is besides.
+/// What goes is found by its age: jobs by their end, checkpoints by the job that made them. Neither costs more for all that there is
+/// besides.
 const AGES: &str = "
 CREATE INDEX jobs_by_end ON jobs (ended_ms, id) WHERE ended_ms IS NOT NULL;
 CREATE INDEX checkpoints ON artifacts (job) WHERE kind = 'checkpoint';
