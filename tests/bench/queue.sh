@@ -9,4 +9,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 bench() { cargo bench --quiet -p vertigo-coordinator --bench "$@"; }
 bench queue -- "${1:-1000000}"
 bench through -- 6000 4
+bench wide
 bench placing

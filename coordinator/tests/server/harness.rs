@@ -278,10 +278,15 @@ impl Worker {
     }
 
     pub(crate) async fn with_hello(coordinator: &Coordinator, hello: v1::Hello) -> Result<Worker, Status> {
+        Worker::over(coordinator.fleet(), hello).await
+    }
+
+    /// Over a connection that other workers may have as well.
+    pub(crate) async fn over(mut fleet: FleetClient<Channel>, hello: v1::Hello) -> Result<Worker, Status> {
         let (sender, receiver) = mpsc::channel(8);
         let id = hello.worker_id.parse().unwrap();
         sender.send(message(worker_message::Message::Hello(hello))).await.unwrap();
-        let mut inbound = coordinator.fleet().session(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut inbound = fleet.session(ReceiverStream::new(receiver)).await?.into_inner();
         match soon("a welcome", inbound.message()).await?.and_then(|message| message.message) {
             Some(Message::Welcome(welcome)) => Ok(Worker { id, sender, inbound, welcome }),
             other => panic!("a session begins with Welcome, not {other:?}"),
@@ -290,6 +295,11 @@ impl Worker {
 
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
         Ok(soon("a message", self.inbound.message()).await?.and_then(|message| message.message))
+    }
+
+    /// What comes next, whenever that is.
+    pub(crate) async fn incoming(&mut self) -> Result<Option<Message>, Status> {
+        Ok(self.inbound.message().await?.and_then(|message| message.message))
     }
 
     pub(crate) async fn assignment(&mut self) -> v1::Assignment {
