@@ -294,7 +294,7 @@ impl Worker {
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Message>, Status> {
-        Ok(soon("a message", self.inbound.message()).await?.and_then(|message| message.message))
+        soon("a message", self.incoming()).await
     }
 
     /// What comes next, whenever that is.
