@@ -8,7 +8,7 @@ fn main() {
 
 #[cfg(feature = "rpc")]
 fn compile_protocol() {
-    let files = ["task", "jobs", "fleet", "artifacts"].map(|name| format!("proto/vertigo/v1/{name}.proto"));
+    let files = ["task", "jobs", "fleet", "artifacts", "storage"].map(|name| format!("proto/vertigo/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"]).unwrap_or_else(|error| panic!("{error:?}"));
     tonic_prost_build::configure()
         // It carries a secret: `proto/lib.rs` shows the rest of it.

@@ -18,12 +18,13 @@ const COMMENT_COLUMNS_MAX: usize = 140;
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "misc"];
 
 /// Which rooms of the coordinator a room may import. `core` decides and knows nobody.
-const COORDINATOR: [(&str, &[&str]); 6] = [
+const COORDINATOR: [(&str, &[&str]); 7] = [
     ("core", &[]),
     ("kinds", &["core"]),
     ("store", &["core", "private"]),
     ("blobs", &["private"]),
-    ("api", &["core", "kinds", "store", "blobs"]),
+    ("keep", &["core", "store", "blobs", "private"]),
+    ("api", &["core", "kinds", "store", "blobs", "keep"]),
     // Sessions and blobs speak protocols of their own, past the API's use cases.
     ("serve", &["api", "core", "kinds", "blobs"]),
 ];

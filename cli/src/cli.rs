@@ -124,6 +124,12 @@ pub(crate) enum Command {
     Workers(WorkersArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters, models
     Artifacts(ArtifactsArgs),
+    /// Say what takes what on the coordinator's disks, and for how long it is kept
+    #[command(after_help = "Examples:\n  vertigo storage\n  vertigo storage --json | jq .kinds")]
+    Storage,
+    /// Collect now what the coordinator's policy (--keep) does not keep
+    #[command(after_help = "Examples:\n  vertigo gc --dry-run\n  vertigo gc")]
+    Gc(GcArgs),
     /// Fetch an artifact into a folder
     #[command(
         after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get luau-tutor-fused ~/models/luau-tutor\n  vertigo get sha256:3b1f22 ./base"
@@ -368,6 +374,13 @@ pub(crate) struct WorkersArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Say what would go, and leave it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// A tag, a digest or its beginning, or the job that made it, by id, its beginning or name; JOB@best for a training
     /// job's best adapter
@@ -398,6 +411,8 @@ impl Command {
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
             Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
             Command::Get(_) => tracing::info_span!("vertigo get"),
+            Command::Storage => tracing::info_span!("vertigo storage"),
+            Command::Gc(_) => tracing::info_span!("vertigo gc"),
             Command::Completions { .. } => tracing::info_span!("vertigo completions"),
         }
     }

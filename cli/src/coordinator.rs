@@ -9,6 +9,7 @@ use vertigo::v1;
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
+use vertigo::v1::storage_client::StorageClient;
 use vertigo_client::{Transfer, TransferError, traced};
 
 /// A coordinator. Connects when it is first used.
@@ -33,6 +34,10 @@ impl Coordinator {
 
     pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
         ArtifactsClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn storage(&self) -> StorageClient<Channel> {
+        StorageClient::new(self.channel.clone())
     }
 
     pub(crate) fn transfer(&self) -> Transfer {

@@ -92,6 +92,8 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,
         Command::Get(args) => commands::get::run(args, coordinator, output).await,
+        Command::Storage => commands::storage::run(coordinator, output).await,
+        Command::Gc(args) => commands::gc::run(args, coordinator, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vertigo", &mut script);

@@ -8,27 +8,68 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
-use vertigo_coordinator::serve::connections::Limits;
+use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
+use vertigo_coordinator::keep::Keep;
+use vertigo_coordinator::serve::connections::{DescriptorError, Limits};
 use vertigo_coordinator::server::{Config, Server, ServerError};
+
+const EXAMPLES: &str = "\
+Examples:
+  vertigo-coordinator
+  vertigo-coordinator --store s3://weights/vertigo --keep checkpoints=3d,journal=forever
+  vertigo-coordinator backup /mnt/backup/vertigo
+  vertigo-coordinator restore /mnt/backup/vertigo --state ~/.vertigo/coordinator";
+
+/// What else it does than to serve.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Copy the database and all blobs that it names into a folder, while the coordinator runs. What the folder has of them already is not
+    /// copied again
+    Backup {
+        /// Made if need be
+        dir: PathBuf,
+    },
+    /// Make of a backup a new state, on which a coordinator goes on where the backup was made
+    Restore {
+        /// What `backup` has made
+        dir: PathBuf,
+    },
+}
 
 /// Queues training jobs, hands them to workers, and keeps artifacts.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Where to listen: gRPC and HTTP, on loopback. Port 0 takes any that is free.
     #[arg(long, default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
     /// Folder of the database and of unfinished uploads [default: ~/.vertigo/coordinator]
-    #[arg(long)]
+    #[arg(long, global = true)]
     state: Option<PathBuf>,
     /// Where blobs lie: file:///FOLDER, or s3://BUCKET/PREFIX configured by AWS_* [default: STATE/blobs]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     store: Option<Url>,
     /// A worker's lease ends this long after its last heartbeat.
     #[arg(long, default_value = "30s", value_parser = lease)]
     lease: Duration,
+    /// What stays free for the database, on the disk of the state and of a store that is a folder: uploads that would take of it are
+    /// refused as if the disk were full [default: 1GiB, or a twentieth of the disk where that is less]
+    #[arg(long, value_name = "BYTES")]
+    reserve: Option<Bytes>,
+    /// For how long what is kept: KEY=VALUE,… of checkpoints (the best and the last of a job, from its end on), uploads (partial ones),
+    /// blobs (that no artifact names: longer than the longest import takes), steps (all of a job's, then as many as a curve needs),
+    /// journal (all but a job's states) and workers (that are away); a time such as 12h or 7d, or `forever`. What is not named is as in
+    /// the default
+    #[arg(long, value_name = "KEY=VALUE,…", default_value_t = Keep::default())]
+    keep: Keep,
+    /// How often what is not kept is collected; `vertigo gc` does so at once.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = pace)]
+    collect_every: Duration,
     /// Begin with a new database although the store holds blobs. Changes nothing where there is a database.
     #[arg(long)]
     new: bool,
@@ -54,6 +95,14 @@ fn lease(text: &str) -> Result<Duration, String> {
         return Err("too long: a job whose worker is gone would wait for more than a day; write 24h or less".to_owned());
     }
     Ok(lease)
+}
+
+/// What collects more often than this finds nothing new.
+const PACE_MIN: Duration = Duration::from_millis(100);
+
+fn pace(text: &str) -> Result<Duration, String> {
+    let pace = duration(text)?;
+    if pace < PACE_MIN { Err("too often: write 100ms or more".to_owned()) } else { Ok(pace) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -82,16 +131,47 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(options: Options) -> Result<(), ServerError> {
+/// Prints what was copied.
+fn said(done: Result<Done, BackupError>) -> Result<(), Failure> {
+    let _ = writeln!(std::io::stdout(), "{}", printable::text(&done?.to_string()));
+    Ok(())
+}
+
+/// Why the process ends.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
     let home = || std::env::home_dir().map(|home| home.join(".vertigo/coordinator"));
     let state = options.state.or_else(home).ok_or(ServerError::NoHome)?;
+    match options.command {
+        Some(Command::Backup { dir }) => return said(backup(&state, options.store.as_ref(), &dir).await),
+        Some(Command::Restore { dir }) => return said(restore(&dir, &state, options.store.as_ref()).await),
+        None => {}
+    }
     let limits = Limits::of_process()?;
-    let config =
-        Config { listen: options.listen, state, store: options.store, lease: options.lease, anew: options.new, limits };
+    let config = Config {
+        listen: options.listen,
+        state,
+        store: options.store,
+        lease: options.lease,
+        anew: options.new,
+        keep: options.keep,
+        reserve: options.reserve,
+        collect_every: options.collect_every,
+        limits,
+    };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());
-    server.run(stop()).await
+    Ok(server.run(stop()).await?)
 }
 
 /// SIGINT or SIGTERM.

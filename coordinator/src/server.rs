@@ -1,8 +1,9 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
 use crate::api::Api;
-use crate::blobs::{BackendError, Blobs, open_backend};
+use crate::blobs::{BackendError, Blobs, Room, folder_of, open_backend};
 use crate::core::Settings;
+use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{self, DescriptorError, Limits};
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::Url;
+use vertigo::bytes::Bytes;
 
 /// How long the store may take to say whether it holds a blob.
 const LOOK: Duration = Duration::from_secs(30);
@@ -39,6 +41,12 @@ pub struct Config {
     pub lease: Duration,
     /// Begin with a new database although the store holds blobs. A database that is there is used in any case.
     pub anew: bool,
+    /// What stays free of the disks that uploads are written to; `None` is as much as is usual.
+    pub reserve: Option<Bytes>,
+    /// For how long what is kept.
+    pub keep: Keep,
+    /// How often what is not kept is collected.
+    pub collect_every: Duration,
     /// How many connections and requests there may be, and how long a connection may be idle.
     pub limits: Limits,
 }
@@ -121,6 +129,8 @@ pub struct Server {
     sessions: Sessions,
     store: Store,
     writer: Writer,
+    collector: Collector,
+    collect_every: Duration,
 }
 
 impl Server {
@@ -142,7 +152,7 @@ impl Server {
         // The lock on the folder comes first: nothing else in it is touched before.
         let folder = StateFolder::take(&config.state)?;
         let url = store_url(&config.state, config.store)?;
-        let blobs = open_blobs(&config.state, &url)?;
+        let blobs = open_blobs(&config.state, &url, config.reserve)?;
         if !config.anew && folder.is_new()? {
             refuse_orphans(&blobs, &url, folder.database()).await?;
         }
@@ -150,11 +160,13 @@ impl Server {
         let listen = |error| ServerError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let api = Api::new(store.clone(), blobs);
+        let collector = Collector::new(store.clone(), blobs.clone(), config.keep).behind(Gate::of(&config.state));
+        let api = Api::new(store.clone(), blobs, collector.clone());
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
-        Ok(Server { listener, address, router, limits: config.limits, sessions, store, writer })
+        let (limits, collect_every) = (config.limits, config.collect_every);
+        Ok(Server { listener, address, router, limits, sessions, store, writer, collector, collect_every })
     }
 
     /// Where it listens.
@@ -172,9 +184,11 @@ impl Server {
         let ended = self.writer.ended();
         // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
         // process that speaks as one of them would not be kept waiting when the coordinator is back.
-        tokio::pin!(serve, ended);
+        let collect = self.collector.run(self.collect_every);
+        tokio::pin!(serve, ended, collect);
         tokio::select! {
             never = &mut serve => match never {},
+            never = &mut collect => match never {},
             ended = &mut ended => return Ok(ended?),
             () = stop => {}
         }
@@ -204,10 +218,12 @@ fn store_url(state: &Path, url: Option<Url>) -> Result<Url, ServerError> {
     Url::from_file_path(&folder).map_err(|()| failed(io::ErrorKind::InvalidInput.into()))
 }
 
-fn open_blobs(state: &Path, url: &Url) -> Result<Blobs, ServerError> {
+fn open_blobs(state: &Path, url: &Url, reserve: Option<Bytes>) -> Result<Blobs, ServerError> {
     let (store, prefix) = open_backend(url, std::env::vars())?;
     let staging = state.join("uploads");
-    Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })
+    let folders = [Some(state.to_owned()), folder_of(url)].into_iter().flatten().collect();
+    let blobs = Blobs::new(store, prefix, &staging).map_err(|error| ServerError::State { path: staging, error })?;
+    Ok(blobs.in_folder(folder_of(url)).with_room(Room::on(folders, reserve)))
 }
 
 /// Refuses to begin with a new database beside blobs: an artifact that the old one knew would be gone without a word.

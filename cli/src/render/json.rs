@@ -29,6 +29,14 @@ pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
     value(vertigo_view::Artifact::from(artifact))
 }
 
+pub(crate) fn storage(report: &v1::StorageReport) -> Value {
+    value(vertigo_view::Storage::from(report))
+}
+
+pub(crate) fn collection(gone: &v1::Collection) -> Value {
+    value(vertigo_view::Collection::from(gone))
+}
+
 pub(crate) fn event(event: &v1::JobEvent) -> Value {
     value(vertigo_view::Event::from(event))
 }

@@ -35,15 +35,18 @@ impl Api {
         for tag in &request.tags {
             Index::check_tag(tag).map_err(ApiError::invalid)?;
         }
+        let mut hold = self.blobs.hold();
+        hold.add(manifest.files().iter().map(|file| file.digest)).await;
         match difference(&self.blobs, &manifest).await? {
             None => {}
             Some(missing @ Difference::Missing { .. }) => return Err(ApiError::conflict(missing)),
             Some(size @ Difference::Size { .. }) => return Err(ApiError::invalid(size)),
         }
         let digest = manifest.digest();
-        self.apply(Command::Register { manifest, tags: request.tags }).await?;
+        let command = Command::Register { manifest, tags: request.tags };
+        self.apply_holding(command, vec![hold.is_there()]).await?;
         let look = move |core: &Core| core.index().get(&digest).map(|artifact| Found::new(core, digest, artifact));
-        // It was committed a moment ago, and artifacts do not go.
+        // It was committed a moment ago, and only the checkpoints of jobs go.
         let found = self.store.read(look).await?;
         found.map(Found::whole).ok_or_else(|| ApiError::internal("the artifact is gone"))
     }

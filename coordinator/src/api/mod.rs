@@ -16,14 +16,16 @@ mod filter;
 mod jobs;
 mod pages;
 pub(crate) mod reports;
+mod storage;
 mod submit;
 mod view;
 mod workers;
 
 pub(crate) use feed::{Events, Told};
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Hold};
 use crate::core::{Command, Core};
+use crate::keep::Collector;
 use crate::store::Store;
 use vertigo::api_error::ApiError;
 
@@ -32,17 +34,23 @@ use vertigo::api_error::ApiError;
 pub struct Api {
     store: Store,
     blobs: Blobs,
+    collector: Collector,
 }
 
 impl Api {
-    /// On a store of state and one of files.
-    pub fn new(store: Store, blobs: Blobs) -> Api {
-        Api { store, blobs }
+    /// On a store of state and one of files, and what lets go of both.
+    pub fn new(store: Store, blobs: Blobs, collector: Collector) -> Api {
+        Api { store, blobs, collector }
     }
 
     /// Has a command carried out.
     pub(crate) async fn apply(&self, command: Command) -> Result<(), ApiError> {
         Ok(self.store.apply(command).await?)
+    }
+
+    /// Has a command carried out that makes something of blobs: they stay until it is committed.
+    pub(crate) async fn apply_holding(&self, command: Command, held: Vec<Hold>) -> Result<(), ApiError> {
+        Ok(self.store.apply_with(command, Some(Box::new(held))).await?)
     }
 
     /// Looks at the state; what it finds wrong is the answer.

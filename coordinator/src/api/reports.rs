@@ -1,7 +1,7 @@
 //! What an attempt says, as the core takes it: manifests read, and their blobs looked for.
 
 use super::contents::{Difference, difference};
-use crate::blobs::{BlobError, Blobs};
+use crate::blobs::{BlobError, Blobs, Hold};
 use crate::core::{Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
 use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
 use vertigo::bytes::Bytes;
@@ -17,11 +17,30 @@ const OUTPUTS_MAX: usize = 16;
 /// What is told of a manifest that is wrong.
 const PROBLEM_BYTES_MAX: usize = 2 << 10;
 
+/// Where blobs are looked for, and what of them has been found: it has to stay until the reports are committed.
+#[derive(Debug)]
+pub(crate) struct Holding<'a> {
+    blobs: &'a Blobs,
+    held: Vec<Hold>,
+}
+
+impl<'a> Holding<'a> {
+    /// Nothing is held yet.
+    pub(crate) fn new(blobs: &'a Blobs) -> Holding<'a> {
+        Holding { blobs, held: Vec::new() }
+    }
+
+    /// What was found.
+    pub(crate) fn into_held(self) -> Vec<Hold> {
+        self.held
+    }
+}
+
 /// Reads a report.
 ///
 /// # Errors
 /// The store of blobs cannot be asked; then the report has to come again.
-pub(crate) async fn read(message: v1::Report, blobs: &Blobs) -> Result<Report, BlobError> {
+pub(crate) async fn read(message: v1::Report, blobs: &mut Holding<'_>) -> Result<Report, BlobError> {
     let v1::Report { number, at_ms, body } = message;
     let body = match body {
         Some(report::Body::Started(it)) => ReportBody::Started(started(&it)),
@@ -96,7 +115,7 @@ fn of_this_worker(message: impl Into<String>) -> Failure {
 
 /// What an attempt has made, all blobs of which the store has, or the failure that its lack is. Which roles and kinds it should be, the
 /// core knows.
-async fn made(outputs: &v1::Outputs, blobs: &Blobs) -> Result<Result<Made, Failure>, BlobError> {
+async fn made(outputs: &v1::Outputs, blobs: &mut Holding<'_>) -> Result<Result<Made, Failure>, BlobError> {
     let mut made = Made { outputs: Vec::new(), remark: outputs.remark.clone() };
     for v1::Made { role, manifest_json } in outputs.made.iter().take(OUTPUTS_MAX) {
         match manifest(role, manifest_json, blobs).await? {
@@ -107,7 +126,7 @@ async fn made(outputs: &v1::Outputs, blobs: &Blobs) -> Result<Result<Made, Failu
     Ok(Ok(made))
 }
 
-async fn checkpoint_of(json: &str, blobs: &Blobs) -> Result<Result<Manifest, Failure>, BlobError> {
+async fn checkpoint_of(json: &str, blobs: &mut Holding<'_>) -> Result<Result<Manifest, Failure>, BlobError> {
     let read = manifest("checkpoint", json, blobs).await?;
     Ok(read.and_then(|manifest| match manifest.kind() {
         Kind::Checkpoint => Ok(manifest),
@@ -116,7 +135,7 @@ async fn checkpoint_of(json: &str, blobs: &Blobs) -> Result<Result<Manifest, Fai
 }
 
 /// A manifest whose blobs the store has, or the failure that its lack is.
-async fn manifest(what: &str, json: &str, blobs: &Blobs) -> Result<Result<Manifest, Failure>, BlobError> {
+async fn manifest(what: &str, json: &str, blobs: &mut Holding<'_>) -> Result<Result<Manifest, Failure>, BlobError> {
     if json.len() > MANIFEST_BYTES_MAX {
         let (size, most) = (Bytes(json.len() as u64), Bytes(MANIFEST_BYTES_MAX as u64));
         let message = format!("the worker's manifest of the {what} is {size} long, and at most {most} are taken");
@@ -127,8 +146,13 @@ async fn manifest(what: &str, json: &str, blobs: &Blobs) -> Result<Result<Manife
         Ok(manifest) => manifest,
         Err(error) => return Ok(Err(of_this_worker(format!("the worker's manifest of the {what}: {error}")))),
     };
-    Ok(match difference(blobs, &manifest).await? {
-        None => Ok(manifest),
+    let mut hold = blobs.blobs.hold();
+    hold.add(manifest.files().iter().map(|file| file.digest)).await;
+    Ok(match difference(blobs.blobs, &manifest).await? {
+        None => {
+            blobs.held.push(hold.is_there());
+            Ok(manifest)
+        }
         Some(missing @ Difference::Missing { .. }) => {
             Err(failure(Cure::Later, "outputs", format!("the worker's {what}: {missing}")))
         }

@@ -62,6 +62,11 @@ pub fn open_backend(
     }
 }
 
+/// The folder that a store is, where it is one.
+pub fn folder_of(url: &Url) -> Option<std::path::PathBuf> {
+    if url.scheme() == "file" { url.to_file_path().ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

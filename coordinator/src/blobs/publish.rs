@@ -89,6 +89,9 @@ async fn read_part(from: &mut (impl AsyncRead + Unpin), bytes: u64) -> io::Resul
 pub(super) fn is_full(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if matches!(error.downcast_ref::<BlobError>(), Some(BlobError::NoRoom(_))) {
+            return true;
+        }
         let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(io, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
             || error.to_string().contains(S3_FULL)

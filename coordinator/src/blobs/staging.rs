@@ -1,13 +1,13 @@
 //! Bytes of uploads that are not whole yet: a file each, named by the digest that it is to have.
 
+use super::receive;
 use crate::private;
 use std::collections::HashSet;
-use std::fs;
-use std::io::{self, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncSeekExt;
+use std::time::SystemTime;
+use tokio::fs::File;
 use vertigo::id::Digest;
 
 /// The folder of staged uploads.
@@ -15,6 +15,14 @@ use vertigo::id::Digest;
 pub(super) struct Staging {
     folder: PathBuf,
     running: Mutex<HashSet<Digest>>,
+}
+
+/// What there is of an upload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) bytes: u64,
+    /// When the last of them came.
+    pub(super) modified: SystemTime,
 }
 
 /// The right to write an upload; goes when it is dropped.
@@ -36,7 +44,7 @@ impl Staging {
         Ok(Staging { folder: folder.to_owned(), running: Mutex::default() })
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
+    pub(super) fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(digest.hex())
     }
 
@@ -49,21 +57,33 @@ impl Staging {
 
     /// Bytes that are kept.
     pub(super) async fn kept(&self, digest: Digest) -> io::Result<u64> {
+        Ok(self.found(digest).await?.map_or(0, |found| found.bytes))
+    }
+
+    /// What there is of an upload.
+    pub(super) async fn found(&self, digest: Digest) -> io::Result<Option<Found>> {
         match tokio::fs::metadata(self.path(digest)).await {
-            Ok(meta) => Ok(meta.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Ok(meta) => Ok(Some(Found { bytes: meta.len(), modified: meta.modified()? })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The upload's file, cut to `position` and ready to go on from there.
-    pub(super) async fn open(&self, digest: Digest, position: u64) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(private::FILE_MODE);
-        let mut file = options.open(self.path(digest)).await?;
-        file.set_len(position).await?;
-        file.seek(SeekFrom::Start(position)).await?;
-        Ok(file)
+    /// All uploads. What has no digest for its name is none.
+    pub(super) async fn list(&self) -> io::Result<Vec<(Digest, Found)>> {
+        let (mut entries, mut list) = (tokio::fs::read_dir(&self.folder).await?, Vec::new());
+        while let Some(entry) = entries.next_entry().await? {
+            let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // Gone since it was listed.
+            let Some(found) = self.found(digest).await? else { continue };
+            list.push((digest, found));
+        }
+        Ok(list)
+    }
+
+    /// Drops what is behind `position`.
+    pub(super) async fn cut(&self, digest: Digest, position: u64) -> io::Result<()> {
+        tokio::fs::OpenOptions::new().write(true).open(self.path(digest)).await?.set_len(position).await
     }
 
     pub(super) async fn open_to_read(&self, digest: Digest) -> io::Result<File> {
@@ -73,7 +93,7 @@ impl Staging {
     /// The digest of all that is kept.
     pub(super) async fn digest(&self, digest: Digest) -> io::Result<Digest> {
         let path = self.path(digest);
-        tokio::task::spawn_blocking(move || hash(&path)).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || receive::digest(&path)).await.map_err(io::Error::other)?
     }
 
     pub(super) async fn drop_upload(&self, digest: Digest) -> io::Result<()> {
@@ -82,15 +102,4 @@ impl Staging {
             _ => Ok(()),
         }
     }
-}
-
-fn hash(path: &Path) -> io::Result<Digest> {
-    let file = match fs::File::open(path) {
-        // Nothing was ever sent: the bytes of an empty blob.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            private::file(path).and_then(|_| fs::File::open(path))?
-        }
-        opened => opened?,
-    };
-    Ok(Digest::of_reader(file)?.0)
 }

@@ -7,7 +7,7 @@ use url::Url;
 fn blobs(folder: &Path) -> Blobs {
     let url = Url::from_file_path(folder.join("blobs")).unwrap();
     let (store, prefix) = open_backend(&url, []).unwrap();
-    Blobs::new(store, prefix, &folder.join("uploads")).unwrap()
+    Blobs::new(store, prefix, &folder.join("uploads")).unwrap().in_folder(folder_of(&url))
 }
 
 fn extent(start: Start, end: Option<u64>, total: Option<u64>) -> Extent {
@@ -187,4 +187,29 @@ async fn any_blob_is_one_under_the_stores_own_prefix() {
     assert_eq!(ours.any().await.unwrap(), None);
     ours.upload(Digest::of(b"y"), extent(Start::Anew, None, None), body(&[b"y"])).await.unwrap();
     assert!(ours.any().await.unwrap().unwrap().contains(&Digest::of(b"y").hex()));
+}
+
+#[tokio::test]
+async fn a_blob_without_a_name_goes_only_when_it_and_the_process_are_older_than_the_grace_and_nobody_was_promised_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let folder = tempfile::tempdir().unwrap();
+    let mut blobs = blobs(folder.path());
+    let digests: Vec<Digest> = [&b"old"[..], b"young", b"named", b"promised"].map(Digest::of).to_vec();
+    for bytes in [&b"old"[..], b"young", b"named", b"promised"] {
+        blobs.upload(Digest::of(bytes), extent(Start::Anew, None, None), body(&[bytes])).await.unwrap();
+        let key = blobs.key(Digest::of(bytes)).to_string();
+        let file = std::fs::File::options().write(true).open(folder.path().join("blobs").join(key)).unwrap();
+        let age = if bytes == b"young" { HOUR / 2 } else { HOUR * 2 };
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    }
+    let named = [digests[2]].into();
+    let sweep = |grace| Sweep { named: &named, since: Instant::now(), grace, is_dry: false };
+    assert_eq!(blobs.sweep(&sweep(HOUR)).await.unwrap(), Amount::default(), "the process has just begun");
+    blobs.begun -= HOUR;
+    assert_eq!(blobs.sweep(&sweep(HOUR)).await.unwrap(), Amount::default(), "all were just uploaded");
+    // As after another start, which remembers no promise.
+    blobs.holds = Arc::default();
+    assert_eq!(blobs.missing(vec![digests[3]]).await.unwrap(), []);
+    assert_eq!(blobs.sweep(&sweep(HOUR)).await.unwrap(), Amount { count: 1, bytes: 3 });
+    assert_eq!(blobs.missing(digests.clone()).await.unwrap(), digests[..1]);
 }

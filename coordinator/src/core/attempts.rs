@@ -1,8 +1,8 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EventBody, FactorKey, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume, SessionId,
-    State, Variant, retry,
+    Core, EventBody, FactorKey, Job, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
+    SessionId, State, Variant, retry,
 };
 use std::sync::Arc;
 use vertigo::bytes::Bytes;
@@ -102,20 +102,21 @@ impl Core {
     /// The attempt could not go on from the checkpoint that it was given: damaged, lost, or of another engine. What it saves from here on
     /// is what the next one goes on from, however early that is.
     fn forget_checkpoint(&mut self, job: JobId, variant: usize) {
-        if let Some(job) = self.jobs.get_mut(&job)
-            && job.variants[variant].resume.is_some()
-        {
-            Arc::make_mut(&mut job.variants)[variant].resume = None;
-            self.effects.jobs.insert(job.id);
+        if self.jobs.get(&job).is_some_and(|job| job.variants[variant].resume.is_some()) {
+            self.set_resume(job, variant, None);
+            self.effects.jobs.insert(job);
         }
     }
 
     fn checkpoint(&mut self, now: Millis, job: JobId, variant: usize, iter: u64, manifest: Manifest) {
         let checkpoint = self.index.insert(manifest, now, Some(job));
         self.effects.artifacts.insert(checkpoint);
-        let Some(job) = self.jobs.get_mut(&job) else { return };
-        if job.variants[variant].resume.is_none_or(|resume| resume.iter < iter) {
-            Arc::make_mut(&mut job.variants)[variant].resume = Some(Resume { iter, checkpoint });
+        let is_newer = |job: &Job| job.variants[variant].resume.is_none_or(|resume| resume.iter < iter);
+        if !self.jobs.get(&job).is_some_and(is_newer) {
+            return;
+        }
+        self.set_resume(job, variant, Some(Resume { iter, checkpoint }));
+        if let Some(job) = self.jobs.get_mut(&job) {
             // It got on: what was lost before does not count against it any more.
             (job.crashes, job.retries) = (0, 0);
             job.avoid.clear();

@@ -17,6 +17,8 @@ pub struct Effects {
     pub workers: BTreeSet<WorkerId>,
     /// Installations that are new, or whose process has changed.
     pub installations: BTreeSet<WorkerId>,
+    /// What is there no more. It goes before what became visible comes: a thing may do both.
+    pub forgotten: Forgotten,
     /// Artifacts that became visible.
     pub artifacts: BTreeSet<Digest>,
     /// Tags that moved.
@@ -36,11 +38,22 @@ impl Effects {
             && self.attempts.is_empty()
             && self.workers.is_empty()
             && self.installations.is_empty()
+            && self.forgotten.artifacts.is_empty()
+            && self.forgotten.events.is_empty()
             && self.artifacts.is_empty()
             && self.tags.is_empty()
             && self.factors.is_empty()
             && self.journal.is_empty())
     }
+}
+
+/// What is there no more.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Forgotten {
+    /// Artifacts, on which no tag is.
+    pub artifacts: BTreeSet<Digest>,
+    /// Positions in the journal. The last of a job is never among them, so that no position is given twice.
+    pub events: BTreeSet<u64>,
 }
 
 /// A message to a worker.

@@ -65,6 +65,15 @@ impl Index {
         digest
     }
 
+    /// Takes an artifact away, unless a tag is on it. Whether it was there and is no more.
+    pub fn remove(&mut self, digest: Digest) -> bool {
+        if self.tags_of.contains_key(&digest) {
+            return false;
+        }
+        let removed = self.artifacts.remove(&digest);
+        removed.is_some_and(|artifact| self.by_age.remove(&(Reverse(artifact.created), digest)))
+    }
+
     /// Moves a tag, from wherever it was.
     pub fn tag(&mut self, tag: &str, digest: Digest) {
         if let Some(before) = self.tags.insert(tag.to_owned(), digest)

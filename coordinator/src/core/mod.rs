@@ -24,6 +24,7 @@ mod event;
 mod factors;
 mod fleet;
 mod float;
+mod forgetting;
 mod graph;
 mod index;
 mod installation;
@@ -42,9 +43,10 @@ mod submission;
 mod worker;
 
 pub use archive::{Archive, ArchiveError, NoArchive};
-pub use effects::{Assignment, Effects, Outgoing};
+pub use effects::{Assignment, Effects, Forgotten, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
+pub use forgetting::Forget;
 pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
@@ -62,7 +64,7 @@ use shared::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
 use vertigo::secret::SecretHash;
 
@@ -140,6 +142,8 @@ pub enum Command {
         /// Tags to move, valid by [`Index::check_tag`].
         tags: Vec<String>,
     },
+    /// Lets go what nobody needs any more. What somebody does is passed over.
+    Forget(Forget),
 }
 
 /// A job to queue. Its variants have been checked.
@@ -217,6 +221,8 @@ pub struct Core {
     backoffs: BTreeSet<(Millis, JobId)>,
     /// Jobs that wait for outputs, by the job that makes them. Not written: jobs know what they wait for.
     readers: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Checkpoints that jobs which have not ended would go on from. Not written: jobs know them.
+    resumes: BTreeSet<(Digest, JobId)>,
     /// Jobs that have ended and whose readers have not been told.
     just_ended: Vec<JobId>,
     /// What jobs are to do that have not ended.
@@ -253,6 +259,7 @@ impl Core {
             leases: BTreeMap::new(),
             backoffs: BTreeSet::new(),
             readers: BTreeMap::new(),
+            resumes: BTreeSet::new(),
             just_ended: Vec::new(),
             shared: Shared::default(),
             kinds,
@@ -293,6 +300,8 @@ impl Core {
         let blocked: Vec<JobId> =
             core.jobs.values().filter(|job| job.state == State::Blocked).map(|job| job.id).collect();
         blocked.into_iter().for_each(|id| core.note_sources(id));
+        let ids: Vec<JobId> = core.jobs.keys().copied().collect();
+        ids.into_iter().for_each(|id| core.note_resumes(id));
         core
     }
 
@@ -326,6 +335,10 @@ impl Core {
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags } => {
                 self.register(at.now, manifest, &tags);
+                Ok(())
+            }
+            Command::Forget(forget) => {
+                self.forget(forget);
                 Ok(())
             }
         }
@@ -417,6 +430,9 @@ impl Core {
             }
         }
         (job.state, job.reason) = (state, reason.clone());
+        if state.is_terminal() {
+            self.note_resumes(id);
+        }
         self.unsettled = true;
         self.journal(now, id, EventBody::State { state, reason });
         self.effects.jobs.insert(id);

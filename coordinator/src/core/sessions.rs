@@ -198,6 +198,7 @@ impl Command {
             Command::Drain { .. } => "drain",
             Command::Reports { .. } => "reports",
             Command::Register { .. } => "register",
+            Command::Forget(_) => "forget",
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::durable::{Durable, Records, Which};
 use super::listing::{JobFilter, Listed};
 use super::memory::Memory;
+use super::rows::Rows;
 use super::sqlite::Sqlite;
 use super::tests::{SETTINGS, kinds, submit};
 use crate::core::tests::invariants::{Step, World, hold, step};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use vertigo::id::{AttemptId, JobId, Millis, ProcessId, WorkerId};
+use vertigo::manifest::Kind;
 use vertigo::secret::Secret;
 use vertigo::task::TaskKind;
 
@@ -207,6 +209,8 @@ impl Keeper for Kept {
     fn commit(&mut self, core: &Core, effects: &Effects) -> Snapshot {
         if effects.is_durable() {
             self.database.commit(core, effects).unwrap();
+            check_rows(&*self.database.rows(), core);
+            self.journal.retain(|event| !effects.forgotten.events.contains(&event.seq));
             self.journal.extend(effects.journal.iter().cloned());
             let changed = effects.attempts.iter().filter_map(|id| core.attempt(*id)).map(|attempt| attempt.job);
             for job in changed.chain(effects.jobs.iter().copied()).filter_map(|id| core.job(id)) {
@@ -326,6 +330,37 @@ fn an_artifact_that_is_there_stays_as_it_is_and_a_tag_goes_where_it_was_moved_la
         assert_eq!(index.get(&one.digest()).unwrap().created, Millis(5));
         assert_eq!(&index, core.index());
     }
+}
+
+/// Rows as they are read beside the writer, page by page, against what the core has.
+fn check_rows(rows: &dyn Rows, core: &Core) {
+    let (mut ended, mut behind) = (Vec::new(), (Millis(0), JobId(Default::default())));
+    while let Some(row) = rows.ended(behind, 1).unwrap().first().copied() {
+        behind = (row.ended, row.job);
+        ended.push(behind);
+    }
+    let expected: BTreeSet<_> = core.jobs().filter_map(|job| Some((job.ended?, job.id))).collect();
+    assert_eq!(ended, expected.into_iter().collect::<Vec<_>>());
+    let (mut made, mut behind) = (BTreeSet::new(), None);
+    loop {
+        let page = rows.checkpoints(behind, 2).unwrap();
+        let jobs: BTreeSet<JobId> = page.iter().map(|row| row.job).collect();
+        assert!(jobs.len() <= 2 && jobs.iter().all(|job| behind.is_none_or(|behind| *job > behind)));
+        for row in &page {
+            assert_eq!(row.manifest.digest(), row.digest);
+            assert_eq!(row.ended, core.job(row.job).unwrap().ended);
+            made.insert((row.digest, row.created, Some(row.job)));
+        }
+        let Some(last) = page.last() else { break };
+        behind = Some(last.job);
+    }
+    let all = core.index().list(Some(Kind::Checkpoint), None);
+    let of_jobs = all.filter(|(_, artifact)| artifact.job.is_some());
+    assert_eq!(made, of_jobs.map(|(digest, artifact)| (digest, artifact.created, artifact.job)).collect());
+    let mut seen = BTreeSet::new();
+    rows.artifacts(&mut |digest, manifest, job| seen.extend([(digest, manifest.digest(), job)])).unwrap();
+    let all = core.index().list(None, None);
+    assert_eq!(seen, all.map(|(digest, artifact)| (digest, digest, artifact.job)).collect());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::StoreError;
 use super::listing::{JobFilter, Listed};
+use super::rows::Rows;
 use crate::core::{Archive, Attempt, Core, Effects, Event, Job, Snapshot};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub(super) trait Durable: Debug + Send {
     ///
     /// All or nothing: after an error, and after a process that ended in the middle, it is as before the call. Safe: when this returns
     /// it outlives the process, and the machine's power where the database is on a disk. In order: a commit is seen by whoever
-    /// reads only with all commits before it. An artifact that is there already stays as it is.
+    /// reads only with all commits before it. An artifact that is there already stays as it is. What was forgotten is there no more,
+    /// unless the same effects name it: it came again.
     ///
     /// # Errors
     /// The database took nothing. The core is ahead of it then, so the caller must not go on.
@@ -33,6 +35,9 @@ pub(super) trait Durable: Debug + Send {
 
     /// What was committed, for whoever reads beside the writer.
     fn records(&self) -> Arc<dyn Records>;
+
+    /// The rest, for whoever reads it beside the writer.
+    fn rows(&self) -> Arc<dyn Rows>;
 }
 
 /// What was committed, as people read it and as the core reads back what has ended. Any number of threads read while the writer writes.

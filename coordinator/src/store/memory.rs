@@ -5,6 +5,7 @@
 use super::StoreError;
 use super::durable::{Durable, Records, Which};
 use super::listing::{JobFilter, Listed};
+use super::rows::{CheckpointRow, DatabaseSize, EndedRow, Rows, SeeArtifact};
 use crate::core::{
     Archive, ArchiveError, Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody,
     Snapshot, Worker,
@@ -13,6 +14,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
+use vertigo::manifest::{Kind, Manifest};
 
 /// A handle on the database. Clones share it: one that is opened after a restart finds what the one before has written.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +70,10 @@ impl Durable for Memory {
         }
         let installations = effects.installations.iter();
         tables.installations.extend(installations.filter_map(|id| Some((*id, core.installation(*id)?.clone()))));
+        for digest in &effects.forgotten.artifacts {
+            tables.index.remove(*digest);
+        }
+        effects.forgotten.events.iter().for_each(|seq| tables.strike(*seq));
         for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
             tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
         }
@@ -82,6 +88,10 @@ impl Durable for Memory {
     }
 
     fn records(&self) -> Arc<dyn Records> {
+        Arc::new(self.clone())
+    }
+
+    fn rows(&self) -> Arc<dyn Rows> {
         Arc::new(self.clone())
     }
 }
@@ -99,6 +109,13 @@ impl Tables {
             }
         }
         self.journal.insert(event.seq, event.clone());
+    }
+
+    fn strike(&mut self, seq: u64) {
+        self.journal.remove(&seq);
+        self.pages.values_mut().for_each(|page| {
+            page.remove(&seq);
+        });
     }
 }
 
@@ -152,6 +169,44 @@ impl Archive for Memory {
         let tables = self.tables();
         let fits = |id: &&JobId| !prefix.is_empty() && id.to_string().starts_with(prefix);
         Ok(tables.jobs.keys().filter(fits).take(limit).copied().collect())
+    }
+}
+
+impl Rows for Memory {
+    fn checkpoints(&self, after: Option<JobId>, jobs: usize) -> Result<Vec<CheckpointRow>, StoreError> {
+        let tables = self.tables();
+        let made = tables.index.list(Some(Kind::Checkpoint), None);
+        let mut by_job: BTreeMap<JobId, Vec<CheckpointRow>> = BTreeMap::new();
+        for (digest, artifact) in made {
+            let Some(job) = artifact.job.and_then(|job| tables.jobs.get(&job)) else { continue };
+            let (manifest, created) = (Manifest::clone(&artifact.manifest), artifact.created);
+            let row = CheckpointRow { digest, manifest, created, job: job.id, ended: job.ended };
+            by_job.entry(job.id).or_default().push(row);
+        }
+        let behind = by_job.into_iter().filter(|(job, _)| after.is_none_or(|after| *job > after));
+        Ok(behind.take(jobs).flat_map(|(_, made)| made).collect())
+    }
+
+    fn ended(&self, after: (Millis, JobId), limit: usize) -> Result<Vec<EndedRow>, StoreError> {
+        let tables = self.tables();
+        let ends = tables.jobs.values().filter_map(|job| Some((job.ended?, job.id)));
+        let behind: BTreeSet<_> = ends.filter(|end| *end > after).collect();
+        let events = |job| tables.pages.get(&(Some(job), false)).map_or(0, |page| page.len() as u64);
+        let row = |(ended, job)| EndedRow { job, ended, events: events(job) };
+        Ok(behind.into_iter().take(limit).map(row).collect())
+    }
+
+    fn artifacts(&self, see: SeeArtifact<'_>) -> Result<(), StoreError> {
+        let tables = self.tables();
+        let all = tables.index.list(None, None);
+        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job));
+        Ok(())
+    }
+
+    fn size(&self) -> Result<DatabaseSize, StoreError> {
+        let tables = self.tables();
+        let (jobs, events) = (tables.jobs.len() as u64, tables.journal.len() as u64);
+        Ok(DatabaseSize { jobs, events, ..DatabaseSize::default() })
     }
 }
 

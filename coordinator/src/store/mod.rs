@@ -16,6 +16,7 @@ mod journal;
 mod listing;
 #[cfg(any(test, feature = "simulation"))]
 mod memory;
+mod rows;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod sqlite;
@@ -24,18 +25,22 @@ mod writer;
 pub use crate::core::{Event, EventBody};
 pub use durable::Which;
 pub use listing::{JobFilter, Listed};
+pub use rows::{CheckpointRow, DatabaseSize, EndedRow, SeeArtifact};
+pub use sqlite::copies::copy as copy_database;
 pub use writer::{Outbox, Writer};
 
 use crate::core::{Attempt, Command, Core, Job, Kinds, Refusal, Settings};
 use crate::private;
 use durable::{Durable, Records};
+use rows::Rows;
 use sqlite::{Sqlite, schema};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
-use vertigo::id::JobId;
+use vertigo::id::{Digest, JobId, Millis};
+use vertigo::manifest::Manifest;
 use writer::{Beginning, Change, Request, Told};
 
 /// Commands that may wait for the writer before their senders do.
@@ -171,7 +176,8 @@ pub struct Store {
     requests: mpsc::Sender<Request>,
     committed: watch::Receiver<u64>,
     records: Arc<dyn Records>,
-    /// Turns at reading records, of which there are [`READERS_MAX`].
+    rows: Arc<dyn Rows>,
+    /// Turns at reading beside the writer, of which there are [`READERS_MAX`].
     turns: Arc<Semaphore>,
 }
 
@@ -242,6 +248,12 @@ impl Store {
         StateFolder::take(folder)?.open(settings, kinds, outbox)
     }
 
+    /// A state in memory, which goes with its last handle.
+    #[cfg(test)]
+    pub(crate) fn in_memory(settings: Settings, kinds: Box<dyn Kinds>) -> Result<(Store, Writer), StoreError> {
+        Store::start(Box::new(memory::Memory::default()), settings, kinds, Box::new(|_, _| {}))
+    }
+
     /// Starts the writer of a database.
     fn start(
         mut database: Box<dyn Durable>,
@@ -261,7 +273,8 @@ impl Store {
         let (requests, waiting) = mpsc::channel(WAITING);
         let (announce, committed) = watch::channel(last_seq);
         let turns = Arc::new(Semaphore::new(READERS_MAX));
-        (Store { requests, committed, records: database.records(), turns }, waiting, announce)
+        let (records, rows) = (database.records(), database.rows());
+        (Store { requests, committed, records, rows, turns }, waiting, announce)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -269,7 +282,15 @@ impl Store {
     /// # Errors
     /// The core refused it, or the writer is gone.
     pub async fn apply(&self, command: Command) -> Result<(), ApplyError> {
-        match self.change(|_| Ok::<_, Infallible>(command), |_| ()).await {
+        self.apply_with(command, None).await
+    }
+
+    /// The same, with something that lives until the commit, also where nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// As [`apply`](Store::apply).
+    pub async fn apply_with(&self, command: Command, guard: Option<Box<dyn Send>>) -> Result<(), ApplyError> {
+        match self.change(|_| Ok::<_, Infallible>(command), move |_| drop(guard)).await {
             Ok(()) => Ok(()),
             Err(ChangeError::Apply(error)) => Err(error),
             Err(ChangeError::Undecided(never)) => match never {},
@@ -342,6 +363,50 @@ impl Store {
         self.recall(move |records| records.jobs(&ids)).await
     }
 
+    /// Checkpoints that jobs have made, by job, beginning behind `after`: those of as many whole jobs as are `jobs`.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn checkpoints(&self, after: Option<JobId>, jobs: usize) -> Result<Vec<CheckpointRow>, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.checkpoints(after, jobs)).await
+    }
+
+    /// Jobs that ended behind `after`, in the order in which they did, at most `limit`.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn ended(&self, after: (Millis, JobId), limit: usize) -> Result<Vec<EndedRow>, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.ended(after, limit)).await
+    }
+
+    /// Looks at all artifacts of one state of the database, one after another, and gives back what `begin` has become.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn artifacts<T: Send + 'static>(
+        &self,
+        begin: T,
+        mut see: impl FnMut(&mut T, Digest, Manifest, Option<JobId>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (rows, mut seen) = (Arc::clone(&self.rows), begin);
+        let read = move || {
+            rows.artifacts(&mut |digest, manifest, job| see(&mut seen, digest, manifest, job))?;
+            Ok(seen)
+        };
+        self.beside(read).await
+    }
+
+    /// How large the database is.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn size(&self) -> Result<DatabaseSize, StoreError> {
+        let rows = Arc::clone(&self.rows);
+        self.beside(move || rows.size()).await
+    }
+
     /// Reads what was committed, beside the writer.
     async fn recall<T: Send + 'static>(
         &self,
@@ -351,11 +416,19 @@ impl Store {
             return read(&*self.records);
         }
         let records = Arc::clone(&self.records);
+        self.beside(move || read(&*records)).await
+    }
+
+    /// Reads on another thread than the writer's, when there is one to be had.
+    async fn beside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let read = tokio::task::spawn_blocking(move || {
             // Given back when the reading is done, also where nobody waits for it any more.
             let _turn = turn;
-            read(&*records)
+            read()
         });
         read.await.map_err(|error| StoreError::Writer(error.to_string()))?
     }

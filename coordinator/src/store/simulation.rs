@@ -6,6 +6,7 @@ use super::StoreError;
 use super::clock::Clock;
 use super::durable::{Durable, Records};
 use super::memory::Memory;
+use super::rows::Rows;
 use super::writer::{self, Beginning, Outside, Told};
 use super::{Outbox, Store};
 use crate::core::{Core, Effects, Kinds, Settings, Snapshot};
@@ -83,5 +84,9 @@ impl Durable for Disk {
 
     fn records(&self) -> Arc<dyn Records> {
         self.memory.records()
+    }
+
+    fn rows(&self) -> Arc<dyn Rows> {
+        self.memory.rows()
     }
 }

@@ -179,15 +179,16 @@ impl WriterState {
             self.database.commit(&self.core, &effects)?;
             self.core.let_go(&effects);
         }
+        // First, so that a feed which is asked for after an answer begins behind what was answered.
+        if let Some(last) = effects.journal.last() {
+            self.told.announce.send_replace(last.seq);
+        }
         for (session, message) in effects.outbox {
             (self.told.outbox)(session, message);
         }
         answers.into_iter().for_each(|(change, outcome)| change.answer(&self.core, outcome));
         for look in reads {
             look(&self.core);
-        }
-        if let Some(last) = effects.journal.last() {
-            self.told.announce.send_replace(last.seq);
         }
         Ok(next)
     }

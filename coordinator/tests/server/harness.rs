@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use vertigo::api_error::ApiError;
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{Digest, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
@@ -22,7 +23,9 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
+use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
+use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
 
@@ -30,6 +33,9 @@ pub(crate) struct Coordinator {
     folder: TempDir,
     lease: Duration,
     limits: Limits,
+    pub(crate) reserve: Option<Bytes>,
+    keep: Keep,
+    collect_every: Duration,
     pub(crate) url: String,
     endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
@@ -54,8 +60,28 @@ impl Coordinator {
         let endpoint = Endpoint::default();
         let folder = tempfile::tempdir().unwrap();
         let url = String::new();
-        let mut coordinator = Coordinator { folder, lease, limits, url, endpoint, stop: None, running: None };
+        let (keep, collect_every, reserve) = (Keep::default(), Duration::from_secs(3600), None);
+        let mut coordinator = Coordinator {
+            folder,
+            lease,
+            limits,
+            reserve,
+            keep,
+            collect_every,
+            url,
+            endpoint,
+            stop: None,
+            running: None,
+        };
         coordinator.open().await;
+        coordinator
+    }
+
+    /// The same, on a folder of its own, which collects by `keep` every so often.
+    pub(crate) async fn collecting(keep: Keep, collect_every: Duration) -> Coordinator {
+        let mut coordinator = Coordinator::start().await;
+        (coordinator.keep, coordinator.collect_every) = (keep, collect_every);
+        coordinator.restart().await;
         coordinator
     }
 
@@ -65,8 +91,17 @@ impl Coordinator {
 
     pub(crate) async fn open(&mut self) {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config =
-            Config { listen, state: self.state(), store: None, lease: self.lease, anew: false, limits: self.limits };
+        let config = Config {
+            listen,
+            state: self.state(),
+            store: None,
+            lease: self.lease,
+            anew: false,
+            keep: self.keep,
+            reserve: self.reserve,
+            collect_every: self.collect_every,
+            limits: self.limits,
+        };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());
         self.endpoint = self.url.parse().unwrap();
@@ -103,6 +138,10 @@ impl Coordinator {
 
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
         FleetClient::new(self.channel())
+    }
+
+    pub(crate) fn storage(&self) -> StorageClient<Channel> {
+        StorageClient::new(self.channel())
     }
 
     pub(crate) fn blob(&self, digest: Digest) -> String {
@@ -187,7 +226,7 @@ impl Coordinator {
 }
 
 pub(crate) fn manifest(kind: Kind, content: &str, facts: serde_json::Value) -> Manifest {
-    let bytes = vertigo::bytes::Bytes(content.len() as u64);
+    let bytes = Bytes(content.len() as u64);
     let file = FileEntry { path: "file".to_owned(), digest: Digest::of(content.as_bytes()), bytes };
     let facts: BTreeMap<_, _> = facts.as_object().unwrap().clone().into_iter().collect();
     Manifest::new(kind, vec![file], facts).unwrap()

@@ -1,5 +1,6 @@
 //! The coordinator as people and workers meet it: a real server in this process, real gRPC and HTTP, real files.
 
+mod backup;
 mod blobs;
 mod browsers;
 mod connections;
@@ -8,6 +9,7 @@ mod healing;
 mod http;
 mod identity;
 mod jobs;
+mod keeping;
 mod lists;
 mod pipelines;
 mod process;

@@ -1,4 +1,4 @@
-//! Jobs, events, artifacts and workers as JSON.
+//! Jobs, events, artifacts, workers and what is stored, as JSON.
 //!
 //! The protocol's messages are for programs that were built with it; these views are for all others. `vertigo --json` prints them, the
 //! coordinator's HTTP routes answer with them, pages read them: one thing has one form, wherever it is met. A view is made of a message
@@ -10,12 +10,14 @@
 mod artifact;
 mod event;
 mod job;
+mod storage;
 mod words;
 mod worker;
 
 pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
 pub use job::{Attempt, Caveats, Input, Job, MemoryPart, Output, Placement, Task, Variant};
+pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
 pub use words::{STATES, attempt_state, cure, slot, state, state_of};
 pub use worker::Worker;
 

@@ -126,6 +126,14 @@ fn names_are_a_contract() {
     names("job", &json(Job::from(&whole_job())), &mut found);
     names("worker", &json(Worker::from(&v1::Worker::default())), &mut found);
     names("artifact", &json(Artifact::from(&v1::Artifact::default())), &mut found);
+    let storage = v1::StorageReport {
+        kinds: vec![v1::KindStorage::default()],
+        jobs_by_checkpoints: vec![v1::JobStorage::default()],
+        disks: vec![v1::DiskStorage::default()],
+        ..v1::StorageReport::default()
+    };
+    names("storage", &json(Storage::from(&storage)), &mut found);
+    names("collection", &json(Collection::from(&v1::Collection::default())), &mut found);
     names("placement", &json(Placement::from(&v1::Placement::default())), &mut found);
     for body in bodies() {
         let line = event(body);

@@ -1,7 +1,7 @@
 //! What a worker said is what people read of it.
 
 use super::*;
-use crate::api::reports;
+use crate::api::reports::{self, Holding};
 use crate::blobs::{Blobs, Extent, Start};
 use bytes::Bytes as Chunk;
 use object_store::memory::InMemory;
@@ -87,7 +87,7 @@ fn blobs() -> (Blobs, TempDir) {
 
 /// What people read of a report.
 async fn shown(message: v1::Report, blobs: &Blobs) -> v1::Report {
-    let report = reports::read(message, blobs).await.unwrap().journalled();
+    let report = reports::read(message, &mut Holding::new(blobs)).await.unwrap().journalled();
     let (at, epoch, body) = (Millis(9), Epoch(1), EventBody::Report(report));
     match event(Event { seq: 1, at, job: JobId::new(), epoch, body }).event {
         Some(job_event::Event::Report(report)) => report,

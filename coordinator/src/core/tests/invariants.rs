@@ -61,6 +61,8 @@ pub(crate) enum Step {
     Advance {
         ms: u64,
     },
+    /// Collection finds everything old: all artifacts, all workers, and every event but those of states.
+    Forget,
     Restart,
 }
 
@@ -108,6 +110,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, attempt, epoch_off, skip, body)| Step::Report { worker, attempt, epoch_off, skip, body }),
         2 => (0usize..6).prop_map(|job| Step::Cancel { job }),
         4 => (1u64..LEASE_MS).prop_map(|ms| Step::Advance { ms }),
+        2 => Just(Step::Forget),
         1 => Just(Step::Restart),
     ]
 }
@@ -193,8 +196,41 @@ impl World {
                 }
             }
             Step::Advance { ms } => self.bench.advance(ms),
+            Step::Forget => self.forget(),
             Step::Restart => self.restart(),
         }
+    }
+
+    /// What is live stays, and what nobody names goes.
+    fn forget(&mut self) {
+        let core = &self.bench.core;
+        let before = (core.index.clone(), core.workers.clone());
+        let events = |event: &Event| (event.job, vec![event.seq]);
+        let detail = self.bench.journal.iter().filter(|event| !matches!(event.body, EventBody::State { .. }));
+        let forget = Forget {
+            artifacts: before.0.list(None, None).map(|(digest, _)| digest).collect(),
+            workers: before.1.keys().copied().collect(),
+            events: detail.map(events).collect(),
+        };
+        self.bench.apply(Command::Forget(forget)).unwrap();
+        let core = &self.bench.core;
+        let live: Vec<&Job> = core.jobs.values().filter(|job| !job.state.is_terminal()).collect();
+        let resumes = |digest| {
+            let of = |variant: &Variant| variant.resume.is_some_and(|resume| resume.checkpoint == digest);
+            live.iter().any(|job| job.variants.iter().any(of))
+        };
+        for (digest, artifact) in before.0.list(None, None) {
+            let is_free = artifact.manifest.kind() == Kind::Checkpoint && !resumes(digest);
+            assert_eq!(core.index.get(&digest).is_none(), is_free, "{artifact:?}");
+        }
+        for worker in before.1.values() {
+            let is_avoided = live.iter().any(|job| job.avoid.contains(&worker.id));
+            let is_free = worker.session.is_none() && worker.leases.is_empty() && !is_avoided;
+            assert_eq!(core.workers.get(&worker.id).is_none(), is_free, "{worker:?}");
+        }
+        let is_live = |id: JobId| live.iter().any(|job| job.id == id);
+        let is_state = |event: &Event| matches!(event.body, EventBody::State { .. });
+        assert!(self.bench.journal.iter().all(|event| is_state(event) || is_live(event.job)));
     }
 
     fn chain(&mut self, source: usize, length: usize, possible: bool) {
@@ -354,6 +390,8 @@ impl World {
         }
         for job in core.jobs.values() {
             assert!(job.output().is_none_or(|digest| core.index.get(&digest).is_some()));
+            let resumes = job.variants.iter().filter_map(|variant| variant.resume);
+            assert!(job.state.is_terminal() || resumes.into_iter().all(|it| core.index.get(&it.checkpoint).is_some()));
         }
         // 7: no free worker is left that a waiting job fits, but for those that are kept for one of higher rank.
         let mut behind: Vec<&Job> = Vec::new();
@@ -407,9 +445,10 @@ impl World {
     }
 
     /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could have held in the same slot.
-    fn check_order(&self, seen: usize) {
+    fn check_order(&self, seen: u64) {
         let core = &self.bench.core;
-        let placed = self.bench.journal[seen..].iter().filter(|entry| matches!(entry.body, EventBody::Placed { .. }));
+        let is_new = |event: &&Event| event.seq > seen && matches!(event.body, EventBody::Placed { .. });
+        let placed = self.bench.journal.iter().filter(is_new);
         for job in placed.map(|entry| &core.jobs[&entry.job]) {
             let State::Leased { attempt } = job.state else { continue };
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
@@ -429,7 +468,7 @@ impl World {
 pub(crate) fn hold(mut world: World, steps: impl IntoIterator<Item = Step>) {
     let mut ended = BTreeMap::new();
     for step in steps {
-        let seen = world.bench.journal.len();
+        let seen = world.bench.core.last_seq;
         world.take(&step);
         world.check(&ended);
         world.check_order(seen);

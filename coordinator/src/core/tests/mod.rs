@@ -90,6 +90,7 @@ impl Bench {
         if let Some(kept) = self.keeper.as_mut().map(|keeper| keeper.commit(&self.core, &effects)) {
             self.check_kept(&kept);
         }
+        self.journal.retain(|event| !effects.forgotten.events.contains(&event.seq));
         self.journal.extend(effects.journal);
         self.sent.extend(effects.outbox);
     }
@@ -111,6 +112,9 @@ impl Bench {
         }
         for id in &effects.installations {
             disk.installations.insert(*id, self.core.installations[id].clone());
+        }
+        for digest in &effects.forgotten.artifacts {
+            assert!(disk.index.remove(*digest), "a tag is on {digest}, or it was never there");
         }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();

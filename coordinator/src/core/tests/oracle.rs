@@ -29,6 +29,7 @@ impl Core {
             leases: self.leases.clone(),
             backoffs: self.backoffs.clone(),
             readers: self.readers.clone(),
+            resumes: self.resumes.clone(),
             just_ended: self.just_ended.clone(),
             kinds: Box::new(Lazy),
             archive: Arc::clone(&self.archive),

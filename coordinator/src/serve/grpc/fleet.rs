@@ -2,6 +2,7 @@
 
 use super::sessions::{Opened, Sent};
 use super::{Context, traced};
+use crate::api::reports::Holding;
 use crate::api::{bounds, reports};
 use crate::core::{Command, Connect, Core, Machine, disk_free};
 use std::fmt::Display;
@@ -148,11 +149,12 @@ async fn take_reports(context: &Context, opened: &Opened, batch: v1::ReportBatch
     let ends = batch.reports.iter().any(|report| matches!(report.body, Some(report::Body::Finished(_))));
     let take = async {
         let mut reports = Vec::with_capacity(batch.reports.len());
+        let mut blobs = Holding::new(context.api.blobs());
         for report in batch.reports {
-            reports.push(reports::read(report, context.api.blobs()).await?);
+            reports.push(reports::read(report, &mut blobs).await?);
         }
         let command = Command::Reports { session: opened.id, attempt, epoch: Epoch(batch.epoch), reports };
-        context.api.apply(command).await
+        context.api.apply_holding(command, blobs.into_held()).await
     };
     if !ends {
         return take.await;

@@ -1,4 +1,4 @@
-//! The API over gRPC: three services, each call a span that is a child of its caller's, so that one job is one trace.
+//! The API over gRPC: four services, each call a span that is a child of its caller's, so that one job is one trace.
 //!
 //! What people ask is passed on as it came. Workers' sessions are a protocol of their own ([`fleet`]), which has no other form.
 
@@ -6,6 +6,7 @@ mod artifacts;
 mod fleet;
 mod jobs;
 mod sessions;
+mod storage;
 
 pub use sessions::Sessions;
 
@@ -17,6 +18,7 @@ use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::v1::artifacts_server::ArtifactsServer;
 use vertigo::v1::fleet_server::FleetServer;
 use vertigo::v1::jobs_server::JobsServer;
+use vertigo::v1::storage_server::StorageServer;
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -37,10 +39,11 @@ pub fn router(context: Context) -> axum::Router {
     let artifacts = ArtifactsServer::new(artifacts::Artifacts(context.api.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let storage = StorageServer::new(storage::Storage(context.api.clone()));
     let fleet = FleetServer::new(fleet::Fleet(context))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(jobs).add_service(fleet).add_service(artifacts).prepare().into_axum_router()
+    Routes::new(jobs).add_service(fleet).add_service(artifacts).add_service(storage).prepare().into_axum_router()
 }
 
 /// `span` as a child of the caller's.

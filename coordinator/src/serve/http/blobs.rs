@@ -6,8 +6,8 @@
 //!   body means that the kept bytes are all there is. 201 when the blob is there, 200 where it was already, 202 with
 //!   `Upload-Offset` when more is to come; 409 with `Upload-Offset` where START is not the kept offset or another upload of
 //!   the blob runs; 400 with `Upload-Offset` where the body ended early or nothing came for too long; 422 where the bytes have
-//!   another digest: then the upload is dropped. 507 where there is no room, 503 where the store is away or refuses, 500 for the
-//!   coordinator's own disk: what came is kept, and the same PUT succeeds once that is cured.
+//!   another digest: then the upload is dropped. 507 where there is no room, or what is left is kept for the database, 503 where the
+//!   store is away or refuses, 500 for the coordinator's own disk: what came is kept, and the same PUT succeeds once that is cured.
 //! - `POST …/check`: what a reader whose bytes have another digest asks for. The blob is read and hashed here: 200 where it is
 //!   whole, 404 where the store lacks it or it was damaged and has been set aside; 409 while an upload or another check of it runs,
 //!   429 while too many others do.
@@ -62,6 +62,10 @@ impl From<BlobError> for Refused {
             BlobError::TooLong { .. } => Refused::new(StatusCode::BAD_REQUEST, error),
             BlobError::Mismatch { .. } => Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error),
             BlobError::Checking => Refused::new(StatusCode::TOO_MANY_REQUESTS, error),
+            BlobError::NoRoom(_) => {
+                tracing::warn!(%error, "an upload is refused");
+                Refused::new(StatusCode::INSUFFICIENT_STORAGE, error)
+            }
             BlobError::Staging(_) | BlobError::Backend(_) => {
                 tracing::error!(%error, "blobs");
                 let status = match error {

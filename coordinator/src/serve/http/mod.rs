@@ -7,6 +7,7 @@
 //! | `GET /v1/artifacts?kind=K` | `{"artifacts": […], "next_page_token": …}`, newest first |
 //! | `GET /v1/artifacts/ARTIFACT` | an artifact with its manifest, by tag, by digest or by the job that made it |
 //! | `GET /v1/workers` | `{"workers": […], "next_page_token": …}`, by name |
+//! | `GET /v1/storage` | what takes what on the disks |
 //! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
 //! | `/v1/blobs/…` | files: [`blobs`] |
 //!
@@ -36,13 +37,16 @@ use tracing::{Instrument, info_span};
 use vertigo::api_error::ApiError;
 use vertigo::printable;
 use vertigo::v1;
-use vertigo_view::{Artifact, Job, Worker};
+use vertigo_view::{Artifact, Job, Storage, Worker};
 
 /// Where events are streamed.
 pub(super) const EVENTS: &str = "/v1/events";
 
+/// Where it is said what takes what.
+const STORAGE: &str = "/v1/storage";
+
 /// Where the routes that read begin. The guard lets their `GET` through.
-pub(super) const READS: [&str; 4] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", EVENTS];
+pub(super) const READS: [&str; 5] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", STORAGE, EVENTS];
 
 /// The routes.
 pub fn router(api: Api) -> Router {
@@ -54,6 +58,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/{*reference}", get(artifact))
         .route("/v1/workers", get(workers))
+        .route(STORAGE, get(storage))
         .route(EVENTS, get(events::stream))
         .with_state(api)
         .merge(blobs)
@@ -189,4 +194,15 @@ async fn workers(
     query.end()?;
     let answer = api.workers(request).instrument(traced(&headers, info_span!("list workers"))).await?;
     Ok(page::<_, Worker>("workers", &answer.workers, &answer.next_page_token))
+}
+
+async fn storage(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    Query::read(query.as_deref()).end()?;
+    let span = traced(&headers, info_span!("describe storage"));
+    let report = api.storage(v1::DescribeStorageRequest {}).instrument(span).await?;
+    Ok(Shown(Storage::from(&report)))
 }

@@ -3,7 +3,9 @@
 //! It keeps [`Durable`]'s laws by WAL and `synchronous=FULL`: a commit is one transaction, on the disk when it returns, and readers have
 //! connections of their own that see whole transactions.
 
+mod beside;
 mod columns;
+pub(super) mod copies;
 mod jobs;
 mod journal;
 mod lists;
@@ -14,6 +16,7 @@ pub(super) mod schema;
 
 use super::StoreError;
 use super::durable::{Durable, Records};
+use super::rows::Rows;
 use crate::core::{Core, Effects, Snapshot};
 use lists::Lists;
 use reader::Reader;
@@ -52,6 +55,10 @@ impl Durable for Sqlite {
 
     fn records(&self) -> Arc<dyn Records> {
         Arc::clone(&self.reader) as Arc<dyn Records>
+    }
+
+    fn rows(&self) -> Arc<dyn Rows> {
+        Arc::clone(&self.reader) as Arc<dyn Rows>
     }
 }
 

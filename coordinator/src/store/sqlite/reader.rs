@@ -6,7 +6,7 @@ use super::super::listing::{JobFilter, Listed};
 use super::{jobs, journal, pages};
 use crate::core::{Archive, ArchiveError, Attempt, Event, Job};
 use rusqlite::{Connection, OpenFlags};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vertigo::id::{AttemptId, JobId};
@@ -26,6 +26,10 @@ impl Reader {
         Reader { path, idle: Mutex::default() }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn take(&self) -> Result<Connection, StoreError> {
         if let Some(connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(connection);
@@ -37,7 +41,10 @@ impl Reader {
     }
 
     /// Reads by a connection. One that failed is not used again.
-    fn read<T, E: Into<StoreError>>(&self, read: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, StoreError> {
+    pub(super) fn read<T, E: Into<StoreError>>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
         let connection = self.take()?;
         let found = read(&connection).map_err(Into::into)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

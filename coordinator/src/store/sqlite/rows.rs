@@ -7,7 +7,7 @@ use super::{jobs, journal};
 use crate::core::{Core, Effects, FactorKey, Installation, Outcome, Snapshot, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
-use vertigo::id::{JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{Digest, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
 
 /// Reads back what has not ended, and all but jobs.
@@ -17,7 +17,7 @@ pub(super) fn load(connection: &Connection, lists: &mut Lists) -> Result<Snapsho
     let mut snapshot = Snapshot { jobs, attempts, workers, ..Snapshot::default() };
     snapshot.installations =
         all(connection, "installations", "SELECT * FROM installations", [], installation)?.into_iter().collect();
-    for (manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", [], artifact)? {
+    for (_, manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", [], artifact)? {
         snapshot.index.insert(manifest, created, job);
     }
     for (tag, digest) in
@@ -56,14 +56,14 @@ fn installation(row: &Row<'_>) -> Result<(WorkerId, Installation), Unreadable> {
     Ok((id(row, "worker", WorkerId)?, Installation { secret: parsed(row, "secret")?, process, heard, since }))
 }
 
-fn artifact(row: &Row<'_>) -> Result<(Manifest, Millis, Option<JobId>), Unreadable> {
+pub(super) fn artifact(row: &Row<'_>) -> Result<(Digest, Manifest, Millis, Option<JobId>), Unreadable> {
     let text: String = row.get("manifest")?;
     let manifest = Manifest::parse_kept(&text).map_err(|error| Unreadable(error.to_string()))?;
     let (digest, found) = (digest(row, "digest")?, manifest.digest());
     if digest != found {
         return Err(Unreadable(format!("the manifest of {digest} has the digest {found}")));
     }
-    Ok((manifest, Millis(number(row, "created_ms")?), maybe_id(row, "job", JobId)?))
+    Ok((digest, manifest, Millis(number(row, "created_ms")?), maybe_id(row, "job", JobId)?))
 }
 
 fn factor(row: &Row<'_>) -> Result<(FactorKey, Vec<f64>), Unreadable> {
@@ -96,6 +96,12 @@ pub(super) fn commit(
         let put = "INSERT INTO installations VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET process = excluded.process";
         let process = known.process.map(|process| process.0.into_bytes());
         transaction.prepare_cached(put)?.execute(params![id.0.into_bytes(), known.secret.to_string(), process])?;
+    }
+    for digest in &effects.forgotten.artifacts {
+        transaction.prepare_cached("DELETE FROM artifacts WHERE digest = ?1")?.execute([digest.as_bytes()])?;
+    }
+    for seq in &effects.forgotten.events {
+        transaction.prepare_cached("DELETE FROM journal WHERE seq = ?1")?.execute([int(*seq)])?;
     }
     put_index(&transaction, core, effects)?;
     for key in &effects.factors {

@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 3] = [TABLES, JOURNAL, KEYS];
+pub(in crate::store) const STEPS: [&str; 4] = [TABLES, JOURNAL, KEYS, AGES];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -121,6 +121,13 @@ CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 /// Ids and digests as their bytes, and an index for each way in which jobs are listed and found.
 const KEYS: &str = include_str!("keys.sql");
 
+/// What goes is found by its age: jobs by their end, checkpoints by the job that made them. Neither costs more for all that there is
+/// besides.
+const AGES: &str = "
+CREATE INDEX jobs_by_end ON jobs (ended_ms, id) WHERE ended_ms IS NOT NULL;
+CREATE INDEX checkpoints ON artifacts (job) WHERE kind = 'checkpoint';
+";
+
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.
 pub(in crate::store) fn is_new(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
@@ -145,15 +152,8 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     // Tables that others refer to are made anew by the steps.
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = BEFORE + STEPS.len() as i64;
-    if (1..=BEFORE).contains(&found) {
-        return Err(StoreError::Older { path: path.to_owned(), found });
-    }
-    let taken = usize::try_from((found - BEFORE).max(0)).unwrap_or(usize::MAX);
-    let Some(steps) = STEPS.get(taken..) else {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known });
-    };
+    let (found, taken) = check(&connection, path)?;
+    let (known, steps) = (BEFORE + STEPS.len() as i64, &STEPS[taken..]);
     if !steps.is_empty() {
         if taken > 0 {
             keep(&connection, path, found)?;
@@ -166,6 +166,22 @@ pub(in crate::store) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
+}
+
+/// The number of a database's schema, and how many of [`STEPS`] it has taken, which are not more than there are.
+///
+/// # Errors
+/// It is of a version whose jobs this one cannot read, or of a later one.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(i64, usize), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = BEFORE + STEPS.len() as i64;
+    if (1..=BEFORE).contains(&found) {
+        return Err(StoreError::Older { path: path.to_owned(), found });
+    }
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok((found, usize::try_from((found - BEFORE).max(0)).unwrap_or(0)))
 }
 
 /// Whether every reference leads to what it names, after steps that took nobody's word for it.

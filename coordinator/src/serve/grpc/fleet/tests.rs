@@ -3,6 +3,7 @@
 use super::*;
 use crate::blobs::Blobs;
 use crate::core::Settings;
+use crate::keep::{Collector, Keep};
 use crate::serve::grpc::{Sessions, router};
 use crate::store::Store;
 use crate::store::tests::submit;
@@ -38,7 +39,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let deliver = Box::new(move |session, message| outbox.deliver(session, message));
     let (store, _writer) =
         Store::open(folder.path(), Settings { lease_ms }, Box::new(crate::kinds::Catalog), deliver).unwrap();
-    let api = crate::api::Api::new(store.clone(), blobs);
+    let api = crate::api::Api::new(store.clone(), blobs.clone(), Collector::new(store.clone(), blobs, Keep::default()));
     let context = Context { api, sessions, lease: LEASE };
     let (listener, endpoint) = listen().await;
     let server = tokio::spawn(axum::serve(listener, router(context)).into_future());
