@@ -1,5 +1,5 @@
 # Each target sets up what is missing first, and says what it does.
-.PHONY: demo test lint setup
+.PHONY: demo test lint sim setup
 
 # The main job end to end. VERTIGO_DATA=DIR trains on another folder of JSONL.
 demo: setup
@@ -9,6 +9,11 @@ demo: setup
 test: setup
 	cargo build --workspace --bins --tests
 	cargo test --workspace
+
+# The session protocol, simulated: SEEDS histories from FIRST on, or the one of SEED. The same seed is the same history.
+SEEDS ?= 10000
+sim: setup
+	SEEDS=$(SEEDS) cargo test --release -p vertigo-tests --test sim -- --nocapture whatever
 
 lint: setup
 	cargo fmt --all --check

@@ -8,7 +8,7 @@ use crate::child::process::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, cpu_slots};
 use crate::memory::BESIDE_MLX_BYTES;
-use crate::session::{Phase, Refused, Session};
+use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::{Slots, Supervisor};
 use std::io;
@@ -95,7 +95,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         process: ProcessId::new(),
         name: &settings.name,
         endpoint: &settings.coordinator,
-        machine: &machine,
+        dial: &|outbound| session::dial(&settings.coordinator, outbound),
+        jitter: &rand::random,
+        machine: &*machine,
         attempts: &attempts,
         take: &take,
         welcomed: &welcomed,

@@ -49,6 +49,30 @@ pub fn usable(gpu_limit: Bytes, memory: Bytes, cap: Option<Bytes>) -> Bytes {
     gpu_limit.min(memory).min(cap.unwrap_or(memory))
 }
 
+/// What a machine offers, as the coordinator is told.
+pub trait Offer: Send + Sync {
+    /// All of it.
+    fn describe(&self) -> v1::Machine;
+    /// Memory that could be allocated now.
+    fn free(&self) -> Bytes;
+    /// What can be written on the disk of inputs and outputs now, where that is known.
+    fn disk_free(&self) -> Option<Bytes>;
+}
+
+impl Offer for Machine {
+    fn describe(&self) -> v1::Machine {
+        Machine::describe(self)
+    }
+
+    fn free(&self) -> Bytes {
+        Machine::free(self)
+    }
+
+    fn disk_free(&self) -> Option<Bytes> {
+        Machine::disk_free(self)
+    }
+}
+
 impl Machine {
     /// Reads the machine. `cap` is what a person wants used at most; more than there is is said, and capped.
     ///

@@ -7,9 +7,10 @@
 use crate::backoff;
 use crate::child::process::GRACE;
 use crate::held::{Attempts, Stop};
-use crate::machine::{Machine, told};
+use crate::machine::{Offer, told};
 use crate::spool::Cursor;
 use crate::state::Identity;
+use futures::future::BoxFuture;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
@@ -55,6 +56,18 @@ pub struct Refused(
     pub String,
 );
 
+/// What a worker says on a stream.
+pub type Outbound = ReceiverStream<WorkerMessage>;
+
+/// A stream that is being begun.
+pub type Dialled = BoxFuture<'static, Result<Streaming<CoordinatorMessage>, Status>>;
+
+/// Begins a stream to the coordinator at `endpoint`.
+pub fn dial(endpoint: &Endpoint, outbound: Outbound) -> Dialled {
+    let channel = endpoint.channel();
+    Box::pin(async move { Ok(FleetClient::new(channel).session(outbound).await?.into_inner()) })
+}
+
 /// A worker as the coordinator knows it.
 pub struct Session<'a> {
     /// The installation.
@@ -65,8 +78,12 @@ pub struct Session<'a> {
     pub name: &'a str,
     /// Where the coordinator is.
     pub endpoint: &'a Endpoint,
+    /// Begins a stream to it: [`dial`], but in a simulation.
+    pub dial: &'a (dyn Fn(Outbound) -> Dialled + Send + Sync),
+    /// Draws uniformly from [0, 1), to spread what a fleet does at once.
+    pub jitter: &'a (dyn Fn() -> f64 + Send + Sync),
     /// What this machine offers.
-    pub machine: &'a Machine,
+    pub machine: &'a dyn Offer,
     /// What is held.
     pub attempts: &'a Attempts,
     /// Takes an assignment.
@@ -99,6 +116,7 @@ impl Session<'_> {
     /// [`Refused`]. Everything else is tried again.
     pub async fn run(&self, phase: watch::Receiver<Phase>) -> Result<(), Refused> {
         tokio::select! {
+            biased;
             taken = self.dial_for_ever(phase.clone()) => Err(taken),
             () = self.may_go(phase) => Ok(()),
         }
@@ -114,12 +132,12 @@ impl Session<'_> {
             };
             failures = backoff::one_more(failures, welcomed.map_or(Duration::ZERO, |at: Instant| at.elapsed()));
             if let Lost::OtherProcess(reason) = lost {
-                let wait = backoff::delay(failures, rand::random(), backoff::LONGEST_REFUSED);
+                let wait = backoff::delay(failures, (self.jitter)(), backoff::LONGEST_REFUSED);
                 tracing::warn!(?wait, "not let in, asking again: {reason}");
                 tokio::time::sleep(wait).await;
                 continue;
             }
-            let wait = backoff::jittered(failures);
+            let wait = backoff::delay(failures, (self.jitter)(), backoff::LONGEST);
             if failures == 1 {
                 tracing::warn!(
                     "no connection to the coordinator at {}: {lost}; dialling again until there is one",
@@ -146,6 +164,7 @@ impl Session<'_> {
             }
         };
         tokio::select! {
+            biased;
             () = late => {}
             () = empty => {}
         }
@@ -159,8 +178,7 @@ impl Session<'_> {
         let named: Vec<AttemptId> = hello.held.iter().filter_map(|held| held.attempt_id.parse().ok()).collect();
         let opened = async {
             let _ = sender.send(message(FromWorker::Hello(hello))).await;
-            let mut client = FleetClient::new(self.endpoint.channel());
-            let mut inbound = client.session(ReceiverStream::new(receiver)).await?.into_inner();
+            let mut inbound = (self.dial)(ReceiverStream::new(receiver)).await?;
             let first = inbound.message().await?;
             Ok::<_, Status>((inbound, first))
         };
@@ -248,20 +266,14 @@ impl Connection<'_> {
         }
         loop {
             // Sending waits in its own branch: a coordinator that reads slowly is still listened to.
+            // What comes rarely goes first, and reports last, of which there may be any number.
             tokio::select! {
+                biased;
                 received = self.inbound.message() => match received {
                     Ok(Some(received)) => self.receive(received),
                     Ok(None) => return Lost::Protocol("closed the connection"),
                     Err(status) => return self.session.lost(status),
                 },
-                permit = sender.reserve(), if unsent || !self.outbox.is_empty() => {
-                    let Ok(permit) = permit else { return Lost::Protocol("closed the connection") };
-                    match self.next_message() {
-                        Ok(Some(next)) => permit.send(message(next)),
-                        Ok(None) => unsent = false,
-                        Err(error) => return error.into(),
-                    }
-                }
                 _ = news.changed() => unsent = true,
                 _ = self.heartbeat.tick() => {
                     if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
@@ -276,6 +288,14 @@ impl Connection<'_> {
                 Ok(()) = self.phase.changed() => {
                     if *self.phase.borrow_and_update() == Phase::Draining {
                         self.outbox.push_back(FromWorker::Drain(Drain {}));
+                    }
+                }
+                permit = sender.reserve(), if unsent || !self.outbox.is_empty() => {
+                    let Ok(permit) = permit else { return Lost::Protocol("closed the connection") };
+                    match self.next_message() {
+                        Ok(Some(next)) => permit.send(message(next)),
+                        Ok(None) => unsent = false,
+                        Err(error) => return error.into(),
                     }
                 }
             }

@@ -17,7 +17,8 @@ use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
 use crate::task::{Done, Event, Input, Spec, TaskError, codes};
 use futures::FutureExt;
-use halt::{Halt, check_length, not_sent, of_this_machine};
+pub use halt::Halt;
+use halt::{check_length, not_sent, of_this_machine};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,7 +71,8 @@ impl Slots {
         Slots { gpu: Semaphore::new(gpu), cpu: Semaphore::new(cpu) }
     }
 
-    fn of(&self, slot: Slot) -> &Semaphore {
+    /// The turns of one kind of slot.
+    pub fn of(&self, slot: Slot) -> &Semaphore {
         match slot {
             Slot::Gpu => &self.gpu,
             Slot::Cpu => &self.cpu,
@@ -103,7 +105,7 @@ impl Supervisor {
         };
         match job {
             Ok(job) => drop(tokio::spawn(self.clone().attend(Arc::new(job), attempt))),
-            Err(halt) => self.end(&attempt, Err(halt)),
+            Err(halt) => end(&self.attempts, &attempt, Err(halt)),
         }
     }
 
@@ -115,41 +117,7 @@ impl Supervisor {
             let message = "the worker's supervisor panicked; its log says where".to_owned();
             Err(Halt::failed(Cure::FreshProcess, codes::CRASHED, message))
         });
-        span.in_scope(|| self.end(&attempt, result));
-    }
-
-    /// Reports how the attempt ended, and lets it go where nobody will acknowledge that.
-    fn end(&self, attempt: &Attempt, result: Result<Finished, Halt>) {
-        if result.is_err() {
-            // Before the end is said: whoever takes it takes the attempt's files away.
-            self.attempts.keep_output(attempt);
-        }
-        let failed = |failure: Failure, peak: Bytes| {
-            tracing::warn!(attempt = %attempt.id(), cure = ?failure.cure, code = failure.code, "{}", failure.message);
-            Some(Finished { peak_bytes: peak.0, outcome: Some(finished::Outcome::Failure(failure.into())) })
-        };
-        let finished = match result {
-            Ok(finished) => Some(finished),
-            Err(Halt::Failed { failure, peak }) => failed(failure, peak),
-            Err(Halt::Stopped(Stop::WorkerLeaves)) => {
-                let why = "the worker was told to stop at once";
-                failed(Failure::new(Cure::Later, codes::TRANSIENT, why), Bytes::ZERO)
-            }
-            Err(Halt::Stopped(Stop::LeaseOver(reason))) => {
-                tracing::info!(attempt = %attempt.id(), reason, "stopped");
-                None
-            }
-        };
-        let said = finished.is_some_and(|finished| match say_last(attempt, finished) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, attempt = %attempt.id(), "cannot write down how an attempt ended; its lease will run out");
-                false
-            }
-        });
-        if !said || attempt.is_over() {
-            self.attempts.forget(attempt.id());
-        }
+        span.in_scope(|| end(&self.attempts, &attempt, result));
     }
 
     async fn work(self: &Arc<Self>, job: &Arc<Job>, attempt: &Arc<Attempt>) -> Result<Finished, Halt> {
@@ -395,6 +363,40 @@ async fn record(job: &Job, attempt: &Attempt, done: Done) -> Result<Output, Halt
     Ok(output)
 }
 
+/// Reports how the attempt ended, and lets it go where nobody will acknowledge that.
+pub fn end(attempts: &Attempts, attempt: &Attempt, result: Result<Finished, Halt>) {
+    if result.is_err() {
+        // Before the end is said: whoever takes it takes the attempt's files away.
+        attempts.keep_output(attempt);
+    }
+    let failed = |failure: Failure, peak: Bytes| {
+        tracing::warn!(attempt = %attempt.id(), cure = ?failure.cure, code = failure.code, "{}", failure.message);
+        Some(Finished { peak_bytes: peak.0, outcome: Some(finished::Outcome::Failure(failure.into())) })
+    };
+    let finished = match result {
+        Ok(finished) => Some(finished),
+        Err(Halt::Failed { failure, peak }) => failed(failure, peak),
+        Err(Halt::Stopped(Stop::WorkerLeaves)) => {
+            let why = "the worker was told to stop at once";
+            failed(Failure::new(Cure::Later, codes::TRANSIENT, why), Bytes::ZERO)
+        }
+        Err(Halt::Stopped(Stop::LeaseOver(reason))) => {
+            tracing::info!(attempt = %attempt.id(), reason, "stopped");
+            None
+        }
+    };
+    let said = finished.is_some_and(|finished| match say_last(attempt, finished) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, attempt = %attempt.id(), "cannot write down how an attempt ended; its lease will run out");
+            false
+        }
+    });
+    if !said || attempt.is_over() {
+        attempts.forget(attempt.id());
+    }
+}
+
 /// An attempt's last word. A disk that has no room for it gets some: what the child made is up by now, or of no use.
 fn say_last(attempt: &Attempt, finished: Finished) -> io::Result<()> {
     attempt.report(Body::Finished(finished.clone())).or_else(|_| {
@@ -410,8 +412,9 @@ fn succeeded(output: &Output) -> Finished {
 }
 
 /// Does `work`, unless the attempt must stop before it is done.
-async fn unless_stopped<T>(attempt: &Attempt, work: impl Future<Output = T>) -> Result<T, Halt> {
+pub async fn unless_stopped<T>(attempt: &Attempt, work: impl Future<Output = T>) -> Result<T, Halt> {
     tokio::select! {
+        biased;
         stop = attempt.stopped() => Err(Halt::Stopped(stop)),
         done = work => Ok(done),
     }

@@ -194,12 +194,19 @@ fn find_output(
     Ok((Input { role, source: Source::Output { job, role: made.role.to_owned() }, artifact: found }, made.kind))
 }
 
-/// Checks that the jobs can be done, and estimates what that takes, on a thread that nobody waits for.
+/// Jobs that are checked where they are: less work than to hand them to another thread.
+const CHECKED_HERE_MAX: usize = 4;
+
+/// Checks that the jobs can be done, and estimates what that takes; many of them on a thread that nobody waits for.
 pub(super) async fn check(found: Vec<FoundJob>) -> Result<Vec<CheckedJob>, ApiError> {
     let check_job = |FoundJob { asked, variants }: FoundJob| {
         Ok(CheckedJob { asked, variants: variants.into_iter().map(appraised).collect::<Result<_, ApiError>>()? })
     };
+    let is_short = found.len() <= CHECKED_HERE_MAX;
     let check = move || found.into_iter().map(check_job).collect();
+    if is_short {
+        return check();
+    }
     tokio::task::spawn_blocking(check).await.map_err(broken)?
 }
 

@@ -1,6 +1,7 @@
 //! The time that the core is told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use vertigo::id::Millis;
 
 /// Wall-clock time that never goes back or jumps within a process: read once, then counted on. A clock that is set while
@@ -14,7 +15,12 @@ pub(super) struct Clock {
 impl Clock {
     /// Starts from the system's clock.
     pub(super) fn start() -> Clock {
-        Clock { origin: Millis::now(), since: Instant::now() }
+        Clock::at(Millis::now())
+    }
+
+    /// Starts from `origin`.
+    pub(super) fn at(origin: Millis) -> Clock {
+        Clock { origin, since: Instant::now() }
     }
 
     pub(super) fn now(&self) -> Millis {

@@ -66,6 +66,11 @@ pub(super) trait Records: Archive {
     /// # Errors
     /// One does not read back.
     fn jobs(&self, ids: &[JobId]) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError>;
+
+    /// Whether reading waits for a disk. What does not is read on the thread that asks.
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// Which events to read.

@@ -141,6 +141,10 @@ impl Records for Memory {
         let attempts = |job: &Job| job.attempts.iter().map(|id| tables.attempts[id].clone()).collect();
         Ok(ids.iter().filter_map(|id| tables.jobs.get(id)).map(|job| (job.clone(), attempts(job))).collect())
     }
+
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 impl Archive for Memory {

@@ -14,9 +14,11 @@ mod conformance;
 mod durable;
 mod journal;
 mod listing;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 mod memory;
 mod rows;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sqlite;
 mod writer;
 
@@ -39,7 +41,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::Manifest;
-use writer::{Beginning, Change, Request};
+use writer::{Beginning, Change, Request, Told};
 
 /// Commands that may wait for the writer before their senders do.
 const WAITING: usize = 1024;
@@ -259,17 +261,20 @@ impl Store {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, Writer), StoreError> {
-        let (snapshot, records, rows) = (database.load()?, database.records(), database.rows());
+        let snapshot = database.load()?;
+        let (store, waiting, announce) = Store::of(&*database, snapshot.last_seq);
+        let beginning = Beginning { snapshot, settings, kinds, archive: Arc::clone(&store.records) as _ };
+        let writer = writer::start(database, beginning, waiting, Told { announce, outbox })?;
+        Ok((store, writer))
+    }
+
+    /// A handle on a database whose journal has reached `last_seq`, and the ends that its writer has.
+    fn of(database: &dyn Durable, last_seq: u64) -> (Store, mpsc::Receiver<Request>, watch::Sender<u64>) {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let (announce, committed) = watch::channel(snapshot.last_seq);
-        let writer = writer::start(
-            database,
-            Beginning { snapshot, settings, kinds, archive: Arc::clone(&records) as _ },
-            waiting,
-            announce,
-            outbox,
-        )?;
-        Ok((Store { requests, committed, records, rows, turns: Arc::new(Semaphore::new(READERS_MAX)) }, writer))
+        let (announce, committed) = watch::channel(last_seq);
+        let turns = Arc::new(Semaphore::new(READERS_MAX));
+        let (records, rows) = (database.records(), database.rows());
+        (Store { requests, committed, records, rows, turns }, waiting, announce)
     }
 
     /// Has a command carried out. When this returns, what it did is on disk.
@@ -407,6 +412,9 @@ impl Store {
         &self,
         read: impl FnOnce(&dyn Records) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if !self.records.waits() {
+            return read(&*self.records);
+        }
         let records = Arc::clone(&self.records);
         self.beside(move || read(&*records)).await
     }

@@ -62,24 +62,41 @@ pub(super) struct Beginning {
     pub(super) archive: Arc<dyn Archive>,
 }
 
+/// What the writer takes from outside besides commands.
+pub(super) struct Outside {
+    pub(super) clock: Clock,
+    /// Uniform in [0, 1).
+    pub(super) jitter: Box<dyn FnMut() -> f64 + Send>,
+    /// A name that no attempt had before.
+    pub(super) name: Box<dyn FnMut() -> AttemptId + Send>,
+}
+
+impl Outside {
+    fn real() -> Outside {
+        Outside { clock: Clock::start(), jitter: Box::new(rand::random), name: Box::new(AttemptId::new) }
+    }
+}
+
+/// Whom the writer tells.
+pub(super) struct Told {
+    /// The journal's last position.
+    pub(super) announce: watch::Sender<u64>,
+    pub(super) outbox: Outbox,
+}
+
+/// Starts the writer on a thread of its own.
 pub(super) fn start(
     database: Box<dyn Durable>,
     beginning: Beginning,
     requests: mpsc::Receiver<Request>,
-    announce: watch::Sender<u64>,
-    outbox: Outbox,
+    told: Told,
 ) -> Result<Writer, StoreError> {
     let failed = |error: std::io::Error| StoreError::Writer(error.to_string());
     let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let (end, ended) = oneshot::channel();
     let run = move || {
-        let clock = Clock::start();
-        let began = clock.now();
-        let Beginning { snapshot, settings, kinds, archive } = beginning;
-        let core = Core::restore(settings, kinds, archive, snapshot, began);
-        let state = WriterState { database, core, clock, began, lease_ms: settings.lease_ms, announce, outbox };
         // The database is closed by then, and its folder is free.
-        let outcome = runtime.block_on(state.run(requests));
+        let outcome = runtime.block_on(run(database, beginning, Outside::real(), requests, told));
         // Nobody may be waiting.
         let _ = end.send(outcome);
     };
@@ -87,15 +104,28 @@ pub(super) fn start(
     Ok(Writer { thread, ended })
 }
 
+/// Writes until it is told to stop or nobody can ask it any more.
+pub(super) async fn run(
+    database: Box<dyn Durable>,
+    beginning: Beginning,
+    outside: Outside,
+    requests: mpsc::Receiver<Request>,
+    told: Told,
+) -> Result<(), StoreError> {
+    let began = outside.clock.now();
+    let Beginning { snapshot, settings, kinds, archive } = beginning;
+    let core = Core::restore(settings, kinds, archive, snapshot, began);
+    WriterState { database, core, outside, began, lease_ms: settings.lease_ms, told }.run(requests).await
+}
+
 struct WriterState {
     database: Box<dyn Durable>,
     core: Core,
-    clock: Clock,
+    outside: Outside,
     /// When the last batch began.
     began: Millis,
     lease_ms: u64,
-    announce: watch::Sender<u64>,
-    outbox: Outbox,
+    told: Told,
 }
 
 impl WriterState {
@@ -110,7 +140,7 @@ impl WriterState {
                 // any case, so that a longer pause between two batches is known to be none of ours.
                 Some(deadline) => {
                     let wake = deadline.min(self.began.plus(self.lease_ms / 3));
-                    timeout(self.clock.until(wake), receive).await == Ok(0)
+                    timeout(self.outside.clock.until(wake), receive).await == Ok(0)
                 }
                 None => receive.await == 0,
             };
@@ -122,7 +152,7 @@ impl WriterState {
 
     /// Carries out what waits, commits, and only then answers.
     fn batch(&mut self, batch: &mut Vec<Request>) -> Result<Next, StoreError> {
-        let moment = Moment { now: self.clock.now(), jitter: rand::random() };
+        let moment = Moment { now: self.outside.clock.now(), jitter: (self.outside.jitter)() };
         let before = std::mem::replace(&mut self.began, moment.now);
         if moment.now > before.plus(self.lease_ms / 2) {
             // A disk that stood still, or a process that was stopped: heartbeats wait behind it.
@@ -143,7 +173,7 @@ impl WriterState {
             }
         }
         self.core.tick(moment);
-        self.core.place(moment.now, &mut std::iter::repeat_with(AttemptId::new));
+        self.core.place(moment.now, &mut std::iter::repeat_with(&mut self.outside.name));
         let effects = self.core.take_effects();
         if effects.is_durable() {
             self.database.commit(&self.core, &effects)?;
@@ -151,10 +181,10 @@ impl WriterState {
         }
         // First, so that a feed which is asked for after an answer begins behind what was answered.
         if let Some(last) = effects.journal.last() {
-            self.announce.send_replace(last.seq);
+            self.told.announce.send_replace(last.seq);
         }
         for (session, message) in effects.outbox {
-            (self.outbox)(session, message);
+            (self.told.outbox)(session, message);
         }
         answers.into_iter().for_each(|(change, outcome)| change.answer(&self.core, outcome));
         for look in reads {

@@ -17,9 +17,16 @@ const REPORT_HEAD_BYTES_MAX: usize = 64;
 
 /// Why an attempt ends without a result.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub enum Halt {
+    /// It had to stop.
     Stopped(Stop),
-    Failed { failure: Failure, peak: Bytes },
+    /// It failed.
+    Failed {
+        /// Why, and what cures it.
+        failure: Failure,
+        /// The most memory that it held.
+        peak: Bytes,
+    },
 }
 
 impl Halt {

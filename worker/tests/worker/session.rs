@@ -19,7 +19,7 @@ use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Ack, Assignment, Finished, LogLine};
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
-use vertigo_worker::session::{Phase, Refused, Session};
+use vertigo_worker::session::{self, Phase, Refused, Session};
 use vertigo_worker::state::Identity;
 
 /// A worker's session in a task, and the coordinator that it dials.
@@ -47,6 +47,8 @@ impl Setup {
                 process: ProcessId::new(),
                 name: "studio",
                 endpoint: &endpoint,
+                dial: &|outbound| session::dial(&endpoint, outbound),
+                jitter: &rand::random,
                 machine: &machine,
                 attempts: &held,
                 take: &move |assignment| take.send(assignment).unwrap(),

@@ -85,6 +85,7 @@ async fn talk(context: &Context, opened: &Opened, inbound: Streaming<v1::WorkerM
     // Reports wait for the store of blobs, which may be slow. Heartbeats must not wait behind them, or the lease of an attempt that
     // is well would end. What is not taken when the session ends comes again with the next.
     tokio::select! {
+        biased;
         ended = take_batches(context, opened, waiting) => ended,
         ended = listen(context, opened, inbound, batches) => ended,
     }
@@ -98,12 +99,14 @@ async fn listen(
 ) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
+            // What comes on a session that is over is not taken.
+            biased;
+            () = opened.over.cancelled() => return Ok(()),
+            () = opened.sender.closed() => return Ok(()),
             // Longer than a lease without a word: nobody is there, whatever TCP thinks.
             message = timeout(context.lease, inbound.message()) => {
                 message.map_err(|_| Status::deadline_exceeded("no heartbeat came for the length of a lease"))?
             }
-            () = opened.over.cancelled() => return Ok(()),
-            () = opened.sender.closed() => return Ok(()),
         };
         // An error is the worker's connection that broke: nobody is left to be told.
         let Ok(Some(message)) = message else { return Ok(()) };

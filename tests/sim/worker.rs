@@ -1,0 +1,245 @@
+//! A worker's machine: the product's session, table of attempts and spool over a folder that outlives their process. The child is
+//! played: it reports, checkpoints, finishes, fails by each cure, hangs, and takes its time to stop.
+
+use crate::chance::Chance;
+use crate::child::{self, Children};
+use crate::network::{Channel, Network, Tap};
+use crate::witness::Witness;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::v1::fleet_client::FleetClient;
+use vertigo::v1::{self, CoordinatorMessage};
+use vertigo_worker::held::Attempts;
+use vertigo_worker::machine::Offer;
+use vertigo_worker::session::{Phase, Session};
+use vertigo_worker::state::State;
+use vertigo_worker::supervisor::Slots;
+
+/// Attempts on the processor alone, beside one on the GPU.
+const CPU_SLOTS: usize = 2;
+
+/// A machine.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) usable: Bytes,
+    chance: Chance,
+    network: Network,
+    witness: Witness,
+    /// Whether the world is at peace: then every attempt succeeds.
+    calm: Arc<AtomicBool>,
+    folder: PathBuf,
+    process: Arc<Mutex<Option<Process>>>,
+    starts: Arc<Mutex<u64>>,
+}
+
+#[derive(Clone)]
+struct Process {
+    alive: CancellationToken,
+    /// Gone without a word.
+    lost: CancellationToken,
+    attempts: Arc<Attempts>,
+}
+
+/// What a played machine offers.
+struct Offered(Bytes);
+
+impl Offer for Offered {
+    fn describe(&self) -> v1::Machine {
+        v1::Machine {
+            chip: "M5".to_owned(),
+            os: "macOS".to_owned(),
+            memory_bytes: self.0.0 * 2,
+            gpu_limit_bytes: self.0.0,
+            usable_bytes: self.0.0,
+            free_bytes: self.0.0,
+            version: vertigo::VERSION.to_owned(),
+            disk_free_bytes: 1 << 40,
+            gpu_slots: 1,
+            cpu_slots: CPU_SLOTS as u32,
+        }
+    }
+
+    fn free(&self) -> Bytes {
+        self.0
+    }
+
+    fn disk_free(&self) -> Option<Bytes> {
+        Some(Bytes(1 << 40))
+    }
+}
+
+/// Writes down who an installation is, as its first start would by chance.
+fn install(folder: &Path, chance: &Chance) {
+    fs::create_dir_all(folder).expect("a history has a folder");
+    let id = chance.id(1 << 30);
+    fs::write(folder.join("worker-id"), id).expect("a history has a folder");
+    let secret = vertigo::secret::Secret::from(chance.secret());
+    fs::write(folder.join("secret"), secret.to_hex()).expect("a history has a folder");
+}
+
+impl Worker {
+    pub(crate) fn new(
+        (chance, network, witness): (Chance, Network, Witness),
+        calm: Arc<AtomicBool>,
+        (name, usable): (String, Bytes),
+        folder: PathBuf,
+    ) -> Worker {
+        install(&folder, &chance);
+        let (process, starts) = Default::default();
+        Worker { name, usable, chance, network, witness, calm, folder, process, starts }
+    }
+
+    fn process(&self) -> Option<Process> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        process.filter(|process| !process.alive.is_cancelled())
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.process().is_some()
+    }
+
+    /// What its process holds.
+    pub(crate) fn held(&self) -> usize {
+        self.process().map_or(0, |process| process.attempts.all().len())
+    }
+
+    /// Ends the process and its children: by a signal, or with the machine's power, so that nobody is told.
+    pub(crate) fn crash(&self, is_silent: bool) {
+        let Some(process) = self.process() else { return };
+        self.witness.note(format!("{} crashes{}", self.name, if is_silent { " without a word" } else { "" }));
+        if is_silent {
+            process.lost.cancel();
+        }
+        process.alive.cancel();
+    }
+
+    /// Loses what its folder has, while no process runs: the next start is another installation of the same name.
+    pub(crate) fn lose_disk(&self) {
+        if self.is_up() {
+            return;
+        }
+        self.witness.note(format!("{} loses its disk", self.name));
+        fs::remove_dir_all(&self.folder).expect("the history's folder is its own");
+        install(&self.folder, &self.chance);
+    }
+
+    /// The same folder again, on another machine of the same name.
+    pub(crate) fn copy(&self, folder: PathBuf) -> Worker {
+        self.witness.note(format!("{} is copied", self.name));
+        copy(&self.folder, &folder);
+        Worker { folder, process: Arc::default(), ..self.clone() }
+    }
+
+    /// Starts a process where there is none.
+    pub(crate) fn start(&self) {
+        if self.is_up() {
+            return;
+        }
+        let number = {
+            let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+            *starts += 1;
+            *starts
+        };
+        let called = format!("{}.{number}", self.name);
+        self.witness.note(format!("{called} starts"));
+        // One that was killed in this moment still has the folder.
+        let Ok(state) = State::open(&self.folder) else { return };
+        let attempts = state.attempts();
+        let attempts = Arc::new(Attempts::recover(&attempts).expect("the history's folder can be read"));
+        let process =
+            Process { alive: CancellationToken::new(), lost: CancellationToken::new(), attempts: attempts.clone() };
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
+        let children = Arc::new(Children {
+            process: called.clone(),
+            chance: self.chance.clone(),
+            witness: self.witness.clone(),
+            calm: self.calm.clone(),
+            usable: self.usable,
+            slots: Slots::new(1, CPU_SLOTS),
+            attempts: attempts.clone(),
+            alive: process.alive.clone(),
+        });
+        let channel = self.network.channel(&self.name, process.lost.clone(), tap(&called, &self.witness));
+        let (worker, alive) = (self.clone(), process.alive.clone());
+        tokio::spawn(async move {
+            let run = worker.run(called, &state, children, channel);
+            let _ = alive.run_until_cancelled(run).await;
+            alive.cancel();
+        });
+    }
+
+    /// A process, to its end.
+    async fn run(&self, called: String, state: &State, children: Arc<Children>, channel: Channel) {
+        let (attempts, jitter) = (children.attempts.clone(), self.chance.clone());
+        let (_phase, phases) = watch::channel(Phase::Serving);
+        let dial = move |outbound| -> vertigo_worker::session::Dialled {
+            let mut client = FleetClient::new(channel.clone());
+            Box::pin(async move { Ok(client.session(outbound).await?.into_inner()) })
+        };
+        let process = self.chance.id(1 << 31).parse().expect("the chance's ids are UUIDs");
+        let session = Session {
+            identity: state.identity(),
+            process,
+            name: &self.name,
+            endpoint: &Endpoint::default(),
+            dial: &dial,
+            jitter: &move || jitter.unit(),
+            machine: &Offered(self.usable),
+            attempts: &attempts,
+            take: &move |assignment| child::take(&children, assignment),
+            welcomed: &|| {},
+        };
+        let ended = session.run(phases).await;
+        self.witness.note(format!("{called} ends: {ended:?}"));
+    }
+}
+
+/// Reads what the network delivers to a process as the messages that it is, however it is cut.
+fn tap(called: &str, witness: &Witness) -> Tap {
+    let (called, witness) = (called.to_owned(), witness.clone());
+    let kept: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::default();
+    Arc::new(move |line, bytes| {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = kept.entry(line).or_default();
+        buffer.extend_from_slice(bytes);
+        while let Some(message) = next_message(buffer) {
+            witness.delivered(&called, message);
+        }
+    })
+}
+
+/// Takes a whole message from the front: gRPC's five bytes of head, and its body.
+fn next_message(buffer: &mut Vec<u8>) -> Option<CoordinatorMessage> {
+    let head: [u8; 5] = buffer.get(..5)?.try_into().ok()?;
+    let end = 5 + u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    let message = prost::Message::decode(buffer.get(5..end)?).expect("the coordinator sends its own messages");
+    buffer.drain(..end);
+    Some(message)
+}
+
+/// Copies a folder, but for its lock.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a history has a folder");
+    for entry in fs::read_dir(from).expect("a history has a folder") {
+        let entry = entry.expect("a history's folder is its own");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() != "lock" {
+            fs::copy(entry.path(), target).expect("a history's folder is its own");
+        }
+    }
+}
+
+/// Whether the world is at peace.
+pub(crate) fn is_calm(calm: &AtomicBool) -> bool {
+    calm.load(Ordering::Relaxed)
+}
