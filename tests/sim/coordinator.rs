@@ -22,6 +22,7 @@ use vertigo::id::{Digest, Millis};
 use vertigo_coordinator::api::Api;
 use vertigo_coordinator::blobs::Blobs;
 use vertigo_coordinator::core::Settings;
+use vertigo_coordinator::keep::{Collector, Keep};
 use vertigo_coordinator::kinds::Catalog;
 use vertigo_coordinator::serve::grpc::{Context, Sessions, router};
 use vertigo_coordinator::store::simulation::{Death, Disk, Played};
@@ -94,7 +95,8 @@ impl Coordinator {
         let opened = self.disk.open(played, Settings { lease_ms }, Box::new(Catalog), deliver);
         let (store, writer) = opened.expect("what was committed reads back");
         let process = Process { alive: CancellationToken::new(), stalled: Arc::new(Mutex::new(Instant::now())) };
-        let api = Api::new(store, self.blobs.clone());
+        let collector = Collector::new(store.clone(), self.blobs.clone(), Keep::default());
+        let api = Api::new(store, self.blobs.clone(), collector);
         let routes = router(Context { api, sessions, lease: LEASE });
         let services = move |request: Request| {
             let mut routes = routes.clone();
