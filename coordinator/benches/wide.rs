@@ -1,4 +1,5 @@
-//! A wide fleet: workers by the thousand, each with a session of its own and a heartbeat every third of a lease, and a queue that they empty.
+//! A wide fleet: workers by the thousand, each with a session of its own and a heartbeat every third of a lease, and a queue that they
+//! empty.
 //!
 //! Workers share connections, a hundred to each, so that both ends fit into one process. One JSON line: jobs through per second, and how
 //! many leases were lost, which a late heartbeat would cost.
