@@ -159,6 +159,14 @@ impl Coordinator {
         }
     }
 
+    /// Has nothing happen to it any more, so that whoever looks at it is answered.
+    pub(crate) fn spare(&self) {
+        self.disk.spare();
+        if !self.is_up() {
+            self.start();
+        }
+    }
+
     /// Has the writer stand still, as on a disk that hangs.
     pub(crate) fn stall(&self, length: Duration) {
         let Some(process) = self.process() else { return };

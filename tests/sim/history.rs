@@ -112,6 +112,8 @@ async fn history(seed: u64) -> Played {
         () = quiet => {}
         () = world.keep_up() => {}
     }
+    // A death that waits for a commit may have waited until now.
+    world.coordinator.spare();
     let faults = world.faults;
     let (jobs, attempts) = promises::check(&operator, &witness).await;
     let violations = witness.seen().violations.clone();

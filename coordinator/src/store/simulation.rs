@@ -45,6 +45,11 @@ impl Disk {
         *self.death.lock().unwrap_or_else(PoisonError::into_inner) = Some(death);
     }
 
+    /// Has the writer live after all, where it was to die at a commit that has not come.
+    pub fn spare(&self) {
+        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Opens the state, and gives its writer as a future: nothing is written unless it is polled, and to drop it is a crash.
     ///
     /// # Errors
@@ -56,7 +61,7 @@ impl Disk {
         kinds: Box<dyn Kinds>,
         outbox: Outbox,
     ) -> Result<(Store, impl Future<Output = Result<(), StoreError>> + Send + use<>), StoreError> {
-        *self.death.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.spare();
         let mut database: Box<dyn Durable> = Box::new(self.clone());
         let snapshot = database.load()?;
         let (store, waiting, announce) = Store::of(&*database, snapshot.last_seq);
