@@ -10,5 +10,5 @@ bench() { cargo bench --quiet -p vertigo-coordinator --bench "$@"; }
 bench queue -- "${1:-1000000}"
 bench through -- 6000 4
 bench wide
-bench put
+bench put -- 1024 target/tmp
 bench placing
