@@ -6,6 +6,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+mkdir -p target/tmp
 bench() { cargo bench --quiet -p vertigo-coordinator --bench "$@"; }
 bench queue -- "${1:-1000000}"
 bench through -- 6000 4
