@@ -30,6 +30,7 @@ mod fault;
 mod folder;
 pub mod fuse;
 pub mod gated_delta;
+pub mod generate;
 mod layer;
 mod master;
 pub mod measure;
