@@ -283,7 +283,15 @@ fn crates_depend_only_on_whom_they_may() {
         ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry", "vertigo-view"]),
         (
             "worker",
-            &["vertigo", "vertigo-client", "vertigo-engine", "vertigo-model", "vertigo-port", "vertigo-serving", "vertigo-telemetry"],
+            &[
+                "vertigo",
+                "vertigo-client",
+                "vertigo-engine",
+                "vertigo-model",
+                "vertigo-port",
+                "vertigo-serving",
+                "vertigo-telemetry",
+            ],
         ),
         ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
         ("worker/engine", &["vertigo", "vertigo-model"]),
