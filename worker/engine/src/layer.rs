@@ -60,7 +60,12 @@ pub(crate) struct Layer<'a> {
     pub(crate) lora: LoraForward,
     /// Whether a gradient will be asked for.
     pub(crate) differentiable: bool,
+    /// Sees what goes into each matrix.
+    pub(crate) watch: Option<Watch<'a>>,
 }
+
+/// Is told a matrix's path within the layer and its inputs.
+pub(crate) type Watch<'a> = &'a dyn Fn(&str, &Array) -> Result<()>;
 
 impl Layer<'_> {
     fn trained(&self, path: &str) -> Option<&Array> {
@@ -159,6 +164,9 @@ impl Layer<'_> {
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
     fn linear(&self, x: &Array, path: &str) -> Result<Array> {
+        if let Some(watch) = self.watch {
+            watch(path, x)?;
+        }
         let y = frozen_linear(x, path, |suffix| {
             let name = format!("{path}.{suffix}");
             self.trained(&name).or_else(|| self.frozen.get(&name))
