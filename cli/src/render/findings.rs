@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_try_says_in_a_line_what_it_kept_and_what_came_of_it() {
-        let mut one = json!({"bits": "same", "rounding": "calibrated", "gain_kept": 0.8125, "kl_adapter_fused": 0.03125});
+        let mut one =
+            json!({"bits": "same", "rounding": "calibrated", "gain_kept": 0.8125, "kl_adapter_fused": 0.03125});
         assert_eq!(
             tried(&one),
             "bits same, calibrated rounding: 81.2 % of the gain kept, 0.0312 from the adapter's: not enough"

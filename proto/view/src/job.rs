@@ -201,7 +201,7 @@ impl From<&v1::task::Kind> for Task {
                 // In the words that people write, since the number of `auto` would look like one of bits.
                 let bits = Bits::from_number(it.bits).map_or_else(|| it.bits.to_string(), |bits| bits.to_string());
                 Task::Fuse { bits, measured: !it.unmeasured }
-            },
+            }
         }
     }
 }

@@ -6,10 +6,10 @@
 //! - One model is on the disk at a time.
 //! - Rounding is calibrated on the training split, so that what is held out judges what it had no part in.
 
+use crate::EngineError;
 use crate::error::Result;
 use crate::fuse::{Fused, Options, Rounding, Width, fuse, read_json};
 use crate::measure::{Kept, holds_out, measure};
-use crate::EngineError;
 use std::fs;
 use std::path::Path;
 use vertigo::files::AtPath;

@@ -247,8 +247,7 @@ impl Source<'_> {
             Some(Packing { group_size, bits }) => {
                 let scales = self.take(&format!("{module}.scales"))?;
                 let biases = self.take(&format!("{module}.biases"))?;
-                let values =
-                    dequantize(&weight, f32(&scales)?, &f32(&biases)?, *group_size as i32, *bits as i32)?;
+                let values = dequantize(&weight, f32(&scales)?, &f32(&biases)?, *group_size as i32, *bits as i32)?;
                 (scales.dtype(), (*from == Some(packing)).then_some([scales, biases]), values)
             }
         };

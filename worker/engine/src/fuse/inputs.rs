@@ -95,7 +95,16 @@ impl Inputs {
         eval(&streams)?;
         base.retain(|name, _| split_name(name).is_some());
         let lora = LoraForward { scale: scale as f32, dropout: None };
-        Ok(Some(Inputs { shape: shape.clone(), base, adapter, lora, streams, next: 0, sums: BTreeMap::new(), gram: None }))
+        Ok(Some(Inputs {
+            shape: shape.clone(),
+            base,
+            adapter,
+            lora,
+            streams,
+            next: 0,
+            sums: BTreeMap::new(),
+            gram: None,
+        }))
     }
 
     /// The products of the inputs of `module`; `None` where it lies outside the layers.
