@@ -11,7 +11,7 @@ use vertigo::manifest::Manifest;
 use vertigo::task::{Bits, Slot, TaskKind, role};
 use vertigo::v1;
 use vertigo_model::estimate::{self, Estimate, Rank};
-use vertigo_model::fusing::tries;
+use vertigo_model::fusing::{Width, tries};
 use vertigo_model::shape::Shape;
 
 /// How to fuse.
@@ -111,13 +111,15 @@ impl Appraisal {
         if shape.experts.is_some() {
             return Err(told("mixtures of experts are planned for only; the engine fuses dense models".to_owned()));
         }
+        let widths = tries(fuse.bits, &shape, fuse.is_measured);
         let bits = match fuse.bits {
             Bits::Same => String::new(),
+            // Of a base that is not packed there is one thing to make, whether or not it was named.
+            Bits::Auto if widths == [Width::Same] => String::new(),
             Bits::Auto => " to auto bits".to_owned(),
             bits => format!(" to {bits} bits"),
         };
         let (measured, slot) = if fuse.is_measured { (", measured", Slot::Gpu) } else { ("", Slot::Cpu) };
-        let widths = tries(fuse.bits, &shape, fuse.is_measured);
         let estimate = |rank| estimate::fuse(&shape, (rank, adapter_bytes), fuse.bits, fuse.is_measured);
         let larger =
             || Rank::ALL.into_iter().map(estimate).max_by_key(Estimate::total).unwrap_or_else(|| estimate(Rank::Low));
