@@ -137,12 +137,15 @@ pub fn split_output(reference: &str) -> (&str, &str) {
     reference.rsplit_once('@').unwrap_or((reference, ""))
 }
 
-/// How the matrices of a fused model are stored.
+/// How the matrices of a fused model shall be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bits {
-    /// Each as the base has it.
+    /// In the fewest that keep what the adapter has learned, as measured: the base's own, then 8, then 16 where the adapter changes
+    /// something.
     #[default]
+    Auto,
+    /// Each as the base has it.
     Same,
     /// Changed ones in 4 bits; of the others, those that were not packed too.
     Four,
@@ -153,10 +156,15 @@ pub enum Bits {
 }
 
 impl Bits {
-    /// As the protocol writes it: 0 for the base's own.
+    /// All of them, in the order in which they are told to people.
+    pub const ALL: [Bits; 5] = [Bits::Auto, Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen];
+
+    /// As the protocol writes it: 0 for the base's own, as it always was, and 1, which is no width of a grid, for auto. A worker from
+    /// before there was auto then hands the task back, where it would not heed a field that it does not know.
     pub fn number(self) -> u32 {
         match self {
             Bits::Same => 0,
+            Bits::Auto => 1,
             Bits::Four => 4,
             Bits::Eight => 8,
             Bits::Sixteen => 16,
@@ -165,13 +173,14 @@ impl Bits {
 
     /// Reads [`number`](Self::number).
     pub fn from_number(number: u32) -> Option<Bits> {
-        [Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen].into_iter().find(|bits| bits.number() == number)
+        Bits::ALL.into_iter().find(|bits| bits.number() == number)
     }
 }
 
 impl fmt::Display for Bits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Bits::Auto => "auto",
             Bits::Same => "same",
             Bits::Four => "4",
             Bits::Eight => "8",
@@ -182,13 +191,13 @@ impl fmt::Display for Bits {
 
 /// A word that is no number of bits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of same, 4, 8, 16")]
+#[error("`{0}` is none of auto, same, 4, 8, 16")]
 pub struct ParseBitsError(String);
 
 impl FromStr for Bits {
     type Err = ParseBitsError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = [Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen].into_iter().find(|b| b.to_string() == text);
+        let found = Bits::ALL.into_iter().find(|bits| bits.to_string() == text);
         found.ok_or_else(|| ParseBitsError(text.to_owned()))
     }
 }

@@ -262,7 +262,7 @@ The job runs once, as the first recipe that fits a worker that is free.
 Examples:
   vertigo train recipes/4b.yaml --data luau
   vertigo train recipes/9b.yaml recipes/4b.yaml --data luau --name luau-tutor --follow
-  vertigo train recipes/4b.yaml --data luau --name luau-tutor --then fuse --bits 8")]
+  vertigo train recipes/4b.yaml --data luau --name luau-tutor --then fuse")]
 pub(crate) struct TrainArgs {
     /// Recipe files, in order of preference
     #[arg(required = true, value_name = "RECIPE.yaml")]
@@ -279,8 +279,8 @@ pub(crate) struct TrainArgs {
     /// What to do with the adapter, once it is there
     #[arg(long, value_name = "fuse")]
     pub(crate) then: Option<Then>,
-    /// How the matrices of the fused model are stored: same, 4, 8 or 16
-    #[arg(long, default_value_t, requires = "then", value_name = "same|4|8|16")]
+    /// How the matrices of the fused model are stored; auto: in the fewest bits that keep what the adapter has learned
+    #[arg(long, default_value_t, requires = "then", value_name = "auto|same|4|8|16")]
     pub(crate) bits: Bits,
     /// Watch until all has ended
     #[arg(long)]
@@ -454,7 +454,7 @@ mod tests {
         assert!(parse("vertigo artifacts --kind models").unwrap_err().contains("no kind of artifact"));
         assert!(parse("vertigo jobs --since yesterday").unwrap_err().contains("12h or 7d"));
         assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train and fuse"));
-        assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("same, 4, 8, 16"));
+        assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
         assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
         assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());

@@ -53,7 +53,7 @@ fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVarian
         }
         Some(task::Kind::Fuse(_)) if !set.is_empty() => {
             let message = format!("`{}` is a fuse job and has no recipe to set keys of", variant.name);
-            Err(CliError::new(Exit::Usage, message).hint("fuse anew with `vertigo fuse ADAPTER --bits 8`"))
+            Err(CliError::new(Exit::Usage, message).hint("fuse anew with `vertigo fuse ADAPTER`"))
         }
         Some(task::Kind::Fuse(_)) => {
             Ok(v1::NewVariant { name: variant.name.clone(), task: variant.task.clone(), inputs })

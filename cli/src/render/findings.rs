@@ -16,5 +16,36 @@ pub(crate) fn findings(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let divergence = divergence.map(|(base, fused)| {
         ("divergence", format!("{fused:.4} of the fused model from the adapter's, {base:.4} of the base"))
     });
-    [validation, losses, divergence].into_iter().flatten().collect()
+    let tries = manifest.fact("tries").and_then(Value::as_array).filter(|tries| tries.len() > 1);
+    let tries = tries.into_iter().flatten().map(|one| ("tried", tried(one)));
+    [validation, losses, divergence].into_iter().flatten().chain(tries).collect()
+}
+
+/// What one of several tries to fuse kept, and whether it is the model.
+fn tried(one: &Value) -> String {
+    let word = |key: &str| one[key].as_str().unwrap_or("?");
+    let gain = one["gain_kept"].as_f64().map(|part| format!("{:.1} % of the gain kept, ", 100.0 * part));
+    let away = one["kl_adapter_fused"].as_f64().map(|nats| format!("{nats:.4} from the adapter's"));
+    let taken = if one["taken"] == true { "taken" } else { "not enough" };
+    let kept = [gain, away].into_iter().flatten().collect::<String>();
+    format!("bits {}, {} rounding: {kept}: {taken}", word("bits"), word("rounding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_try_says_in_a_line_what_it_kept_and_what_came_of_it() {
+        let mut one =
+            json!({"bits": "same", "rounding": "calibrated", "gain_kept": 0.8125, "kl_adapter_fused": 0.03125});
+        assert_eq!(
+            tried(&one),
+            "bits same, calibrated rounding: 81.2 % of the gain kept, 0.0312 from the adapter's: not enough"
+        );
+        one["taken"] = true.into();
+        one["gain_kept"] = Value::Null;
+        assert_eq!(tried(&one), "bits same, calibrated rounding: 0.0312 from the adapter's: taken");
+    }
 }

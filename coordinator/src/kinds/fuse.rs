@@ -11,6 +11,7 @@ use vertigo::manifest::Manifest;
 use vertigo::task::{Bits, Slot, TaskKind, role};
 use vertigo::v1;
 use vertigo_model::estimate::{self, Estimate, Rank};
+use vertigo_model::fusing::{Width, tries};
 use vertigo_model::shape::Shape;
 
 /// How to fuse.
@@ -33,7 +34,7 @@ pub(crate) struct Appraisal {
 
 impl Fuse {
     pub(super) fn read(task: &v1::Fuse) -> Result<Fuse, KindError> {
-        let wrong = || KindError::Invalid(format!("bits: {} is none of 0 (the base's), 4, 8, 16", task.bits));
+        let wrong = || KindError::Invalid(format!("bits: {} is none of 0 (the base's), 1 (auto), 4, 8, 16", task.bits));
         Ok(Fuse { bits: Bits::from_number(task.bits).ok_or_else(wrong)?, is_measured: !task.unmeasured })
     }
 
@@ -110,8 +111,12 @@ impl Appraisal {
         if shape.experts.is_some() {
             return Err(told("mixtures of experts are planned for only; the engine fuses dense models".to_owned()));
         }
+        let widths = tries(fuse.bits, &shape, fuse.is_measured);
         let bits = match fuse.bits {
             Bits::Same => String::new(),
+            // Of a base that is not packed there is one thing to make, whether or not it was named.
+            Bits::Auto if widths == [Width::Same] => String::new(),
+            Bits::Auto => " to auto bits".to_owned(),
             bits => format!(" to {bits} bits"),
         };
         let (measured, slot) = if fuse.is_measured { (", measured", Slot::Gpu) } else { ("", Slot::Cpu) };
@@ -121,7 +126,8 @@ impl Appraisal {
         Ok(Appraised {
             method: format!("fuse{bits}{measured}"),
             parts: parts(&rank.map_or_else(larger, estimate)),
-            disk: estimate::fused_bytes(&shape, fuse.bits),
+            // One try is on the disk at a time.
+            disk: widths.into_iter().map(|width| estimate::fused_bytes(&shape, width)).max().unwrap_or(Bytes::ZERO),
             slot,
             guessed: None,
         })

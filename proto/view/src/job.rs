@@ -3,6 +3,7 @@
 use crate::{attempt_state, cure, known, slot, state, text};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use vertigo::task::Bits;
 use vertigo::v1;
 
 /// A job.
@@ -90,7 +91,7 @@ pub struct Caveats {
 #[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
 pub enum Task {
     Train { recipe: String, yaml: String },
-    Fuse { bits: u32, measured: bool },
+    Fuse { bits: String, measured: bool },
 }
 
 /// A try at a job.
@@ -196,7 +197,11 @@ impl From<&v1::task::Kind> for Task {
     fn from(kind: &v1::task::Kind) -> Task {
         match kind {
             v1::task::Kind::Train(it) => Task::Train { recipe: it.recipe.clone(), yaml: it.yaml.clone() },
-            v1::task::Kind::Fuse(it) => Task::Fuse { bits: it.bits, measured: !it.unmeasured },
+            v1::task::Kind::Fuse(it) => {
+                // In the words that people write, since the number of `auto` would look like one of bits.
+                let bits = Bits::from_number(it.bits).map_or_else(|| it.bits.to_string(), |bits| bits.to_string());
+                Task::Fuse { bits, measured: !it.unmeasured }
+            }
         }
     }
 }

@@ -13,18 +13,23 @@
 //! generation config) as it was.
 //!
 //! Promises:
-//! - Memory holds one matrix and its change at a time, never the model.
+//! - Memory holds one matrix and its change at a time, never the model. Where rounding is calibrated it holds beside that what
+//!   `inputs` promises: residual streams, half a layer and the products of a matrix's inputs.
 //! - A tensor that nothing changes is copied bit for bit from the base's file. Bases in Hugging Face's layout have their convolutions
 //!   turned and their norms shifted, as every loader of MLX does.
-//! - A changed matrix is computed as `mlx_lm.fuse` computes it: unpacked, added to in its own dtype, packed again.
+//! - A changed matrix is computed as `mlx_lm.fuse` computes it: unpacked, added to in its own dtype, packed again. Where rounding is
+//!   [calibrated](Rounding::Calibrated), one that is packed in fewer than 8 bits does less to its outputs than that.
 //! - The folder is whole or not there.
 //!
 //! Packing again rounds. A change that lies below half a step of a coarse grid is rounded away without a trace, so what a fused model
-//! kept of its adapter has to be measured: [`measure`](crate::measure) does.
+//! kept of its adapter has to be measured: [`measure`](crate::measure) does, and [`fewest_bits`](crate::fewest_bits) goes by it.
 
+mod calibrated;
 mod change;
 mod config;
+mod inputs;
 mod plan;
+mod rounding;
 
 use crate::error::{EngineError, Result};
 use crate::folder::whole;
@@ -32,33 +37,51 @@ use crate::model::Parameters;
 use crate::tensor_files::{self, Stored, TensorWriter};
 use crate::weights;
 use change::Change;
-use mlx_rs::Array;
+use inputs::Inputs;
 use mlx_rs::ops::{dequantize, quantize};
+use mlx_rs::{Array, Dtype};
 use plan::{Piece, Plan, Work};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vertigo::files::AtPath;
-pub use vertigo::task::Bits;
+pub use vertigo_model::fusing::Width;
+use vertigo_model::fusing::is_calibrated;
 use vertigo_model::shape::{Packing, Shape};
 use vertigo_model::tensors::{self, Sizes};
 
 /// Bytes of a shard at the most, unless one matrix alone is larger.
 pub const SHARD_BYTES_MAX: u64 = 5_000_000_000;
 
+/// How a changed value finds its place on a packed matrix's grid.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// The nearest step of a new grid, as `mlx_lm.fuse` does it.
+    #[default]
+    Nearest,
+    /// In matrices of layers that are packed in fewer than 8 bits, the step that does least to the matrix's outputs on the training split of
+    /// this dataset; in others the nearest.
+    Calibrated {
+        /// The dataset's folder.
+        data: PathBuf,
+    },
+}
+
 /// How to fuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How matrices are stored.
-    pub bits: Bits,
+    pub width: Width,
+    /// How what is packed is rounded.
+    pub rounding: Rounding,
     /// Bytes of a shard at the most.
     pub shard_bytes_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { bits: Bits::Same, shard_bytes_max: SHARD_BYTES_MAX }
+        Options { width: Width::Same, rounding: Rounding::Nearest, shard_bytes_max: SHARD_BYTES_MAX }
     }
 }
 
@@ -69,6 +92,8 @@ pub struct Fused {
     pub matrices: usize,
     /// Matrices that the adapter changed.
     pub changed: usize,
+    /// Matrices whose rounding was calibrated.
+    pub calibrated: usize,
     /// Bytes of all tensors.
     pub bytes: u64,
     /// Files of tensors.
@@ -98,10 +123,17 @@ pub fn fuse(
     let stored = tensor_files::read_headers(base, shape.tied)?;
     check(base, &shape, &stored)?;
     let change = Change::read(adapter, &shape, &stored)?;
-    let plan = plan::plan(&shape, &stored, &change.kinds(), options.bits);
+    let plan = plan::plan(&shape, &stored, &change.kinds(), options.width);
     let shards = plan::shards(&plan.pieces, options.shard_bytes_max);
     let bytes = plan.pieces.iter().map(Piece::bytes).sum();
-    let mut source = Source { base: weights::open(base, shape.tied)?, stored: &stored, change };
+    let inputs = match &options.rounding {
+        Rounding::Calibrated { data } if plan.pieces.iter().any(|piece| calibrated_packing(&piece.work).is_some()) => {
+            Inputs::read(base, &shape, Change::read(adapter, &shape, &stored)?.into_parameters(), data)?
+        }
+        _ => None,
+    };
+    let base_tensors = weights::open(base, shape.tied)?;
+    let mut source = Source { base: base_tensors, stored: &stored, change, inputs, calibrated: 0 };
     whole(out, |out| {
         let mut written = 0;
         let mut weight_map = BTreeMap::new();
@@ -119,11 +151,11 @@ pub fn fuse(
         }
         let index = json!({"metadata": {"total_size": bytes}, "weight_map": weight_map});
         write_json(&out.join("model.safetensors.index.json"), &index)?;
-        write_json(&out.join("config.json"), &config::fused(config.clone(), &shape, &plan.packings, options.bits))?;
+        write_json(&out.join("config.json"), &config::fused(config.clone(), &shape, &plan.packings, options.width))?;
         carry_over(base, out)
     })?;
     let Plan { packings, changed, .. } = plan;
-    Ok(Fused { matrices: packings.len(), changed, bytes, shards: shards.len() })
+    Ok(Fused { matrices: packings.len(), changed, calibrated: source.calibrated, bytes, shards: shards.len() })
 }
 
 /// The adapter in a folder, checked against the base in another of this shape: its tensors and their scale.
@@ -160,6 +192,15 @@ struct Source<'a> {
     base: HashMap<String, Array>,
     stored: &'a BTreeMap<String, Stored>,
     change: Change,
+    /// What matrices are calibrated by, where they are.
+    inputs: Option<Inputs>,
+    calibrated: usize,
+}
+
+/// How a piece is packed, where its rounding may be calibrated: it is a matrix, and its grid is coarse.
+fn calibrated_packing(work: &Work) -> Option<Packing> {
+    let Work::Matrix { to, .. } = work else { return None };
+    to.filter(|packing| is_calibrated(*packing))
 }
 
 impl Source<'_> {
@@ -176,6 +217,9 @@ impl Source<'_> {
                 writer.write(&value.as_dtype(dtype)?)
             }
             Work::Matrix { module, from, to, changed } => {
+                if let Some(packed) = self.calibrated(&piece.work)? {
+                    return packed.iter().try_for_each(|tensor| writer.write(tensor));
+                }
                 let mut weight = self.unpacked(module, *from)?;
                 if *changed {
                     weight = self.change.apply(module, &weight)?;
@@ -191,6 +235,39 @@ impl Source<'_> {
                 }
             }
         }
+    }
+
+    /// The matrix that `work` makes, packed by what its inputs say; `None` where these are not known or not asked for. It is computed in
+    /// f32, whatever the base is stored in: rounding is then done once.
+    fn calibrated(&mut self, work: &Work) -> Result<Option<[Array; 3]>> {
+        let (Work::Matrix { module, from, changed, .. }, Some(packing)) = (work, calibrated_packing(work)) else {
+            return Ok(None);
+        };
+        if self.inputs.is_none() || tensors::split_name(module).is_none() {
+            return Ok(None);
+        }
+        let f32 = |x: &Array| x.as_dtype(Dtype::Float32);
+        let weight = self.take(&format!("{module}.weight"))?;
+        let (dtype, grid, mut values) = match from {
+            None => (weight.dtype(), None, f32(&weight)?),
+            Some(Packing { group_size, bits }) => {
+                let scales = self.take(&format!("{module}.scales"))?;
+                let biases = self.take(&format!("{module}.biases"))?;
+                let values = dequantize(&weight, f32(&scales)?, &f32(&biases)?, *group_size as i32, *bits as i32)?;
+                (scales.dtype(), (*from == Some(packing)).then_some([scales, biases]), values)
+            }
+        };
+        drop(weight);
+        if *changed {
+            values = self.change.apply(module, &values)?;
+        }
+        values.eval()?;
+        let Some(gram) = self.inputs.as_mut().map(|inputs| inputs.of(module)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        self.calibrated += 1;
+        let grid = grid.as_ref().map(|[scales, biases]| [scales, biases]);
+        Ok(Some(calibrated::pack(&values, gram, packing, dtype, grid)?))
     }
 
     /// The matrix of `module` as values.

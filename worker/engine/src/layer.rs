@@ -67,7 +67,12 @@ pub(crate) struct Layer<'a> {
     pub(crate) beside: &'a [Beside<'a>],
     /// How many rows a matrix takes at once; `None`: as many as there are.
     pub(crate) together: Option<&'a RowsTogether>,
+    /// Sees what goes into each matrix.
+    pub(crate) watch: Option<Watch<'a>>,
 }
+
+/// Is told a matrix's path within the layer and its inputs.
+pub(crate) type Watch<'a> = &'a dyn Fn(&str, &Array) -> Result<()>;
 
 /// The modules that read the same x, which may lie in memory as one, under their paths with a `+` between.
 pub(crate) const JOINED: [&[&str]; 3] = [
@@ -226,6 +231,9 @@ impl Layer<'_> {
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
     fn linear(&self, x: &Array, path: &str) -> Result<Array> {
+        if let Some(watch) = self.watch {
+            watch(path, x)?;
+        }
         let y = beside::add(self.beside, x, self.frozen_linear(x, path)?, path)?;
         let Some(a) = self.trained(&format!("{path}.lora_a")) else { return Ok(y) };
         let second = format!("{path}.lora_b");

@@ -28,6 +28,7 @@ pub mod device;
 mod error;
 mod events;
 mod fault;
+pub mod fewest_bits;
 mod folder;
 pub mod fuse;
 pub mod gated_delta;

@@ -40,6 +40,12 @@ pub const NOISE_NATS: f64 = 2e-4;
 /// as lost.
 const LOST_PART: f64 = 0.5;
 
+/// The part of an adapter's gain in held-out loss that a fused model has to keep, for its bits to be enough.
+pub const KEPT_PART_MIN: f64 = 0.95;
+
+/// The part of an adapter's effect, as a divergence, that a fused model may be away from it, likewise.
+pub const AWAY_PART_MAX: f64 = 0.05;
+
 /// What a fused model kept. Losses and divergences are means in nats a target token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
@@ -70,18 +76,37 @@ impl Kept {
         self.kl_adapter_fused > NOISE_NATS && self.kl_adapter_fused >= LOST_PART * self.kl_adapter_base
     }
 
-    /// What to tell whoever asked for `bits`, where the adapter was lost and more bits would keep it.
+    /// The part of the adapter's gain in held-out loss that the fused model kept: 1 for all of it, more where packing happened to help,
+    /// less than 0 where it does worse than the base. `None` where the adapter gained nothing that is more than noise.
+    pub fn share(&self) -> Option<f64> {
+        let gain = self.loss_base - self.loss_adapter;
+        (gain > NOISE_NATS).then(|| (self.loss_base - self.loss_fused) / gain)
+    }
+
+    /// Whether the fused model kept what the adapter had learned: at least [`KEPT_PART_MIN`] of its gain in loss, and at most
+    /// [`AWAY_PART_MAX`] of its effect away from it. Less than [`NOISE_NATS`] is no difference. An adapter that gained nothing is
+    /// judged by its effect alone, as what it learned may not be what is held out.
+    pub fn is_kept(&self) -> bool {
+        let lost = self.loss_fused - self.loss_adapter;
+        let keeps_gain = lost <= NOISE_NATS || self.share().is_none_or(|share| share >= KEPT_PART_MIN);
+        keeps_gain && self.kl_adapter_fused <= (AWAY_PART_MAX * self.kl_adapter_base).max(NOISE_NATS)
+    }
+
+    /// What to tell whoever asked for `bits`, where the adapter was lost and more bits would keep it; or where auto found none that keep
+    /// enough.
     pub fn remark(&self, bits: Bits) -> Option<String> {
-        let cure = match bits {
-            Bits::Same | Bits::Four => "--bits 8 or --bits 16",
-            Bits::Eight => "--bits 16",
+        let (is_told, cure) = match bits {
+            Bits::Auto => (!self.is_kept(), "auto has no more bits to try; serve the adapter beside its base, unfused"),
+            Bits::Same | Bits::Four => (self.has_lost(), "fuse again with --bits auto"),
+            Bits::Eight => (self.has_lost(), "fuse again with --bits 16"),
             Bits::Sixteen => return None,
         };
-        self.has_lost().then(|| {
+        let problem = if self.has_lost() { "packing outweighs" } else { "the model has lost a part of" };
+        is_told.then(|| {
             format!(
-                "packing outweighs what the adapter had learned: on {} held-out examples the fused model is {:.4} nats a \
+                "{problem} what the adapter had learned: on {} held-out examples the fused model is {:.4} nats a \
                  token from base and adapter, which are {:.4} from the base (loss: base {:.3}, with adapter {:.3}, \
-                 fused {:.3}); fuse again with {cure}",
+                 fused {:.3}); {cure}",
                 self.examples,
                 self.kl_adapter_fused,
                 self.kl_adapter_base,
@@ -126,6 +151,14 @@ pub fn measure(
         }
     }
     Ok(Some(kept))
+}
+
+/// Whether the dataset `data` holds out an example that has a token to predict.
+///
+/// # Errors
+/// [`EngineError::Input`] where the dataset, the base's tokenizer or the adapter's config cannot be read.
+pub(crate) fn holds_out(base: &Path, adapter: &Path, data: &Path) -> Result<bool> {
+    Ok(!held_out(base, data, masks_prompt(adapter)?)?.is_empty())
 }
 
 /// Whether the adapter was trained on answers alone. mlx-lm's default where its config does not say.
@@ -297,14 +330,33 @@ mod tests {
         let lost = kept(0.4, 0.3);
         for bits in [Bits::Same, Bits::Four] {
             let remark = lost.remark(bits).unwrap();
-            assert!(remark.contains("--bits 8 or --bits 16"), "{remark}");
+            assert!(remark.contains("--bits auto"), "{remark}");
             for figure in ["6 held-out", "0.3000", "0.4000", "5.250", "4.125", "5.000"] {
                 assert!(remark.contains(figure), "{remark}");
             }
         }
         let remark = lost.remark(Bits::Eight).unwrap();
-        assert!(remark.contains("--bits 16") && !remark.contains("--bits 8"), "{remark}");
-        assert_eq!(lost.remark(Bits::Sixteen), None);
-        assert_eq!(kept(0.4, 0.1).remark(Bits::Same), None);
+        assert!(remark.contains("--bits 16") && !remark.contains("--bits auto"), "{remark}");
+        assert_eq!((lost.remark(Bits::Sixteen), kept(0.4, 0.1).remark(Bits::Same)), (None, None));
+        // Auto has promised more than that not half is lost.
+        let part = kept(0.4, 0.1).remark(Bits::Auto).unwrap();
+        assert!(part.contains("lost a part") && part.contains("unfused"), "{part}");
+    }
+
+    #[test]
+    fn kept_is_nearly_all_of_the_gain_and_nearly_none_of_the_effect_away() {
+        // The gain of `kept` is 1.125.
+        let after = |loss_fused, kl_adapter_fused| Kept { loss_fused, ..kept(0.4, kl_adapter_fused) };
+        assert!(after(4.125, 0.0).is_kept() && after(4.0, 0.02).is_kept(), "lower than the adapter's is not lost");
+        assert!(after(4.18, 0.02).is_kept() && !after(4.19, 0.02).is_kept());
+        assert!(!after(4.125, 0.021).is_kept());
+        assert_eq!(after(5.25, 0.0).share(), Some(0.0));
+        // Without a gain there is no part of it; the effect is still there to be lost.
+        let idle = |kl_adapter_fused| Kept { loss_base: 4.125, ..after(4.2, kl_adapter_fused) };
+        assert_eq!(idle(0.0).share(), None);
+        assert!(idle(0.01).is_kept() && !idle(0.1).is_kept());
+        // An effect that is noise cannot be lost.
+        let none = Kept { kl_adapter_base: 0.0, kl_adapter_fused: NOISE_NATS, ..idle(0.0) };
+        assert!(none.is_kept());
     }
 }

@@ -96,14 +96,7 @@ impl Model {
 
     /// The residual stream before the first layer: tokens [B, T] → [B, T, H].
     pub(crate) fn embed(&self, tokens: &Array) -> Result<Array> {
-        let path = "language_model.model.embed_tokens";
-        let get = |suffix: &str| self.outer.get(&format!("{path}.{suffix}"));
-        let rows = |x: &Array| x.take_axis(tokens, 0);
-        let weight = &self.outer[&format!("{path}.weight")];
-        let Some(scales) = get("scales") else { return Ok(rows(weight)?) };
-        let (group, bits) = packing(weight, scales, self.shape.hidden as i32);
-        let biases = get("biases").map(&rows).transpose()?;
-        Ok(dequantize(rows(weight)?, rows(scales)?, biases.as_ref(), group, bits)?)
+        embed(&self.shape, &self.outer, tokens)
     }
 
     /// A half of layer `index` on x [B, T, H], with its trained tensors by path within the layer. Where no gradient will be asked
@@ -132,6 +125,7 @@ impl Model {
             differentiable: false,
             beside: &[],
             together: None,
+            watch: None,
         }
     }
 
@@ -202,11 +196,29 @@ impl Model {
         (index, half): (usize, Half),
         parameters: &Parameters,
     ) -> (Vec<String>, Vec<Array>) {
-        let prefix = layer_prefix(index);
-        let of_layer = parameters.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-        let of_half = of_layer.filter(|(name, _)| half.holds(&name[prefix.len()..]));
-        of_half.map(|(name, value)| (name[prefix.len()..].to_owned(), value.clone())).unzip()
+        trained_of((index, half), parameters)
     }
+}
+
+/// The residual stream before the first layer, of a model of `shape` whose tensors outside the layers are among `tensors`: tokens [B, T] →
+/// [B, T, H].
+pub(crate) fn embed(shape: &Shape, tensors: &Tensors, tokens: &Array) -> Result<Array> {
+    let path = "language_model.model.embed_tokens";
+    let get = |suffix: &str| tensors.get(&format!("{path}.{suffix}"));
+    let rows = |x: &Array| x.take_axis(tokens, 0);
+    let weight = &tensors[&format!("{path}.weight")];
+    let Some(scales) = get("scales") else { return Ok(rows(weight)?) };
+    let (group, bits) = packing(weight, scales, shape.hidden as i32);
+    let biases = get("biases").map(&rows).transpose()?;
+    Ok(dequantize(rows(weight)?, rows(scales)?, biases.as_ref(), group, bits)?)
+}
+
+/// The tensors of `parameters` in a half of layer `index`: paths within the layer, and values.
+pub(crate) fn trained_of((index, half): (usize, Half), parameters: &Parameters) -> (Vec<String>, Vec<Array>) {
+    let prefix = layer_prefix(index);
+    let of_layer = parameters.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+    let of_half = of_layer.filter(|(name, _)| half.holds(&name[prefix.len()..]));
+    of_half.map(|(name, value)| (name[prefix.len()..].to_owned(), value.clone())).unzip()
 }
 
 /// MLX's prefix of layer `index`'s tensors.

@@ -11,7 +11,7 @@ use support::peer::{python, run_peer};
 use support::{
     VOCAB, config, data, packed, recipe, relative_difference, relative_length, tensors, text, write, write_base,
 };
-use vertigo_engine::fuse::{Bits, Fused, Options, fuse};
+use vertigo_engine::fuse::{Fused, Options, Width, fuse};
 use vertigo_engine::{Event, Model, Parameters, RunFolder, Trainer, adapter};
 
 /// An adapter trained on `base`, lively enough that forgetting it shows.
@@ -33,8 +33,8 @@ fn write_packed(folder: &Path, bits: i32) {
     write(folder, &config, &tensors);
 }
 
-fn fused(base: &Path, adapter: &Path, out: &Path, bits: Bits) -> Fused {
-    fuse(base, adapter, out, &Options { bits, ..Options::default() }, &mut |_, _| {}).unwrap()
+fn fused(base: &Path, adapter: &Path, out: &Path, width: Width) -> Fused {
+    fuse(base, adapter, out, &Options { width, ..Options::default() }, &mut |_, _| {}).unwrap()
 }
 
 /// Every tensor in a folder's shards.
@@ -64,7 +64,7 @@ fn a_fused_model_computes_what_base_and_adapter_compute() {
     for (name, recipe_text, scale) in [("lora", LORA, 10.0), ("keys", SOME_KEYS, 10.0), ("full", FULL, 1.0)] {
         let adapter = train(dir.path(), recipe_text, &dir.path().join(name));
         let out = dir.path().join(format!("{name}-fused"));
-        let made = fused(dir.path(), &adapter, &out, Bits::Same);
+        let made = fused(dir.path(), &adapter, &out, Width::Same);
         assert!(made.changed > 0 && made.changed < made.matrices, "{made:?}");
         let both = logits(dir.path(), &adapter::load(&adapter).unwrap(), scale);
         let one = logits(&out, &Parameters::new(), 1.0);
@@ -86,7 +86,7 @@ fn what_the_adapter_does_not_touch_is_copied_bit_for_bit() {
     std::fs::write(base.join("chat_template.jinja"), "{{ messages }}").unwrap();
     let adapter = train(&base, SOME_KEYS, &dir.path().join("run"));
     let out = dir.path().join("fused");
-    fused(&base, &adapter, &out, Bits::Same);
+    fused(&base, &adapter, &out, Width::Same);
     let (before, after) = (all(&base), all(&out));
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     let touched = |name: &str| name.contains("in_proj_qkv") || name.contains("mlp.down_proj");
@@ -109,9 +109,9 @@ fn more_bits_keep_what_few_round_away() {
     let adapter = train(&base, LORA, &dir.path().join("run"));
     let both = logits(&base, &adapter::load(&adapter).unwrap(), 10.0);
     let mut errors = Vec::new();
-    for (bits, name) in [(Bits::Same, "same"), (Bits::Eight, "8"), (Bits::Sixteen, "16")] {
+    for (width, name) in [(Width::Same, "same"), (Width::Eight, "8"), (Width::Sixteen, "16")] {
         let out = dir.path().join(name);
-        fused(&base, &adapter, &out, bits);
+        fused(&base, &adapter, &out, width);
         errors.push(relative_length(&logits(&out, &Parameters::new(), 1.0), &both));
     }
     assert!(errors[0] > 2.0 * errors[1] && errors[1] > errors[2], "{errors:?}");
@@ -131,8 +131,8 @@ fn shards_and_their_index_are_one_model_and_a_base_again() {
     write_base(&base);
     let adapter = train(&base, LORA, &dir.path().join("run"));
     let (one, many) = (dir.path().join("one"), dir.path().join("many"));
-    fused(&base, &adapter, &one, Bits::Same);
-    let options = Options { bits: Bits::Same, shard_bytes_max: 200_000 };
+    fused(&base, &adapter, &one, Width::Same);
+    let options = Options { shard_bytes_max: 200_000, ..Options::default() };
     let (mut told, mut total) = (0, 0);
     let made = fuse(&base, &adapter, &many, &options, &mut |done, all| {
         assert!(done > told && done <= all, "{done} of {all} after {told}");
@@ -149,7 +149,7 @@ fn shards_and_their_index_are_one_model_and_a_base_again() {
     // Another run on top of it, and fused again.
     let again = train(&many, LORA, &dir.path().join("again"));
     let twice = dir.path().join("twice");
-    fused(&many, &again, &twice, Bits::Same);
+    fused(&many, &again, &twice, Width::Same);
     let both = logits(&many, &adapter::load(&again).unwrap(), 10.0);
     assert!(relative_difference(&logits(&twice, &Parameters::new(), 1.0), &both) < 1e-5);
 }
@@ -165,7 +165,7 @@ fn hugging_faces_layout_comes_out_in_mlxs() {
         let adapter = train(&mlx, recipe_text, &dir.path().join(name));
         let outs = [&mlx, &hf].map(|base| {
             let out = dir.path().join(format!("{name}-{}", base.file_name().unwrap().display()));
-            fused(base, &adapter, &out, Bits::Same);
+            fused(base, &adapter, &out, Width::Same);
             logits(&out, &Parameters::new(), 1.0)
         });
         assert!(relative_difference(&outs[0], &outs[1]) < 1e-5, "{name}");
@@ -211,13 +211,13 @@ fn what_does_not_fit_is_named_and_nothing_is_left() {
 }
 
 /// The same files through mlx-lm's own code: values to 1e-6, packed words, scales and biases bit for bit.
-fn beside_mlx_lm(base: &Path, recipe_text: &str, bits: Bits) {
+fn beside_mlx_lm(base: &Path, recipe_text: &str, width: Width) {
     let Some(python) = python() else { return };
     let work = tempfile::tempdir().unwrap();
     let adapter = train(base, recipe_text, &work.path().join("run"));
     let (ours, theirs) = (work.path().join("ours"), work.path().join("theirs"));
-    fused(base, &adapter, &ours, bits);
-    let unpack = if bits == Bits::Sixteen { "unpack" } else { "same" };
+    fused(base, &adapter, &ours, width);
+    let unpack = if width == Width::Sixteen { "unpack" } else { "same" };
     run_peer(python, &["fuse", text(base), text(&adapter), unpack, text(&theirs)]);
     let (ours, theirs) = (all(&ours), all(&theirs));
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
@@ -240,8 +240,8 @@ fn beside_mlx_lm(base: &Path, recipe_text: &str, bits: Bits) {
 fn values_are_mlx_lms() {
     let dir = tempfile::tempdir().unwrap();
     write_base(dir.path());
-    beside_mlx_lm(dir.path(), LORA, Bits::Same);
-    beside_mlx_lm(dir.path(), FULL, Bits::Same);
+    beside_mlx_lm(dir.path(), LORA, Width::Same);
+    beside_mlx_lm(dir.path(), FULL, Width::Same);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn packed_tensors_are_mlx_lms() {
     for bits in [4, 8] {
         let dir = tempfile::tempdir().unwrap();
         write_packed(dir.path(), bits);
-        beside_mlx_lm(dir.path(), LORA, Bits::Same);
-        beside_mlx_lm(dir.path(), LORA, Bits::Sixteen);
+        beside_mlx_lm(dir.path(), LORA, Width::Same);
+        beside_mlx_lm(dir.path(), LORA, Width::Sixteen);
     }
 }

@@ -1,7 +1,8 @@
 //! The estimate of fusing and measuring beside what MLX counts.
 //!
 //! One test, because MLX's peak is the process's. Each case builds a random base and an adapter, fuses them and measures the result on
-//! an example as long as is measured at the most.
+//! an example as long as is measured at the most; for auto, whatever width it would take in the end. Where rounding is calibrated it is by
+//! as many tokens as that takes at the most.
 
 mod support;
 
@@ -12,10 +13,11 @@ use std::path::Path;
 use support::{packed, recipe, tensors, tokenizer, write};
 use vertigo::bytes::Bytes;
 use vertigo::task::Bits;
-use vertigo_engine::fuse::{Options, fuse};
+use vertigo_engine::fuse::{Options, Rounding, fuse};
 use vertigo_engine::measure::measure;
 use vertigo_engine::{Model, adapter};
-use vertigo_model::estimate::{Estimate, Rank, fuse as estimate};
+use vertigo_model::estimate::{CALIBRATED_EXAMPLES_MAX, CALIBRATED_TOKENS_MAX, Estimate, Rank, fuse as estimate};
+use vertigo_model::fusing::tries;
 
 /// The estimate of measuring may be this much too high,
 const TOO_HIGH: f64 = 0.10;
@@ -77,6 +79,8 @@ fn cases() -> Vec<Case> {
         Case { name: "bf16, wide, full", dtype: bf16, recipe: FULL, hidden: 384, ffn: 1024, ..BASE },
         Case { name: "bf16, large MLP, full", dtype: bf16, recipe: FULL, ffn: 1792, ..BASE },
         Case { name: "f32, large MLP, full", recipe: FULL, ffn: 1792, ..BASE },
+        Case { name: "4 bits, f32, LoRA, auto", packed: Some(4), bits: Bits::Auto, ..BASE },
+        Case { name: "4 bits, bf16, LoRA", packed: Some(4), dtype: bf16, ..BASE },
         Case { name: "bf16, wide, LoRA to 4 bits", dtype: bf16, hidden: 384, ffn: 1024, bits: Bits::Four, ..BASE },
     ]
 }
@@ -113,7 +117,8 @@ fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
     let dir = tempfile::tempdir().unwrap();
     let [base, adapter, fused, data] = ["base", "adapter", "fused", "data"].map(|name| dir.path().join(name));
     write_base(case, &base);
-    write_data(&data);
+    let is_calibrated = case.bits == Bits::Four || (case.packed == Some(4) && case.bits != Bits::Eight);
+    write_data(&data, if is_calibrated { CALIBRATED_EXAMPLES_MAX } else { 1 });
     let recipe = recipe(case.recipe);
     let shape = {
         let model = Model::load(&base).unwrap();
@@ -125,17 +130,25 @@ fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
     };
     let rank = if case.recipe == FULL { Rank::Full } else { Rank::Low };
     let adapter_bytes = Bytes(fs::metadata(adapter.join("adapters.safetensors")).unwrap().len());
-    let options = Options { bits: case.bits, ..Options::default() };
-    let fusing = peak_of(|| {
-        fuse(&base, &adapter, &fused, &options, &mut |_, _| {}).unwrap();
-    });
+    let [mut nearest, mut calibrating] = [0, 0];
+    for width in tries(case.bits, &shape, true) {
+        let nearly = Options { width, ..Options::default() };
+        let options = Options { width, rounding: Rounding::Calibrated { data: data.clone() }, ..Options::default() };
+        let fusing = |options: &Options| {
+            peak_of(|| {
+                fuse(&base, &adapter, &fused, options, &mut |_, _| {}).unwrap();
+            })
+        };
+        nearest = nearest.max(fusing(&nearly));
+        calibrating = calibrating.max(fusing(&options));
+    }
     let measuring = peak_of(|| {
         let kept = measure(&base, &adapter, &fused, &data, &mut |_, _| {}).unwrap();
         assert_eq!(kept.map(|kept| kept.tokens), Some(1023));
     });
     [
-        ("fuse", estimate(&shape, (rank, adapter_bytes), case.bits, false), fusing),
-        ("measure", estimate(&shape, (rank, adapter_bytes), case.bits, true), measuring.max(fusing)),
+        ("fuse", estimate(&shape, (rank, adapter_bytes), case.bits, false), nearest),
+        ("measure", estimate(&shape, (rank, adapter_bytes), case.bits, true), measuring.max(calibrating)),
     ]
 }
 
@@ -172,9 +185,10 @@ fn write_base(case: &Case, folder: &Path) {
     tokenizer::write(folder);
 }
 
-/// One held-out example, longer than is measured.
-fn write_data(folder: &Path) {
+/// One held-out example, longer than is measured, and `count` to train on, longer than is calibrated by.
+fn write_data(folder: &Path, count: u64) {
     fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("train.jsonl"), "{\"text\": \"train\"}\n").unwrap();
+    let line = |n: u64| format!("{}\n", json!({"text": format!("{n} ").repeat(CALIBRATED_TOKENS_MAX as usize)}));
+    fs::write(folder.join("train.jsonl"), (0..count).map(line).collect::<String>()).unwrap();
     fs::write(folder.join("valid.jsonl"), format!("{}\n", json!({"text": "held out ".repeat(150)}))).unwrap();
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::{config, packed, recipe, tensors, tokenizer, write};
-use vertigo_engine::fuse::{Bits, Options, fuse};
+use vertigo::task::Bits;
+use vertigo_engine::fuse::{Options, Width, fuse};
 use vertigo_engine::measure::{Kept, MEASURED_EXAMPLES_MAX, measure};
 use vertigo_engine::text::{ChatTokenizer, Tokens};
 use vertigo_engine::{Model, Parameters, adapter};
@@ -73,15 +74,15 @@ impl Work {
         self.dir.path().join(name)
     }
 
-    fn fused(&self, bits: Bits) -> PathBuf {
-        let out = self.at(&format!("fused-{bits}"));
-        let options = Options { bits, ..Options::default() };
+    fn fused(&self, width: Width) -> PathBuf {
+        let out = self.at(&format!("fused-{width}"));
+        let options = Options { width, ..Options::default() };
         fuse(&self.at("base"), &self.at("adapter"), &out, &options, &mut |_, _| {}).unwrap();
         out
     }
 
-    fn measured(&self, bits: Bits) -> Option<Kept> {
-        let fused = self.fused(bits);
+    fn measured(&self, width: Width) -> Option<Kept> {
+        let fused = self.fused(width);
         measure(&self.at("base"), &self.at("adapter"), &fused, &self.at("data"), &mut |_, _| {}).unwrap()
     }
 }
@@ -155,7 +156,7 @@ fn figures_are_those_of_whole_logits() {
         [(None, LORA, 0.02, 10.0), (Some(4), LORA, 0.02, 10.0), (None, FULL, 0.02, 1.0)]
     {
         let work = Work::new(bits, recipe_text, size, 9);
-        let kept = work.measured(Bits::Four).unwrap();
+        let kept = work.measured(Width::Four).unwrap();
         assert_same(&kept, &the_long_way(&work, &work.at("fused-4"), scale));
         assert!(
             kept.kl_adapter_base > 0.01 && kept.kl_adapter_fused > 0.001,
@@ -168,31 +169,31 @@ fn figures_are_those_of_whole_logits() {
 #[test]
 fn a_small_change_is_lost_on_a_coarse_grid_and_kept_without_one() {
     let work = Work::new(Some(4), LORA, 0.006, 9);
-    let lost = work.measured(Bits::Same).unwrap();
+    let lost = work.measured(Width::Same).unwrap();
     assert!(lost.has_lost(), "{lost:?}");
-    assert!(lost.remark(Bits::Same).unwrap().contains("--bits 8 or --bits 16"));
-    let kept = work.measured(Bits::Sixteen).unwrap();
+    assert!(lost.remark(Bits::Same).unwrap().contains("--bits auto"));
+    let kept = work.measured(Width::Sixteen).unwrap();
     assert!(!kept.has_lost() && kept.kl_adapter_fused < 1e-5, "{kept:?}");
     assert_eq!(kept.remark(Bits::Sixteen), None);
     // The same change to a base that was never packed.
-    let kept = Work::new(None, LORA, 0.006, 9).measured(Bits::Same).unwrap();
+    let kept = Work::new(None, LORA, 0.006, 9).measured(Width::Same).unwrap();
     assert!(!kept.has_lost() && kept.kl_adapter_base > 1e-3 && kept.kl_adapter_fused < 1e-5, "{kept:?}");
 }
 
 #[test]
 fn full_weights_are_kept_and_packing_that_changes_more_than_the_adapter_is_told() {
-    let kept = Work::new(None, FULL, 0.02, 9).measured(Bits::Same).unwrap();
+    let kept = Work::new(None, FULL, 0.02, 9).measured(Width::Same).unwrap();
     assert!(!kept.has_lost() && kept.kl_adapter_base > 0.01 && kept.kl_adapter_fused.abs() < 1e-5, "{kept:?}");
-    let idle = Work::new(Some(4), LORA, 0.0, 9).measured(Bits::Same).unwrap();
+    let idle = Work::new(Some(4), LORA, 0.0, 9).measured(Width::Same).unwrap();
     assert!(idle.has_lost() && idle.kl_adapter_base.abs() < 1e-5, "{idle:?}");
-    let kept = Work::new(None, LORA, 0.0, 9).measured(Bits::Same).unwrap();
+    let kept = Work::new(None, LORA, 0.0, 9).measured(Width::Same).unwrap();
     assert!(!kept.has_lost(), "nothing was changed and nothing packed: {kept:?}");
 }
 
 #[test]
 fn examples_are_bounded_and_progress_reaches_its_end() {
     let work = Work::new(None, LORA, 0.02, 2 * MEASURED_EXAMPLES_MAX as usize);
-    let fused = work.fused(Bits::Same);
+    let fused = work.fused(Width::Same);
     let mut told = Vec::new();
     let mut progress = |done, all| told.push((done, all));
     let kept =
@@ -204,7 +205,7 @@ fn examples_are_bounded_and_progress_reaches_its_end() {
 #[test]
 fn without_held_out_data_there_is_nothing_to_measure() {
     let work = Work::new(None, LORA, 0.02, 0);
-    assert_eq!(work.measured(Bits::Same), None);
+    assert_eq!(work.measured(Width::Same), None);
 }
 
 #[test]

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use tracing::info_span;
 use vertigo::files::AtPath;
 use vertigo::task::{Bits, role};
-use vertigo_engine::fuse::{Fused, Options, fuse};
-use vertigo_engine::measure::{Kept, measure};
+use vertigo_engine::fewest_bits::{Folders, Told, Try, fewest_bits};
+use vertigo_engine::fuse::Width;
+use vertigo_engine::measure::Kept;
 use vertigo_engine::{EngineError, device};
 use vertigo_telemetry::child_of;
 
 /// Between two reports of progress.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Fuses, and measures where that is wanted.
+/// Fuses, and measures where that is wanted; for auto as often as it takes.
 ///
 /// # Errors
 /// The engine's.
@@ -38,25 +39,22 @@ pub fn run(
         iters: 0,
     });
     let out = spec.out.join(role::MODEL);
-    let fused = child_of(info_span!("fuse", bits = %bits), parent).in_scope(|| {
-        let options = Options { bits, ..Options::default() };
-        let mut pace = Pace::new("bytes");
-        fuse(&base.folder, &adapter.folder, &out, &options, &mut |done, total| pace.tell(done, total, say))
+    let data = is_measured.then(|| spec.input(role::DATA)).transpose()?.map(|data| data.folder.as_path());
+    let folders = Folders { base: &base.folder, adapter: &adapter.folder, data, out: &out };
+    let tries = child_of(info_span!("fuse", bits = %bits), parent).in_scope(|| {
+        let (mut written, mut measured) = (Pace::new("bytes"), Pace::new("examples"));
+        fewest_bits(folders, bits, &mut |told| match told {
+            Told::Written(done, total) => written.tell(done, total, say),
+            Told::Measured(done, total) => measured.tell(done, total, say),
+            Told::Tried(one) => tell_try(bits, &one, say),
+        })
     })?;
-    tracing::info!(changed = fused.changed, matrices = fused.matrices, shards = fused.shards, "fused");
-    let kept = match is_measured.then(|| spec.input(role::DATA)).transpose()? {
-        None => None,
-        Some(data) => child_of(info_span!("measure"), parent).in_scope(|| {
-            let mut pace = Pace::new("examples");
-            let mut told = |done, total| pace.tell(done, total, say);
-            measure(&base.folder, &adapter.folder, &out, &data.folder, &mut told)
-        })?,
-    };
-    for (name, value) in kept.iter().flat_map(numbers) {
+    let made = tries.last().ok_or_else(|| EngineError::Input("no width was tried".to_owned()))?;
+    for (name, value) in made.kept.iter().flat_map(numbers) {
         say(Event::Measured { name: name.to_owned(), value });
     }
-    let remark = remark(bits, is_measured, kept.as_ref());
-    let facts = model_facts(spec, bits, &fused, kept.as_ref(), read_config(&out)?)?;
+    let remark = remark(bits, is_measured, made);
+    let facts = model_facts(spec, bits, &tries, made, read_config(&out)?)?;
     let product = Product { role: role::MODEL.to_owned(), folder: out, facts };
     say(Event::Finished(Done { products: vec![product], remark, peak_bytes: device::peak_memory()?.0 }));
     Ok(())
@@ -69,13 +67,34 @@ fn read_config(folder: &std::path::Path) -> Result<Value, EngineError> {
     serde_json::from_str(&text).map_err(|error| EngineError::Input(format!("{}: {error}", path.display())))
 }
 
+/// Says what one of several tries kept. The numbers of the last follow by their own names.
+fn tell_try(bits: Bits, one: &Try, say: &mut dyn FnMut(Event)) {
+    let Try { width, fused, kept } = one;
+    let (changed, calibrated, matrices, shards) = (fused.changed, fused.calibrated, fused.matrices, fused.shards);
+    tracing::info!(%width, changed, calibrated, matrices, shards, "fused");
+    let Some(kept) = kept.filter(|_| bits == Bits::Auto) else { return };
+    let width = width.to_string().replace(' ', "_");
+    let share = kept.share().map(|share| (format!("gain_kept_{width}"), share));
+    for (name, value) in share.into_iter().chain([(format!("kl_fused_{width}"), kept.kl_adapter_fused)]) {
+        say(Event::Measured { name, value });
+    }
+}
+
 /// What a person has to know of the model: that it has lost what the adapter had learned, or that nobody can tell.
-fn remark(bits: Bits, is_measured: bool, kept: Option<&Kept>) -> String {
-    match kept {
+fn remark(bits: Bits, is_measured: bool, made: &Try) -> String {
+    let unmeasured = "what the model kept of the adapter could not be measured: the dataset holds out no example";
+    let unpacked = format!(
+        "its bits are {}: without a measurement nothing shows that fewer keep what the adapter had learned; name them \
+         with --bits to have them nonetheless",
+        made.width
+    );
+    // A base that is not packed has no bits to choose from.
+    let is_guarded = bits == Bits::Auto && made.width != Width::Same;
+    match &made.kept {
         Some(kept) => kept.remark(bits).unwrap_or_default(),
-        None if is_measured => {
-            "what the model kept of the adapter could not be measured: the dataset holds out no example".to_owned()
-        }
+        None if is_measured && is_guarded => format!("{unmeasured}; {unpacked}"),
+        None if is_measured => unmeasured.to_owned(),
+        None if is_guarded => unpacked,
         None => String::new(),
     }
 }
@@ -95,28 +114,45 @@ fn numbers(kept: &Kept) -> [(&'static str, f64); 5] {
 fn model_facts(
     spec: &Spec,
     bits: Bits,
-    fused: &Fused,
-    kept: Option<&Kept>,
+    tries: &[Try],
+    made: &Try,
     config: Value,
 ) -> Result<BTreeMap<String, Value>, EngineError> {
     let mut facts = facts([
         ("config", config),
-        ("bits", json!(bits.to_string())),
-        ("matrices_changed", json!(fused.changed)),
+        ("bits", json!(made.width.to_string())),
+        ("bits_asked", json!(bits.to_string())),
+        ("tries", tries.iter().map(|one| try_fact(one, one == made)).collect()),
+        ("matrices_changed", json!(made.fused.changed)),
+        ("matrices_calibrated", json!(made.fused.calibrated)),
         ("engine", json!(vertigo::VERSION)),
         ("mlx", json!(device::mlx_version()?)),
-        ("measured", json!(kept.is_some())),
+        ("measured", json!(made.kept.is_some())),
     ]);
     // The recipe as the adapter says it: its name, and the digest of its text.
     let adapter = spec.input(role::ADAPTER)?;
     let recipe = ["recipe", "recipe_digest"].into_iter().filter_map(|key| Some((key, adapter.facts.get(key)?)));
     facts.extend(recipe.map(|(key, value)| (key.to_owned(), value.clone())));
     facts.extend(spec.inputs.iter().map(|(role, input)| (role.clone(), json!(input.digest))));
-    if let Some(kept) = kept {
+    if let Some(kept) = &made.kept {
         facts.insert("measured_tokens".to_owned(), json!(kept.tokens));
         facts.extend(numbers(kept).map(|(name, value)| (name.to_owned(), json!(value))));
     }
     Ok(facts)
+}
+
+/// What is to be known of a try: its bits, how it was rounded, what it kept, and whether it is the model.
+fn try_fact(one: &Try, is_taken: bool) -> Value {
+    let rounding = if one.fused.calibrated > 0 { "calibrated" } else { "nearest" };
+    json!({
+        "bits": one.width.to_string(),
+        "rounding": rounding,
+        "bytes": one.fused.bytes,
+        "loss_fused": one.kept.map(|kept| kept.loss_fused),
+        "kl_adapter_fused": one.kept.map(|kept| kept.kl_adapter_fused),
+        "gain_kept": one.kept.and_then(|kept| kept.share()),
+        "taken": is_taken,
+    })
 }
 
 /// Progress at a pace that a journal can take: the first, the last, and one in a while between.
@@ -143,11 +179,20 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vertigo_engine::fuse::Fused;
 
     #[test]
     fn what_could_not_be_measured_is_said_and_what_nobody_asked_for_is_not() {
-        assert!(remark(Bits::Same, true, None).contains("could not be measured"));
-        assert_eq!(remark(Bits::Same, false, None), "");
+        let fused = Fused { matrices: 9, changed: 3, calibrated: 0, bytes: 1, shards: 1 };
+        let made = |width| Try { width, fused, kept: None };
+        assert!(remark(Bits::Same, true, &made(Width::Same)).contains("could not be measured"));
+        assert_eq!(remark(Bits::Same, false, &made(Width::Same)), "");
+        assert_eq!(remark(Bits::Auto, false, &made(Width::Same)), "", "the base is not packed");
+        // Auto chooses by what it measures. Where it could not, it says what it did, and how to get something else.
+        let guarded = remark(Bits::Auto, false, &made(Width::ChangedSixteen));
+        assert!(guarded.contains("16 where changed") && guarded.contains("--bits"), "{guarded}");
+        let neither = remark(Bits::Auto, true, &made(Width::ChangedSixteen));
+        assert!(neither.contains("could not be measured") && neither.contains("16 where changed"), "{neither}");
     }
 
     #[test]

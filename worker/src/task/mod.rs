@@ -64,7 +64,7 @@ impl Task {
                 Ok(Task::Train { recipe: recipe.clone(), yaml: yaml.clone() })
             }
             task::Kind::Fuse(v1::Fuse { bits, unmeasured }) => {
-                let wrong = || TaskError::Wrong(format!("{bits} bits are none of 0, 4, 8, 16"));
+                let wrong = || TaskError::Wrong(format!("{bits} bits are none of 0, 1, 4, 8, 16"));
                 Ok(Task::Fuse { bits: Bits::from_number(*bits).ok_or_else(wrong)?, measured: !unmeasured })
             }
         }
@@ -271,6 +271,7 @@ mod tests {
         let of = |kind| Task::parse(Some(&v1::Task { kind: Some(kind) }));
         let fuse = |bits, unmeasured| of(task::Kind::Fuse(v1::Fuse { bits, unmeasured }));
         assert_eq!(fuse(8, true), Ok(Task::Fuse { bits: Bits::Eight, measured: false }));
+        assert_eq!(fuse(1, false), Ok(Task::Fuse { bits: Bits::Auto, measured: true }));
         assert!(fuse(5, false).unwrap_err().to_string().contains("5 bits"));
         assert_eq!(Task::parse(Some(&v1::Task::default())), Err(TaskError::Unknown));
         let train = of(task::Kind::Train(v1::Train { recipe: "a".to_owned(), yaml: "b".to_owned() })).unwrap();

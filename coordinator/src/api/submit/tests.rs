@@ -143,8 +143,8 @@ async fn an_adapter_knows_its_base_and_its_data() {
     let data = artifact(&store, Kind::Dataset, "luau", []).await;
     artifact(&store, Kind::Adapter, "tutor", [("base", json!(base)), ("data", json!(data))]).await;
     let one = |task| job(JobId::new(), task, &[reads("adapter", "tutor")]);
-    let [measured, unmeasured] = [one(fuse(8, false)), one(fuse(0, true))];
-    let submits = submits(&store, vec![measured, unmeasured]).await.unwrap();
+    let [measured, unmeasured, auto] = [one(fuse(8, false)), one(fuse(0, true)), one(fuse(1, false))];
+    let submits = submits(&store, vec![measured, unmeasured, auto]).await.unwrap();
     let reads = |n: usize| -> Vec<(&str, Digest)> {
         let inputs = &submits[n].variants[0].inputs;
         inputs.iter().map(|input| (input.role.as_str(), input.artifact.unwrap().digest)).collect()
@@ -154,6 +154,7 @@ async fn an_adapter_knows_its_base_and_its_data() {
     let need = |n: usize| submits[n].variants[0].need.clone().unwrap();
     assert_eq!((need(0).slot, need(1).slot), (Slot::Gpu, Slot::Cpu));
     assert_eq!((need(0).method.as_str(), need(1).method.as_str()), ("fuse to 8 bits, measured", "fuse"));
+    assert_eq!(need(2).method, "fuse, measured", "of a base that is not packed auto makes what its own bits make");
     assert!(need(0).peak() > need(1).peak() && need(1).disk > Bytes::ZERO);
 
     artifact(&store, Kind::Adapter, "orphan", [("base", json!(Digest::of(b"gone"))), ("data", json!(data))]).await;

@@ -2,7 +2,7 @@
 
 use super::Estimate;
 use super::vertigo::forward_passes;
-use crate::fusing::{default_packing, packing_after};
+use crate::fusing::{Width, default_packing, is_calibrated, packing_after, tries};
 use crate::shape::{Mixer, Packing, Shape};
 use ::vertigo::bytes::Bytes;
 use ::vertigo::task::Bits;
@@ -49,15 +49,25 @@ impl Rank {
     }
 }
 
+/// Examples that rounding is calibrated by at the most: spread over all where there are more.
+pub const CALIBRATED_EXAMPLES_MAX: u64 = 64;
+
+/// Tokens of each of them at the most.
+pub const CALIBRATED_TOKENS_MAX: u64 = 512;
+
 /// MLX's peak of fusing an adapter of this rank and of `adapter` bytes into a base of `shape`, and of measuring the result where
 /// that is wanted: the base with its adapter and the fused model are then there at once, and of one example a forward pass or,
-/// after it, the distributions.
+/// after it, the distributions. Where several widths are tried it is the peak of the largest.
 pub fn fuse(shape: &Shape, (rank, adapter): (Rank, Bytes), bits: Bits, measured: bool) -> Estimate {
-    let matrix = largest(shape, bits) * VALUE_BYTES as f64 * COPIES;
+    let widths = tries(bits, shape, measured);
+    let matrix = widths.iter().map(|width| largest(shape, *width)).fold(0.0, f64::max) * VALUE_BYTES as f64 * COPIES;
     if !measured {
         return Estimate::new([("matrix", matrix)]);
     }
-    let (base, fused) = (shape.weight_bytes().0 as f64, fused_bytes(shape, bits).0 as f64);
+    let calibrates = widths.iter().any(|width| calibrates(shape, *width));
+    let matrix = if calibrates { matrix.max(calibration(shape, (rank, adapter))) } else { matrix };
+    let fused = widths.iter().map(|width| fused_bytes(shape, *width).0).max().unwrap_or(0) as f64;
+    let base = shape.weight_bytes().0 as f64;
     let models = base + adapter.0 as f64 + fused;
     let compared = COMPARED_TOKENS as f64 * shape.vocab as f64 * VALUE_BYTES as f64 * DISTRIBUTIONS;
     let work = forward_passes(shape, MEASURED_TOKENS_MAX - 1, rank).max(compared);
@@ -68,11 +78,11 @@ pub fn fuse(shape: &Shape, (rank, adapter): (Rank, Bytes), bits: Bits, measured:
 
 /// Values of the largest matrix that is worked on: those of layers, which adapters change, and all where the packing of those outside
 /// changes.
-fn largest(shape: &Shape, bits: Bits) -> f64 {
-    let repacks = match bits {
-        Bits::Same => false,
-        Bits::Four | Bits::Eight => shape.quantization.is_none(),
-        Bits::Sixteen => shape.quantization.is_some(),
+fn largest(shape: &Shape, width: Width) -> f64 {
+    let repacks = match width {
+        Width::Same | Width::ChangedEight | Width::ChangedSixteen => false,
+        Width::Four | Width::Eight => shape.quantization.is_none(),
+        Width::Sixteen => shape.quantization.is_some(),
     };
     let layers =
         [Mixer::Full, Mixer::Linear].into_iter().filter(|mixer| shape.layers_with(*mixer, 0..shape.layers) > 0);
@@ -81,11 +91,33 @@ fn largest(shape: &Shape, bits: Bits) -> f64 {
     of_layers.chain(embedding).max().unwrap_or(0) as f64
 }
 
-/// Bytes of the fused model's files, which its worker writes: whichever matrices of the layers the adapter changes, at most so many.
-pub fn fused_bytes(shape: &Shape, bits: Bits) -> Bytes {
-    let default = default_packing(shape, bits);
+/// Whether matrices that are stored in this width are rounded by what their inputs say.
+fn calibrates(shape: &Shape, width: Width) -> bool {
+    let default = default_packing(shape, width);
+    let own = shape.quantization.as_ref();
+    let overrides = own.into_iter().flat_map(|own| own.overrides.values().copied());
+    let mut from = overrides.chain([own.map(|own| own.default)]);
+    from.any(|from| packing_after(from, true, width, default, 0).is_some_and(is_calibrated))
+}
+
+/// MLX's peak of fusing with calibrated rounding.
+fn calibration(shape: &Shape, (rank, adapter): (Rank, Bytes)) -> f64 {
+    let value = VALUE_BYTES as f64;
+    let streams = (CALIBRATED_EXAMPLES_MAX * CALIBRATED_TOKENS_MAX) as f64 * shape.hidden as f64 * value;
+    let mixers = [Mixer::Full, Mixer::Linear];
+    let linears = mixers.into_iter().flat_map(|mixer| shape.linears(mixer));
+    let rounding = linears.map(|linear| {
+        let (inputs, outputs) = (linear.inputs as f64, linear.outputs as f64);
+        (inputs * inputs * 5.0 + inputs * outputs * 6.0) * value
+    });
+    streams + adapter.0 as f64 + rounding.fold(0.0, f64::max) + forward_passes(shape, CALIBRATED_TOKENS_MAX, rank)
+}
+
+/// Bytes of the fused model's files, in this width, which its worker writes: whichever matrices of the layers the adapter changes, at most so many.
+pub fn fused_bytes(shape: &Shape, width: Width) -> Bytes {
+    let default = default_packing(shape, width);
     shape.bytes_packed(&|from, is_of_layer, inputs| {
-        let after = |changed| packing_after(from, changed, bits, default, inputs);
+        let after = |changed| packing_after(from, changed, width, default, inputs);
         if is_of_layer { larger(after(true), after(false)) } else { after(false) }
     })
 }
@@ -106,12 +138,12 @@ mod tests {
         let alone = fuse(&shape, adapter, Bits::Same, false).total();
         assert!(alone < shape.weight_bytes(), "{alone}");
         let measured = fuse(&shape, adapter, Bits::Eight, true).total();
-        assert!(measured > shape.weight_bytes() + fused_bytes(&shape, Bits::Eight), "{measured}");
-        assert!(fused_bytes(&shape, Bits::Four) < fused_bytes(&shape, Bits::Eight));
+        assert!(measured > shape.weight_bytes() + fused_bytes(&shape, Width::Eight), "{measured}");
+        assert!(fused_bytes(&shape, Width::Four) < fused_bytes(&shape, Width::Eight));
         // What an adapter leaves alone keeps its 8 bits, and nobody knows yet what that is.
         let eight = Shape::named("mlx-community/Qwen3.5-4B-8bit").unwrap().shape;
-        assert_eq!(fused_bytes(&eight, Bits::Four), eight.weight_bytes());
-        assert!(fused_bytes(&shape, Bits::Eight) < fused_bytes(&shape, Bits::Sixteen));
-        assert_eq!(fused_bytes(&shape, Bits::Same), shape.weight_bytes());
+        assert_eq!(fused_bytes(&eight, Width::Four), eight.weight_bytes());
+        assert!(fused_bytes(&shape, Width::Eight) < fused_bytes(&shape, Width::Sixteen));
+        assert_eq!(fused_bytes(&shape, Width::Same), shape.weight_bytes());
     }
 }

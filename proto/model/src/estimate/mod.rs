@@ -16,7 +16,9 @@ mod vertigo;
 
 pub use disk::bytes_written;
 pub use fit::{FitError, fit, notes};
-pub use fuse::{COMPARED_TOKENS, MEASURED_TOKENS_MAX, Rank, fuse, fused_bytes};
+pub use fuse::{
+    CALIBRATED_EXAMPLES_MAX, CALIBRATED_TOKENS_MAX, COMPARED_TOKENS, MEASURED_TOKENS_MAX, Rank, fuse, fused_bytes,
+};
 
 use crate::recipe::{LoraParameters, Method, Recipe};
 use crate::shape::{LinearLayer, Mixer, Shape};

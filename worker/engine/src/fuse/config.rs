@@ -1,6 +1,6 @@
 //! The fused model's `config.json`.
 
-use super::Bits;
+use super::Width;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use vertigo_model::fusing::default_packing;
@@ -13,13 +13,13 @@ pub(super) fn fused(
     mut config: Value,
     shape: &Shape,
     packings: &BTreeMap<String, Option<Packing>>,
-    bits: Bits,
+    width: Width,
 ) -> Value {
     let Some(object) = config.as_object_mut() else { return config };
     for key in ["_name_or_path", "vision_config", "quantization", "quantization_config"] {
         object.remove(key);
     }
-    if let Some(quantization) = quantization(default_packing(shape, bits), packings) {
+    if let Some(quantization) = quantization(default_packing(shape, width), packings) {
         object.insert("quantization".to_owned(), quantization.clone());
         object.insert("quantization_config".to_owned(), quantization);
     }

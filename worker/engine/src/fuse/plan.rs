@@ -1,6 +1,6 @@
 //! What has to be done for each tensor of a fused model: a function of the base's headers, the adapter's names and the bits asked for.
 
-use super::Bits;
+use super::Width;
 use crate::tensor_files::{Stored, Tensor};
 use safetensors::Dtype;
 use std::collections::BTreeMap;
@@ -57,14 +57,14 @@ pub(super) struct Changed {
 }
 
 /// The way from the base `stored` to the fused model. The base has been checked against `shape`.
-pub(super) fn plan(shape: &Shape, stored: &BTreeMap<String, Stored>, changed: &Changed, bits: Bits) -> Plan {
+pub(super) fn plan(shape: &Shape, stored: &BTreeMap<String, Stored>, changed: &Changed, width: Width) -> Plan {
     let (mut pieces, mut packings) = (Vec::new(), BTreeMap::new());
     for matrix in matrices(shape) {
         let weight = &stored[&format!("{}.weight", matrix.module)];
         let scales = stored.get(&format!("{}.scales", matrix.module));
         let from = scales.and(shape.quantization.as_ref()).and_then(|q| packing(q, &matrix.module));
         let changes = changed.modules.contains(&matrix.module);
-        let to = packing_after(from, changes, bits, default_packing(shape, bits), matrix.inputs);
+        let to = packing_after(from, changes, width, default_packing(shape, width), matrix.inputs);
         let values = scales.unwrap_or(weight).dtype;
         let tensor = |suffix: &str, dtype, shape: &[u64]| Tensor {
             name: format!("{}.{suffix}", matrix.module),

@@ -36,27 +36,34 @@ fn shape(bits: Option<u64>) -> Shape {
     shape
 }
 
-fn all_bits() -> impl Strategy<Value = Bits> {
-    prop::sample::select(vec![Bits::Same, Bits::Four, Bits::Eight, Bits::Sixteen])
+fn widths() -> impl Strategy<Value = Width> {
+    prop::sample::select(vec![
+        Width::Same,
+        Width::Four,
+        Width::Eight,
+        Width::Sixteen,
+        Width::ChangedEight,
+        Width::ChangedSixteen,
+    ])
 }
 
 proptest! {
     /// What is written is a base again: every tensor that the shape asks for once, in its size, packed as the config will say.
     #[test]
     fn what_is_written_is_a_base(
-        from in prop::sample::select(vec![None, Some(4), Some(8)]), bits in all_bits(), picks in prop::collection::vec(any::<bool>(), 40),
+        from in prop::sample::select(vec![None, Some(4), Some(8)]), width in widths(), picks in prop::collection::vec(any::<bool>(), 40),
     ) {
         let mut shape = shape(from);
         let modules: Vec<String> = matrices(&shape).into_iter().map(|m| m.module).collect();
         let changed: Vec<String> =
             modules.iter().zip(picks.iter().cycle()).filter(|(_, pick)| **pick).map(|(m, _)| m.clone()).collect();
         let stored = stored(&shape);
-        let plan = plan(&shape, &stored, &Changed { modules: changed.clone(), vectors: Vec::new() }, bits);
+        let plan = plan(&shape, &stored, &Changed { modules: changed.clone(), vectors: Vec::new() }, width);
         let tensors: Vec<&Tensor> = plan.pieces.iter().flat_map(|piece| &piece.tensors).collect();
         let sizes: vertigo_model::tensors::Sizes =
             tensors.iter().map(|t| (t.name.clone(), t.shape.iter().map(|&n| n as u64).collect())).collect();
         prop_assert_eq!(sizes.len(), tensors.len(), "no tensor twice");
-        shape.quantization = default_packing(&shape, bits).map(|default| Quantization { default, overrides: plan.packings.clone() });
+        shape.quantization = default_packing(&shape, width).map(|default| Quantization { default, overrides: plan.packings.clone() });
         prop_assert_eq!(vertigo_model::tensors::check(&shape, &sizes), Ok(()));
         // Nothing is computed that could be copied, and what is copied is what the base has.
         for piece in &plan.pieces {
@@ -71,7 +78,7 @@ proptest! {
                 Work::Convert { .. } | Work::Replace { .. } => prop_assert!(false, "of another kind of base or adapter"),
             }
         }
-        if bits == Bits::Sixteen {
+        if width == Width::Sixteen {
             prop_assert!(plan.packings.values().all(Option::is_none));
         }
     }
@@ -80,7 +87,7 @@ proptest! {
     /// makes it large.
     #[test]
     fn the_estimate_of_a_fused_models_bytes_is_what_is_written(
-        from in prop::sample::select(vec![None, Some(4), Some(8)]), bits in all_bits(), tied in any::<bool>(),
+        from in prop::sample::select(vec![None, Some(4), Some(8)]), width in widths(), tied in any::<bool>(),
         picks in prop::collection::vec(any::<bool>(), 40), odd in any::<bool>(), own in prop::option::of(0usize..30),
     ) {
         let mut shape = shape(from);
@@ -96,10 +103,10 @@ proptest! {
         }
         let stored = stored(&shape);
         let written = |modules: Vec<String>| {
-            let plan = plan(&shape, &stored, &Changed { modules, vectors: Vec::new() }, bits);
+            let plan = plan(&shape, &stored, &Changed { modules, vectors: Vec::new() }, width);
             plan.pieces.iter().map(Piece::bytes).sum::<u64>()
         };
-        let estimated = fused_bytes(&shape, bits).0;
+        let estimated = fused_bytes(&shape, width).0;
         let some = of_layers.iter().zip(picks.iter().cycle()).filter(|(_, pick)| **pick).map(|(m, _)| m.clone()).collect();
         prop_assert!(written(some) <= estimated);
         if shape.quantization.as_ref().is_none_or(|quantization| quantization.overrides.is_empty()) {
@@ -131,19 +138,19 @@ fn bits_change_what_changes_and_what_is_not_packed_yet() {
     let wide = Some(Packing { group_size: 32, bits: 4 });
     let eight = Some(Packing { group_size: 64, bits: 8 });
     let cases = [
-        (Bits::Same, four, true, four),
-        (Bits::Same, None, true, None),
-        (Bits::Eight, four, true, eight),
-        (Bits::Eight, four, false, four),
-        (Bits::Eight, None, false, eight),
-        (Bits::Eight, wide, true, Some(Packing { group_size: 32, bits: 8 })),
-        (Bits::Four, eight, false, eight),
-        (Bits::Four, None, true, four),
-        (Bits::Sixteen, four, false, None),
+        (Width::Same, four, true, four),
+        (Width::Same, None, true, None),
+        (Width::Eight, four, true, eight),
+        (Width::Eight, four, false, four),
+        (Width::Eight, None, false, eight),
+        (Width::Eight, wide, true, Some(Packing { group_size: 32, bits: 8 })),
+        (Width::Four, eight, false, eight),
+        (Width::Four, None, true, four),
+        (Width::Sixteen, four, false, None),
     ];
-    for (bits, from, changed, to) in cases {
-        let default = default_packing(&shape(None), bits).or(four.filter(|_| bits == Bits::Same));
-        assert_eq!(packing_after(from, changed, bits, default, 2560), to, "{bits:?} {from:?} {changed}");
+    for (width, from, changed, to) in cases {
+        let default = default_packing(&shape(None), width).or(four.filter(|_| width == Width::Same));
+        assert_eq!(packing_after(from, changed, width, default, 2560), to, "{width:?} {from:?} {changed}");
     }
-    assert_eq!(packing_after(None, true, Bits::Eight, eight, 100), None, "rows of 100 are no whole number of groups");
+    assert_eq!(packing_after(None, true, Width::Eight, eight, 100), None, "rows of 100 are no whole number of groups");
 }
