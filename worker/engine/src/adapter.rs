@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use vertigo::files::{AtPath, FileError};
 use vertigo_model::estimate::fit;
-use vertigo_model::recipe::{Layers, LoraParameters, Method, Recipe};
+use vertigo_model::recipe::{Layers, LoraParameters, Mask, Method, Overlength, Recipe, RunLength, Thinking};
 
 /// The file of an adapter's tensors.
 pub(crate) const WEIGHTS: &str = "adapters.safetensors";
@@ -113,8 +113,20 @@ pub(crate) fn write_config(folder: &Path, recipe: &Recipe) -> Result<()> {
         Layers::Last(n) => n as i64,
     };
     let mut config = json!({
-        "fine_tune_type": "full", "model": recipe.model, "num_layers": layers, "mask_prompt": recipe.mask_prompt
+        "fine_tune_type": "full", "model": recipe.model, "num_layers": layers, "mask_prompt": recipe.mask != Mask::None
     });
+    // What mlx-lm has no word for, and passes over.
+    let words = [
+        ("mask", json!(recipe.mask), recipe.mask == Mask::Assistant),
+        ("overlength", json!(recipe.overlength), recipe.overlength != Overlength::default()),
+        ("thinking", json!(recipe.thinking), recipe.thinking != Thinking::default()),
+    ];
+    for (key, word, _) in words.into_iter().filter(|(_, _, is_ours)| *is_ours) {
+        config[key] = word;
+    }
+    if let RunLength::Epochs { epochs } = recipe.length {
+        config["epochs"] = json!(epochs);
+    }
     if let Method::Lora(lora) = &recipe.method {
         config["fine_tune_type"] = json!("lora");
         config["lora_parameters"] = json!({"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout});

@@ -4,8 +4,8 @@
 
 use crate::batch::Batches;
 use crate::error::{EngineError, Result};
-use crate::remarks::Remarks;
-use crate::text::ChatTokenizer;
+use crate::remarks::{PLACES_MAX, Remarks};
+use crate::text::{ChatTokenizer, Fate, Rules, Why};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use vertigo::caveats::Caveats;
@@ -31,6 +31,11 @@ impl TrainingData {
         Digest::from_hasher(hasher)
     }
 
+    /// Micro-batches in the whole of a run of `recipe`: the same for the same data, so that a run that goes on is as long as it was.
+    pub fn iters(&self, recipe: &Recipe) -> u64 {
+        recipe.iters(self.train.in_a_pass())
+    }
+
     /// What of these examples is not learned as it was written, and what of the run's micro-batches is not learned from.
     ///
     /// Micro-batches that fill no accumulation are dropped, as mlx-lm drops them: a step over fewer would be a step of another
@@ -39,7 +44,7 @@ impl TrainingData {
         Caveats {
             // Counted where they are left out, whether or not they were read from files.
             skipped_examples: self.train.skipped() + self.valid.skipped(),
-            leftover_micro_batches: recipe.iters % recipe.grad_accumulation_steps,
+            leftover_micro_batches: self.iters(recipe) % recipe.grad_accumulation_steps,
             ..self.train.remarks().caveats() + self.valid.remarks().caveats()
         }
     }
@@ -59,18 +64,25 @@ impl TrainingData {
 pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<TrainingData> {
     let tokenizer = ChatTokenizer::load(model)?;
     let dataset = Dataset::read(data).map_err(|e| EngineError::input(e.to_string()))?;
-    let max_length = recipe.max_seq_length as usize;
-    let batches = |rows: &[Row]| -> Result<Batches> {
+    let rules = Rules::of(recipe);
+    let mut refused = Vec::new();
+    let mut batches = |rows: &[Row]| -> Result<Batches> {
         let mut remarks = Remarks::default();
-        let mut examples = Vec::with_capacity(rows.len());
+        let mut lessons = Vec::with_capacity(rows.len());
         for row in rows {
-            let read = tokenizer.read_row(row, recipe.mask_prompt)?;
-            remarks.note(row, &read, max_length, tokenizer.eos());
-            examples.push(read.tokens);
+            let reading = tokenizer.lessons(row, &rules)?;
+            remarks.note(&row.place, &reading);
+            if reading.fate == Fate::LeftOut(Why::Refused) {
+                refused.push(format!("{} ({} tokens)", row.place, reading.ids.len()));
+            }
+            lessons.extend(reading.lessons);
         }
-        Ok(Batches::new(examples, recipe.batch_size as usize, max_length, recipe.seed).remarked(remarks))
+        Ok(Batches::new(lessons, recipe.batch_size as usize, rules.tokens_max, recipe.seed).remarked(remarks))
     };
     let data = TrainingData { train: batches(&dataset.train)?, valid: batches(&dataset.valid)? };
+    if !refused.is_empty() {
+        return Err(EngineError::input(overlong(&refused, recipe.max_seq_length)));
+    }
     if data.train.is_empty() {
         return Err(EngineError::input(format!(
             "none of the {} examples has a token to learn from within max_seq_length {}",
@@ -79,4 +91,33 @@ pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<Train
         )));
     }
     Ok(data)
+}
+
+/// Why a run is refused whose recipe has `overlength: error`.
+fn overlong(examples: &[String], max_seq_length: u64) -> String {
+    let named = &examples[..examples.len().min(PLACES_MAX)];
+    let more = match examples.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{} examples are longer than max_seq_length {max_seq_length}: {}{more}. Raise max_seq_length, mend them, or write overlength: drop, \
+         cut or split",
+        examples.len(),
+        named.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_that_are_too_long_are_named_up_to_a_bound() {
+        let all: Vec<String> = (1..=PLACES_MAX + 2).map(|line| format!("a.jsonl:{line} (9 tokens)")).collect();
+        let told = overlong(&all, 8);
+        assert!(told.starts_with("22 examples are longer than max_seq_length 8: a.jsonl:1 (9 tokens), "), "{told}");
+        assert!(told.contains("a.jsonl:20 (9 tokens) and 2 more. Raise max_seq_length"), "{told}");
+        assert!(overlong(&all[..1], 8).contains(": a.jsonl:1 (9 tokens). Raise"));
+    }
 }
