@@ -8,7 +8,6 @@
 
 use crate::error::{Result, TextError};
 use crate::template::ChatTemplate;
-use crate::turns::shared_bytes;
 use minijinja::Value as Jinja;
 use minijinja::value::Serde;
 use serde_json::{Map, Value, json};
@@ -243,6 +242,11 @@ impl Chat {
 /// A prompt and its completion as messages.
 pub(crate) fn conversation_of(prompt: &str, completion: &str) -> Vec<Value> {
     vec![json!({"role": "user", "content": prompt}), json!({"role": "assistant", "content": completion})]
+}
+
+/// Bytes that both begin with, in whole characters.
+pub(crate) fn shared_bytes(one: &str, another: &str) -> usize {
+    one.chars().zip(another.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
 
 fn tokenizer_error(error: tokenizers::Error) -> TextError {

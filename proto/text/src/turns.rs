@@ -3,7 +3,7 @@
 //! Promise: a turn's borders are found by rendering what goes before them, and only where the conversation's own text begins with that.
 //! What is not found so is said not to be, and never guessed.
 
-use crate::tokenizer::ChatTokenizer;
+use crate::tokenizer::{ChatTokenizer, shared_bytes};
 use serde_json::{Value, json};
 
 /// A conversation and its text.
@@ -64,9 +64,4 @@ impl Turns<'_> {
     fn render(&self, messages: &[Value], generation_prompt: bool) -> Option<String> {
         self.tokenizer.render(messages, self.tools, generation_prompt).ok()
     }
-}
-
-/// Bytes that both begin with, in whole characters.
-pub(crate) fn shared_bytes(one: &str, another: &str) -> usize {
-    one.chars().zip(another.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }

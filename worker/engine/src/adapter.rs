@@ -162,3 +162,26 @@ pub(crate) fn load_arrays(path: &Path) -> Result<Parameters> {
         .map_err(|e| EngineError::input(format!("{} cannot be read: {e}", path.display())))?;
     Ok(arrays.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(recipe: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        write_config(dir.path(), &Recipe::parse("r", &format!("{{model: m, {recipe}}}")).unwrap()).unwrap();
+        let text = fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
+        text.split_whitespace().collect()
+    }
+
+    #[test]
+    fn the_config_says_what_was_learned_in_mlx_lms_words_and_in_ours_where_it_has_none() {
+        let before = r#"{"fine_tune_type":"full","model":"m","num_layers":16,"mask_prompt":true}"#;
+        assert_eq!(config("fine_tune_type: full, mask_prompt: true"), before);
+        assert_eq!(config("fine_tune_type: full, mask: last, overlength: cut, thinking: empty-ok, iters: 3"), before);
+        let ours = config("fine_tune_type: full, mask: assistant, overlength: split, thinking: keep, epochs: 3");
+        let words = r#","mask":"assistant","overlength":"split","thinking":"keep","epochs":3}"#;
+        assert_eq!(ours, before.replace('}', words));
+        assert!(config("mask: none").contains(r#""mask_prompt":false"#));
+    }
+}

@@ -101,9 +101,9 @@ fn overlong(examples: &[String], max_seq_length: u64) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "{} examples are longer than max_seq_length {max_seq_length}: {}{more}. Raise max_seq_length, mend them, or write overlength: drop, \
+        "{} longer than max_seq_length {max_seq_length}: {}{more}. Raise max_seq_length, mend them, or write overlength: drop, \
          cut or split",
-        examples.len(),
+        if examples.len() == 1 { "1 example is".to_owned() } else { format!("{} examples are", examples.len()) },
         named.join(", ")
     )
 }
@@ -111,6 +111,52 @@ fn overlong(examples: &[String], max_seq_length: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::fs;
+
+    /// Three short conversations of two questions each, one long one, and one held out.
+    fn read(recipe: &str) -> Result<TrainingData> {
+        let dir = tempfile::tempdir().unwrap();
+        vertigo_testkit::tokenizer::write(dir.path());
+        let say = |role: &str, content: &str| json!({"role": role, "content": content});
+        let chat = |question: &str, answer: &str| {
+            let asked = [say("user", "q"), say("assistant", "a"), say("user", question), say("assistant", answer)];
+            json!({"messages": asked}).to_string()
+        };
+        let long = chat("and then", &"long ".repeat(6));
+        fs::write(dir.path().join("a.jsonl"), [chat("b", "c"), long, chat("d", "e"), chat("f", "g")].join("\n"))
+            .unwrap();
+        fs::write(dir.path().join("valid.jsonl"), chat("h", "i")).unwrap();
+        let text = format!("{{model: m, batch_size: 1, max_seq_length: 64, {recipe}}}");
+        training_data(dir.path(), dir.path(), &Recipe::parse("r", &text).unwrap())
+    }
+
+    #[test]
+    fn an_example_that_is_too_long_is_refused_left_out_cut_or_taken_apart() {
+        let error = read("mask: assistant, overlength: error").unwrap_err().to_string();
+        assert!(error.starts_with("1 example is longer than max_seq_length 64: a.jsonl:2 ("), "{error}");
+        let of = |recipe: &str| {
+            let data = read(recipe).unwrap();
+            let caveats = data.train.remarks().caveats();
+            (data.train.examples(), data.train.skipped(), caveats.cut_ends, caveats.split_pieces)
+        };
+        assert_eq!(of("mask: assistant, overlength: drop"), (3, 1, 0, 0));
+        assert_eq!(of("mask: assistant"), (4, 0, 1, 0), "its first answer is learned, its second has lost its end");
+        assert_eq!(of("mask: last"), (3, 1, 0, 0), "nothing whole of its last turn is left");
+        assert_eq!(of("mask: assistant, overlength: split"), (5, 0, 0, 2));
+        let remarks = read("mask: last").unwrap().remarks(&Recipe::parse("r", "model: m").unwrap());
+        assert_eq!(remarks, ["1 example left out: longer than max_seq_length; see a.jsonl:2"]);
+    }
+
+    #[test]
+    fn epochs_are_passes_over_what_is_learned() {
+        let recipe = |text: &str| Recipe::parse("r", &format!("{{model: m, {text}}}")).unwrap();
+        let data = read("mask: assistant, overlength: split").unwrap();
+        assert_eq!(data.iters(&recipe("epochs: 3")), 15);
+        assert_eq!(data.iters(&recipe("epochs: 3, grad_accumulation_steps: 4")), 16);
+        assert_eq!(data.caveats(&recipe("epochs: 3, grad_accumulation_steps: 4")).leftover_micro_batches, 0);
+        assert_eq!(data.caveats(&recipe("iters: 15, grad_accumulation_steps: 4")).leftover_micro_batches, 3);
+    }
 
     #[test]
     fn examples_that_are_too_long_are_named_up_to_a_bound() {
