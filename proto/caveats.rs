@@ -6,22 +6,36 @@ use std::ops::Add;
 /// Why an example is not learned as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// No token to learn from within `max_seq_length`: left out.
+    /// No token to learn from, or none within `max_seq_length`: left out.
     Skipped,
     /// Longer than `max_seq_length`: its end is cut off.
     Cut,
+    /// Longer than `max_seq_length`: taken apart.
+    Split,
     /// A conversation whose last turn is not the assistant's. Where prompts are masked, that turn is what is learned.
     Unanswered,
     /// An answer without a word, a thought or a call.
     EmptyAnswer,
     /// A prompt whose tokens are not the beginning of the conversation's: masked as far as both are the same.
     UnsharedPrompt,
+    /// A turn of the assistant that the template does not let one locate: it is not learned where the mask is on such turns.
+    Unlocated,
+    /// An answer whose empty thought, which the template writes where there is none, is learned.
+    EmptyThought,
 }
 
 impl Reason {
     /// All of them, as they are told.
-    pub const ALL: [Reason; 5] =
-        [Reason::Skipped, Reason::Cut, Reason::Unanswered, Reason::EmptyAnswer, Reason::UnsharedPrompt];
+    pub const ALL: [Reason; 8] = [
+        Reason::Skipped,
+        Reason::Cut,
+        Reason::Split,
+        Reason::Unanswered,
+        Reason::EmptyAnswer,
+        Reason::UnsharedPrompt,
+        Reason::Unlocated,
+        Reason::EmptyThought,
+    ];
 }
 
 /// How much of a run's examples is not learned as it was written. An example may count for several reasons.
@@ -34,7 +48,7 @@ pub struct Caveats {
     pub cut_examples: u64,
     /// Tokens cut off.
     pub cut_tokens: u64,
-    /// Cut examples whose end of turn is among those tokens, so that they do not teach to stop.
+    /// Cut examples in which a turn lost its end so, and is not learned: it would teach not to stop.
     pub cut_ends: u64,
     /// Examples of [`Reason::Unanswered`].
     pub unanswered_examples: u64,
@@ -44,6 +58,29 @@ pub struct Caveats {
     pub unshared_prompts: u64,
     /// Micro-batches at the end of the run that fill no accumulation, so that no optimizer step follows them.
     pub leftover_micro_batches: u64,
+    // Newer than the journal's format: where nothing counts for them they are not written, as they never were.
+    /// Those of [`Reason::Skipped`] that are longer than `max_seq_length`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overlong_examples: u64,
+    /// Examples of [`Reason::Split`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub split_examples: u64,
+    /// What they were taken apart into.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub split_pieces: u64,
+    /// Turns of the assistant in them that are too long for any piece, and so not learned.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overlong_turns: u64,
+    /// Examples of [`Reason::Unlocated`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlocated_turns: u64,
+    /// Examples of [`Reason::EmptyThought`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub empty_thoughts: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Caveats {
@@ -55,6 +92,9 @@ impl Caveats {
             Reason::Unanswered => self.unanswered_examples,
             Reason::EmptyAnswer => self.empty_answers,
             Reason::UnsharedPrompt => self.unshared_prompts,
+            Reason::Split => self.split_examples,
+            Reason::Unlocated => self.unlocated_turns,
+            Reason::EmptyThought => self.empty_thoughts,
         }
     }
 
@@ -62,14 +102,39 @@ impl Caveats {
     pub fn told(&self, reason: Reason) -> Option<String> {
         let examples = Some(self.count(reason)).filter(|count| *count > 0)?;
         Some(match reason {
-            Reason::Skipped => format!("{} left out: no token to learn from", number(examples, "example")),
+            Reason::Skipped => {
+                let nothing = examples.saturating_sub(self.overlong_examples);
+                let why = match (self.overlong_examples, nothing) {
+                    (0, _) => "no token to learn from".to_owned(),
+                    (_, 0) => "longer than max_seq_length".to_owned(),
+                    (long, nothing) => {
+                        format!("{long} longer than max_seq_length, {nothing} without a token to learn from")
+                    }
+                };
+                format!("{} left out: {why}", number(examples, "example"))
+            }
             Reason::Cut => {
                 let ends = match self.cut_ends {
                     0 => String::new(),
-                    ends => format!(", the end of turn in {ends}"),
+                    ends => format!("; a turn that lost its end in {ends}, not learned"),
                 };
                 let tokens = number(self.cut_tokens, "token");
                 format!("{} cut at max_seq_length: {tokens} lost{ends}", number(examples, "example"))
+            }
+            Reason::Split => {
+                let turns = match self.overlong_turns {
+                    0 => String::new(),
+                    turns => format!("; {} too long for any, not learned", number(turns, "answer")),
+                };
+                let pieces = number(self.split_pieces, "piece");
+                format!("{} split at max_seq_length into {pieces}{turns}", number(examples, "example"))
+            }
+            Reason::Unlocated => {
+                format!("{} with an answer that cannot be located: not masked as told", number(examples, "example"))
+            }
+            Reason::EmptyThought => {
+                let answers = number(examples, "example");
+                format!("{answers} teaching an empty thought, which the template writes: `thinking: keep` does not")
             }
             Reason::Unanswered => {
                 let conversations = number(examples, "conversation");
@@ -121,6 +186,12 @@ impl Add for Caveats {
             empty_answers: self.empty_answers.saturating_add(other.empty_answers),
             unshared_prompts: self.unshared_prompts.saturating_add(other.unshared_prompts),
             leftover_micro_batches: self.leftover_micro_batches.saturating_add(other.leftover_micro_batches),
+            overlong_examples: self.overlong_examples.saturating_add(other.overlong_examples),
+            split_examples: self.split_examples.saturating_add(other.split_examples),
+            split_pieces: self.split_pieces.saturating_add(other.split_pieces),
+            overlong_turns: self.overlong_turns.saturating_add(other.overlong_turns),
+            unlocated_turns: self.unlocated_turns.saturating_add(other.unlocated_turns),
+            empty_thoughts: self.empty_thoughts.saturating_add(other.empty_thoughts),
         }
     }
 }
@@ -136,6 +207,12 @@ impl From<Caveats> for crate::v1::Caveats {
             empty_answers: it.empty_answers,
             unshared_prompts: it.unshared_prompts,
             leftover_micro_batches: it.leftover_micro_batches,
+            overlong_examples: it.overlong_examples,
+            split_examples: it.split_examples,
+            split_pieces: it.split_pieces,
+            overlong_turns: it.overlong_turns,
+            unlocated_turns: it.unlocated_turns,
+            empty_thoughts: it.empty_thoughts,
         }
     }
 }
@@ -154,6 +231,12 @@ impl Caveats {
             empty_answers: it.empty_answers,
             unshared_prompts: it.unshared_prompts,
             leftover_micro_batches: it.leftover_micro_batches,
+            overlong_examples: it.overlong_examples,
+            split_examples: it.split_examples,
+            split_pieces: it.split_pieces,
+            overlong_turns: it.overlong_turns,
+            unlocated_turns: it.unlocated_turns,
+            empty_thoughts: it.empty_thoughts,
         }
     }
 }
@@ -174,17 +257,34 @@ mod tests {
             empty_answers: 1,
             unshared_prompts: 98,
             leftover_micro_batches: 2,
+            overlong_examples: 1,
+            split_examples: 2,
+            split_pieces: 7,
+            overlong_turns: 1,
+            unlocated_turns: 3,
+            empty_thoughts: 9,
         };
         assert_eq!(
             all.lines(),
             [
-                "1 example left out: no token to learn from",
-                "12 examples cut at max_seq_length: 840 tokens lost, the end of turn in 10",
+                "1 example left out: longer than max_seq_length",
+                "12 examples cut at max_seq_length: 840 tokens lost; a turn that lost its end in 10, not learned",
+                "2 examples split at max_seq_length into 7 pieces; 1 answer too long for any, not learned",
                 "3 conversations without the assistant's turn at the end: another's is learned",
                 "1 empty answer",
                 "98 prompts not the beginning of the conversation in tokens: masked as far as shared",
+                "3 examples with an answer that cannot be located: not masked as told",
+                "9 examples teaching an empty thought, which the template writes: `thinking: keep` does not",
                 "the last 2 micro-batches of the run: no optimizer step follows",
             ]
+        );
+        let skipped = |skipped_examples, overlong_examples| {
+            Caveats { skipped_examples, overlong_examples, ..Caveats::default() }.lines()
+        };
+        assert_eq!(skipped(3, 0), ["3 examples left out: no token to learn from"]);
+        assert_eq!(
+            skipped(5, 3),
+            ["5 examples left out: 3 longer than max_seq_length, 2 without a token to learn from"]
         );
         assert_eq!((all + all).count(Reason::Cut), 24);
         assert_eq!(all + Caveats::default(), all);
@@ -202,6 +302,12 @@ mod tests {
             empty_answers: 6,
             unshared_prompts: 7,
             leftover_micro_batches: 8,
+            overlong_examples: 9,
+            split_examples: 10,
+            split_pieces: 11,
+            overlong_turns: 12,
+            unlocated_turns: 13,
+            empty_thoughts: 14,
         };
         assert_eq!(Caveats::from_message(1, Some(&some.into())), some);
         assert_eq!(Caveats::from_message(9, None), Caveats { skipped_examples: 9, ..Caveats::default() });

@@ -1,7 +1,9 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
+mod data;
 mod queue;
 
+pub(crate) use data::{DataCommand, ShowArgs, Which};
 pub(crate) use queue::{CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, State, SweepArgs, parse_duration};
 
 use anstyle::Style;
@@ -140,23 +142,6 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Check a folder of .jsonl and upload it
-    #[command(after_help = "\
-A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates; \
-without it one example in 20 is held out. A line that is none of these is named, and nothing is uploaded.
-
-Example:
-  vertigo data import luau tests/data/luau")]
-    Import {
-        /// The tag that the dataset gets
-        name: String,
-        /// The folder
-        dir: PathBuf,
     },
 }
 

@@ -1,8 +1,12 @@
 //! Datasets' folders, and what a person can do where one does not read.
 
-use crate::error::{CliError, Result};
+use crate::coordinator::Coordinator;
+use crate::download::pull;
+use crate::error::{CliError, Exit, Result};
+use crate::render::output::Output;
 use std::io::ErrorKind;
 use std::path::Path;
+use vertigo::manifest::Kind;
 use vertigo_model::dataset::{Dataset, DatasetError};
 
 /// Reads a dataset's folder.
@@ -20,4 +24,30 @@ pub(crate) fn told(error: &DatasetError) -> CliError {
         // What is wrong with a file, such as a link that leaves the folder, says what to do itself.
         DatasetError::Read { .. } | DatasetError::Empty(_) => told,
     }
+}
+
+/// The dataset in a folder of this name, or else the one that the coordinator has under it. `argument` is where the name was given.
+pub(crate) async fn named(
+    name: &str,
+    argument: &str,
+    scratch: &Path,
+    coordinator: &Coordinator,
+    output: Output,
+) -> Result<Dataset> {
+    if Path::new(name).is_dir() {
+        return read(Path::new(name));
+    }
+    let (_, manifest) = coordinator.transfer().manifest(name).await.map_err(|e| {
+        let error = coordinator.transfer_error(&e);
+        // The coordinator's own hint may name the dataset that was meant.
+        let meant = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        let hint = format!("{meant}{argument} takes a folder of .jsonl or the tag of a dataset");
+        if error.exit == Exit::NotFound { error.hint(hint) } else { error }
+    })?;
+    if manifest.kind() != Kind::Dataset {
+        return Err(CliError::refused(format!("`{name}` is a {}; {argument} takes a dataset", manifest.kind())));
+    }
+    let folder = scratch.join("data");
+    pull(&manifest, name, &folder, coordinator, output).await?;
+    read(&folder)
 }

@@ -92,6 +92,7 @@ fn set(file: &mut Map<String, Value>, key: &str, value: &Value) -> std::result::
 mod tests {
     use super::*;
     use serde_json::json;
+    use vertigo_model::recipe::RunLength;
 
     fn recipe(yaml: &str) -> RecipeOnDisk {
         RecipeOnDisk { name: "a".to_owned(), yaml: yaml.to_owned(), recipe: Recipe::parse("a", yaml).unwrap() }
@@ -124,7 +125,7 @@ mod tests {
             ["iters=20", "learning_rate=2e-6", "lora_parameters.rank=16"].map(|text| text.parse().unwrap()).into();
         let after = apply(&before, &set).unwrap();
         assert_eq!(after.recipe, Recipe::parse("a", &after.yaml).unwrap());
-        assert_eq!(after.recipe.iters, 20);
+        assert_eq!(after.recipe.length, RunLength::Iters(20));
         assert!(after.yaml.contains("\"rank\":16") && after.yaml.contains("\"scale\":2.0"), "{}", after.yaml);
         let wrong = apply(&before, &["itters=3".parse().unwrap()]).unwrap_err();
         assert!(wrong.message.contains("`a`") && wrong.message.contains("iters"), "{}", wrong.message);

@@ -4,8 +4,8 @@ use crate::base::{BaseFolder, write_base};
 use crate::cli::{BaseCommand, NewBaseArgs};
 use crate::coordinator::Coordinator;
 use crate::datasets;
-use crate::download::{check_is_free, pull};
-use crate::error::{CliError, Exit, Result};
+use crate::download::check_is_free;
+use crate::error::{CliError, Result};
 use crate::render::json;
 use crate::render::output::{Output, bold, count, pairs, short_id};
 use crate::render::progress;
@@ -43,7 +43,7 @@ async fn new(args: &NewBaseArgs, coordinator: &Coordinator, output: Output) -> R
         check_is_free(out)?;
     }
     let scratch = tempfile::tempdir().map_err(|e| CliError::refused(format!("no temporary folder: {e}")))?;
-    let dataset = dataset(&args.data, scratch.path(), coordinator, output).await?;
+    let dataset = datasets::named(&args.data, "--data", scratch.path(), coordinator, output).await?;
     let dir = args.out.clone().unwrap_or_else(|| scratch.path().join("base"));
     let spinner = progress::spinner(output, "making weights and training the tokenizer");
     let made = write_base(&dir, args, &dataset);
@@ -61,26 +61,6 @@ async fn new(args: &NewBaseArgs, coordinator: &Coordinator, output: Output) -> R
     let text = || format!("{}{SMOKE}\n", render_imported(&args.name, &base.shape, &artifact));
     output.show(|| json::artifact(&artifact), text);
     Ok(())
-}
-
-/// The dataset in a folder of this name, or else the one that the coordinator has under it.
-async fn dataset(name: &str, scratch: &Path, coordinator: &Coordinator, output: Output) -> Result<Dataset> {
-    if Path::new(name).is_dir() {
-        return datasets::read(Path::new(name));
-    }
-    let (_, manifest) = coordinator.transfer().manifest(name).await.map_err(|e| {
-        let error = coordinator.transfer_error(&e);
-        // The coordinator's own hint may name the dataset that was meant.
-        let meant = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
-        let hint = format!("{meant}--data takes a folder of .jsonl or the tag of a dataset");
-        if error.exit == Exit::NotFound { error.hint(hint) } else { error }
-    })?;
-    if manifest.kind() != Kind::Dataset {
-        return Err(CliError::refused(format!("`{name}` is a {}; --data takes a dataset", manifest.kind())));
-    }
-    let folder = scratch.join("data");
-    pull(&manifest, name, &folder, coordinator, output).await?;
-    datasets::read(&folder)
 }
 
 fn about(shape: &Shape) -> String {

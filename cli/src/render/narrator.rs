@@ -154,8 +154,10 @@ fn render_started(started: &v1::Started) -> String {
     if started.resumed_at > 0 {
         text += &format!("; goes on after iteration {}", started.resumed_at);
     }
-    // Those left out are counted in the line above.
-    for line in Caveats::from_message(0, started.caveats.as_ref()).lines() {
+    // Those left out are counted in the line above; why they are is told where there is more to say.
+    let is_overlong = started.caveats.is_some_and(|caveats| caveats.overlong_examples > 0);
+    let skipped = if is_overlong { started.skipped_examples } else { 0 };
+    for line in Caveats::from_message(skipped, started.caveats.as_ref()).lines() {
         text += &format!("\n  {line}");
     }
     text
@@ -269,7 +271,7 @@ mod tests {
         queued
         placed on studio as 4b-full: 4b-full needs 400 MiB and fits studio, which has 1.0 GiB free
         training 2.9 M parameters on 97 examples, 8 held out, 3 skipped
-          12 examples cut at max_seq_length: 840 tokens lost, the end of turn in 9
+          12 examples cut at max_seq_length: 840 tokens lost; a turn that lost its end in 9, not learned
           the last 3 micro-batches of the run: no optimizer step follows
         validation at 0: loss 7.701
         iter 10/60  loss 7.100  432 tok/s  310 MiB  50s left

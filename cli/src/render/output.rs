@@ -35,6 +35,11 @@ impl Output {
         self.json
     }
 
+    /// Whether what goes to stdout may be coloured.
+    pub(crate) fn is_coloured(self) -> bool {
+        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// Whether a person watches: progress may redraw itself.
     pub(crate) fn is_live(self) -> bool {
         !self.json && std::io::stderr().is_terminal()

@@ -1,11 +1,11 @@
 //! What this program prints, made safe: text by [`vertigo::printable`], text with our own styles in it, and JSON.
 //!
-//! Promise: [`styled`] lets only our own four styles through; [`json`] changes nothing that a document says.
+//! Promise: [`styled`] lets only our own five styles through; [`json`] changes nothing that a document says.
 
 pub(crate) use vertigo::printable::{json, line, text};
 
-/// What [`crate::render::output`] switches styles with: plain, bold, dim, red. They colour and do no more.
-const STYLES: [&str; 4] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m"];
+/// What [`crate::render::output`] switches styles with: plain, bold, dim, red, green. They colour and do no more.
+const STYLES: [&str; 5] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m"];
 
 /// Text that our own styles are in.
 pub(crate) fn styled(styled: &str) -> String {

@@ -270,6 +270,12 @@ fn report(report: &mut v1::Report) {
                 empty_answers: _,
                 unshared_prompts: _,
                 leftover_micro_batches: _,
+                overlong_examples: _,
+                split_examples: _,
+                split_pieces: _,
+                overlong_turns: _,
+                unlocated_turns: _,
+                empty_thoughts: _,
             }) = caveats
             {}
         }

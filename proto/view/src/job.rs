@@ -83,6 +83,12 @@ pub struct Caveats {
     pub empty_answers: u64,
     pub unshared_prompts: u64,
     pub leftover_micro_batches: u64,
+    pub overlong_examples: u64,
+    pub split_examples: u64,
+    pub split_pieces: u64,
+    pub overlong_turns: u64,
+    pub unlocated_turns: u64,
+    pub empty_thoughts: u64,
 }
 
 /// What a task is asked to do.
@@ -189,6 +195,12 @@ impl From<&v1::Caveats> for Caveats {
             empty_answers: it.empty_answers,
             unshared_prompts: it.unshared_prompts,
             leftover_micro_batches: it.leftover_micro_batches,
+            overlong_examples: it.overlong_examples,
+            split_examples: it.split_examples,
+            split_pieces: it.split_pieces,
+            overlong_turns: it.overlong_turns,
+            unlocated_turns: it.unlocated_turns,
+            empty_thoughts: it.empty_thoughts,
         }
     }
 }

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Both sides put seq − 1 tokens in and count seq.
         let ids: Vec<i32> = (0..seq).map(|_| rng.random_range(0..vocab)).collect();
         let step = Instant::now();
-        let targets = Targets::new(&ids, seq, &[(seq / 4, seq - 1)]);
+        let targets = Targets::new(&ids, seq, &[[(seq / 4, seq - 1)]]);
         let mut one = || -> Result<f64, EngineError> {
             let (loss, gradients) =
                 loss_and_gradients(&model, &parameters, adapter::lora_scale(&recipe), None, &targets)?;

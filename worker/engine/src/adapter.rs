@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use vertigo::files::{AtPath, FileError};
 use vertigo_model::estimate::fit;
-use vertigo_model::recipe::{Layers, LoraParameters, Method, Recipe};
+use vertigo_model::recipe::{Layers, LoraParameters, Mask, Method, Overlength, Recipe, RunLength, Thinking};
 
 /// The file of an adapter's tensors.
 pub(crate) const WEIGHTS: &str = "adapters.safetensors";
@@ -113,8 +113,20 @@ pub(crate) fn write_config(folder: &Path, recipe: &Recipe) -> Result<()> {
         Layers::Last(n) => n as i64,
     };
     let mut config = json!({
-        "fine_tune_type": "full", "model": recipe.model, "num_layers": layers, "mask_prompt": recipe.mask_prompt
+        "fine_tune_type": "full", "model": recipe.model, "num_layers": layers, "mask_prompt": recipe.mask != Mask::None
     });
+    // What mlx-lm has no word for, and passes over.
+    let words = [
+        ("mask", json!(recipe.mask), recipe.mask == Mask::Assistant),
+        ("overlength", json!(recipe.overlength), recipe.overlength != Overlength::default()),
+        ("thinking", json!(recipe.thinking), recipe.thinking != Thinking::default()),
+    ];
+    for (key, word, _) in words.into_iter().filter(|(_, _, is_ours)| *is_ours) {
+        config[key] = word;
+    }
+    if let RunLength::Epochs { epochs } = recipe.length {
+        config["epochs"] = json!(epochs);
+    }
     if let Method::Lora(lora) = &recipe.method {
         config["fine_tune_type"] = json!("lora");
         config["lora_parameters"] = json!({"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout});
@@ -149,4 +161,27 @@ pub(crate) fn load_arrays(path: &Path) -> Result<Parameters> {
     let arrays = Array::load_safetensors(path)
         .map_err(|e| EngineError::input(format!("{} cannot be read: {e}", path.display())))?;
     Ok(arrays.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(recipe: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        write_config(dir.path(), &Recipe::parse("r", &format!("{{model: m, {recipe}}}")).unwrap()).unwrap();
+        let text = fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
+        text.split_whitespace().collect()
+    }
+
+    #[test]
+    fn the_config_says_what_was_learned_in_mlx_lms_words_and_in_ours_where_it_has_none() {
+        let before = r#"{"fine_tune_type":"full","model":"m","num_layers":16,"mask_prompt":true}"#;
+        assert_eq!(config("fine_tune_type: full, mask_prompt: true"), before);
+        assert_eq!(config("fine_tune_type: full, mask: last, overlength: cut, thinking: empty-ok, iters: 3"), before);
+        let ours = config("fine_tune_type: full, mask: assistant, overlength: split, thinking: keep, epochs: 3");
+        let words = r#","mask":"assistant","overlength":"split","thinking":"keep","epochs":3}"#;
+        assert_eq!(ours, before.replace('}', words));
+        assert!(config("mask: none").contains(r#""mask_prompt":false"#));
+    }
 }

@@ -45,15 +45,17 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Of a batch of `rows` × `width` tokens. `spans` gives, for each row, the first and the last column that is learned.
-    pub fn new(ids: &[i32], width: usize, spans: &[(usize, usize)]) -> Targets {
+    /// Of a batch of `rows` × `width` tokens. `spans` gives, for each row, the first and the last column of each run that is learned.
+    pub fn new<S: AsRef<[(usize, usize)]>>(ids: &[i32], width: usize, spans: &[S]) -> Targets {
         let mut inputs = Vec::with_capacity(ids.len());
         let (mut positions, mut tokens) = (Vec::new(), Vec::new());
-        for (row, (ids, &(first, last))) in ids.chunks(width).zip(spans).enumerate() {
+        for (row, (ids, spans)) in ids.chunks(width).zip(spans).enumerate() {
             inputs.extend_from_slice(&ids[..width - 1]);
-            let columns = first.max(1)..=last.min(width - 1);
-            positions.extend(columns.clone().map(|column| (row * (width - 1) + column - 1) as i32));
-            tokens.extend_from_slice(ids.get(columns).unwrap_or_default());
+            for &(first, last) in spans.as_ref() {
+                let columns = first.max(1)..=last.min(width - 1);
+                positions.extend(columns.clone().map(|column| (row * (width - 1) + column - 1) as i32));
+                tokens.extend_from_slice(ids.get(columns).unwrap_or_default());
+            }
         }
         Targets { inputs: Array::from_slice(&inputs, &[spans.len() as i32, width as i32 - 1]), positions, tokens }
     }

@@ -2,8 +2,8 @@
 //!
 //! Promise: each example that can be learned from comes once an epoch; an order resumed from a cursor goes on as it would have.
 
-use crate::remarks::{Fate, Remarks, fate};
-use crate::text::Tokens;
+use crate::remarks::Remarks;
+use crate::text::Lesson;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -20,11 +20,11 @@ pub struct Batch {
     pub ids: Vec<i32>,
     /// Tokens of a row.
     pub width: usize,
-    /// For each row, the first and the last column that is learned from.
+    /// For each row, the first and the last column of each run of columns that are learned from.
     ///
     /// mlx-lm's `default_loss` learns the columns `prompt <= column <= length`. Its last one is one past the example: a padding
     /// token that its models learn to say after the end. Ours is the example's last token.
-    pub spans: Vec<(usize, usize)>,
+    pub spans: Vec<Vec<(usize, usize)>>,
 }
 
 impl Batch {
@@ -35,7 +35,7 @@ impl Batch {
 
     /// Tokens learned from.
     pub fn target_tokens(&self) -> u64 {
-        self.spans.iter().map(|(first, last)| (last + 1 - first) as u64).sum()
+        self.spans.iter().flatten().map(|(first, last)| (last + 1 - first) as u64).sum()
     }
 }
 
@@ -51,8 +51,9 @@ pub struct Cursor {
 /// Examples in groups of like length.
 #[derive(Debug, Clone)]
 pub struct Batches {
-    groups: Vec<Vec<Tokens>>,
+    groups: Vec<Vec<Lesson>>,
     seed: u64,
+    /// Of the lessons that came, those with nothing to learn from.
     skipped: u64,
     remarks: Remarks,
     /// The order of one epoch, kept while it lasts.
@@ -60,21 +61,15 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Groups `examples` by their length in tokens. One that has nothing to learn from once it is cut to `max_length` is
-    /// skipped and counted, so that no batch is ever averaged over no token.
-    pub fn new(examples: Vec<Tokens>, batch_size: usize, max_length: usize, seed: u64) -> Batches {
-        let total = examples.len();
-        let mut kept: Vec<Tokens> = examples
-            .into_iter()
-            .map(|mut tokens| {
-                tokens.ids.truncate(max_length);
-                tokens
-            })
-            .filter(|tokens| fate(tokens, max_length) != Fate::Skipped)
-            .collect();
+    /// Groups lessons by their length in tokens. One that has nothing to learn from once it is cut to `max_length` is skipped and counted,
+    /// so that no batch is ever averaged over no token.
+    pub fn new<L: Into<Lesson>>(lessons: Vec<L>, batch_size: usize, max_length: usize, seed: u64) -> Batches {
+        let all: Vec<Lesson> = lessons.into_iter().map(|lesson| lesson.into().up_to(max_length)).collect();
+        let total = all.len();
+        let mut kept: Vec<Lesson> = all.into_iter().filter(Lesson::teaches).collect();
         let skipped = (total - kept.len()) as u64;
-        kept.sort_by_key(|tokens| tokens.ids.len());
-        let groups = kept.chunks(batch_size.max(1)).map(<[Tokens]>::to_vec).collect();
+        kept.sort_by_key(|lesson| lesson.ids.len());
+        let groups = kept.chunks(batch_size.max(1)).map(<[Lesson]>::to_vec).collect();
         Batches { groups, seed, skipped, remarks: Remarks::default(), order: None }
     }
 
@@ -88,14 +83,19 @@ impl Batches {
         &self.remarks
     }
 
-    /// Examples with nothing to learn from.
+    /// Examples of which nothing is learned: those left out when they were read, and lessons without a token to learn from.
     pub fn skipped(&self) -> u64 {
-        self.skipped
+        self.skipped + self.remarks.caveats().skipped_examples
     }
 
-    /// Examples with something to learn from.
+    /// Examples with something to learn from. One that was taken apart counts as what it was taken apart into.
     pub fn examples(&self) -> u64 {
         self.groups.iter().map(|group| group.len() as u64).sum()
+    }
+
+    /// Batches in one pass over the data.
+    pub fn in_a_pass(&self) -> u64 {
+        self.groups.len() as u64
     }
 
     /// Whether there is nothing to learn from at all.
@@ -129,10 +129,19 @@ impl Batches {
         hasher.update((self.groups.len() as u64).to_le_bytes());
         for group in &self.groups {
             hasher.update((group.len() as u64).to_le_bytes());
-            for tokens in group {
-                hasher.update((tokens.ids.len() as u64).to_le_bytes());
-                hasher.update((tokens.prompt as u64).to_le_bytes());
-                tokens.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+            for lesson in group {
+                hasher.update((lesson.ids.len() as u64).to_le_bytes());
+                match lesson.learned.as_slice() {
+                    // All after a prompt, as every lesson once was: known again as what it was then.
+                    [columns] if columns.end == lesson.ids.len() => hasher.update((columns.start as u64).to_le_bytes()),
+                    runs => {
+                        hasher.update(u64::MAX.to_le_bytes());
+                        hasher.update((runs.len() as u64).to_le_bytes());
+                        let borders = runs.iter().flat_map(|columns| [columns.start, columns.end]);
+                        borders.for_each(|border| hasher.update((border as u64).to_le_bytes()));
+                    }
+                }
+                lesson.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
             }
         }
     }
@@ -148,22 +157,26 @@ impl Batches {
     }
 }
 
-fn pad(group: &[Tokens]) -> Batch {
-    let longest = group.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+fn pad(group: &[Lesson]) -> Batch {
+    let longest = group.iter().map(|lesson| lesson.ids.len()).max().unwrap_or(0);
     // The last column is only ever a target, so a width of 1 + n·32 makes inputs of n·32.
     let width = 1 + PAD_TO * (longest - 1).div_ceil(PAD_TO);
     let mut ids = Vec::with_capacity(group.len() * width);
-    for tokens in group {
-        ids.extend(tokens.ids.iter().map(|&id| id as i32));
-        ids.resize(ids.len() + width - tokens.ids.len(), 0);
+    for lesson in group {
+        ids.extend(lesson.ids.iter().map(|&id| id as i32));
+        ids.resize(ids.len() + width - lesson.ids.len(), 0);
     }
-    let spans = group.iter().map(|tokens| (tokens.prompt.max(1), tokens.ids.len() - 1)).collect();
-    Batch { ids, width, spans }
+    let spans = |lesson: &Lesson| {
+        let runs = lesson.learned.iter().map(|columns| columns.start.max(1)..columns.end);
+        runs.filter(|columns| !columns.is_empty()).map(|columns| (columns.start, columns.end - 1)).collect()
+    };
+    Batch { ids, width, spans: group.iter().map(spans).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Tokens;
     use proptest::prelude::*;
 
     fn examples() -> impl Strategy<Value = Vec<Tokens>> {
@@ -187,7 +200,8 @@ mod tests {
                 let batch = batches.next(&mut cursor).unwrap();
                 prop_assert_eq!(batch.width % PAD_TO, 1);
                 prop_assert!(batch.target_tokens() > 0);
-                for (row, &(first, last)) in batch.ids.chunks(batch.width).zip(&batch.spans) {
+                for (row, spans) in batch.ids.chunks(batch.width).zip(&batch.spans) {
+                    let [(first, last)] = spans[..] else { panic!("{spans:?}") };
                     prop_assert!(first >= 1 && first <= last && last < max);
                     prop_assert!(row[last] != 0 && row[last + 1..].iter().all(|&id| id == 0));
                     seen.push(row[0]);
@@ -201,7 +215,7 @@ mod tests {
         #[test]
         fn padding_is_less_than_a_step_beyond_the_longest(examples in examples(), size in 1usize..6, max in 2usize..70) {
             for batch in Batches::new(examples, size, max, 7).in_order(None) {
-                let longest = batch.spans.iter().map(|(_, last)| last + 1).max().unwrap();
+                let longest = batch.spans.iter().flatten().map(|(_, last)| last + 1).max().unwrap();
                 prop_assert!(batch.width >= longest && batch.width < longest + PAD_TO);
                 prop_assert_eq!(batch.ids.len(), batch.rows() * batch.width);
                 prop_assert!(batch.rows() <= size);
@@ -244,9 +258,31 @@ mod tests {
         let mut batches = Batches::new(examples, 4, 8, 1);
         assert_eq!((batches.skipped(), batches.examples(), batches.is_empty()), (4, 2, false));
         let batch = batches.next(&mut Cursor::default()).unwrap();
-        assert_eq!((batch.spans.as_slice(), batch.target_tokens()), ([(1, 1), (7, 7)].as_slice(), 2));
+        assert_eq!((batch.spans.as_slice(), batch.target_tokens()), ([vec![(1, 1)], vec![(7, 7)]].as_slice(), 2));
         let mut none = Batches::new(vec![tokens(1, 0)], 4, 8, 1);
         assert!(none.is_empty() && none.next(&mut Cursor::default()).is_none() && none.in_order(None).next().is_none());
+    }
+
+    #[test]
+    fn what_lies_between_is_not_learned_and_makes_other_data() {
+        let lesson = |learned: &[std::ops::Range<usize>]| Lesson { ids: vec![1; 8], learned: learned.to_vec() };
+        let gaps = lesson(&[0..1, 2..4, 6..7]);
+        let mut batches = Batches::new(vec![gaps.clone()], 1, 64, 0);
+        let batch = batches.next(&mut Cursor::default()).unwrap();
+        assert_eq!((batch.spans.as_slice(), batch.target_tokens()), ([vec![(2, 3), (6, 6)]].as_slice(), 3));
+        let digest = |lesson: &Lesson| {
+            let mut hasher = Sha256::new();
+            Batches::new(vec![lesson.clone()], 1, 64, 0).hash(&mut hasher);
+            vertigo::id::Digest::from_hasher(hasher)
+        };
+        let all = [gaps, lesson(&[2..4, 6..7]), lesson(&[2..4]), lesson(&[2..8]), lesson(&[0..8]), lesson(&[1..8])];
+        let digests: std::collections::BTreeSet<_> = all.iter().map(digest).map(|it| it.to_string()).collect();
+        assert_eq!(digests.len(), all.len());
+        // The digest that a run's data had before there were gaps: groups, examples, tokens, prompt, and the tokens.
+        let mut before = Sha256::new();
+        [1u64, 1, 8, 2].iter().for_each(|n| before.update(n.to_le_bytes()));
+        [1u32; 8].iter().for_each(|id| before.update(id.to_le_bytes()));
+        assert_eq!(digest(&lesson(&[2..8])), vertigo::id::Digest::from_hasher(before));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use std::path::PathBuf;
 use vertigo::files::FileError;
+use vertigo_text::TextError;
 
 /// Why the engine stopped.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,15 @@ pub enum EngineError {
     /// MLX refused an operation.
     #[error("MLX: {}", explained(.0))]
     Mlx(#[from] mlx_rs::error::Exception),
+}
+
+impl From<TextError> for EngineError {
+    fn from(error: TextError) -> EngineError {
+        match error {
+            TextError::Input(problem) => EngineError::Input(problem),
+            TextError::File(error) => EngineError::File(error),
+        }
+    }
 }
 
 impl EngineError {

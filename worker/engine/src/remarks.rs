@@ -2,10 +2,10 @@
 //!
 //! Promise: every example of a reason is counted; the first [`PLACES_MAX`] of each are named by file and line.
 
-use crate::text::{Tokenized, Tokens};
+use crate::text::{Fate, Reading, Why};
 use std::collections::BTreeMap;
 use vertigo::caveats::{Caveats, Reason};
-use vertigo_model::dataset::{Place, Row};
+use vertigo_model::dataset::Place;
 
 /// Examples of each reason that are named.
 pub const PLACES_MAX: usize = 20;
@@ -21,27 +21,27 @@ pub struct Remarks {
 }
 
 impl Remarks {
-    /// Takes note of an example that was read so, where at most `max_length` of its tokens are trained on and `end` ends a turn.
-    pub fn note(&mut self, row: &Row, read: &Tokenized, max_length: usize, end: u32) {
-        let ids = &read.tokens.ids;
-        match fate(&read.tokens, max_length) {
-            Fate::Skipped => self.count(Reason::Skipped, &row.place),
+    /// Takes note of an example that was read so.
+    pub fn note(&mut self, place: &Place, reading: &Reading) {
+        match reading.fate {
             Fate::Whole => {}
-            Fate::Cut => {
-                self.count(Reason::Cut, &row.place);
-                self.caveats.cut_tokens += (ids.len() - max_length) as u64;
-                let last_end = ids.iter().rposition(|id| *id == end);
-                self.caveats.cut_ends += u64::from(last_end.is_some_and(|at| at >= max_length));
+            Fate::LeftOut(why) => {
+                self.count(Reason::Skipped, place);
+                self.caveats.overlong_examples += u64::from(why != Why::Nothing);
+            }
+            Fate::Cut { tokens, ends } => {
+                self.count(Reason::Cut, place);
+                self.caveats.cut_tokens += tokens as u64;
+                self.caveats.cut_ends += u64::from(ends);
+            }
+            Fate::Split { pieces, left_out } => {
+                self.count(Reason::Split, place);
+                self.caveats.split_pieces += pieces as u64;
+                self.caveats.overlong_turns += left_out as u64;
             }
         }
-        if row.example.is_unanswered() {
-            self.count(Reason::Unanswered, &row.place);
-        }
-        if row.example.has_empty_answer() {
-            self.count(Reason::EmptyAnswer, &row.place);
-        }
-        if !read.prompt_is_shared {
-            self.count(Reason::UnsharedPrompt, &row.place);
+        for reason in &reading.reasons {
+            self.count(*reason, place);
         }
     }
 
@@ -53,6 +53,9 @@ impl Remarks {
             Reason::Unanswered => &mut caveats.unanswered_examples,
             Reason::EmptyAnswer => &mut caveats.empty_answers,
             Reason::UnsharedPrompt => &mut caveats.unshared_prompts,
+            Reason::Split => &mut caveats.split_examples,
+            Reason::Unlocated => &mut caveats.unlocated_turns,
+            Reason::EmptyThought => &mut caveats.empty_thoughts,
         } += 1;
         let places = self.places.entry(reason).or_default();
         if places.len() < PLACES_MAX {
@@ -98,77 +101,67 @@ impl Remarks {
     }
 }
 
-/// What becomes of an example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It has no token to learn from within the length that is trained on.
-    Skipped,
-    /// It is longer than that, and its end is cut off.
-    Cut,
-    /// It is learned whole.
-    Whole,
-}
-
-/// What becomes of an example where at most `max_length` of its tokens are trained on.
-pub fn fate(tokens: &Tokens, max_length: usize) -> Fate {
-    let length = tokens.ids.len();
-    // The first token is never learned: nothing comes before it to foretell it.
-    if tokens.prompt.max(1) >= length.min(max_length) {
-        Fate::Skipped
-    } else if length > max_length {
-        Fate::Cut
-    } else {
-        Fate::Whole
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
-    use vertigo_model::dataset::Example;
 
-    const END: u32 = 9;
-
-    fn row(line: usize, example: &serde_json::Value) -> Row {
-        let place = Place { file: "a.jsonl".into(), line };
-        Row { place, example: Example::parse(&example.to_string()).unwrap() }
+    fn place(line: usize) -> Place {
+        Place { file: "a.jsonl".into(), line }
     }
 
-    fn read(ids: Vec<u32>, prompt: usize) -> Tokenized {
-        Tokenized { tokens: Tokens { ids, prompt }, prompt_is_shared: true }
+    fn reading(fate: Fate, reasons: &[Reason]) -> Reading {
+        Reading { ids: Vec::new(), lessons: Vec::new(), fate, reasons: reasons.iter().copied().collect() }
     }
 
     #[test]
     fn each_reason_is_counted_once_and_named() {
-        let text = json!({"text": "t"});
         let mut remarks = Remarks::default();
-        let mut note =
-            |line, example: &serde_json::Value, read: &Tokenized| remarks.note(&row(line, example), read, 4, END);
-        note(1, &text, &read(vec![1, 2, 3, END], 0));
-        note(2, &text, &read(vec![1, 2, 3, 4, 5, END], 1));
-        // The line break after the end of turn is all that this one loses.
-        note(3, &text, &read(vec![1, 2, 3, END, 5], 1));
-        // The prompt alone fills it: left out, and so not cut.
-        note(4, &text, &read(vec![1, 2, 3, 4, 5, END], 4));
-        note(5, &json!({"messages": [{"role": "user", "content": "q"}]}), &read(vec![1, 2], 0));
-        note(6, &json!({"prompt": "q", "completion": ""}), &read(vec![1, 2], 0));
-        note(7, &text, &Tokenized { prompt_is_shared: false, ..read(vec![1, 2], 0) });
+        let readings = [
+            reading(Fate::Whole, &[]),
+            reading(Fate::Cut { tokens: 2, ends: true }, &[]),
+            reading(Fate::Cut { tokens: 1, ends: false }, &[]),
+            reading(Fate::LeftOut(Why::EndLost), &[]),
+            reading(Fate::Whole, &[Reason::Unanswered]),
+            reading(Fate::LeftOut(Why::Nothing), &[Reason::EmptyAnswer]),
+            reading(Fate::Whole, &[Reason::UnsharedPrompt, Reason::EmptyThought]),
+            reading(Fate::Split { pieces: 3, left_out: 2 }, &[Reason::Unlocated]),
+        ];
+        for (n, reading) in readings.iter().enumerate() {
+            remarks.note(&place(n + 1), reading);
+        }
         let expected = Caveats {
-            skipped_examples: 1,
+            skipped_examples: 2,
+            overlong_examples: 1,
             cut_examples: 2,
             cut_tokens: 3,
             cut_ends: 1,
+            split_examples: 1,
+            split_pieces: 3,
+            overlong_turns: 2,
             unanswered_examples: 1,
             empty_answers: 1,
             unshared_prompts: 1,
+            unlocated_turns: 1,
+            empty_thoughts: 1,
             leftover_micro_batches: 0,
         };
         assert_eq!(remarks.caveats(), expected);
         let lines = remarks.lines();
         let ends: Vec<_> = lines.iter().map(|line| line.split_once("; see ").unwrap().1).collect();
-        assert_eq!(ends, ["a.jsonl:4", "a.jsonl:2, a.jsonl:3", "a.jsonl:5", "a.jsonl:6", "a.jsonl:7"]);
+        assert_eq!(
+            ends,
+            [
+                "a.jsonl:4, a.jsonl:6",
+                "a.jsonl:2, a.jsonl:3",
+                "a.jsonl:8",
+                "a.jsonl:5",
+                "a.jsonl:6",
+                "a.jsonl:7",
+                "a.jsonl:8",
+                "a.jsonl:7"
+            ]
+        );
     }
 
     proptest! {
@@ -177,9 +170,8 @@ mod tests {
             let noted = |count: usize| {
                 let mut remarks = Remarks::default();
                 for line in 0..count {
-                    let mut row = row(line + 1, &json!({"text": "t"}));
-                    row.place.file = "é".repeat(name / 2 + 1).into();
-                    remarks.note(&row, &read(vec![1; 6], 0), 4, END);
+                    let place = Place { file: "é".repeat(name / 2 + 1).into(), ..place(line + 1) };
+                    remarks.note(&place, &reading(Fate::Cut { tokens: 2, ends: false }, &[]));
                 }
                 remarks
             };

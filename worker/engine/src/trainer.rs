@@ -23,6 +23,8 @@ pub struct Trainer {
     folder: RunFolder,
     state: Checkpoint,
     resumed_at: u64,
+    /// Iterations of the whole run.
+    iters: u64,
     /// Time in iterations since the last report; validation and saving do not count.
     busy: Duration,
     pending: VecDeque<Event>,
@@ -75,6 +77,7 @@ impl Trainer {
         };
         Ok(Trainer {
             resumed_at: state.progress.iter,
+            iters: data.iters(&recipe),
             model,
             data,
             recipe,
@@ -121,12 +124,12 @@ impl Trainer {
             skipped_examples: caveats.skipped_examples,
             caveats,
             resumed_at: self.resumed_at,
-            iters: self.recipe.iters,
+            iters: self.iters,
         });
         if self.resumed_at == 0 {
             self.state.progress.validation_before = self.validate()?;
         }
-        if self.state.progress.iter >= self.recipe.iters {
+        if self.state.progress.iter >= self.iters {
             self.phase = Phase::Write { failures: 0 };
         }
         Ok(())
@@ -160,7 +163,7 @@ impl Trainer {
 
     /// Reports, validation, checkpoint and end, where `iter` is due for them.
     fn after(&mut self, iter: u64) -> Result<()> {
-        let last = iter == self.recipe.iters;
+        let last = iter == self.iters;
         let due = |every: u64| iter.is_multiple_of(every) || last;
         if due(self.recipe.steps_per_report) {
             self.report()?;

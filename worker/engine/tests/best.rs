@@ -142,7 +142,7 @@ fn where_the_last_state_is_the_best_or_nothing_is_held_out_both_adapters_are_the
     write_base(&base);
     let recipe =
         recipe("iters: 3, batch_size: 2, steps_per_eval: 2, num_layers: 1, save_every: 2, learning_rate: 0.0001");
-    let nothing_held_out = TrainingData { valid: Batches::new(Vec::new(), 2, 64, 0), ..data(&recipe) };
+    let nothing_held_out = TrainingData { valid: Batches::new(Vec::<Tokens>::new(), 2, 64, 0), ..data(&recipe) };
     let improving = TrainingData { valid: Batches::new(examples(24), 2, 64, 0), ..data(&recipe) };
     for (name, data, is_validated) in [("none", nothing_held_out, false), ("improving", improving, true)] {
         let run_folder = RunFolder::fresh(dir.path().join(name));

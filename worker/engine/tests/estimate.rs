@@ -12,7 +12,7 @@ use vertigo_engine::batch::Batches;
 use vertigo_engine::text::Tokens;
 use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData};
 use vertigo_model::estimate::{Engine, estimate};
-use vertigo_model::recipe::Recipe;
+use vertigo_model::recipe::{Recipe, RunLength};
 use vertigo_model::shape::{Mixer, Shape};
 
 /// How far the estimate may be from MLX's peak.
@@ -206,7 +206,7 @@ fn run(case: &Case) -> (f64, String, f64) {
     );
     let mut recipe = Recipe::parse(case.name, &text).unwrap();
     // The optimizer's moments are only there once it has run.
-    recipe.iters = 2 * recipe.grad_accumulation_steps + 1;
+    recipe.length = RunLength::Iters(2 * recipe.grad_accumulation_steps + 1);
     let estimate = estimate(model.shape(), &recipe, Engine::Vertigo);
     let data = data(case, &recipe);
     let mut run_folder = RunFolder::fresh(folder.path().join("run"));

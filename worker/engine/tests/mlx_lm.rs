@@ -113,7 +113,7 @@ fn full_gradients_are_mlx_lms() {
     let theirs = peer(python, "gradients", &[text(dir.path()), "3", text(&tokens)], &out);
     let model = Model::load(dir.path()).unwrap();
     let parameters = adapter::initial(&model, &recipe("fine_tune_type: full, num_layers: 3")).unwrap();
-    let targets = Targets::new(&ids, WIDTH, &spans);
+    let targets = Targets::new(&ids, WIDTH, &spans.map(|span| [span]));
     let (loss, gradients) = loss_and_gradients(&model, &parameters, 1.0, None, &targets).unwrap();
     let count = targets.tokens.len() as f64;
     let expected = f64::from(theirs["loss"].item_cast::<f32>());
@@ -134,7 +134,7 @@ fn twenty_steps_are_mlx_lms() {
     write_base(dir.path());
     let tokens = dir.path().join("tokens.safetensors");
     let Batch { ids, spans } = batch(&tokens);
-    let targets = Targets::new(&ids, WIDTH, &spans);
+    let targets = Targets::new(&ids, WIDTH, &spans.map(|span| [span]));
     let model = Model::load(dir.path()).unwrap();
     for (name, text_of) in [
         ("adam", "optimizer: adam"),

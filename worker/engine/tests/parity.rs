@@ -43,7 +43,7 @@ fn reference(folder: &std::path::Path, file: &str) -> HashMap<String, Array> {
 fn targets(reference: &HashMap<String, Array>) -> Targets {
     let tokens = reference["tokens"].as_slice::<i32>();
     let lengths = reference["lengths"].as_slice::<i32>();
-    let spans: Vec<_> = lengths.chunks(2).map(|row| (row[0] as usize, row[1] as usize)).collect();
+    let spans: Vec<_> = lengths.chunks(2).map(|row| [(row[0] as usize, row[1] as usize)]).collect();
     Targets::new(tokens, 97, &spans)
 }
 

@@ -8,7 +8,7 @@ use support::{data, examples, recipe, relative_difference, write_base};
 use vertigo::id::Digest;
 use vertigo_engine::backward::{Targets, loss};
 use vertigo_engine::batch::Batches;
-use vertigo_engine::text::Tokens;
+use vertigo_engine::text::{Lesson, Tokens};
 use vertigo_engine::{EngineError, Event, Model, Outcome, RunFolder, Trainer, TrainingData, Written, adapter};
 use vertigo_model::recipe::Recipe;
 
@@ -72,6 +72,41 @@ fn resumes_with_the_same_bits(text: &str) {
         (other.iter, other.validation_before, other.adapter.validation, other.best.iter, other.best.validation)
     );
     assert_eq!(one.trained_tokens, other.trained_tokens);
+}
+
+#[test]
+fn a_run_of_epochs_is_the_run_of_as_many_iterations_and_resumes_as_one() {
+    let rest =
+        "batch_size: 4, save_every: 6, steps_per_report: 4, steps_per_eval: 6, num_layers: 1, learning_rate: 0.001";
+    resumes_with_the_same_bits(&format!("epochs: 2, {rest}"));
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let run = |length: &str| {
+        let of = |text: &str| events(&base, &recipe(text), RunFolder::fresh(dir.path().join(&length[..2])));
+        let events = of(&format!("{length}, {rest}"));
+        let weights = std::fs::read(outcome(&events).adapter.folder.join("adapters.safetensors")).unwrap();
+        let Some(Event::Started { iters, .. }) = events.first() else { panic!("{events:?}") };
+        (*iters, learned(&events), weights)
+    };
+    let (epochs, iters) = (run("epochs: 2"), run("iters: 12"));
+    assert_eq!(epochs.0, 12, "24 examples in batches of 4, twice");
+    assert!(epochs == iters, "both are one run");
+}
+
+#[test]
+fn runs_of_columns_are_learned_as_if_each_were_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    write_base(dir.path());
+    let model = Model::load(dir.path()).unwrap();
+    let ids = examples(1).remove(0).ids;
+    let of = |learned: &[std::ops::Range<usize>]| {
+        let lesson = Lesson { ids: ids.clone(), learned: learned.to_vec() };
+        validation(&model, &Default::default(), 1.0, Batches::new(vec![lesson], 1, 64, 0))
+    };
+    let (both, first, second) = (of(&[2..4, 6..8]), of(&[2..4, 4..4]), of(&[6..8]));
+    assert!((both - (first + second) / 2.0).abs() < 1e-6 * both, "{both}: {first} and {second}");
+    assert!((of(&[2..8]) - both).abs() > 1e-3 * both, "what lies between counts for nothing");
 }
 
 #[test]

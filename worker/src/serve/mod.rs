@@ -102,7 +102,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
 
 /// Loads a base with the adapters over it, and puts all of them on the shelf.
 async fn put(shelf: &Shelf, base: &Path, models: &[&Named], caches: Bytes) -> Result<(), ServeError> {
-    let text = Arc::new(ChatTokenizer::load(base)?);
+    let text = Arc::new(ChatTokenizer::load(base).map_err(EngineError::from)?);
     let facts = Facts::read(base)?;
     let adapters: Vec<PathBuf> = models.iter().filter_map(|model| model.adapter.clone()).collect();
     // The generator numbers adapters as they are added: in this order, also where it is made anew.

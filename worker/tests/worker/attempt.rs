@@ -174,27 +174,25 @@ fn what_is_not_learned_as_it_was_written_is_counted_and_named_in_the_log() {
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     let first = output.stdout.split(|byte| *byte == b'\n').next().unwrap();
-    let Said::Event(Event::Started { caveats, skipped_examples: 1, train_examples: 5, valid_examples: 1, .. }) =
+    let Said::Event(Event::Started { caveats, skipped_examples: 2, train_examples: 4, valid_examples: 1, .. }) =
         serde_json::from_slice(first).unwrap()
     else {
         panic!("{}", String::from_utf8_lossy(first))
     };
     let expected = Caveats {
-        skipped_examples: 1,
-        cut_examples: 1,
-        // A token a byte, and one for each mark: 20 before the answer, 200 in it and 2 after it, cut at 64.
-        cut_tokens: 222 - 64,
-        cut_ends: 1,
+        // A long question, and an answer that would lose its end.
+        skipped_examples: 2,
+        overlong_examples: 2,
         unanswered_examples: 2,
         empty_answers: 1,
         unshared_prompts: 1,
         leftover_micro_batches: 3,
+        ..Caveats::default()
     };
     assert_eq!(caveats, Some(expected));
     let log = String::from_utf8(output.stderr).unwrap();
     for (words, place) in [
-        ("left out", "; see train.jsonl:6"),
-        ("cut at max_seq_length", "; see train.jsonl:2"),
+        ("left out: longer than max_seq_length", "; see train.jsonl:2, train.jsonl:6"),
         ("without the assistant's turn", "; see train.jsonl:3, valid.jsonl:1"),
         ("empty answer", "; see train.jsonl:4"),
         ("not the beginning", "; see train.jsonl:5"),

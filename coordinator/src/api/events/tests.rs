@@ -15,8 +15,10 @@ use vertigo::id::{Epoch, JobId, Millis};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 
 fn caveats() -> impl Strategy<Value = v1::Caveats> {
-    any::<[u64; 7]>().prop_map(|[cut_examples, cut_tokens, cut_ends, unanswered_examples, rest @ ..]| {
-        let [empty_answers, unshared_prompts, leftover_micro_batches] = rest;
+    any::<[u64; 13]>().prop_map(|[cut_examples, cut_tokens, cut_ends, unanswered_examples, rest @ ..]| {
+        let [empty_answers, unshared_prompts, leftover_micro_batches, overlong_examples, split_examples, rest @ ..] =
+            rest;
+        let [split_pieces, overlong_turns, unlocated_turns, empty_thoughts] = rest;
         v1::Caveats {
             cut_examples,
             cut_tokens,
@@ -25,6 +27,12 @@ fn caveats() -> impl Strategy<Value = v1::Caveats> {
             empty_answers,
             unshared_prompts,
             leftover_micro_batches,
+            overlong_examples,
+            split_examples,
+            split_pieces,
+            overlong_turns,
+            unlocated_turns,
+            empty_thoughts,
         }
     })
 }

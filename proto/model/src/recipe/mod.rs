@@ -8,9 +8,11 @@
 //! Promise: [`Recipe::parse`] returns a recipe that can run, as far as the file alone can tell, or an error that names
 //! the key and what to write instead.
 
+mod learned;
 mod schedule;
 mod yaml;
 
+pub use learned::{Mask, Overlength, RunLength, Thinking};
 pub use schedule::{Decay, LearningRate};
 pub use yaml::RecipeError;
 
@@ -31,9 +33,10 @@ pub struct Recipe {
     pub optimizer: Optimizer,
     /// The learning rate as a function of the optimizer's step.
     pub learning_rate: LearningRate,
-    /// Micro-batches to run. As in mlx-lm, an optimizer step is taken after every
-    /// [`grad_accumulation_steps`](Self::grad_accumulation_steps) of them.
-    pub iters: u64,
+    /// How long it runs. As in mlx-lm, an optimizer step is taken after every
+    /// [`grad_accumulation_steps`](Self::grad_accumulation_steps) micro-batches.
+    #[serde(rename = "iters")]
+    pub length: RunLength,
     /// Examples in a micro-batch.
     pub batch_size: u64,
     /// Micro-batches whose gradients make one optimizer step.
@@ -44,8 +47,15 @@ pub struct Recipe {
     pub grad_clip: Option<f64>,
     /// Tokens of an example that are kept.
     pub max_seq_length: u64,
-    /// Whether only the answer's tokens count towards the loss.
-    pub mask_prompt: bool,
+    /// What becomes of an example with more tokens than that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overlength: Overlength,
+    /// Which turns of a conversation count towards the loss.
+    #[serde(rename = "mask_prompt", with = "learned::as_mask_prompt")]
+    pub mask: Mask,
+    /// What becomes of what a model thinks before it answers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub thinking: Thinking,
     /// Whether a layer's activations are computed again in the backward pass instead of kept. On unless the file says
     /// `grad_checkpoint: false`.
     pub grad_checkpoint: bool,
@@ -152,10 +162,16 @@ impl Recipe {
         }
     }
 
-    /// Optimizer steps in the run.
-    pub fn optimizer_steps(&self) -> u64 {
-        self.iters / self.grad_accumulation_steps
+    /// Micro-batches in the run, where one pass over the data has `in_a_pass` of them.
+    pub fn iters(&self, in_a_pass: u64) -> u64 {
+        self.length.iters(in_a_pass, self.grad_accumulation_steps)
     }
+}
+
+/// A key that a file leaves out is not there either where recipes are told apart: a checkpoint of a run from before there was the key is
+/// a checkpoint of the same run.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]

@@ -46,12 +46,12 @@ fn the_pipelines_configs_are_read_as_they_are() {
         assert_eq!((recipe.name.as_str(), recipe.model.as_str()), (name, model));
         assert_eq!((lora(&recipe).rank, recipe.layers), (rank, Layers::Last(layers)), "{name}");
         assert_eq!(
-            (recipe.iters, recipe.batch_size, recipe.grad_accumulation_steps),
-            (iters, batch, accumulation),
+            (recipe.length, recipe.batch_size, recipe.grad_accumulation_steps),
+            (RunLength::Iters(iters), batch, accumulation),
             "{name}"
         );
         assert_eq!((recipe.max_seq_length, recipe.early_stopping_patience), (tokens, patience), "{name}");
-        assert!(recipe.mask_prompt && recipe.grad_checkpoint, "{name}");
+        assert!(recipe.mask == Mask::Last && recipe.grad_checkpoint, "{name}");
     }
 }
 
@@ -65,7 +65,6 @@ fn what_mlx_lm_ignored_in_a_config_is_honoured() {
     assert_eq!((keys.len(), keys[0].as_str(), keys[6].as_str()), (7, "self_attn.q_proj", "mlp.up_proj"));
     let decay = Decay::Cosine { init: 2e-6, steps: 600, end: 1e-7 };
     assert_eq!(recipe.learning_rate, LearningRate { warmup: 100, warmup_init: 1e-7, decay });
-    assert_eq!(recipe.optimizer_steps(), 75);
 }
 
 #[test]
@@ -87,13 +86,15 @@ fn defaults_are_mlx_lms() {
         layers: Layers::Last(16),
         optimizer: Optimizer { betas: (0.9, 0.999), eps: 1e-8, bias_correction: false, weight_decay: 0.0 },
         learning_rate: LearningRate::constant(1e-5),
-        iters: 1000,
+        length: RunLength::Iters(1000),
         batch_size: 4,
         grad_accumulation_steps: 1,
         loss_average: LossAverage::Token,
         grad_clip: None,
         max_seq_length: 2048,
-        mask_prompt: false,
+        overlength: Overlength::Cut,
+        mask: Mask::None,
+        thinking: Thinking::EmptyOk,
         grad_checkpoint: true,
         seed: 0,
         steps_per_report: 10,
@@ -132,6 +133,63 @@ fn both_spellings_of_accumulation_are_one_setting() {
 }
 
 #[test]
+fn what_is_learned_has_a_word_each() {
+    let of = |text: &str| parse(&format!("{{model: m, {text}}}")).unwrap();
+    for (word, mask) in [("last", Mask::Last), ("assistant", Mask::Assistant), ("none", Mask::None)] {
+        assert_eq!(of(&format!("mask: {word}")).mask, mask);
+    }
+    for (word, overlength) in [
+        ("error", Overlength::Error),
+        ("drop", Overlength::Drop),
+        ("cut", Overlength::Cut),
+        ("split", Overlength::Split),
+    ] {
+        assert_eq!(of(&format!("overlength: {word}")).overlength, overlength);
+    }
+    for (word, thinking) in [("keep", Thinking::Keep), ("strip", Thinking::Strip), ("empty-ok", Thinking::EmptyOk)] {
+        assert_eq!(of(&format!("thinking: {word}")).thinking, thinking);
+    }
+    assert_eq!(of("epochs: 3, gradient_accumulation: 4000").length, RunLength::Epochs { epochs: 3 });
+}
+
+#[test]
+fn mlx_lms_mask_and_ours_are_one_setting() {
+    let of = |text: &str| parse(&format!("{{model: m, {text}}}")).unwrap().mask;
+    assert_eq!((of("mask_prompt: true"), of("mask_prompt: false")), (Mask::Last, Mask::None));
+    assert_eq!((of("mask_prompt: true, mask: last"), of("mask_prompt: false, mask: none")), (Mask::Last, Mask::None));
+    for text in
+        ["mask_prompt: true\nmask: assistant", "mask_prompt: true\nmask: none", "mask_prompt: false\nmask: last"]
+    {
+        let error = error(&format!("model: m\n{text}"));
+        assert!(error.contains("line 3: `mask_prompt: ") && error.contains("keep one"), "{error}");
+    }
+}
+
+/// A run is known again by its recipe's JSON (`Identity` in the engine's checkpoints): what it was before there were these keys, it is now.
+#[test]
+fn a_recipe_without_the_newer_keys_is_told_apart_as_it_always_was() {
+    let json = |text: &str| serde_json::to_string(&parse(text).unwrap()).unwrap();
+    let before = r#"{"name":"test","model":"m","method":{"lora":{"rank":8,"scale":20.0,"dropout":0.0,"keys":null}},"layers":{"last":16},"optimizer":{"betas":[0.9,0.999],"eps":1e-8,"bias_correction":false,"weight_decay":0.0},"learning_rate":{"warmup":0,"warmup_init":0.0,"decay":{"constant":{"init":0.00001}}},"iters":600,"batch_size":4,"grad_accumulation_steps":1,"loss_average":"token","grad_clip":null,"max_seq_length":2048,"mask_prompt":true,"grad_checkpoint":true,"seed":0,"steps_per_report":10,"steps_per_eval":200,"val_batches":25,"save_every":100,"early_stopping_patience":null}"#;
+    assert_eq!(json("{model: m, iters: 600, mask_prompt: true}"), before);
+    assert_eq!(json("{model: m, iters: 600, mask: last, overlength: cut, thinking: empty-ok}"), before);
+    for other in ["epochs: 600, mask: last", "iters: 600, mask: assistant", "iters: 600, mask: none"] {
+        assert_ne!(json(&format!("{{model: m, {other}}}")), before);
+    }
+    for other in ["overlength: drop", "thinking: keep", "thinking: strip"] {
+        assert_ne!(json(&format!("{{model: m, iters: 600, mask: last, {other}}}")), before);
+    }
+}
+
+#[test]
+fn every_recipe_reads_back_from_its_json() {
+    for text in ["mask: assistant, epochs: 2, overlength: split, thinking: strip", "mask_prompt: true", "iters: 3"] {
+        let recipe = parse(&format!("{{model: m, {text}}}")).unwrap();
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe, "{json}");
+    }
+}
+
+#[test]
 fn an_unknown_key_names_its_line_and_the_nearest_key() {
     for (yaml, message) in [
         ("model: m\nbatchsize: 2", "line 2: unknown key `batchsize`; did you mean `batch_size`?"),
@@ -143,6 +201,8 @@ fn an_unknown_key_names_its_line_and_the_nearest_key() {
         ("model: m\nlora_parameters:\n  alpha: 16", "unknown key `alpha` in `lora_parameters`"),
         ("model: m\nlr_schedule: {name: cosine_decay, warm_up: 2, arguments: [1, 2]}", "did you mean `warmup`?"),
         ("model: m\noptimizer_config: {adam: {beta: [0.9, 0.99]}}", "did you mean `betas`?"),
+        ("model: m\noverlenght: cut", "line 2: unknown key `overlenght`; did you mean `overlength`?"),
+        ("model: m\nepoch: 2", "unknown key `epoch`; did you mean `epochs`?"),
         ("model: m\nzzz: 1", "unknown key `zzz`; known keys: model, "),
     ] {
         let error = error(yaml);
@@ -171,6 +231,14 @@ fn a_value_that_cannot_be_names_its_key_and_what_can() {
         ("model: m\nfine_tune_type: dora", "`dora` is not offered"),
         ("model: m\noptimizer: muon", "write adam or adamw"),
         ("model: m\niters: 3\ngradient_accumulation: 4", "never reach an optimizer step"),
+        ("model: m\nepochs: 0", "line 2: `epochs` is 0; it must be at least 1"),
+        (
+            "model: m\niters: 3\nepochs: 2",
+            "line 3: `epochs` (2) and `iters` (3) both say how long the run is; keep one",
+        ),
+        ("model: m\noverlength: drp", "line 2: `overlength` is `drp`; did you mean `drop`?"),
+        ("model: m\nmask: user", "`mask` is `user`; write one of last, assistant, none"),
+        ("model: m\nthinking: empty_ok", "`thinking` is `empty_ok`; did you mean `empty-ok`?"),
         ("model: m\nresume_adapter_file: x", "cannot be honoured"),
         ("model: m\nlr_schedule: {name: cosine, arguments: [1e-5, 10]}", "did you mean `cosine_decay`?"),
         ("model: m\nlr_schedule: {name: cosine_decay, arguments: [1e-5]}", "[init, steps, end]; there are 1"),
@@ -272,6 +340,10 @@ fn key() -> impl Strategy<Value = String> {
         "grad_clip",
         "max_seq_length",
         "mask_prompt",
+        "mask",
+        "overlength",
+        "thinking",
+        "epochs",
         "seed",
         "val_batches",
         "early_stopping_patience",
@@ -301,8 +373,9 @@ proptest! {
         let text = format!("model: m\n{}", lines.join("\n"));
         if let Ok(recipe) = parse(&text) {
             // What was read can run: no rate is NaN, and there is a step to take.
-            prop_assert!(recipe.optimizer_steps() >= 1);
-            for step in [0, 1, recipe.iters] {
+            let iters = recipe.iters(1);
+            prop_assert!(iters / recipe.grad_accumulation_steps >= 1);
+            for step in [0, 1, iters] {
                 prop_assert!(recipe.learning_rate.at(step).is_finite(), "{}", text);
             }
         }

@@ -1,6 +1,9 @@
 //! The recipe's file: which keys there are, what they default to, and what may not be.
 
-use super::{Decay, Layers, LearningRate, LoraParameters, LossAverage, Method, Optimizer, Recipe};
+use super::{
+    Decay, Layers, LearningRate, LoraParameters, LossAverage, Mask, Method, Optimizer, Overlength, Recipe, RunLength,
+    Thinking,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use vertigo::spelling;
@@ -28,6 +31,7 @@ const KEYS: &[&str] = &[
     "lora_parameters",
     "num_layers",
     "iters",
+    "epochs",
     "batch_size",
     "grad_accumulation_steps",
     "gradient_accumulation",
@@ -35,7 +39,10 @@ const KEYS: &[&str] = &[
     "weight_decay",
     "grad_clip",
     "max_seq_length",
+    "overlength",
     "mask_prompt",
+    "mask",
+    "thinking",
     "grad_checkpoint",
     "seed",
     "steps_per_report",
@@ -70,7 +77,15 @@ const REFUSED_KEYS: &[(&str, &str)] = &[
 const LORA_KEYS: &[&str] = &["rank", "scale", "dropout", "keys"];
 const SCHEDULE_KEYS: &[&str] = &["name", "warmup", "warmup_init", "arguments"];
 const OPTIMIZER_KEYS: &[&str] = &["betas", "eps", "bias_correction", "weight_decay"];
+const OVERLENGTHS: &[(&str, Overlength)] =
+    &[("error", Overlength::Error), ("drop", Overlength::Drop), ("cut", Overlength::Cut), ("split", Overlength::Split)];
+const MASKS: &[(&str, Mask)] = &[("last", Mask::Last), ("assistant", Mask::Assistant), ("none", Mask::None)];
+const THOUGHTS: &[(&str, Thinking)] =
+    &[("keep", Thinking::Keep), ("strip", Thinking::Strip), ("empty-ok", Thinking::EmptyOk)];
 const SCHEDULES: &[&str] = &["cosine_decay", "linear_schedule", "exponential_decay", "step_decay"];
+
+/// mlx-lm's default.
+const ITERS: u64 = 1000;
 
 #[derive(Deserialize)]
 struct File {
@@ -83,6 +98,7 @@ struct File {
     lora_parameters: Option<LoraFile>,
     num_layers: Option<i64>,
     iters: Option<u64>,
+    epochs: Option<u64>,
     batch_size: Option<u64>,
     grad_accumulation_steps: Option<u64>,
     gradient_accumulation: Option<u64>,
@@ -90,7 +106,10 @@ struct File {
     weight_decay: Option<f64>,
     grad_clip: Option<f64>,
     max_seq_length: Option<u64>,
+    overlength: Option<String>,
     mask_prompt: Option<bool>,
+    mask: Option<String>,
+    thinking: Option<String>,
     grad_checkpoint: Option<bool>,
     seed: Option<u64>,
     steps_per_report: Option<u64>,
@@ -172,6 +191,20 @@ impl Reader<'_> {
         Ok(value)
     }
 
+    /// The word that `key` has, where it has one; an error that says which there are.
+    fn one_of<T: Copy>(&self, key: &str, word: Option<&str>, known: &[(&str, T)]) -> Result<Option<T>, RecipeError> {
+        let Some(word) = word else { return Ok(None) };
+        if let Some((_, meant)) = known.iter().find(|(name, _)| *name == word) {
+            return Ok(Some(*meant));
+        }
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let hint = match spelling::nearest(word, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write one of {}", names.join(", ")),
+        };
+        Err(self.error_at(key, format!("`{key}` is `{word}`; {hint}")))
+    }
+
     fn within(&self, key: &str, value: f64, what: &str, ok: impl Fn(f64) -> bool) -> Result<f64, RecipeError> {
         if value.is_finite() && ok(value) {
             return Ok(value);
@@ -213,27 +246,24 @@ fn build(reader: &Reader<'_>, file: File) -> Result<Recipe, RecipeError> {
     let grad_clip = file.grad_clip.map(|clip| reader.within("grad_clip", clip, "above 0", |c| c > 0.0)).transpose()?;
     let patience =
         file.early_stopping_patience.map(|n| reader.at_least("early_stopping_patience", n, 1)).transpose()?;
-    let iters = reader.at_least("iters", file.iters.unwrap_or(1000), 1)?;
     let accumulation = reader.at_least("gradient_accumulation", accumulation, 1)?;
-    if accumulation > iters {
-        return Err(reader.error_at(
-            "iters",
-            format!("{iters} iters with gradients accumulated over {accumulation} never reach an optimizer step"),
-        ));
-    }
+    let overlength = reader.one_of("overlength", file.overlength.as_deref(), OVERLENGTHS)?;
+    let thinking = reader.one_of("thinking", file.thinking.as_deref(), THOUGHTS)?;
     Ok(Recipe {
         name: reader.name.to_owned(),
         method: method(reader, file.fine_tune_type.as_deref(), file.lora_parameters)?,
         layers: layers(reader, file.num_layers.unwrap_or(16))?,
         optimizer: optimizer(reader, file.optimizer, file.optimizer_config, file.weight_decay)?,
         learning_rate: learning_rate(reader, file.learning_rate.unwrap_or(1e-5), file.lr_schedule)?,
-        iters,
+        length: run_length(reader, file.iters, file.epochs, accumulation)?,
         batch_size: reader.at_least("batch_size", file.batch_size.unwrap_or(4), 1)?,
         grad_accumulation_steps: accumulation,
         loss_average: file.loss_average.unwrap_or(LossAverage::Token),
         grad_clip,
         max_seq_length: reader.at_least("max_seq_length", file.max_seq_length.unwrap_or(2048), 2)?,
-        mask_prompt: file.mask_prompt.unwrap_or(false),
+        overlength: overlength.unwrap_or_default(),
+        mask: mask(reader, file.mask_prompt, file.mask.as_deref())?,
+        thinking: thinking.unwrap_or_default(),
         grad_checkpoint: file.grad_checkpoint.unwrap_or(true),
         seed: file.seed.unwrap_or(0),
         steps_per_report: reader.at_least("steps_per_report", file.steps_per_report.unwrap_or(10), 1)?,
@@ -243,6 +273,46 @@ fn build(reader: &Reader<'_>, file: File) -> Result<Recipe, RecipeError> {
         early_stopping_patience: patience,
         model: file.model,
     })
+}
+
+fn run_length(
+    reader: &Reader<'_>,
+    iters: Option<u64>,
+    epochs: Option<u64>,
+    accumulation: u64,
+) -> Result<RunLength, RecipeError> {
+    match (iters, epochs) {
+        (Some(iters), Some(epochs)) => Err(reader.error_at(
+            "epochs",
+            format!("`epochs` ({epochs}) and `iters` ({iters}) both say how long the run is; keep one"),
+        )),
+        (None, Some(epochs)) => Ok(RunLength::Epochs { epochs: reader.at_least("epochs", epochs, 1)? }),
+        (iters, None) => {
+            let iters = reader.at_least("iters", iters.unwrap_or(ITERS), 1)?;
+            if accumulation > iters {
+                return Err(reader.error_at(
+                    "iters",
+                    format!(
+                        "{iters} iters with gradients accumulated over {accumulation} never reach an optimizer step"
+                    ),
+                ));
+            }
+            Ok(RunLength::Iters(iters))
+        }
+    }
+}
+
+/// mlx-lm's key and ours are one setting.
+fn mask(reader: &Reader<'_>, mask_prompt: Option<bool>, mask: Option<&str>) -> Result<Mask, RecipeError> {
+    let of_prompt = mask_prompt.map(|masked| if masked { Mask::Last } else { Mask::None });
+    match (of_prompt, reader.one_of("mask", mask, MASKS)?) {
+        (Some(one), Some(another)) if one != another => {
+            let (masked, same) = if one == Mask::Last { (true, "last") } else { (false, "none") };
+            let message = format!("`mask_prompt: {masked}` is `mask: {same}`, and `mask` says otherwise; keep one");
+            Err(reader.error_at("mask", message))
+        }
+        (one, another) => Ok(another.or(one).unwrap_or_default()),
+    }
 }
 
 fn method(reader: &Reader<'_>, kind: Option<&str>, lora: Option<LoraFile>) -> Result<Method, RecipeError> {

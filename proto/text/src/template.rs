@@ -5,8 +5,8 @@
 //! error too, never another text. A template comes with a base from anywhere, so what one rendering may cost is bounded: see
 //! [`RENDERING_FUEL_MAX`] and [`RENDERED_BYTES_MAX`].
 
-use super::clock;
-use crate::error::{EngineError, Result};
+use crate::clock;
+use crate::error::{Result, TextError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -36,20 +36,20 @@ const DEFAULT: &str = "default";
 const TOOL_USE: &str = "tool_use";
 
 /// A model's chat template, or several by name: `tool_use` is for chats with tools, `default` for all others.
-pub(super) struct ChatTemplate {
+pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     has_tool_use: bool,
 }
 
 impl ChatTemplate {
     /// From the text of a template.
-    pub(super) fn one(template: &str) -> Result<ChatTemplate> {
+    pub(crate) fn one(template: &str) -> Result<ChatTemplate> {
         ChatTemplate::named([(DEFAULT, template)].into_iter())
     }
 
     /// From `tokenizer_config.json`'s `chat_template`: a string, or a list of `{"name", "template"}`. `None` where there is
     /// none.
-    pub(super) fn from_config(value: &Value) -> Result<Option<ChatTemplate>> {
+    pub(crate) fn from_config(value: &Value) -> Result<Option<ChatTemplate>> {
         match value {
             Value::String(template) => ChatTemplate::one(template).map(Some),
             Value::Array(list) => {
@@ -74,15 +74,15 @@ impl ChatTemplate {
         if has_default {
             Ok(ChatTemplate { environment, has_tool_use })
         } else {
-            Err(EngineError::input("chat_template is a list without one named `default`; name one so"))
+            Err(TextError::input("chat_template is a list without one named `default`; name one so"))
         }
     }
 
     /// The text for `context`.
     ///
     /// # Errors
-    /// [`EngineError::Input`] where the template refuses, loops on, or makes too much of the conversation.
-    pub(super) fn render(&self, context: Jinja, with_tools: bool) -> Result<String> {
+    /// [`TextError::Input`] where the template refuses, loops on, or makes too much of the conversation.
+    pub(crate) fn render(&self, context: Jinja, with_tools: bool) -> Result<String> {
         let name = if with_tools && self.has_tool_use { TOOL_USE } else { DEFAULT };
         let mut out = Bounded::default();
         let rendered = self.environment.get_template(name).and_then(|template| {
@@ -90,11 +90,11 @@ impl ChatTemplate {
             Ok(())
         });
         rendered.map_err(refused)?;
-        String::from_utf8(out.bytes).map_err(|e| EngineError::input(format!("chat_template: {e}")))
+        String::from_utf8(out.bytes).map_err(|e| TextError::input(format!("chat_template: {e}")))
     }
 }
 
-fn refused(error: Error) -> EngineError {
+fn refused(error: Error) -> TextError {
     let mut problem = format!("chat_template: {error}");
     if problem.len() > PROBLEM_BYTES_MAX {
         problem.truncate(problem.floor_char_boundary(PROBLEM_BYTES_MAX));
@@ -109,7 +109,7 @@ fn refused(error: Error) -> EngineError {
         }
         _ => {}
     }
-    EngineError::input(problem)
+    TextError::input(problem)
 }
 
 /// Bytes, at most [`RENDERED_BYTES_MAX`] of them.
@@ -395,7 +395,7 @@ mod tests {
         ];
         for template in hostile {
             let error = render(&template, json!(0)).err().unwrap_or_else(|| panic!("rendered: {template}"));
-            let EngineError::Input(problem) = error else { panic!("{error:?}") };
+            let TextError::Input(problem) = error else { panic!("{error:?}") };
             assert!(problem.starts_with("chat_template: ") && problem.len() < 2 * PROBLEM_BYTES_MAX, "{problem}");
         }
         let problem = |template: &str| render(template, json!(0)).unwrap_err().to_string();

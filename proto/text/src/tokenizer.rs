@@ -6,27 +6,27 @@
 //! here as many are masked as both begin with, and [`Tokenized`] says so. It happens where a token spans the border: after
 //! `<think>\n`, an empty thought goes on with one more line break, and both are one token.
 
-mod bytes;
-mod clock;
-mod template;
-
-use crate::error::{EngineError, Result};
+use crate::bytes;
+use crate::error::{Result, TextError};
+use crate::template::ChatTemplate;
 use minijinja::Value as Jinja;
 use minijinja::value::Serde;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
-use template::ChatTemplate;
 use tokenizers::Tokenizer;
 use vertigo::files::AtPath;
 use vertigo_model::dataset::{Example, Row};
+
+/// The files of a base that [`ChatTokenizer::load`] reads, those among them that there are.
+pub const FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
 /// The special tokens that templates may name.
 const SPECIALS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Pairs of tokens by which mlx-lm knows that a model thinks before it answers.
-const THINKING: [(&str, &str); 3] =
+pub(crate) const THINKING: [(&str, &str); 3] =
     [("<think>", "</think>"), ("<longcat_think>", "</longcat_think>"), ("<|think:start|>", "<|think:end|>")];
 
 /// A model's tokenizer and chat template.
@@ -34,6 +34,8 @@ pub struct ChatTokenizer {
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     eos: u32,
+    /// The pairs of [`THINKING`] that the vocabulary has.
+    thinking: Vec<(&'static str, &'static str)>,
     /// What every rendering gets: the special tokens, and `enable_thinking` as mlx-lm sets it.
     context: Map<String, Value>,
 }
@@ -61,14 +63,14 @@ impl ChatTokenizer {
     /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// [`EngineError::Input`] naming the file and what is wrong with it.
+    /// [`TextError::Input`] naming the file and what is wrong with it.
     pub fn load(folder: &Path) -> Result<ChatTokenizer> {
         let path = folder.join("tokenizer.json");
         let tokenizer =
-            Tokenizer::from_file(&path).map_err(|e| EngineError::input(format!("{}: {e}", path.display())))?;
+            Tokenizer::from_file(&path).map_err(|e| TextError::input(format!("{}: {e}", path.display())))?;
         let path = folder.join("tokenizer_config.json");
         let text = fs::read_to_string(&path).at(&path)?;
-        let wrong = |problem: String| EngineError::input(format!("{}: {problem}", path.display()));
+        let wrong = |problem: String| TextError::input(format!("{}: {problem}", path.display()));
         let config: Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         let mut context = Map::new();
         for key in SPECIALS {
@@ -80,20 +82,26 @@ impl ChatTokenizer {
         let name =
             context.get("eos_token").and_then(Value::as_str).ok_or_else(|| wrong("has no eos_token".to_owned()))?;
         let eos = known(name).ok_or_else(|| wrong(format!("eos_token `{name}` is not in the vocabulary")))?;
-        let thinks = THINKING.iter().any(|(start, end)| known(start).is_some() && known(end).is_some());
-        context.insert("enable_thinking".to_owned(), thinks.into());
+        let mut thinking = THINKING.to_vec();
+        thinking.retain(|(start, end)| known(start).is_some() && known(end).is_some());
+        context.insert("enable_thinking".to_owned(), (!thinking.is_empty()).into());
         let file = folder.join("chat_template.jinja");
         let template = if file.exists() {
             Some(ChatTemplate::one(&fs::read_to_string(&file).at(&file)?)?)
         } else {
             ChatTemplate::from_config(&config["chat_template"])?
         };
-        Ok(ChatTokenizer { tokenizer, template, eos, context })
+        Ok(ChatTokenizer { tokenizer, template, eos, thinking, context })
     }
 
     /// The token that ends an answer.
     pub fn eos(&self) -> u32 {
         self.eos
+    }
+
+    /// The marks of a thought that its vocabulary has.
+    pub(crate) fn thinking(&self) -> &[(&'static str, &'static str)] {
+        &self.thinking
     }
 
     /// Text to tokens, special tokens read as such, none added.
@@ -107,6 +115,13 @@ impl ChatTokenizer {
     fn encode_with(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoding = self.tokenizer.encode(text, add_special_tokens).map_err(tokenizer_error)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The same tokens as [`encode`](Self::encode), and for each the byte of the text that it ends before.
+    fn encode_with_ends(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>)> {
+        let encoding = self.tokenizer.encode(text, false).map_err(tokenizer_error)?;
+        let ends = encoding.get_offsets().iter().map(|(_, end)| *end).collect();
+        Ok((encoding.get_ids().to_vec(), ends))
     }
 
     /// Tokens to text, special tokens left out.
@@ -138,10 +153,18 @@ impl ChatTokenizer {
         THINKING.into_iter().find(|(start, end)| self.token(start).is_some() && self.token(end).is_some())
     }
 
+    /// Tokens to text, special tokens by their names.
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    pub fn decode_all(&self, ids: &[u32]) -> Result<String> {
+        self.tokenizer.decode(ids, false).map_err(tokenizer_error)
+    }
+
     /// The chat template's text for `messages`.
     ///
     /// # Errors
-    /// [`EngineError::Input`] where the model has no template, or the template refuses the messages.
+    /// [`TextError::Input`] where the model has no template, or the template refuses the messages.
     pub fn render(&self, messages: &[Value], tools: Option<&Value>, generation_prompt: bool) -> Result<String> {
         self.render_with(messages, tools, generation_prompt, &Map::new())
     }
@@ -158,7 +181,7 @@ impl ChatTokenizer {
         more: &Map<String, Value>,
     ) -> Result<String> {
         let template = self.template.as_ref().ok_or_else(|| {
-            EngineError::input("the base has no chat_template; train it on {\"text\"} lines, or add one")
+            TextError::input("the base has no chat_template; train it on {\"text\"} lines, or add one")
         })?;
         let messages = normalized(messages);
         let render = |messages: &[Value]| {
@@ -191,43 +214,80 @@ impl ChatTokenizer {
     pub fn read(&self, example: &Example, mask_prompt: bool) -> Result<Tokenized> {
         match example {
             Example::Text(text) => {
-                let mut ids = self.encode_with(text, true)?;
-                if ids.last() != Some(&self.eos) {
-                    ids.push(self.eos);
-                }
+                let ids = self.encode_document(text)?;
                 Ok(Tokenized { tokens: Tokens { ids, prompt: 0 }, prompt_is_shared: true })
             }
             Example::Completion { prompt, completion } => {
-                let user = json!({"role": "user", "content": prompt});
-                self.chat(&[user, json!({"role": "assistant", "content": completion})], None, mask_prompt)
+                Ok(self.chat(&conversation_of(prompt, completion), None, mask_prompt)?.tokenized)
             }
-            Example::Chat { messages, tools } => self.chat(messages, tools.as_ref(), mask_prompt),
+            Example::Chat { messages, tools } => Ok(self.chat(messages, tools.as_ref(), mask_prompt)?.tokenized),
         }
     }
 
+    /// A text that stands by itself, ended.
+    pub(crate) fn encode_document(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode_with(text, true)?;
+        if ids.last() != Some(&self.eos) {
+            ids.push(self.eos);
+        }
+        Ok(ids)
+    }
+
     /// The same of a dataset's line; what is wrong with it names the file and the line.
-    pub(crate) fn read_row(&self, row: &Row, mask_prompt: bool) -> Result<Tokenized> {
+    pub fn read_row(&self, row: &Row, mask_prompt: bool) -> Result<Tokenized> {
         self.read(&row.example, mask_prompt).map_err(|error| match error {
-            EngineError::Input(problem) => EngineError::Input(format!("{}: {problem}", row.place)),
+            TextError::Input(problem) => TextError::Input(format!("{}: {problem}", row.place)),
             error => error,
         })
     }
 
-    fn chat(&self, messages: &[Value], tools: Option<&Value>, mask_prompt: bool) -> Result<Tokenized> {
-        let ids = self.encode(&self.render(messages, tools, false)?)?;
-        let mut prompt = Vec::new();
+    /// A conversation as mlx-lm's datasets make it, with the text that its tokens are of.
+    pub(crate) fn chat(&self, messages: &[Value], tools: Option<&Value>, mask_prompt: bool) -> Result<Chat> {
+        let text = self.render(messages, tools, false)?;
+        let (ids, ends) = self.encode_with_ends(&text)?;
+        let (mut prompt, mut content) = (Vec::new(), 0);
         if let (true, Some((last, before))) = (mask_prompt, messages.split_last()) {
             let answers = last["role"] == "assistant";
-            prompt = self.encode(&self.render(before, tools, answers)?)?;
+            let asked = self.render(before, tools, answers)?;
+            content = shared_bytes(&asked, &text);
+            prompt = self.encode(&asked)?;
         }
         let shared = prompt.iter().zip(&ids).take_while(|(prompt, whole)| prompt == whole).count();
         let prompt_is_shared = shared == prompt.len();
-        Ok(Tokenized { tokens: Tokens { ids, prompt: shared }, prompt_is_shared })
+        let tokenized = Tokenized { tokens: Tokens { ids, prompt: shared }, prompt_is_shared };
+        Ok(Chat { text, ends, content, tokenized })
     }
 }
 
-fn tokenizer_error(error: tokenizers::Error) -> EngineError {
-    EngineError::input(format!("tokenizer: {error}"))
+/// A conversation's text and tokens.
+pub(crate) struct Chat {
+    pub(crate) text: String,
+    /// For each token, the byte of the text that it ends before.
+    pub(crate) ends: Vec<usize>,
+    /// How many bytes of the text the prompt's begins with as well; 0 where it is not masked.
+    pub(crate) content: usize,
+    pub(crate) tokenized: Tokenized,
+}
+
+impl Chat {
+    /// Tokens that lie before a byte of the text. One that lies across it does not.
+    pub(crate) fn column(&self, byte: usize) -> usize {
+        self.ends.partition_point(|end| *end <= byte)
+    }
+}
+
+/// A prompt and its completion as messages.
+pub(crate) fn conversation_of(prompt: &str, completion: &str) -> Vec<Value> {
+    vec![json!({"role": "user", "content": prompt}), json!({"role": "assistant", "content": completion})]
+}
+
+/// Bytes that both begin with, in whole characters.
+pub(crate) fn shared_bytes(one: &str, another: &str) -> usize {
+    one.chars().zip(another.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+}
+
+fn tokenizer_error(error: tokenizers::Error) -> TextError {
+    TextError::input(format!("tokenizer: {error}"))
 }
 
 /// The messages as Hugging Face hands them to templates: without keys that are null, and with a thought under each of the

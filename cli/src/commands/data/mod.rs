@@ -1,5 +1,7 @@
 //! `vertigo data`: datasets.
 
+mod show;
+
 use crate::cli::DataCommand;
 use crate::coordinator::Coordinator;
 use crate::datasets::{read, told};
@@ -15,7 +17,13 @@ use vertigo::v1;
 use vertigo_model::dataset::{Dataset, jsonl_files};
 
 pub(crate) async fn run(command: &DataCommand, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let DataCommand::Import { name, dir } = command;
+    match command {
+        DataCommand::Import { name, dir } => import(name, dir, coordinator, output).await,
+        DataCommand::Show(args) => show::run(args, coordinator, output).await,
+    }
+}
+
+async fn import(name: &str, dir: &Path, coordinator: &Coordinator, output: Output) -> Result<()> {
     // The whole of it is read before a byte goes up: a dataset in the store is one that can be trained on.
     let dataset = read(dir)?;
     let files = jsonl_files(dir).map_err(|e| told(&e))?.iter().map(|file| file_name(file)).collect::<Result<_>>()?;
