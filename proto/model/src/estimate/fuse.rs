@@ -122,7 +122,8 @@ fn calibration(shape: &Shape, (rank, adapter): (Rank, Bytes)) -> f64 {
     streams + adapter.0 as f64 + rounding.fold(forward, f64::max)
 }
 
-/// Bytes of the fused model's files, in this width, which its worker writes: whichever matrices of the layers the adapter changes, at most so many.
+/// Bytes of the fused model's files in this width, which its worker writes: whichever matrices of the layers the adapter changes, at most
+/// so many.
 pub fn fused_bytes(shape: &Shape, width: Width) -> Bytes {
     let default = default_packing(shape, width);
     shape.bytes_packed(&|from, is_of_layer, inputs| {
