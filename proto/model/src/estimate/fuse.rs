@@ -113,12 +113,15 @@ fn calibration(shape: &Shape, (rank, adapter): (Rank, Bytes)) -> f64 {
     let streams =
         (CALIBRATED_EXAMPLES_MAX * CALIBRATED_TOKENS_MAX) as f64 * shape.hidden as f64 * shape.dtype.size() as f64;
     let mixers = [Mixer::Full, Mixer::Linear];
-    let linears = mixers.into_iter().flat_map(|mixer| shape.linears(mixer));
-    let rounding = linears.map(|linear| {
+    let linears = || mixers.into_iter().flat_map(|mixer| shape.linears(mixer));
+    let rounding = linears().map(|linear| {
         let (inputs, outputs) = (linear.inputs as f64, linear.outputs as f64);
         (inputs * inputs * PRODUCTS + inputs * outputs * MATRICES) * value
     });
-    let forward = forward_passes(shape, CALIBRATED_TOKENS_MAX, rank);
+    // A half has matrices of two kinds of inputs, of which one is the residual stream.
+    let widest = linears().map(|linear| linear.inputs).max().unwrap_or(0) as f64;
+    let products = (shape.hidden as f64 * shape.hidden as f64 + widest * widest) * value;
+    let forward = forward_passes(shape, CALIBRATED_TOKENS_MAX, rank) + products;
     streams + adapter.0 as f64 + rounding.fold(forward, f64::max)
 }
 
