@@ -60,8 +60,8 @@ pub enum Rounding {
     /// The nearest step of a new grid, as `mlx_lm.fuse` does it.
     #[default]
     Nearest,
-    /// In matrices of layers that are packed in fewer than 8 bits, the step that does least to the matrix's outputs on the training split of
-    /// this dataset; in others the nearest.
+    /// In matrices of layers that are packed in fewer than 8 bits, the step that does least to the matrix's outputs on the training split
+    /// of this dataset; in others the nearest.
     Calibrated {
         /// The dataset's folder.
         data: PathBuf,

@@ -200,8 +200,8 @@ impl Model {
     }
 }
 
-/// The residual stream before the first layer, of a model of `shape` whose tensors outside the layers are among `tensors`: tokens [B, T] →
-/// [B, T, H].
+/// The residual stream before the first layer, of a model of `shape` whose tensors outside the layers are among `tensors`: tokens [B, T]
+/// → [B, T, H].
 pub(crate) fn embed(shape: &Shape, tensors: &Tensors, tokens: &Array) -> Result<Array> {
     let path = "language_model.model.embed_tokens";
     let get = |suffix: &str| tensors.get(&format!("{path}.{suffix}"));

@@ -42,6 +42,18 @@ struct Case {
     bits: Bits,
 }
 
+impl Case {
+    /// Whether what comes of it has matrices in fewer than 8 bits, whose rounding may be calibrated.
+    fn packs_coarsely(&self) -> bool {
+        self.bits == Bits::Four || (self.packed == Some(4) && self.bits != Bits::Eight)
+    }
+
+    /// Whether it is, here: that takes its time, so of the cases that may be it is those of a packed base.
+    fn is_calibrated(&self) -> bool {
+        self.packs_coarsely() && self.packed.is_some()
+    }
+}
+
 const LORA: &str = "num_layers: -1, lora_parameters: {rank: 8, scale: 10, dropout: 0.0}";
 const FULL: &str = "fine_tune_type: full, num_layers: -1";
 
@@ -79,8 +91,7 @@ fn cases() -> Vec<Case> {
         Case { name: "bf16, wide, full", dtype: bf16, recipe: FULL, hidden: 384, ffn: 1024, ..BASE },
         Case { name: "bf16, large MLP, full", dtype: bf16, recipe: FULL, ffn: 1792, ..BASE },
         Case { name: "f32, large MLP, full", recipe: FULL, ffn: 1792, ..BASE },
-        Case { name: "4 bits, f32, LoRA, auto", packed: Some(4), bits: Bits::Auto, ..BASE },
-        Case { name: "4 bits, bf16, LoRA", packed: Some(4), dtype: bf16, ..BASE },
+        Case { name: "4 bits, bf16, LoRA, auto", packed: Some(4), dtype: bf16, bits: Bits::Auto, ..BASE },
         Case { name: "bf16, wide, LoRA to 4 bits", dtype: bf16, hidden: 384, ffn: 1024, bits: Bits::Four, ..BASE },
     ]
 }
@@ -92,8 +103,10 @@ fn the_estimate_is_close_to_mlx_peak() {
         for (what, estimated, peak) in run(&case) {
             let (total, peak) = (estimated.total().0 as f64, peak as f64);
             let off = total / peak - 1.0;
-            // Fusing alone takes a few matrices, which is little beside a model: that it is enough is all that counts.
-            let is_too_high = what == "measure" && off > TOO_HIGH && peak >= COMPARED_BYTES_MIN;
+            // Fusing alone takes a few matrices, which is little beside a model: that it is enough is all that counts. So it is of
+            // calibrated rounding, whose residual streams outweigh so small a model, and are nothing beside a real one.
+            let is_too_high =
+                what == "measure" && !case.packs_coarsely() && off > TOO_HIGH && peak >= COMPARED_BYTES_MIN;
             wrong += usize::from(off < -TOO_LOW || is_too_high);
             let parts: Vec<_> =
                 estimated.parts.iter().map(|part| format!("{} {:.1}", part.name, part.bytes.0 as f64 / 1e6)).collect();
@@ -117,7 +130,7 @@ fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
     let dir = tempfile::tempdir().unwrap();
     let [base, adapter, fused, data] = ["base", "adapter", "fused", "data"].map(|name| dir.path().join(name));
     write_base(case, &base);
-    let is_calibrated = case.bits == Bits::Four || (case.packed == Some(4) && case.bits != Bits::Eight);
+    let is_calibrated = case.is_calibrated();
     write_data(&data, if is_calibrated { CALIBRATED_EXAMPLES_MAX } else { 1 });
     let recipe = recipe(case.recipe);
     let shape = {
@@ -133,14 +146,15 @@ fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
     let [mut nearest, mut calibrating] = [0, 0];
     for width in tries(case.bits, &shape, true) {
         let nearly = Options { width, ..Options::default() };
-        let options = Options { width, rounding: Rounding::Calibrated { data: data.clone() }, ..Options::default() };
+        let rounding = if is_calibrated { Rounding::Calibrated { data: data.clone() } } else { Rounding::Nearest };
+        let options = Options { width, rounding, ..Options::default() };
         let fusing = |options: &Options| {
             peak_of(|| {
                 fuse(&base, &adapter, &fused, options, &mut |_, _| {}).unwrap();
             })
         };
         nearest = nearest.max(fusing(&nearly));
-        calibrating = calibrating.max(fusing(&options));
+        calibrating = calibrating.max(if is_calibrated { fusing(&options) } else { nearest });
     }
     let measuring = peak_of(|| {
         let kept = measure(&base, &adapter, &fused, &data, &mut |_, _| {}).unwrap();

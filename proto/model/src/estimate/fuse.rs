@@ -22,6 +22,12 @@ pub const COMPARED_TOKENS: u64 = 64;
 /// Arrays of a token's whole vocabulary that are there at once while two distributions are compared.
 const DISTRIBUTIONS: f64 = 5.0;
 
+/// Arrays of the size of Σ x xᵀ that are there at once while it is damped and taken apart.
+const PRODUCTS: f64 = 5.0;
+
+/// Arrays of the size of a matrix that are there at once while it is rounded by what its inputs say.
+const MATRICES: f64 = 6.0;
+
 /// What an adapter has of each matrix that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
@@ -100,20 +106,27 @@ fn calibrates(shape: &Shape, width: Width) -> bool {
     from.any(|from| packing_after(from, true, width, default, 0).is_some_and(is_calibrated))
 }
 
-/// MLX's peak of fusing with calibrated rounding.
+/// MLX's peak of fusing with calibrated rounding: the residual streams of all examples, and beside them first one example's forward pass
+/// with the products of its inputs, then a matrix and the factors of those products.
 fn calibration(shape: &Shape, (rank, adapter): (Rank, Bytes)) -> f64 {
     let value = VALUE_BYTES as f64;
-    let streams = (CALIBRATED_EXAMPLES_MAX * CALIBRATED_TOKENS_MAX) as f64 * shape.hidden as f64 * value;
+    let streams =
+        (CALIBRATED_EXAMPLES_MAX * CALIBRATED_TOKENS_MAX) as f64 * shape.hidden as f64 * shape.dtype.size() as f64;
     let mixers = [Mixer::Full, Mixer::Linear];
-    let linears = mixers.into_iter().flat_map(|mixer| shape.linears(mixer));
-    let rounding = linears.map(|linear| {
+    let linears = || mixers.into_iter().flat_map(|mixer| shape.linears(mixer));
+    let rounding = linears().map(|linear| {
         let (inputs, outputs) = (linear.inputs as f64, linear.outputs as f64);
-        (inputs * inputs * 5.0 + inputs * outputs * 6.0) * value
+        (inputs * inputs * PRODUCTS + inputs * outputs * MATRICES) * value
     });
-    streams + adapter.0 as f64 + rounding.fold(0.0, f64::max) + forward_passes(shape, CALIBRATED_TOKENS_MAX, rank)
+    // A half has matrices of two kinds of inputs, of which one is the residual stream.
+    let widest = linears().map(|linear| linear.inputs).max().unwrap_or(0) as f64;
+    let products = (shape.hidden as f64 * shape.hidden as f64 + widest * widest) * value;
+    let forward = forward_passes(shape, CALIBRATED_TOKENS_MAX, rank) + products;
+    streams + adapter.0 as f64 + rounding.fold(forward, f64::max)
 }
 
-/// Bytes of the fused model's files, in this width, which its worker writes: whichever matrices of the layers the adapter changes, at most so many.
+/// Bytes of the fused model's files in this width, which its worker writes: whichever matrices of the layers the adapter changes, at most
+/// so many.
 pub fn fused_bytes(shape: &Shape, width: Width) -> Bytes {
     let default = default_packing(shape, width);
     shape.bytes_packed(&|from, is_of_layer, inputs| {
