@@ -64,6 +64,7 @@ impl Offer for Offered {
             disk_free_bytes: 1 << 40,
             gpu_slots: 1,
             cpu_slots: CPU_SLOTS as u32,
+            service_slots: 0,
         }
     }
 

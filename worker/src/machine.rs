@@ -164,6 +164,8 @@ impl Machine {
             disk_free_bytes: told(self.disk_free()),
             gpu_slots: GPU_SLOTS as u32,
             cpu_slots: cpu_slots() as u32,
+            // It knows no service yet.
+            service_slots: 0,
         }
     }
 }

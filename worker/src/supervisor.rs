@@ -75,7 +75,7 @@ impl Slots {
     pub fn of(&self, slot: Slot) -> &Semaphore {
         match slot {
             Slot::Gpu => &self.gpu,
-            Slot::Cpu => &self.cpu,
+            Slot::Cpu | Slot::Service => &self.cpu,
         }
     }
 }
@@ -248,7 +248,7 @@ impl Supervisor {
         // The GPU's attempt may have what the machine offers; one beside it has what was reserved for it.
         let offered = match job.slot {
             Slot::Gpu => self.machine.usable(),
-            Slot::Cpu => job.reserved,
+            Slot::Cpu | Slot::Service => job.reserved,
         };
         let launch = Launch {
             executable: &self.executable,

@@ -60,7 +60,7 @@ fn traced(spec: &Spec) -> Result<(), Failure> {
     let telemetry = vertigo_telemetry::init("vertigo-attempt").map_err(|e| here(e.to_string()))?;
     let parent = std::env::var(vertigo_telemetry::ENVIRONMENT).ok();
     let on_its_device = match spec.slot {
-        Slot::Gpu => Ok(()),
+        Slot::Gpu | Slot::Service => Ok(()),
         // The GPU is another attempt's.
         Slot::Cpu => device::use_cpu(),
     };

@@ -67,6 +67,8 @@ impl Task {
                 let wrong = || TaskError::Wrong(format!("{bits} bits are none of 0, 4, 8, 16"));
                 Ok(Task::Fuse { bits: Bits::from_number(*bits).ok_or_else(wrong)?, measured: !unmeasured })
             }
+            // A later version's.
+            task::Kind::Serve(_) => Err(TaskError::Unknown),
         }
     }
 

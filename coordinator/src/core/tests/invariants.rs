@@ -72,6 +72,7 @@ pub(crate) enum Body {
     Progress(u64),
     Line,
     Checkpoint(u64),
+    Serving,
     Success(u8),
     Failure(Cure),
 }
@@ -85,12 +86,13 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         Cure::Later,
         Cure::FreshProcess,
     ]);
-    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu]);
+    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu, Slot::Service]);
     let body = prop_oneof![
         1 => Just(Body::Started),
         2 => (0u64..300).prop_map(Body::Progress),
         2 => Just(Body::Line),
         2 => (0u64..20).prop_map(Body::Checkpoint),
+        2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
         4 => cure.prop_map(Body::Failure),
     ];
@@ -313,6 +315,7 @@ impl World {
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
             }
+            Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
             Body::Failure(cure) => {
                 let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
@@ -378,12 +381,13 @@ impl World {
             let promised: Bytes = core.attempts.values().filter(of).map(|a| a.reserved).sum();
             assert!(promised <= worker.machine.usable, "{promised} on {worker:?}");
             assert_eq!(promised, worker.reserved());
-            for slot in [Slot::Gpu, Slot::Cpu] {
+            for slot in [Slot::Gpu, Slot::Cpu, Slot::Service] {
                 let taken =
                     core.attempts.values().filter(of).filter(|a| core.jobs[&a.job].variants[a.variant].slot() == slot);
                 assert!(taken.count() <= worker.machine.slots(slot), "{slot} of {worker:?}");
             }
         }
+        self.check_services();
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
             assert!(core.jobs.values().any(|job| job.output() == Some(digest)));
@@ -407,6 +411,22 @@ impl World {
             behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
+    }
+
+    /// 13, for all jobs that can be nothing else than a service.
+    fn check_services(&self) {
+        let core = &self.bench.core;
+        let is_service = |job: &&Job| job.variants.iter().all(|variant| variant.is_service());
+        for job in core.jobs.values().filter(is_service) {
+            assert!(job.state != State::Succeeded, "{job:?}");
+            let has_been_up = job.attempts.iter().any(|id| core.attempts[id].service.is_some());
+            assert!(!(has_been_up && job.state == State::Failed), "{job:?}");
+            if let State::Leased { attempt } = job.state {
+                assert!(!core.workers[&core.attempts[&attempt].worker].draining, "{job:?}");
+            }
+        }
+        let is_other = |attempt: &&Attempt| !core.jobs[&attempt.job].variants[attempt.variant].is_service();
+        assert!(core.attempts.values().filter(is_other).all(|attempt| attempt.service.is_none()));
     }
 
     /// Whether a worker could start a job now, if `reserved` of its memory were promised.
