@@ -36,20 +36,22 @@ const ABSENT: [(&str, &[&str]); 3] = [
     ("api", &["tonic", "axum", "hyper_util", "http"]),
 ];
 
-/// What of the worker beside `task` names the engine: its device, the faults of MLX that it knows. Nothing that trains.
+/// What of the worker beside `task` and `serve` names the engine: its device, the faults of MLX that it knows. Nothing that trains.
 const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
+    "proto/port/src/",
     "proto/telemetry/src/",
     "proto/view/src/",
     "coordinator/src/",
     "worker/src/",
     "worker/engine/src/",
+    "worker/serving/src/",
     "cli/src/",
     "tests/src/",
     "tests/faults/",
@@ -163,9 +165,9 @@ fn what_decides_knows_no_protocol_and_what_can_be_asked_no_connection() {
 }
 
 #[test]
-fn nothing_of_the_worker_outside_its_tasks_knows_what_an_engine_does() {
+fn nothing_of_the_worker_but_what_it_trains_and_serves_knows_what_an_engine_does() {
     for path in files("worker/src/").into_iter().filter(|path| !is_test(path)) {
-        if path.components().any(|part| part.as_os_str() == "task") {
+        if path.components().any(|part| part.as_os_str() == "task" || part.as_os_str() == "serve") {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -276,9 +278,22 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/telemetry", &["vertigo"]),
         ("proto/view", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-telemetry"]),
-        ("coordinator", &["vertigo", "vertigo-model", "vertigo-telemetry", "vertigo-view"]),
+        ("proto/port", &[]),
+        ("coordinator", &["vertigo", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"]),
         ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry", "vertigo-view"]),
-        ("worker", &["vertigo", "vertigo-client", "vertigo-engine", "vertigo-model", "vertigo-telemetry"]),
+        (
+            "worker",
+            &[
+                "vertigo",
+                "vertigo-client",
+                "vertigo-engine",
+                "vertigo-model",
+                "vertigo-port",
+                "vertigo-serving",
+                "vertigo-telemetry",
+            ],
+        ),
+        ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
         ("worker/engine", &["vertigo", "vertigo-model"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
         ("tests/kit", &["vertigo", "vertigo-model"]),

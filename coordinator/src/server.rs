@@ -6,9 +6,9 @@ use crate::core::Settings;
 use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
 use crate::private;
-use crate::serve::connections::{self, DescriptorError, Limits};
+use crate::serve::connections::{DescriptorError, Limits, RULES};
 use crate::serve::grpc::{self, Context, Sessions};
-use crate::serve::guard::{Hosts, guard, nothing, speaks_grpc};
+use crate::serve::guard::{guard, nothing, speaks_grpc};
 use crate::serve::http;
 use crate::store::{StateFolder, Store, StoreError, Writer};
 use axum::extract::Request;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::Url;
 use vertigo::bytes::Bytes;
+use vertigo_port::guard::Hosts;
 
 /// How long the store may take to say whether it holds a blob.
 const LOOK: Duration = Duration::from_secs(30);
@@ -180,7 +181,7 @@ impl Server {
     /// # Errors
     /// A commit failed: then memory is not to be trusted, and the process must end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let serve = connections::serve(self.listener, self.router, self.limits);
+        let serve = vertigo_port::serve(self.listener, self.router, self.limits, RULES);
         let ended = self.writer.ended();
         // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
         // process that speaks as one of them would not be kept waiting when the coordinator is back.

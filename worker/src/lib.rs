@@ -21,6 +21,7 @@ pub mod machine;
 pub mod memory;
 pub mod outcome;
 pub mod output;
+pub mod serve;
 pub mod session;
 pub mod spool;
 pub mod state;

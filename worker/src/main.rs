@@ -1,6 +1,7 @@
-//! `vertigo-worker`: the daemon, and, as `vertigo-worker attempt`, its child.
+//! `vertigo-worker`: the daemon; as `vertigo-worker attempt`, its child; as `vertigo-worker serve`, models for OpenAI's clients.
 
 use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use vertigo::bytes::Bytes;
@@ -8,6 +9,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::printable;
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
+use vertigo_worker::serve::{self, Named};
 
 /// Runs training jobs on this machine for a Vertigo coordinator.
 ///
@@ -31,6 +33,21 @@ enum Command {
         #[arg(long)]
         spec: PathBuf,
     },
+    /// Serve models to OpenAI's clients, until SIGTERM or Ctrl-C.
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// FOLDER of a base or a fused model, FOLDER@ADAPTER_FOLDER, or NAME=… of either. Adapters over one base share it in memory.
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<Named>,
+    /// Where to listen, on loopback. Port 0 takes any that is free.
+    #[arg(long, default_value = "127.0.0.1:7430")]
+    listen: SocketAddr,
+    /// What weights, caches and arithmetic may use at most, such as 36GiB [default: all that the GPU may hold].
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Bytes>,
 }
 
 #[derive(Debug, Args)]
@@ -56,31 +73,46 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Attempt { spec }) => child::main::run(&spec),
-        None => match serve(cli.daemon) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("vertigo-worker: {}", printable::text(&error.to_string()));
-                ExitCode::FAILURE
-            }
-        },
+        Some(Command::Serve(args)) => {
+            let settings = serve::Settings { models: args.models, listen: args.listen, memory: args.memory };
+            ended(within("vertigo-worker serve", serve::run(settings)))
+        }
+        None => ended(daemon_settings(cli.daemon).and_then(|settings| within("vertigo-worker", daemon::run(settings)))),
     }
 }
 
-fn serve(args: Daemon) -> Result<(), Box<dyn std::error::Error>> {
-    let settings = Settings {
+fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vertigo-worker: {}", printable::text(&error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs `work` with logs, and traces where a collector is named. `service` is the process's name in them.
+fn within<E: std::error::Error + 'static>(
+    service: &'static str,
+    work: impl Future<Output = Result<(), E>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let _inside = runtime.enter();
+    let telemetry = vertigo_telemetry::init(service)?;
+    let result = runtime.block_on(work);
+    telemetry.shutdown();
+    Ok(result?)
+}
+
+fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>> {
+    Ok(Settings {
         coordinator: args.coordinator,
         name: args.name.map_or_else(host_name, Ok)?,
         memory: args.memory,
         state: args.state.map_or_else(default_state, Ok)?,
         cache: args.cache,
         executable: std::env::current_exe()?,
-    };
-    let runtime = tokio::runtime::Runtime::new()?;
-    let _inside = runtime.enter();
-    let telemetry = vertigo_telemetry::init("vertigo-worker")?;
-    let result = runtime.block_on(daemon::run(settings));
-    telemetry.shutdown();
-    Ok(result?)
+    })
 }
 
 fn host_name() -> Result<String, &'static str> {

@@ -60,7 +60,10 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 /// # Errors
 /// A collector's address that is none; logging that is set up already.
 pub fn init(service: &'static str) -> Result<Telemetry, TelemetryError> {
-    init_with(service, "warn,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info")
+    init_with(
+        service,
+        "warn,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info,vertigo_serving=info",
+    )
 }
 
 /// [`init`] with another filter for where `RUST_LOG` is not set: a command-line tool shows warnings only.
@@ -76,7 +79,9 @@ pub fn init_with(service: &'static str, filter: &str) -> Result<Telemetry, Telem
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let logs = logs(std::io::stderr, color).with_filter(filter);
     // Spans below information are for a debugger's eyes; a library's spans are not the job's trace.
-    let ours = EnvFilter::new("off,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info");
+    let ours = EnvFilter::new(
+        "off,vertigo=info,vertigo_coordinator=info,vertigo_worker=info,vertigo_engine=info,vertigo_serving=info",
+    );
     let traces = provider
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(ours));

@@ -132,6 +132,12 @@ pub(crate) fn adapter_of(base: &Path, shape: &Shape, adapter: &Path) -> Result<(
     Ok(Change::read(adapter, shape, &stored)?.into_parameters())
 }
 
+/// The adapter in a folder, which is low-rank, checked against a base of this shape: its tensors and their scale.
+pub(crate) fn low_rank_adapter(shape: &Shape, adapter: &Path) -> Result<(Parameters, f64)> {
+    // Only full weights ask what the base has.
+    Ok(Change::read(adapter, shape, &BTreeMap::new())?.into_parameters())
+}
+
 /// That the base has the tensors that its config asks for.
 fn check(base: &Path, shape: &Shape, stored: &BTreeMap<String, Stored>) -> Result<()> {
     let sizes: Sizes =

@@ -2,7 +2,8 @@
 //!
 //! The rule, per head and token, with state S [Dk × Dv]: `S ← g·S; δ = β(v − Sᵀk); S ← S + k δᵀ; y = Sᵀq`. Token by token that is
 //! T graph steps, and a backward pass keeps several states for each. In chunks of [`CHUNK`] tokens (Yang et al., "Gated Delta
-//! Networks", 2024, §3.3) the steps within a chunk are one triangular solve, and only the chunks are sequential.
+//! Networks", 2024, §3.3) the steps within a chunk are one triangular solve, and only the chunks are sequential. An answer's tokens, which
+//! come one at a time, take the rule as it stands ([`one_token`]).
 
 use crate::error::Result;
 use crate::split::pieces;
@@ -35,6 +36,44 @@ pub struct Inputs<'a> {
 /// # Errors
 /// MLX's, where the shapes do not fit each other.
 pub fn chunked(inputs: Inputs<'_>) -> Result<Array> {
+    let &[b, _, hk, dk] = inputs.q.shape() else { unreachable!("queries have four axes") };
+    let (hv, dv) = (inputs.v.dim(2), inputs.v.dim(3));
+    let zeros = zeros_dtype(&[b, hk, hv / hk, dk, dv], Dtype::Float32)?;
+    Ok(chunks(inputs, &zeros, false)?.0)
+}
+
+/// The same from a state S, f32 [B, Hk, R, Dk, Dv], and the state after the last token.
+///
+/// # Errors
+/// MLX's, where the shapes do not fit each other.
+pub fn chunked_from(inputs: Inputs<'_>, state: &Array) -> Result<(Array, Array)> {
+    chunks(inputs, state, true)
+}
+
+/// One token of each of `B` sequences (T is 1), by the rule itself, and the states after it. The decayed state is asked for Sᵀk and Sᵀq
+/// in one product, before δ is added to it: y = Sᵀq + (k·q)δ, with δ = β(v − Sᵀk).
+///
+/// # Errors
+/// MLX's, where the shapes do not fit each other.
+pub fn one_token(inputs: Inputs<'_>, state: &Array) -> Result<(Array, Array)> {
+    let &[b, _, hk, dk] = inputs.q.shape() else { unreachable!("queries have four axes") };
+    let (hv, dv) = (inputs.v.dim(2), inputs.v.dim(3));
+    let (r, row) = (hv / hk, &[b, hk, 1, 1, dk]);
+    let (q, k) = (inputs.q.reshape(row)?, inputs.k.reshape(row)?);
+    let (v, beta) = (inputs.v.reshape(&[b, hk, r, 1, dv])?, inputs.beta.reshape(&[b, hk, r, 1, 1])?);
+    let g = exp(inputs.log_g.reshape(&[b, hk, r, 1, 1])?)?;
+    let decayed = state.multiply(&g)?;
+    let asked = concatenate(&[&k, &q], 3)?.matmul(&decayed)?;
+    let [of_k, of_q] = &pieces(&asked, 1, 3)?[..] else { unreachable!("two rows make two pieces") };
+    let delta = beta.multiply(v.subtract(of_k)?)?;
+    let overlap = k.multiply(&q)?.sum_axis(-1, true)?;
+    let y = of_q.add(overlap.multiply(&delta)?)?;
+    let state = decayed.add(k.swap_axes(-1, -2)?.multiply(&delta)?)?;
+    Ok((y.reshape(&[b, 1, hv, dv])?, state))
+}
+
+/// y, and where `goes_on` the state after the last token; else one from within.
+fn chunks(inputs: Inputs<'_>, state: &Array, goes_on: bool) -> Result<(Array, Array)> {
     let &[b, t, hk, dk] = inputs.q.shape() else { unreachable!("queries have four axes") };
     let (hv, dv) = (inputs.v.dim(2), inputs.v.dim(3));
     let (r, n) = (hv / hk, (t + CHUNK - 1) / CHUNK);
@@ -55,9 +94,10 @@ pub fn chunked(inputs: Inputs<'_>) -> Result<Array> {
     let c = by_chunk(inputs.log_g, r, 1)?.cumsum(4, None, None)?;
 
     let chunks = Chunks::prepare([&q, &k, &v, &beta, &c], inputs.differentiable)?;
-    let y = chunks.scan(&[b, hk, r, dk, dv], n)?;
+    // The state goes along as [B, Hk, R, 1, Dk, Dv], beside the axis of chunks.
+    let (y, state) = chunks.scan(&state.expand_dims(3)?, n, goes_on)?;
     let y = y.transpose_axes(&[0, 3, 4, 1, 2, 5])?.reshape(&[b, n * CHUNK, hv, dv])?;
-    Ok(y.try_index((.., ..t))?)
+    Ok((y.try_index((.., ..t))?, state.squeeze_axes(&[3])?))
 }
 
 /// All that does not depend on the state, for all chunks at once; axes [B, Hk, R, N, …].
@@ -98,23 +138,21 @@ impl Chunks {
         })
     }
 
-    /// Runs the state through the chunks; y [B, Hk, R, N, C, Dv].
-    fn scan(&self, state: &[i32; 5], n: i32) -> Result<Array> {
+    /// Runs the state [B, Hk, R, 1, Dk, Dv] through the chunks; y [B, Hk, R, N, C, Dv], and where `goes_on` the state after them.
+    fn scan(&self, state: &Array, n: i32, goes_on: bool) -> Result<(Array, Array)> {
         let split = |x: &Array| pieces(x, 1, 3);
         let (u, w, q) = (split(&self.u)?, split(&self.w)?, split(&self.q_decayed)?);
         let (attention, k_to_end, decay) = (split(&self.attention)?, split(&self.k_to_end)?, split(&self.decay)?);
-        // The state goes along as [B, Hk, R, 1, Dk, Dv], beside the axis of chunks.
-        let &[b, hk, r, dk, dv] = state;
-        let mut s = zeros_dtype(&[b, hk, r, 1, dk, dv], Dtype::Float32)?;
+        let mut s = state.clone();
         let mut outputs = Vec::with_capacity(n as usize);
         for i in 0..n as usize {
             let v_new = u[i].subtract(w[i].matmul(&s)?)?;
             outputs.push(q[i].matmul(&s)?.add(attention[i].matmul(&v_new)?)?);
-            if i + 1 < n as usize {
+            if goes_on || i + 1 < n as usize {
                 s = decay[i].multiply(&s)?.add(k_to_end[i].matmul(&v_new)?)?;
             }
         }
-        Ok(concatenate(&outputs, 3)?)
+        Ok((concatenate(&outputs, 3)?, s))
     }
 }
 

@@ -22,6 +22,7 @@
 pub mod adapter;
 pub mod backward;
 pub mod batch;
+mod beside;
 pub mod checkpoint;
 pub mod device;
 mod error;
@@ -36,7 +37,9 @@ mod master;
 pub mod measure;
 mod model;
 pub mod optimizer;
+mod past;
 pub mod remarks;
+mod rows;
 mod run_folder;
 mod split;
 mod tensor_files;

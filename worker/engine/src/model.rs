@@ -117,9 +117,39 @@ impl Model {
         lora: LoraForward,
         differentiable: bool,
     ) -> Result<Array> {
-        let mixer = self.shape.mixer(index as u64);
-        let frozen = &self.layers[index];
-        Layer { shape: &self.shape, mixer, frozen, names, trained, lora, differentiable }.forward(half, x)
+        Layer { names, trained, lora, differentiable, ..self.layer(index) }.forward(half, x, None)
+    }
+
+    /// Layer `index` with nothing trained, for whoever asks for no gradient.
+    pub(crate) fn layer(&self, index: usize) -> Layer<'_> {
+        Layer {
+            shape: &self.shape,
+            mixer: self.shape.mixer(index as u64),
+            frozen: &self.layers[index],
+            names: &[],
+            trained: &[],
+            lora: LoraForward::default(),
+            differentiable: false,
+            beside: &[],
+            together: None,
+        }
+    }
+
+    /// The tensors outside the layers, and those of each layer, for whoever lays them out otherwise.
+    pub(crate) fn tensors_mut(&mut self) -> (&mut Tensors, &mut [Tensors]) {
+        (&mut self.outer, &mut self.layers)
+    }
+
+    /// The matrix of the head: its weight, as it is stored.
+    pub(crate) fn head_weight(&self) -> &Array {
+        &self.outer[&format!("{}.weight", self.head_path())]
+    }
+
+    /// The dtype of activations: that of the embedding, or of its scales where it is packed.
+    pub(crate) fn dtype(&self) -> Dtype {
+        let path = "language_model.model.embed_tokens";
+        let scales = self.outer.get(&format!("{path}.scales"));
+        scales.unwrap_or(&self.outer[&format!("{path}.weight")]).dtype()
     }
 
     /// The halves of all layers in the order of the forward pass.

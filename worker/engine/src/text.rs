@@ -6,6 +6,7 @@
 //! here as many are masked as both begin with, and [`Tokenized`] says so. It happens where a token spans the border: after
 //! `<think>\n`, an empty thought goes on with one more line break, and both are one token.
 
+mod bytes;
 mod clock;
 mod template;
 
@@ -116,17 +117,53 @@ impl ChatTokenizer {
         self.tokenizer.decode(ids, true).map_err(tokenizer_error)
     }
 
+    /// The token that is `text` as a whole, where the vocabulary has one.
+    pub fn token(&self, text: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(text)
+    }
+
+    /// What the vocabulary calls a token. Its special tokens have no other text.
+    pub fn name(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// What a token adds to a text, as bytes: a character may be spread over several. Special tokens add nothing, as in
+    /// [`decode`](Self::decode). `None` for what is no token, and where the tokenizer is not made of bytes, as Qwen's is.
+    pub fn bytes(&self, id: u32) -> Option<Vec<u8>> {
+        bytes::of_token(&self.tokenizer, id)
+    }
+
+    /// What begins and ends a thought, where the vocabulary has both.
+    pub fn thought_tags(&self) -> Option<(&'static str, &'static str)> {
+        THINKING.into_iter().find(|(start, end)| self.token(start).is_some() && self.token(end).is_some())
+    }
+
     /// The chat template's text for `messages`.
     ///
     /// # Errors
     /// [`EngineError::Input`] where the model has no template, or the template refuses the messages.
     pub fn render(&self, messages: &[Value], tools: Option<&Value>, generation_prompt: bool) -> Result<String> {
+        self.render_with(messages, tools, generation_prompt, &Map::new())
+    }
+
+    /// The same, where the template is told `more`, such as `enable_thinking`.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_with(
+        &self,
+        messages: &[Value],
+        tools: Option<&Value>,
+        generation_prompt: bool,
+        more: &Map<String, Value>,
+    ) -> Result<String> {
         let template = self.template.as_ref().ok_or_else(|| {
             EngineError::input("the base has no chat_template; train it on {\"text\"} lines, or add one")
         })?;
         let messages = normalized(messages);
         let render = |messages: &[Value]| {
             let mut context = self.context.clone();
+            context.extend(more.clone());
             context.insert("messages".to_owned(), messages.into());
             context.insert("tools".to_owned(), tools.cloned().unwrap_or(Value::Null));
             context.insert("add_generation_prompt".to_owned(), generation_prompt.into());

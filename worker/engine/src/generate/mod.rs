@@ -3,9 +3,20 @@
 //! Whoever serves a model owns a [`Generate`] on one thread, hands it requests and calls [`Generate::step`] for as long as there is
 //! work. What an answer is does not depend on what else is in the batch.
 
+mod adapters;
+mod answer;
+mod batch;
+mod forward;
+mod generator;
+mod kept;
+mod layout;
 mod request;
+mod room;
+mod sampling;
 
+pub use generator::Generator;
 pub use request::{AdapterId, Chosen, End, Load, Produced, Request, RequestId, Sampling, ThoughtBudget};
+pub use room::Limits;
 
 use crate::error::Result;
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
+pub(crate) mod answers;
 pub(crate) mod peer;
 
 pub(crate) use vertigo_testkit::base::{VOCAB, config};

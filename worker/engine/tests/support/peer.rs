@@ -46,3 +46,11 @@ pub(crate) fn peer(python: &Path, what: &str, arguments: &[&str], out: &Path) ->
     run_peer(python, &[&[what, base, second, tokens, out_text], rest].concat());
     Array::load_safetensors(out).unwrap()
 }
+
+/// Runs generate.py, which answers the rows of `prompts` and writes `out`; its arrays.
+pub(crate) fn generate(python: &Path, base: &Path, prompts: &Path, out: &Path) -> HashMap<String, Array> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/peer/generate.py");
+    let arguments = [base, Path::new("greedy"), prompts, out];
+    run(Command::new(python).arg(script).args(arguments)).unwrap_or_else(|error| panic!("{error}"));
+    Array::load_safetensors(out).unwrap()
+}

@@ -1,11 +1,11 @@
 //! File descriptors: how many the process may have, and what they are for.
 
-use super::Limits;
+use crate::table::Limits;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::time::Duration;
 
-/// As many as the coordinator asks the system for: enough for two thousand workers, and fewer than the 10,240 that macOS grants.
+/// As many as the system is asked for: enough for two thousand workers, and fewer than the 10,240 that macOS grants.
 const DESCRIPTORS_WANTED: u64 = 8_192;
 
 /// What the process has besides connections and what their requests open: the three standard streams, the runtime's, the
@@ -33,9 +33,7 @@ const IDLE_SECONDS_MAX: u64 = 120;
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
     /// Too low.
-    #[error(
-        "the process may open {0} files, and the coordinator needs {DESCRIPTORS_MIN} or more: raise it with `ulimit -n`"
-    )]
+    #[error("the process may open {0} files, and it needs {DESCRIPTORS_MIN} or more: raise it with `ulimit -n`")]
     TooFew(u64),
     /// The system does not say.
     #[error("the limit of open files: {0}")]

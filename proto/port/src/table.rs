@@ -25,11 +25,11 @@ pub struct Limits {
 
 /// A connection, for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ConnectionId(u64);
+pub(crate) struct ConnectionId(u64);
 
 /// What a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
+pub enum Work {
     /// A call, or a blob.
     Request,
     /// A stream of events, which may have no end.
@@ -40,7 +40,7 @@ pub(super) enum Work {
 
 /// What becomes of a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     /// It is open; the one that was idle the longest is closed for it, where there was no room.
     Open { id: ConnectionId, closes: Option<ConnectionId> },
     /// Every connection has something in flight.
@@ -49,15 +49,15 @@ pub(super) enum Admission {
 
 /// Why a request is not begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotBegun {
+pub enum NotBegun {
     /// The connection was closed for another when the request came.
     #[error("this connection was idle and is closed; ask again on a new one")]
     Closed,
     /// Too many feeds at a time.
-    #[error("the coordinator has as many feeds of events open as it has room for; end one, or try again in a moment")]
+    #[error("there are as many feeds open as there is room for; end one, or try again in a moment")]
     Feeds,
     /// Too many at a time.
-    #[error("the coordinator has as many requests in flight as it has room for; try again in a moment")]
+    #[error("there are as many requests in flight as there is room for; try again in a moment")]
     Busy,
 }
 
@@ -71,7 +71,7 @@ struct Line {
 }
 
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     limits: Limits,
     open: BTreeMap<ConnectionId, Line>,
     next: u64,
@@ -82,12 +82,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(limits: Limits) -> Table {
+    pub(crate) fn new(limits: Limits) -> Table {
         Table { limits, open: BTreeMap::new(), next: 0, requests: 0, feeds: 0 }
     }
 
     /// A connection was made.
-    pub(super) fn open(&mut self, now: Instant) -> Admission {
+    pub(crate) fn open(&mut self, now: Instant) -> Admission {
         let closes = if self.open.len() < self.limits.connections { None } else { self.close_idlest() };
         if self.open.len() >= self.limits.connections {
             return Admission::Full;
@@ -99,7 +99,7 @@ impl Table {
     }
 
     /// Closes the connection that has been idle the longest, if any is idle.
-    pub(super) fn close_idlest(&mut self) -> Option<ConnectionId> {
+    pub(crate) fn close_idlest(&mut self) -> Option<ConnectionId> {
         let idle = self.open.iter().filter(|(_, line)| line.in_flight == 0);
         let id = idle.min_by_key(|(_, line)| line.since).map(|(id, _)| *id)?;
         self.open.remove(&id);
@@ -107,7 +107,7 @@ impl Table {
     }
 
     /// Closes the connections that have had no request in flight for too long.
-    pub(super) fn close_overdue(&mut self, now: Instant) -> Vec<ConnectionId> {
+    pub(crate) fn close_overdue(&mut self, now: Instant) -> Vec<ConnectionId> {
         let Limits { first_request, idle, .. } = self.limits;
         let overdue = |line: &Line| {
             let patience = if line.asked { idle } else { first_request };
@@ -121,7 +121,7 @@ impl Table {
     }
 
     /// A request's head has come.
-    pub(super) fn begin(&mut self, id: ConnectionId, work: Work) -> Result<(), NotBegun> {
+    pub(crate) fn begin(&mut self, id: ConnectionId, work: Work) -> Result<(), NotBegun> {
         let line = self.open.get_mut(&id).ok_or(NotBegun::Closed)?;
         line.asked = true;
         if work == Work::Feed && self.feeds >= self.limits.requests / 2 {
@@ -139,7 +139,7 @@ impl Table {
     }
 
     /// A request that was begun has been answered, or its connection is gone.
-    pub(super) fn end(&mut self, id: ConnectionId, work: Work, now: Instant) {
+    pub(crate) fn end(&mut self, id: ConnectionId, work: Work, now: Instant) {
         if work != Work::Session {
             self.requests -= 1;
             self.feeds -= usize::from(work == Work::Feed);
@@ -151,7 +151,7 @@ impl Table {
     }
 
     /// The connection has ended, whoever ended it.
-    pub(super) fn ended(&mut self, id: ConnectionId) {
+    pub(crate) fn ended(&mut self, id: ConnectionId) {
         self.open.remove(&id);
     }
 }

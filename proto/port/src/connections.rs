@@ -1,19 +1,12 @@
-//! The port: connections taken, counted and closed.
+//! Connections taken, counted and closed.
 //!
-//! What is closed for what, the table decides ([`Limits`] says by how many and how long). Here are the sockets and their timers. A
-//! request counts from its head until its answer's last byte went out, so an upload, a watch and a worker's session are in
-//! flight for as long as they last.
+//! What is closed for what, the table decides. Here are the sockets and their timers.
 
-mod descriptors;
-mod table;
-
-pub use descriptors::DescriptorError;
-pub use table::Limits;
-
-use super::{guard, http};
+use crate::table::{Admission, ConnectionId, Limits, NotBegun, Table, Work};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
@@ -27,12 +20,10 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use table::{Admission, ConnectionId, NotBegun, Table, Work};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use vertigo::api_error::{ApiError, ErrorCode};
-use vertigo::v1::{fleet_server, jobs_server};
+use tokio_util::task::TaskTracker;
 
 /// How long a head may take on a connection that was used before; hyper counts the time between two requests too.
 const NEXT_HEAD_SECONDS_MAX: u64 = 30;
@@ -55,18 +46,31 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The pause after the system refused a connection, which it goes on doing until a descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What a port's owner says of requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// What a request is, by its head.
+    pub work: fn(&Parts) -> Work,
+    /// The answer to a request that is not begun.
+    pub refuse: fn(&Parts, NotBegun) -> Response,
+}
+
 /// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Close {
     /// Its descriptor is needed.
     AtOnce,
-    /// With a word to the other end, so that it asks again elsewhere.
-    Gently,
+    /// With a word to the other end, so that it asks again elsewhere. What is in flight may take so long.
+    Gently(Duration),
 }
 
 /// What is open. Clones share it.
 #[derive(Debug, Clone)]
-struct Connections(Arc<Mutex<Open>>);
+struct Connections {
+    open: Arc<Mutex<Open>>,
+    rules: Rules,
+    tasks: TaskTracker,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -84,25 +88,64 @@ impl Open {
 }
 
 /// Takes connections for ever and has `routes` answer them.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits) -> Infallible {
-    let connections = Connections(Arc::new(Mutex::new(Open { table: Table::new(limits), lines: HashMap::new() })));
-    // A connection is late by a tenth at most.
-    let mut sweep = interval((limits.first_request.min(limits.idle) / 10).max(Duration::from_millis(10)));
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.take(stream, &routes),
-                Err(error) => connections.accept_failed(&error).await,
-            },
-            _ = sweep.tick() => connections.close_overdue(),
-        }
+pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, rules: Rules) -> Infallible {
+    Connections::new(limits, rules).accept(&listener, &routes, limits).await
+}
+
+/// The same until `stop`. Then no connection is taken any more, idle ones are closed, and what is in flight has `patience` to end.
+pub async fn serve_until(
+    listener: TcpListener,
+    routes: Router,
+    limits: Limits,
+    rules: Rules,
+    stop: impl Future<Output = ()>,
+    patience: Duration,
+) {
+    let connections = Connections::new(limits, rules);
+    tokio::select! {
+        never = connections.accept(&listener, &routes, limits) => match never {},
+        () = stop => {}
     }
+    drop(listener);
+    connections.end(patience).await;
 }
 
 impl Connections {
+    fn new(limits: Limits, rules: Rules) -> Connections {
+        let open = Open { table: Table::new(limits), lines: HashMap::new() };
+        Connections { open: Arc::new(Mutex::new(open)), rules, tasks: TaskTracker::new() }
+    }
+
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn accept(&self, listener: &TcpListener, routes: &Router, limits: Limits) -> Infallible {
+        // A connection is late by a tenth at most.
+        let mut sweep = interval((limits.first_request.min(limits.idle) / 10).max(Duration::from_millis(10)));
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.take(stream, routes),
+                    Err(error) => self.accept_failed(&error).await,
+                },
+                _ = sweep.tick() => self.close_overdue(),
+            }
+        }
+    }
+
+    /// Closes every connection as soon as nothing is in flight on it, and all of them after `patience`.
+    async fn end(&self, patience: Duration) {
+        {
+            let mut open = self.open();
+            let all: Vec<ConnectionId> = open.lines.keys().copied().collect();
+            for id in all {
+                open.close(id, Close::Gently(patience));
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Serves a new connection, or closes it where all others have something in flight.
@@ -124,7 +167,7 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         let routes = routes.clone().layer(middleware::from_fn_with_state((self.clone(), id), count));
         let connections = self.clone();
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             connection(stream, routes, closed).await;
             let mut open = connections.open();
             open.table.ended(id);
@@ -152,7 +195,7 @@ impl Connections {
     fn close_overdue(&self) {
         let mut open = self.open();
         for id in open.table.close_overdue(Instant::now()) {
-            open.close(id, Close::Gently);
+            open.close(id, Close::Gently(GOODBYE));
         }
     }
 }
@@ -172,10 +215,10 @@ async fn connection(stream: TcpStream, routes: Router, closed: oneshot::Receiver
         ended = served.as_mut() => return note(ended),
         how = closed => how,
     };
-    if how == Ok(Close::Gently) {
+    if let Ok(Close::Gently(patience)) = how {
         served.as_mut().graceful_shutdown();
         // It is dropped where the other end does not read the goodbye.
-        let _ = timeout(GOODBYE, served).await;
+        let _ = timeout(patience, served).await;
     }
 }
 
@@ -188,28 +231,15 @@ fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 
 /// Counts a request from here until its answer has gone, or answers that there is no room.
 async fn count(State((connections, id)): State<(Connections, ConnectionId)>, request: Request, next: Next) -> Response {
-    let work = work(request.uri().path());
+    let (head, body) = request.into_parts();
+    let work = (connections.rules.work)(&head);
     let begun = connections.open().table.begin(id, work);
     if let Err(error) = begun {
-        let code = match error {
-            NotBegun::Closed => ErrorCode::Unavailable,
-            NotBegun::Busy | NotBegun::Feeds => ErrorCode::Busy,
-        };
-        let to_grpc = guard::speaks_grpc(request.version(), request.headers());
-        return guard::refusal(to_grpc, ApiError::new(code, error));
+        return (connections.rules.refuse)(&head, error);
     }
     let counted = Counted { connections, id, work };
-    next.run(request).await.map(|body| Body::new(CountedBody { body, _counted: counted }))
-}
-
-/// What a request is, by its path.
-fn work(path: &str) -> Work {
-    match path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) {
-        Some((fleet_server::SERVICE_NAME, "Session")) => Work::Session,
-        Some((jobs_server::SERVICE_NAME, "Watch" | "Logs")) => Work::Feed,
-        _ if path == http::EVENTS => Work::Feed,
-        _ => Work::Request,
-    }
+    let answer = next.run(Request::from_parts(head, body)).await;
+    answer.map(|body| Body::new(CountedBody { body, _counted: counted }))
 }
 
 /// A request that is in flight until this is dropped.

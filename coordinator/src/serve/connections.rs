@@ -1,0 +1,32 @@
+//! What the coordinator's port makes of a request: a worker's session, a feed, or a request like any other.
+
+use super::{guard, http};
+use axum::http::request::Parts;
+use axum::response::Response;
+use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::v1::{fleet_server, jobs_server};
+use vertigo_port::{NotBegun, Rules, Work};
+
+pub use vertigo_port::{DescriptorError, Limits};
+
+/// The rules of the coordinator's port.
+pub(crate) const RULES: Rules = Rules { work, refuse };
+
+/// What a request is, by its path.
+fn work(head: &Parts) -> Work {
+    let path = head.uri.path();
+    match path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) {
+        Some((fleet_server::SERVICE_NAME, "Session")) => Work::Session,
+        Some((jobs_server::SERVICE_NAME, "Watch" | "Logs")) => Work::Feed,
+        _ if path == http::EVENTS => Work::Feed,
+        _ => Work::Request,
+    }
+}
+
+fn refuse(head: &Parts, error: NotBegun) -> Response {
+    let code = match error {
+        NotBegun::Closed => ErrorCode::Unavailable,
+        NotBegun::Busy | NotBegun::Feeds => ErrorCode::Busy,
+    };
+    guard::refusal(guard::speaks_grpc(head.version, &head.headers), ApiError::new(code, error))
+}

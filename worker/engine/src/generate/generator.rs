@@ -1,0 +1,412 @@
+//! The engine behind [`Generate`]: who is read, who is answered, what is kept, within a bound of bytes.
+//!
+//! Prompts are read one at a time, in the order of admission and in pieces, and between two pieces all answers under way get a token: a
+//! long prompt delays a token by one piece. That a prompt is read before the next one is looked up is also why prompts that arrive
+//! together share what they begin with: the first has kept it at its border when the second asks.
+
+use super::Generate;
+use super::adapters::{Adapter, Adapters};
+use super::answer::Answer;
+use super::batch::{self, Pasts};
+use super::forward::{Engine, Wanted};
+use super::kept::{Kept, NodeId};
+use super::request::{AdapterId, Load, Produced, Request, RequestId};
+use super::room::{Limits, Room};
+use crate::error::{EngineError, Result};
+use crate::model::Model;
+use mlx_rs::transforms::eval;
+use std::collections::VecDeque;
+use std::path::Path;
+
+/// Tokens of a prompt that are read at once. What a piece takes while it is computed grows with it; its keys and values do anyway.
+const PIECE_TOKENS: usize = 512;
+
+/// Where a sequence goes on from: a node of what is kept, and how many tokens that knows.
+type Origin = Option<(NodeId, usize)>;
+
+/// Makes tokens of prompts with a model, for as many requests at the same time as there is room for.
+///
+/// MLX computes on a stream of the thread that calls it, so a generator is made on the thread that steps it, and stays there:
+///
+/// ```no_run,standalone_crate
+/// use vertigo_engine::Model;
+/// use vertigo_engine::generate::{Generate, Generator, Limits, Produced, Request, RequestId, Sampling};
+/// # fn run(prompt: Vec<u32>) -> Result<(), vertigo_engine::EngineError> {
+/// let model = Model::load("models/qwen3.5-4b-4bit".as_ref())?;
+/// let mut generator = Generator::new(model, Limits { bytes: 8 << 30, answers_max: 32 })?;
+/// let sampling = Sampling::default();
+/// let request = Request {
+///     prompt, borders: vec![], adapter: None, sampling, tokens_max: 64, ends: vec![], logprobs: None, thought: None,
+/// };
+/// generator.admit(RequestId(1), request)?;
+/// while !generator.is_idle() {
+///     for (id, produced) in generator.step()? {
+///         println!("{id:?}: {produced:?}");
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+pub struct Generator {
+    engine: Engine,
+    limits: Limits,
+    room: Room,
+    waiting: VecDeque<Answer>,
+    reading: Option<Reading>,
+    /// Answers under way, sorted by adapter.
+    rows: Vec<Row>,
+    /// Their caches, row by row.
+    pasts: Pasts,
+    kept: Kept<Pasts>,
+    /// Whether the last step read a piece, so that the next one makes tokens.
+    has_just_read: bool,
+    /// Why the next step fails: a request could not be taken out of the batch.
+    failed: Option<EngineError>,
+    tokens_read: u64,
+    tokens_reused: u64,
+    tokens_made: u64,
+}
+
+/// A prompt that is being read.
+struct Reading {
+    answer: Answer,
+    pasts: Pasts,
+    /// Tokens of the prompt that are in the caches.
+    read: usize,
+    reused: usize,
+    origin: Origin,
+}
+
+/// An answer under way.
+struct Row {
+    answer: Answer,
+    /// How many of its tokens the model has read; the last one it reads next.
+    fed: usize,
+    origin: Origin,
+}
+
+impl Generator {
+    /// Lays `model` out for answers, which takes the place of how it was.
+    ///
+    /// # Errors
+    /// MLX's.
+    pub fn new(model: Model, limits: Limits) -> Result<Generator> {
+        let engine = Engine::new(model)?;
+        Ok(Generator {
+            room: engine.room(),
+            engine,
+            limits,
+            waiting: VecDeque::new(),
+            reading: None,
+            rows: Vec::new(),
+            pasts: Pasts::new(),
+            kept: Kept::default(),
+            has_just_read: false,
+            failed: None,
+            tokens_read: 0,
+            tokens_reused: 0,
+            tokens_made: 0,
+        })
+    }
+
+    /// Loads a low-rank adapter, in mlx-lm's two files, to be used beside the model's weights.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where it holds full weights, which have to be fused, or does not fit the model; both say what to do.
+    pub fn add_adapter(&mut self, folder: &Path) -> Result<AdapterId> {
+        let adapter = Adapter::read(folder, self.engine.shape())?;
+        Ok(self.adapters().add(adapter))
+    }
+
+    /// Lets go of an adapter, and of all that was kept of requests with it.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] where there is no such adapter, or a request with it has not ended.
+    pub fn remove_adapter(&mut self, id: AdapterId) -> Result<()> {
+        if self.answers().any(|answer| answer.request.adapter == Some(id)) {
+            return Err(EngineError::input(format!(
+                "adapter {} is in use: cancel its requests first, or wait for them",
+                id.0
+            )));
+        }
+        if !self.adapters().remove(id) {
+            return Err(EngineError::input(format!("there is no adapter {}", id.0)));
+        }
+        self.kept.forget(id);
+        Ok(())
+    }
+
+    fn adapters(&mut self) -> &mut Adapters {
+        &mut self.engine.adapters
+    }
+
+    /// All requests that have not ended.
+    fn answers(&self) -> impl Iterator<Item = &Answer> {
+        self.waiting.iter().chain(self.running())
+    }
+
+    /// Those that are read or answered.
+    fn running(&self) -> impl Iterator<Item = &Answer> {
+        self.reading.iter().map(|reading| &reading.answer).chain(self.rows.iter().map(|row| &row.answer))
+    }
+
+    /// What a request's caches take when it has all its tokens.
+    fn bytes_of(&self, request: &Request) -> u64 {
+        self.room.bytes(request.prompt.len().saturating_add(request.tokens_max))
+    }
+
+    fn running_bytes(&self) -> u64 {
+        self.running().map(|answer| self.bytes_of(&answer.request)).fold(0, u64::saturating_add)
+    }
+
+    fn check(&self, id: RequestId, request: &Request) -> std::result::Result<(), String> {
+        if self.answers().any(|answer| answer.id == id) {
+            return Err(format!("request {} is under way already", id.0));
+        }
+        if request.prompt.is_empty() {
+            return Err("the prompt has no token".to_owned());
+        }
+        let vocab = self.engine.shape().vocab;
+        if let Some(token) = request.prompt.iter().find(|&&token| u64::from(token) >= vocab) {
+            return Err(format!("the prompt's token {token} is beyond the vocabulary of {vocab}"));
+        }
+        if let Some(id) = request.adapter.filter(|&id| self.engine.adapters.get(id).is_none()) {
+            return Err(format!("there is no adapter {}", id.0));
+        }
+        let (tokens, bytes) = (request.prompt.len().saturating_add(request.tokens_max), self.bytes_of(request));
+        if bytes > self.limits.bytes || i32::try_from(tokens).is_err() {
+            return Err(format!(
+                "{} tokens of prompt and {} of answer need {bytes} bytes of caches, and there are {} in all: ask for a shorter answer, or \
+                 give the model more memory",
+                request.prompt.len(),
+                request.tokens_max,
+                self.limits.bytes
+            ));
+        }
+        Ok(())
+    }
+
+    /// Begins to read the request that has waited longest, where there is room for all that it may need.
+    fn start(&mut self) -> Result<()> {
+        let Some(next) = self.waiting.front() else { return Ok(()) };
+        let room = self.limits.bytes.saturating_sub(self.running_bytes());
+        let need = self.bytes_of(&next.request);
+        if self.reading.is_some() || self.rows.len() >= self.limits.answers_max.max(1) || need > room {
+            return Ok(());
+        }
+        // The last token is always read, because what the model says after it is not kept.
+        let prompt = &next.request.prompt;
+        let mut origin = self.kept.longest(next.request.adapter, &prompt[..prompt.len() - 1]);
+        if !self.shrink_kept(room - need, origin) {
+            origin = None;
+            self.shrink_kept(room - need, None);
+        }
+        let pasts = match origin {
+            Some((node, _)) => batch::whole(&self.kept.path(node))?,
+            None => self.engine.empty()?,
+        };
+        let Some(answer) = self.waiting.pop_front() else { return Ok(()) };
+        let reused = origin.map_or(0, |(_, tokens)| tokens);
+        self.tokens_reused += reused as u64;
+        self.reading = Some(Reading { answer, pasts, read: reused, reused, origin });
+        Ok(())
+    }
+
+    /// Lets go of what is kept until it takes `bytes` at the most, but not of `spared`. Whether that could be done.
+    fn shrink_kept(&mut self, bytes: u64, spared: Origin) -> bool {
+        while self.kept.bytes() > bytes {
+            if !self.kept.evict(spared.map(|(node, _)| node)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads the next piece of the prompt that is being read.
+    fn read_piece(&mut self, mut reading: Reading) -> Result<Vec<(RequestId, Produced)>> {
+        let Request { prompt, borders, adapter, .. } = &reading.answer.request;
+        let (start, length) = (reading.read, prompt.len());
+        let border = borders.iter().copied().find(|&border| border > start).unwrap_or(length);
+        let end = (start + PIECE_TOKENS).min(border).min(length);
+        let wanted = match end == length {
+            false => Wanted::Nothing,
+            true if reading.answer.asks_for_logits() => Wanted::Logits,
+            true => Wanted::Best,
+        };
+        let says = self.engine.read(&mut reading.pasts, &prompt[start..end], *adapter, wanted)?;
+        self.tokens_read += (end - start) as u64;
+        reading.read = end;
+        if end == border && borders.contains(&border) {
+            let tokens = prompt[..end].to_vec();
+            // Its own caches count as running while it is not back in its place.
+            let running = self.running_bytes().saturating_add(self.bytes_of(&reading.answer.request));
+            reading.origin = self.keep(running, reading.origin, *adapter, tokens, &reading.pasts, 0)?;
+        }
+        let Some(says) = says else {
+            self.reading = Some(reading);
+            return Ok(Vec::new());
+        };
+        let Reading { mut answer, pasts, reused, origin, .. } = reading;
+        let id = answer.id;
+        let mut produced = vec![Produced::Read { reused }];
+        produced.extend(answer.take(says.best[0], says.row(0)));
+        self.count(&produced);
+        let row = Row { answer, fed: 0, origin };
+        if matches!(produced.last(), Some(Produced::Ended(_))) {
+            let running = self.running_bytes().saturating_add(self.bytes_of(&row.answer.request));
+            self.keep_answer(running, &row, &pasts, 0)?;
+        } else {
+            let at = self.rows.partition_point(|other| other.answer.request.adapter <= row.answer.request.adapter);
+            batch::join(&mut self.pasts, pasts, at)?;
+            self.rows.insert(at, row);
+        }
+        Ok(produced.into_iter().map(|produced| (id, produced)).collect())
+    }
+
+    /// Makes the next token of every answer under way.
+    fn make_tokens(&mut self) -> Result<Vec<(RequestId, Produced)>> {
+        let asks = self.rows.iter().any(|row| row.answer.asks_for_logits());
+        let wanted = if asks { Wanted::Logits } else { Wanted::Best };
+        let last = |row: &Row| row.answer.made.last().copied().unwrap_or_default();
+        let tokens: Vec<u32> = self.rows.iter().map(last).collect();
+        let runs = batch::runs(self.rows.iter().map(|row| row.answer.request.adapter));
+        let says = self.engine.next(&mut self.pasts, &tokens, &runs, wanted)?;
+        let mut all = Vec::new();
+        let mut staying = Vec::with_capacity(self.rows.len());
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            row.fed = row.answer.made.len();
+            let logits = if row.answer.asks_for_logits() { says.row(at) } else { None };
+            let produced = row.answer.take(says.best[at], logits);
+            if !matches!(produced.last(), Some(Produced::Ended(_))) {
+                staying.push(at);
+            }
+            all.extend(produced.into_iter().map(|produced| (row.answer.id, produced)));
+        }
+        self.count(all.iter().map(|(_, produced)| produced));
+        if staying.len() < self.rows.len() {
+            self.end_others(&staying)?;
+        }
+        Ok(all)
+    }
+
+    /// Takes out the rows that are not `staying`, and keeps their caches for the next turn.
+    fn end_others(&mut self, staying: &[usize]) -> Result<()> {
+        let running = self.running_bytes();
+        let rows = std::mem::take(&mut self.rows);
+        let pasts = std::mem::take(&mut self.pasts);
+        for (at, row) in rows.iter().enumerate().filter(|(at, _)| !staying.contains(at)) {
+            self.keep_answer(running, row, &pasts, at)?;
+        }
+        (self.rows, self.pasts) = (rows, pasts);
+        self.stay(staying)
+    }
+
+    /// Lets go of the rows that are not `staying`.
+    fn stay(&mut self, staying: &[usize]) -> Result<()> {
+        batch::keep_rows(&mut self.pasts, staying)?;
+        eval(batch::arrays(&self.pasts))?;
+        let mut at = 0;
+        self.rows.retain(|_| {
+            at += 1;
+            staying.contains(&(at - 1))
+        });
+        Ok(())
+    }
+
+    /// Keeps what is known at the end of an answer.
+    fn keep_answer(&mut self, running: u64, row: &Row, pasts: &Pasts, at: usize) -> Result<()> {
+        let Answer { request, made, .. } = &row.answer;
+        let tokens = [&request.prompt, &made[..row.fed]].concat();
+        self.keep(running, row.origin, request.adapter, tokens, pasts, at)?;
+        Ok(())
+    }
+
+    /// Keeps the caches of row `at` of `pasts`, which are those of `tokens`, where there is room beside the `running` bytes once what was
+    /// used longer ago has gone. Where to go on from.
+    fn keep(
+        &mut self,
+        running: u64,
+        origin: Origin,
+        adapter: Option<AdapterId>,
+        tokens: Vec<u32>,
+        pasts: &Pasts,
+        at: usize,
+    ) -> Result<Origin> {
+        let origin = origin.filter(|(node, _)| self.kept.has(*node));
+        let start = origin.map_or(0, |(_, tokens)| tokens);
+        let need = self.room.exactly(tokens.len() - start);
+        let room = self.limits.bytes.saturating_sub(running).checked_sub(need);
+        if start == tokens.len() || !room.is_some_and(|room| self.shrink_kept(room, origin)) {
+            return Ok(origin);
+        }
+        let copy = batch::copy_of(pasts, at, start as i32)?;
+        eval(batch::arrays(&copy))?;
+        let (end, bytes) = (tokens.len(), batch::bytes(&copy));
+        let node = self.kept.insert(origin.map(|(node, _)| node), adapter, tokens[start..].to_vec(), copy, bytes);
+        Ok(Some((node, end)))
+    }
+
+    fn count<'a>(&mut self, produced: impl IntoIterator<Item = &'a Produced>) {
+        let tokens = produced.into_iter().filter(|produced| matches!(produced, Produced::Token(_)));
+        self.tokens_made += tokens.count() as u64;
+    }
+
+    fn advance(&mut self) -> Result<Vec<(RequestId, Produced)>> {
+        self.start()?;
+        let is_turn_to_read = !self.has_just_read || self.rows.is_empty();
+        self.has_just_read = is_turn_to_read && self.reading.is_some();
+        match self.reading.take() {
+            Some(reading) if is_turn_to_read => self.read_piece(reading),
+            reading => {
+                self.reading = reading;
+                if self.rows.is_empty() { Ok(Vec::new()) } else { self.make_tokens() }
+            }
+        }
+    }
+}
+
+impl Generate for Generator {
+    fn admit(&mut self, id: RequestId, mut request: Request) -> Result<()> {
+        self.check(id, &request).map_err(EngineError::Input)?;
+        let length = request.prompt.len();
+        request.borders.retain(|border| (1..=length).contains(border));
+        request.borders.sort_unstable();
+        self.waiting.push_back(Answer::new(id, request));
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        self.waiting.retain(|answer| answer.id != id);
+        if self.reading.as_ref().is_some_and(|reading| reading.answer.id == id) {
+            self.reading = None;
+        }
+        let staying: Vec<usize> = (0..self.rows.len()).filter(|&at| self.rows[at].answer.id != id).collect();
+        if staying.len() < self.rows.len() {
+            self.failed = self.stay(&staying).err();
+        }
+    }
+
+    fn step(&mut self) -> Result<Vec<(RequestId, Produced)>> {
+        let produced = self.failed.take().map_or_else(|| self.advance(), Err);
+        if produced.is_err() {
+            // Half a step may lie in the caches. What is kept goes too: for want of memory is why most steps fail.
+            self.waiting.clear();
+            self.reading = None;
+            self.rows.clear();
+            self.pasts.clear();
+            self.kept = Kept::default();
+        }
+        produced
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            waiting: self.waiting.len(),
+            running: self.running().count(),
+            running_bytes: self.running_bytes(),
+            kept_bytes: self.kept.bytes(),
+            tokens_read: self.tokens_read,
+            tokens_reused: self.tokens_reused,
+            tokens_made: self.tokens_made,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Requests that wait, end, are left; models that fail, move and go.
+
+use super::client::{question, with};
+use super::stand_in::{Running, World, model, settings};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use vertigo_serving::{Bounds, Settings};
+use vertigo_testkit::waiting::{eventually, soon, until};
+
+async fn let_go(world: &World) {
+    eventually("the engine to let go", || (world.running.load(Ordering::SeqCst) == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_goes_away_is_forgotten() {
+    let server = Running::new().await;
+    let mut stream = server.stream(question("forever")).await;
+    stream.text().await;
+    assert_eq!(server.running(), 1);
+    drop(stream);
+    let_go(&server.world).await;
+    // The same of an answer that would come whole, and of one that waits.
+    let asked = question("forever").to_string();
+    let whole = super::client::post("/v1/chat/completions", asked.as_bytes(), "");
+    let connection = server.dial(&whole).await;
+    eventually("the request", || (server.running() == 1).then_some(())).await;
+    drop(connection);
+    let_go(&server.world).await;
+    server.world.is_closed.store(true, Ordering::SeqCst);
+    let connection = server.dial(&whole).await;
+    eventually("the request", || (server.running() == 1).then_some(())).await;
+    drop(connection);
+    let_go(&server.world).await;
+    for line in ["requests_total{model=\"tiny\",outcome=\"cancelled\"} 3\n", "requests_waiting{model=\"stand-in\"} 0\n"]
+    {
+        until(line, || async { server.get("/metrics").await.body.contains(line).then_some(()) }).await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_dropped_and_holds_nobody_up() {
+    let server = Running::with(settings(), Bounds { behind: 64, ..Bounds::default() }).await;
+    let asked = with(question("forever"), json!({"max_tokens": 1_000_000}));
+    let mut lazy = server.stream(asked).await;
+    lazy.text().await;
+    let_go(&server.world).await;
+    assert_eq!(server.chat(&question("say a")).await.status, 200);
+    // Whoever reads on after all is told.
+    let mut last = String::new();
+    while let Some(event) = lazy.next().await {
+        last = event;
+    }
+    let last: Value = serde_json::from_str(&last).unwrap();
+    assert!(last["error"]["message"].as_str().unwrap().contains("not read as fast"), "{last}");
+}
+
+#[tokio::test]
+async fn a_full_line_refuses_and_takes_again() {
+    let server = Running::with(settings(), Bounds { waiting: 2, ..Bounds::default() }).await;
+    server.world.is_closed.store(true, Ordering::SeqCst);
+    let waiting = server.stream(with(question("say a"), json!({"n": 2}))).await;
+    eventually("both to wait", || (server.running() == 2).then_some(())).await;
+    let reply = server.chat(&question("say b")).await;
+    assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (429, Some("rate_limit_error")));
+    assert!(reply.head.contains("retry-after: 1"), "{}", reply.head);
+    server.world.is_closed.store(false, Ordering::SeqCst);
+    drop(waiting);
+    let_go(&server.world).await;
+    assert_eq!(server.chat(&question("say b")).await.json()["choices"][0]["message"]["content"], "b");
+}
+
+#[tokio::test]
+async fn a_model_that_fails_tells_everybody_and_is_loaded_anew() {
+    let server = Running::with(settings(), Bounds { behind: 2_000_000, ..Bounds::default() }).await;
+    for (n, question_that_kills) in ["fail", "panic"].into_iter().enumerate() {
+        server.world.pause();
+        let mut other = server.stream(with(question("forever"), json!({"max_tokens": 1_000_000}))).await;
+        // It is read, and has a token.
+        server.world.allow(2);
+        other.text().await;
+        server.world.go_on();
+        let reply = server.chat(&question(question_that_kills)).await;
+        assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (503, Some("server_error")), "{reply:?}");
+        let mut last = String::new();
+        while let Some(event) = other.next().await {
+            last = event;
+        }
+        assert!(last.contains("loaded anew") && last.contains("as it was told"), "{last}");
+        assert_eq!(server.chat(&question("say a")).await.status, 200);
+        assert_eq!(server.world.made.load(Ordering::SeqCst), n + 2);
+        assert_eq!((server.world.alive.load(Ordering::SeqCst), server.running()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_moves_takes_new_requests_along_and_leaves_running_ones() {
+    let server = Running::new().await;
+    server.world.pause();
+    let mut running = server.stream(question("say old")).await;
+    eventually("the request", || (server.running() == 1).then_some(())).await;
+    let new = Arc::<World>::default();
+    server.shelf.put("tiny", model(&new, Bounds::default()).await);
+    assert_eq!(server.chat(&question("say new")).await.json()["choices"][0]["message"]["content"], "new");
+    assert_eq!((new.asked.lock().unwrap().len(), server.world.asked.lock().unwrap().len()), (1, 1));
+    assert_eq!(server.world.alive.load(Ordering::SeqCst), 1, "its last stream runs");
+    server.world.go_on();
+    assert_eq!([running.text().await, running.text().await, running.text().await].concat(), "old");
+    while running.next().await.is_some() {}
+    eventually("the old model to go", || (server.world.alive.load(Ordering::SeqCst) == 0).then_some(())).await;
+    assert_eq!(new.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_answers_end() {
+    let mut server = Running::new().await;
+    server.world.pause();
+    let mut stream = server.stream(question("say abc")).await;
+    eventually("the request", || (server.running() == 1).then_some(())).await;
+    server.stop();
+    eventually("the port to be closed", || std::net::TcpStream::connect(server.address).is_err().then_some(())).await;
+    server.world.go_on();
+    assert_eq!([stream.text().await, stream.text().await, stream.text().await].concat(), "abc");
+    let mut last = String::new();
+    while let Some(event) = stream.next().await {
+        last = event;
+    }
+    assert_eq!(last, "[DONE]");
+    soon("the server to end", &mut server.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn patience_has_an_end() {
+    let patience = Duration::from_millis(50);
+    let mut server = Running::with(Settings { patience, ..settings() }, Bounds::default()).await;
+    server.world.pause();
+    let mut stream = server.stream(question("forever")).await;
+    server.world.allow(2);
+    stream.text().await;
+    server.stop();
+    let mut last = String::new();
+    while let Some(event) = stream.next().await {
+        last = event;
+    }
+    assert!(last.contains("the server is stopping"), "{last}");
+    soon("the server to end", &mut server.task).await.unwrap();
+    let_go(&server.world).await;
+}

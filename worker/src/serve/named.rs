@@ -1,0 +1,107 @@
+//! What is to be served, as it is written on the command line: `[NAME=]FOLDER[@ADAPTER_FOLDER]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A model with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// As requests name it.
+    pub name: String,
+    /// The folder of a base or of a fused model.
+    pub base: PathBuf,
+    /// The folder of an adapter over it.
+    pub adapter: Option<PathBuf>,
+}
+
+/// What is wrong with a model's name on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NamedError {
+    /// It is not of the form that is read.
+    #[error("`{0}` names no model: write FOLDER, FOLDER@ADAPTER_FOLDER or NAME=FOLDER")]
+    Form(String),
+    /// Two models have one name.
+    #[error("two models are called `{0}`: give one of them another name, as NAME=FOLDER")]
+    Twice(String),
+}
+
+impl FromStr for Named {
+    type Err = NamedError;
+
+    /// Without a name a model is called as its folder, and with an adapter `BASE@ADAPTER`.
+    fn from_str(text: &str) -> Result<Named, NamedError> {
+        let form = || NamedError::Form(text.to_owned());
+        let (name, place) = match text.split_once('=') {
+            Some((name, place)) => (Some(name), place),
+            None => (None, text),
+        };
+        let (base, adapter) = match place.rsplit_once('@') {
+            Some((base, adapter)) => (base, Some(adapter)),
+            None => (place, None),
+        };
+        let last = |folder: &str| Path::new(folder).file_name().map(|name| name.to_string_lossy().into_owned());
+        let own = || match adapter {
+            Some(adapter) => Some(format!("{}@{}", last(base)?, last(adapter)?)),
+            None => last(base),
+        };
+        let name = name.map(str::to_owned).or_else(own).filter(|name| !name.is_empty()).ok_or_else(form)?;
+        if base.is_empty() || adapter.is_some_and(str::is_empty) {
+            return Err(form());
+        }
+        Ok(Named { name, base: base.into(), adapter: adapter.map(PathBuf::from) })
+    }
+}
+
+/// The models by their bases, so that those over one base share it.
+///
+/// # Errors
+/// [`NamedError::Twice`].
+pub(super) fn by_base(models: &[Named]) -> Result<BTreeMap<&Path, Vec<&Named>>, NamedError> {
+    let mut bases: BTreeMap<&Path, Vec<&Named>> = BTreeMap::new();
+    for (n, model) in models.iter().enumerate() {
+        if models[..n].iter().any(|other| other.name == model.name) {
+            return Err(NamedError::Twice(model.name.clone()));
+        }
+        bases.entry(&model.base).or_default().push(model);
+    }
+    Ok(bases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(text: &str) -> (String, String, Option<String>) {
+        let named: Named = text.parse().unwrap();
+        let shown = |path: PathBuf| path.to_string_lossy().into_owned();
+        (named.name, shown(named.base), named.adapter.map(shown))
+    }
+
+    #[test]
+    fn a_model_is_called_as_its_folder_unless_it_is_named() {
+        let is = |name: &str, base: &str, adapter: Option<&str>| {
+            (name.to_owned(), base.to_owned(), adapter.map(str::to_owned))
+        };
+        assert_eq!(named("models/4b"), is("4b", "models/4b", None));
+        assert_eq!(named("models/4b/"), is("4b", "models/4b/", None));
+        assert_eq!(named("models/4b@out/tutor"), is("4b@tutor", "models/4b", Some("out/tutor")));
+        assert_eq!(named("api=models/4b@out/tutor"), is("api", "models/4b", Some("out/tutor")));
+    }
+
+    #[test]
+    fn what_names_nothing_is_refused() {
+        for text in ["", "=", "=models/4b", "a=", "4b@", "@tutor", "/", ".."] {
+            assert_eq!(text.parse::<Named>(), Err(NamedError::Form(text.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn models_over_one_base_share_it_and_no_two_have_one_name() {
+        let models = ["4b", "4b@a", "4b@b", "9b"].map(|text| text.parse::<Named>().unwrap());
+        let bases = by_base(&models).unwrap();
+        assert_eq!(bases.values().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+        let twice = ["x/4b", "y/4b"].map(|text| text.parse::<Named>().unwrap());
+        assert_eq!(by_base(&twice), Err(NamedError::Twice("4b".to_owned())));
+    }
+}
