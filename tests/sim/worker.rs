@@ -164,7 +164,7 @@ impl Worker {
             witness: self.witness.clone(),
             calm: self.calm.clone(),
             usable: self.usable,
-            slots: Slots::new(1, CPU_SLOTS),
+            slots: Slots::new(1, CPU_SLOTS, 0),
             attempts: attempts.clone(),
             alive: process.alive.clone(),
         });

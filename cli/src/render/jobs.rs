@@ -393,7 +393,7 @@ pub(crate) mod tests {
     fn a_service_shows_where_it_answers() {
         let text = plain(&render_jobs(&[service()], false, 181_000));
         insta::assert_snapshot!(text + &plain(&render_job(&service(), 181_000)), @r"
-        ID             NAME  STATE    VARIANT  WORKER     AGE
+        ID             NAME  STATE    VARIANT  WORKER    AGE
         01901640-4444  api   running  serve    book    3m 0s
 
         api answers at http://127.0.0.1:40123
