@@ -173,8 +173,8 @@ pub fn split_output(reference: &str) -> (&str, &str) {
     reference.rsplit_once('@').unwrap_or((reference, ""))
 }
 
-/// A model as it is asked for: `BASE@ADAPTER`, or what stands for a model or an adapter alone, such as a tag or `JOB@ROLE`. What is answered
-/// with, and the base that was named for it.
+/// A model as it is asked for: `BASE@ADAPTER`, or what stands for a model or an adapter alone, such as a tag or `JOB@ROLE`. Gives what is
+/// answered with, and the base that was named for it.
 pub fn split_served(reference: &str) -> (&str, Option<&str>) {
     let is_role = |role: &str| TaskKind::ALL.into_iter().any(|kind| kind.outputs().iter().any(|it| it.role == role));
     match reference.split_once('@') {

@@ -1,7 +1,8 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may help, and goes.
+//! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may
+//! help, and goes.
 
 use crate::cache::Cache;
 use crate::child::process::Patience;

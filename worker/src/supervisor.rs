@@ -14,9 +14,10 @@ use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
 use crate::memory;
+use crate::names::input_of;
 use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
-use crate::task::{Done, Event, Input, Spec, TaskError, codes};
+use crate::task::{Done, Event, Spec, TaskError, codes};
 use futures::FutureExt;
 pub use halt::Halt;
 use halt::{check_length, not_sent, of_this_machine};
@@ -353,12 +354,6 @@ impl Supervisor {
         tracing::info!(kind = %manifest.kind(), digest = %digest.short(), size = %manifest.bytes(), "sent");
         Ok(())
     }
-}
-
-/// An input as a child is told of it.
-fn input_of(digest: Digest, entry: &Entry) -> Input {
-    let facts = entry.manifest().facts().map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    Input { digest, folder: entry.folder().to_owned(), facts }
 }
 
 fn upload_span(kind: Kind) -> tracing::Span {

@@ -141,14 +141,7 @@ impl Task {
 
     /// The inputs that follow names while it goes on.
     pub fn followed(&self) -> Vec<Followed> {
-        let Task::Serve { models, .. } = self else { return Vec::new() };
-        let followed = |(n, it): (usize, &ServedModel)| Followed {
-            role: numbered(role::MODEL, n + 1),
-            reference: it.model.clone(),
-            base_role: numbered(role::BASE, n + 1),
-            base: it.base.clone(),
-        };
-        models.iter().enumerate().filter(|(_, it)| !it.model.is_empty()).map(followed).collect()
+        if let Task::Serve { models, .. } = self { followed(models) } else { Vec::new() }
     }
 
     /// Does it, and hands each event to `say`. `news` is what a task that follows names is told; `parent` is the trace to be part of.
@@ -349,6 +342,17 @@ impl Event {
             _ => Bytes::ZERO,
         }
     }
+}
+
+/// The inputs of models that follow names, by their numbers.
+pub fn followed(models: &[ServedModel]) -> Vec<Followed> {
+    let followed = |(n, it): (usize, &ServedModel)| Followed {
+        role: numbered(role::MODEL, n + 1),
+        reference: it.model.clone(),
+        base_role: numbered(role::BASE, n + 1),
+        base: it.base.clone(),
+    };
+    models.iter().enumerate().filter(|(_, it)| !it.model.is_empty()).map(followed).collect()
 }
 
 /// Facts by name.

@@ -1,18 +1,15 @@
 //! The kind `serve`: answers over OpenAI's API until it is told to end.
 //!
-//! Models over one base are a group, which has the base in memory once. When a name moves, the group that it leads to is loaded, new
-//! requests go there, and answers that have begun end on the old one, which is let go of with the last of them.
-//!
-//! Promise: what is loaded stays within what was reserved. A new group is loaded beside the old one where both fit; else requests for its
-//! names wait, at most [`HELD_MAX`], while the old one ends its answers and makes room. A group that cannot be loaded leaves the names
-//! where they were.
+//! What is in memory, and what happens when a name moves, [`groups`] says.
 
 mod catalog;
 mod groups;
 
+pub use catalog::HELD_MAX;
+pub(crate) use catalog::Names;
+pub(crate) use groups::{Groups, Wanted};
+
 use super::{Event, Input, News, ServedModel, Spec, codes};
-use catalog::Names;
-use groups::{Groups, Wanted};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,8 +21,6 @@ use vertigo::bytes::Bytes;
 use vertigo::task::{Cure, Failure, numbered, role};
 use vertigo_engine::device;
 use vertigo_serving::{Intake, Server, Settings};
-
-pub use catalog::HELD_MAX;
 
 /// How long answers may take to end once the process is told to. The supervisor waits a little longer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -128,13 +123,7 @@ async fn serve(
 fn wanted(models: &[ServedModel], inputs: &BTreeMap<String, Input>) -> Result<Vec<Wanted>, Failure> {
     let wanted = |(n, model): (usize, &ServedModel)| {
         let missing = || format!("the service has no input `{}`", numbered(role::MODEL, n + 1));
-        let given = inputs.get(&numbered(role::MODEL, n + 1)).cloned();
-        let given = given.ok_or_else(|| Failure::new(Cure::Never, codes::BAD_INPUT, missing()))?;
-        // What has a base is an adapter over it.
-        Ok(match inputs.get(&numbered(role::BASE, n + 1)).cloned() {
-            Some(base) => Wanted { name: model.name.clone(), base, adapter: Some(given) },
-            None => Wanted { name: model.name.clone(), base: given, adapter: None },
-        })
+        Wanted::of(&model.name, n + 1, inputs).ok_or_else(|| Failure::new(Cure::Never, codes::BAD_INPUT, missing()))
     };
     models.iter().enumerate().map(wanted).collect()
 }

@@ -101,7 +101,7 @@ async fn a_served_model_says_what_the_engine_says_and_ends_when_it_is_told() {
 async fn what_cannot_be_served_is_said_before_the_port_answers() {
     for (args, words) in [
         (vec!["serve", "/no/such/folder"], "/no/such/folder"),
-        (vec!["serve", "x/a", "y/a"], "two models are called `a`"),
+        (vec!["serve", "./x/a", "./y/a"], "two models are called `a`"),
         (vec!["serve", "a", "--listen", "0.0.0.0:0"], "ssh -L"),
         (vec!["serve"], "MODEL"),
         (vec!["serve", "@x"], "names no model"),

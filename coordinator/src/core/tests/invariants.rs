@@ -387,7 +387,7 @@ impl World {
                 assert!(taken.count() <= worker.machine.slots(slot), "{slot} of {worker:?}");
             }
         }
-        self.check_services();
+        services::check(core);
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
             assert!(core.jobs.values().any(|job| job.output() == Some(digest)));
@@ -411,22 +411,6 @@ impl World {
             behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
-    }
-
-    /// 13, for all jobs that can be nothing else than a service.
-    fn check_services(&self) {
-        let core = &self.bench.core;
-        let is_service = |job: &&Job| job.variants.iter().all(|variant| variant.is_service());
-        for job in core.jobs.values().filter(is_service) {
-            assert!(job.state != State::Succeeded, "{job:?}");
-            let has_been_up = job.attempts.iter().any(|id| core.attempts[id].service.is_some());
-            assert!(!(has_been_up && job.state == State::Failed), "{job:?}");
-            if let State::Leased { attempt } = job.state {
-                assert!(!core.workers[&core.attempts[&attempt].worker].draining, "{job:?}");
-            }
-        }
-        let is_other = |attempt: &&Attempt| !core.jobs[&attempt.job].variants[attempt.variant].is_service();
-        assert!(core.attempts.values().filter(is_other).all(|attempt| attempt.service.is_none()));
     }
 
     /// Whether a worker could start a job now, if `reserved` of its memory were promised.

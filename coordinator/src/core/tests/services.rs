@@ -3,6 +3,21 @@
 use super::*;
 use crate::core::services::STEADY_MS;
 
+/// Promise 13, for all jobs that can be nothing else than a service.
+pub(super) fn check(core: &Core) {
+    let is_service = |job: &&Job| job.variants.iter().all(|variant| variant.is_service());
+    for job in core.jobs.values().filter(is_service) {
+        assert!(job.state != State::Succeeded, "{job:?}");
+        let has_been_up = job.attempts.iter().any(|id| core.attempts[id].service.is_some());
+        assert!(!(has_been_up && job.state == State::Failed), "{job:?}");
+        if let State::Leased { attempt } = job.state {
+            assert!(!core.workers[&core.attempts[&attempt].worker].draining, "{job:?}");
+        }
+    }
+    let is_other = |attempt: &&Attempt| !core.jobs[&attempt.job].variants[attempt.variant].is_service();
+    assert!(core.attempts.values().filter(is_other).all(|attempt| attempt.service.is_none()));
+}
+
 /// Two workers of 100 bytes, and a service of 60 on the first of them.
 struct Served {
     bench: Bench,

@@ -13,7 +13,7 @@ pub const HELD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Names, and the models that they lead to.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     shelf: Shelf,
     /// Names that lead nowhere for a while.
     held: watch::Sender<BTreeSet<String>>,

@@ -1,4 +1,11 @@
 //! What is in memory: bases, each once, with the adapters over them.
+//!
+//! Models over one base are a group. When a name moves, the group that it leads to is loaded, new requests go there, and answers that have
+//! begun end on the old one, which is let go of with the last of them.
+//!
+//! Promise: what is loaded stays within what was reserved. A new group is loaded beside the old one where both fit; else requests for its
+//! names wait, at most [`HELD_MAX`](super::HELD_MAX), while the old one ends its answers and makes room. A group that cannot be loaded
+//! leaves names where they were.
 
 use super::super::{Input, codes, of_engine};
 use super::catalog::Names;
@@ -8,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
-use vertigo::task::{Cure, Failure};
+use vertigo::task::{Cure, Failure, numbered, role};
 use vertigo_engine::generate::{AdapterId, Generate, Generator, Limits};
 use vertigo_engine::text::ChatTokenizer;
 use vertigo_model::estimate::{self, ANSWERS_MAX};
@@ -20,14 +27,25 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What a name is to lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) name: String,
-    pub(super) base: Input,
-    pub(super) adapter: Option<Input>,
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) base: Input,
+    pub(crate) adapter: Option<Input>,
+}
+
+impl Wanted {
+    /// What a name leads to by the inputs of its number. What has a base is an adapter over it.
+    pub(crate) fn of(name: &str, number: usize, inputs: &BTreeMap<String, Input>) -> Option<Wanted> {
+        let given = inputs.get(&numbered(role::MODEL, number)).cloned()?;
+        Some(match inputs.get(&numbered(role::BASE, number)).cloned() {
+            Some(base) => Wanted { name: name.to_owned(), base, adapter: Some(given) },
+            None => Wanted { name: name.to_owned(), base: given, adapter: None },
+        })
+    }
 }
 
 /// What is loaded, and what names lead there.
-pub(super) struct Groups {
+pub(crate) struct Groups {
     names: Arc<Names>,
     reserved: Bytes,
     contexts: Option<Bytes>,
@@ -56,7 +74,7 @@ struct Group {
 }
 
 impl Groups {
-    pub(super) fn new(names: Arc<Names>, reserved: Bytes, contexts: Option<Bytes>) -> Groups {
+    pub(crate) fn new(names: Arc<Names>, reserved: Bytes, contexts: Option<Bytes>) -> Groups {
         let (loaded, leaving, seen) = (BTreeMap::new(), Vec::new(), Vec::new());
         Groups { names, reserved, contexts, led: Vec::new(), loaded, leaving, seen, tokens_before: 0 }
     }
@@ -66,7 +84,7 @@ impl Groups {
     ///
     /// # Errors
     /// There is nothing that they led to before, or it cannot be loaded again.
-    pub(super) async fn lead_to(&mut self, wanted: Vec<Wanted>) -> Result<Option<String>, Failure> {
+    pub(crate) async fn lead_to(&mut self, wanted: Vec<Wanted>) -> Result<Option<String>, Failure> {
         let problem = match self.try_lead_to(&wanted).await {
             Ok(()) => {
                 self.led = wanted;
@@ -124,7 +142,7 @@ impl Groups {
         // Contexts are shared among all groups.
         let (bytes, contexts) = self.needs(&base, models, wanted.len())?;
         if bytes > self.reserved {
-            let problem = format!("it needs {bytes}, and {} are reserved for the service", self.reserved);
+            let problem = format!("it needs {bytes}, and {} may be used", self.reserved);
             return Err(Failure::new(Cure::MoreMemory, codes::OUT_OF_MEMORY, problem));
         }
         if self.taken() + bytes > self.reserved {
@@ -171,12 +189,12 @@ impl Groups {
     }
 
     /// Tokens of all answers so far.
-    pub(super) fn tokens_made(&self) -> u64 {
+    pub(crate) fn tokens_made(&self) -> u64 {
         self.tokens_before + self.loaded.values().map(|group| group.served.load().tokens_made).sum::<u64>()
     }
 
     /// Whether every group that has something to do has done some of it since this was last asked.
-    pub(super) fn are_well(&mut self) -> bool {
+    pub(crate) fn are_well(&mut self) -> bool {
         let loads: Vec<_> = self.loaded.values().map(|group| group.served.load()).collect();
         let now: Vec<(u64, u64)> = loads.iter().map(|load| (load.tokens_read, load.tokens_made)).collect();
         let before = std::mem::replace(&mut self.seen, now.clone());
