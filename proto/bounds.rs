@@ -17,6 +17,15 @@ pub const RECIPE_BYTES_MAX: usize = 256 << 10;
 /// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
 pub const REFERENCE_BYTES_MAX: usize = 200;
 
+/// Models that a service answers with.
+pub const SERVED_MAX: usize = 8;
+
+/// What requests call a model: `BASE@ADAPTER` at the longest.
+pub const SERVED_NAME_BYTES_MAX: usize = 2 * REFERENCE_BYTES_MAX + 1;
+
+/// Where a service is: `http://`, a host and a port.
+pub const URL_BYTES_MAX: usize = 300;
+
 /// Items that a page of a list has where the caller names no number.
 pub const PAGE_ITEMS: u32 = 100;
 

@@ -3,6 +3,7 @@
 //! A kind of task has one file in each of four places: a message in `proto/vertigo/v1/task.proto`, what a submission of it must be in
 //! `coordinator/src/kinds`, the child's side in `worker/src/task`, and a command in the CLI. What all of them share stands here.
 
+use crate::bounds::SERVED_MAX;
 use crate::manifest::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,6 +30,8 @@ pub enum TaskKind {
     Train,
     /// Makes one model of an adapter and its base.
     Fuse,
+    /// Answers requests over OpenAI's API, until it is told to end.
+    Serve,
 }
 
 /// An input of a kind.
@@ -40,6 +43,26 @@ pub struct InputRole {
     pub takes: &'static [Kind],
     /// Whether a job must name it. What it need not name is found: the base by the recipe or by the adapter.
     pub required: bool,
+    /// Whether there may be several of them. They are numbered from 1: `model.1`, `model.2`.
+    pub is_numbered: bool,
+}
+
+impl InputRole {
+    const fn one(role: &'static str, takes: &'static [Kind], required: bool) -> InputRole {
+        InputRole { role, takes, required, is_numbered: false }
+    }
+
+    const fn numbered(role: &'static str, takes: &'static [Kind], required: bool) -> InputRole {
+        InputRole { role, takes, required, is_numbered: true }
+    }
+
+    /// Whether this is what a task calls it by: its role, with a number where there may be several.
+    fn is_meant_by(&self, name: &str) -> bool {
+        match split_number(name) {
+            Some((role, _)) => self.is_numbered && role == self.role,
+            None => !self.is_numbered && name == self.role,
+        }
+    }
 }
 
 /// An output of a kind.
@@ -56,13 +79,14 @@ const MODELS: &[Kind] = &[Kind::Base, Kind::Model];
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [TaskKind; 2] = [TaskKind::Train, TaskKind::Fuse];
+    pub const ALL: [TaskKind; 3] = [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve];
 
     /// The kind's name, as people write it.
     pub fn as_str(self) -> &'static str {
         match self {
             TaskKind::Train => "train",
             TaskKind::Fuse => "fuse",
+            TaskKind::Serve => "serve",
         }
     }
 
@@ -74,19 +98,30 @@ impl TaskKind {
     /// What it reads.
     pub fn inputs(self) -> &'static [InputRole] {
         match self {
-            TaskKind::Train => &[
-                InputRole { role: role::DATA, takes: &[Kind::Dataset], required: true },
-                InputRole { role: role::BASE, takes: MODELS, required: false },
-            ],
-            TaskKind::Fuse => &[
-                InputRole { role: role::ADAPTER, takes: &[Kind::Adapter], required: true },
-                InputRole { role: role::BASE, takes: MODELS, required: false },
-                InputRole { role: role::DATA, takes: &[Kind::Dataset], required: false },
-            ],
+            TaskKind::Train => {
+                const { &[InputRole::one(role::DATA, &[Kind::Dataset], true), InputRole::one(role::BASE, MODELS, false)] }
+            }
+            TaskKind::Fuse => {
+                const {
+                    &[
+                        InputRole::one(role::ADAPTER, &[Kind::Adapter], true),
+                        InputRole::one(role::BASE, MODELS, false),
+                        InputRole::one(role::DATA, &[Kind::Dataset], false),
+                    ]
+                }
+            }
+            TaskKind::Serve => {
+                const {
+                    &[
+                        InputRole::numbered(role::MODEL, &[Kind::Model, Kind::Base, Kind::Adapter], true),
+                        InputRole::numbered(role::BASE, MODELS, false),
+                    ]
+                }
+            }
         }
     }
 
-    /// What it makes. The first is what a job's name tags, and what is meant where nobody says which.
+    /// What it makes. The first is what a job's name tags, and what is meant where nobody says which. A service makes nothing.
     pub fn outputs(self) -> &'static [OutputRole] {
         match self {
             TaskKind::Train => &[
@@ -94,12 +129,13 @@ impl TaskKind {
                 OutputRole { role: role::BEST, kind: Kind::Adapter },
             ],
             TaskKind::Fuse => &[OutputRole { role: role::MODEL, kind: Kind::Model }],
+            TaskKind::Serve => &[],
         }
     }
 
     /// Its input of this role.
     pub fn input(self, role: &str) -> Option<&'static InputRole> {
-        self.inputs().iter().find(|input| input.role == role)
+        self.inputs().iter().find(|input| input.is_meant_by(role))
     }
 
     /// The roles of its outputs, as a person reads them: `adapter, best`.
@@ -121,7 +157,7 @@ impl fmt::Display for TaskKind {
 
 /// A word that names no kind of task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kind of job; there are {names}", names = TaskKind::names().join(" and "))]
+#[error("`{0}` is no kind of job; there are {names}", names = TaskKind::names().join(", "))]
 pub struct ParseTaskKindError(String);
 
 impl FromStr for TaskKind {
@@ -135,6 +171,28 @@ impl FromStr for TaskKind {
 /// A reference to one of a job's outputs, `JOB@ROLE`: the job, and the role. The empty role, the first output, where there is no `@`.
 pub fn split_output(reference: &str) -> (&str, &str) {
     reference.rsplit_once('@').unwrap_or((reference, ""))
+}
+
+/// A model as it is asked for: `BASE@ADAPTER`, or what stands for a model or an adapter alone, such as a tag or `JOB@ROLE`. Gives what is
+/// answered with, and the base that was named for it.
+pub fn split_served(reference: &str) -> (&str, Option<&str>) {
+    let is_role = |role: &str| TaskKind::ALL.into_iter().any(|kind| kind.outputs().iter().any(|it| it.role == role));
+    match reference.split_once('@') {
+        Some((base, adapter)) if !is_role(adapter) => (adapter, Some(base)),
+        _ => (reference, None),
+    }
+}
+
+/// An input of which there may be several: `model.2` is the second `model`.
+pub fn numbered(role: &str, number: usize) -> String {
+    format!("{role}.{number}")
+}
+
+/// Reads [`numbered`]: the role, and the number from 1 to [`SERVED_MAX`]. `None` of every other spelling.
+pub fn split_number(name: &str) -> Option<(&str, usize)> {
+    let (role, number) = name.rsplit_once('.')?;
+    let number = number.parse().ok().filter(|number| (1..=SERVED_MAX).contains(number))?;
+    (name == numbered(role, number)).then_some((role, number))
 }
 
 /// How the matrices of a fused model shall be stored.
@@ -210,6 +268,9 @@ pub enum Slot {
     Gpu,
     /// Processor cores alone, beside what the GPU does.
     Cpu,
+    /// Beside both: what answers requests. It never ends by itself, is given back when its worker drains, and once it has been up it is
+    /// tried for as long as nobody cancels it.
+    Service,
 }
 
 impl fmt::Display for Slot {
@@ -217,6 +278,7 @@ impl fmt::Display for Slot {
         f.pad(match self {
             Slot::Gpu => "GPU",
             Slot::Cpu => "CPU",
+            Slot::Service => "service",
         })
     }
 }
@@ -266,6 +328,7 @@ mod wire {
             match self.kind.as_ref()? {
                 task::Kind::Train(_) => Some(TaskKind::Train),
                 task::Kind::Fuse(_) => Some(TaskKind::Fuse),
+                task::Kind::Serve(_) => Some(TaskKind::Serve),
             }
         }
     }
@@ -275,6 +338,7 @@ mod wire {
             match slot {
                 Slot::Gpu => v1::Slot::Gpu,
                 Slot::Cpu => v1::Slot::Cpu,
+                Slot::Service => v1::Slot::Service,
             }
         }
     }
@@ -284,6 +348,7 @@ mod wire {
         fn from(slot: v1::Slot) -> Slot {
             match slot {
                 v1::Slot::Cpu => Slot::Cpu,
+                v1::Slot::Service => Slot::Service,
                 v1::Slot::Gpu | v1::Slot::Unspecified => Slot::Gpu,
             }
         }
@@ -340,10 +405,30 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_reads_back_and_has_an_output() {
+    fn a_served_model_is_a_reference_or_an_adapter_over_a_base() {
+        assert_eq!(split_served("mini@tutor"), ("tutor", Some("mini")));
+        assert_eq!(split_served("mini@tutor@best"), ("tutor@best", Some("mini")));
+        assert_eq!(split_served("tutor@best"), ("tutor@best", None), "what a job makes");
+        assert_eq!(split_served("luau-model"), ("luau-model", None));
+    }
+
+    #[test]
+    fn several_inputs_of_a_role_are_told_apart_by_their_numbers() {
+        let model = TaskKind::Serve.input("model.2").unwrap();
+        assert_eq!((model.role, model.is_numbered), ("model", true));
+        assert_eq!(TaskKind::Serve.input(&numbered(role::BASE, 8)).map(|input| input.role), Some("base"));
+        for other in ["model", "model.0", "model.9", "model.02", "model.+2", "model.2.2", "data.1", "model."] {
+            assert_eq!(TaskKind::Serve.input(other), None, "{other}");
+        }
+        assert_eq!(TaskKind::Train.input("data.1"), None, "there is one dataset");
+    }
+
+    #[test]
+    fn every_kind_reads_back_and_all_but_services_have_an_output() {
         for kind in TaskKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
             assert_eq!(kind.output(""), kind.outputs().first());
+            assert_eq!(kind.outputs().is_empty(), kind == TaskKind::Serve);
             assert!(kind.inputs().iter().any(|input| input.required), "{kind} reads nothing");
             assert!(kind.input("nothing").is_none() && kind.output("nothing").is_none());
         }

@@ -4,7 +4,9 @@ mod data;
 mod queue;
 
 pub(crate) use data::{DataCommand, ShowArgs, Which};
-pub(crate) use queue::{CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, State, SweepArgs, parse_duration};
+pub(crate) use queue::{
+    ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
+};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -104,6 +106,10 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Queue a job that makes one model of an adapter and its base
     Fuse(FuseArgs),
+    /// Queue a service that answers requests over OpenAI's API until it is cancelled
+    Serve(ServeArgs),
+    /// Talk with a model that a service answers with
+    Chat(ChatArgs),
     /// Queue the jobs of a pipeline file together
     Run(RunArgs),
     /// Queue a recipe once for each combination of some keys' values
@@ -288,7 +294,7 @@ pub(crate) struct JobsArgs {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub(crate) state: Vec<State>,
     /// Of this kind only
-    #[arg(long, value_name = "train|fuse")]
+    #[arg(long, value_name = "train|fuse|serve")]
     pub(crate) kind: Option<TaskKind>,
     /// Of this group only
     #[arg(long, value_name = "NAME")]
@@ -384,6 +390,8 @@ impl Command {
             Command::Plan(_) => tracing::info_span!("vertigo plan"),
             Command::Train(_) => tracing::info_span!("vertigo train"),
             Command::Fuse(_) => tracing::info_span!("vertigo fuse"),
+            Command::Serve(_) => tracing::info_span!("vertigo serve"),
+            Command::Chat(_) => tracing::info_span!("vertigo chat"),
             Command::Run(_) => tracing::info_span!("vertigo run"),
             Command::Sweep(_) => tracing::info_span!("vertigo sweep"),
             Command::Rerun(_) => tracing::info_span!("vertigo rerun"),
@@ -438,7 +446,7 @@ mod tests {
         assert!(parse("vertigo jobs --limit 0").unwrap_err().contains("0 is not in 1.."));
         assert!(parse("vertigo artifacts --kind models").unwrap_err().contains("no kind of artifact"));
         assert!(parse("vertigo jobs --since yesterday").unwrap_err().contains("12h or 7d"));
-        assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train and fuse"));
+        assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train, fuse, serve"));
         assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
         assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
         assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());

@@ -80,6 +80,8 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Plan(args) => commands::plan::run(args, coordinator, output).await,
         Command::Train(args) => commands::train::run(args, coordinator, output).await,
         Command::Fuse(args) => commands::fuse::run(args, coordinator, output).await,
+        Command::Serve(args) => commands::serve::run(args, coordinator, output).await,
+        Command::Chat(args) => commands::chat::run(args, coordinator, output).await,
         Command::Run(args) => commands::run::run(args, coordinator, output).await,
         Command::Sweep(args) => commands::sweep::run(args, coordinator, output).await,
         Command::Rerun(args) => commands::rerun::run(args, coordinator, output).await,

@@ -4,11 +4,12 @@ use crate::coordinator::Coordinator;
 use crate::error::{CliError, Result, Subject, is_lost};
 use crate::recipes::RecipeOnDisk;
 use prost::Message;
+use std::net::SocketAddr;
 use std::time::Duration;
 use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::id::JobId;
-use vertigo::task::{Bits, role};
+use vertigo::task::{Bits, numbered, role, split_served};
 use vertigo::v1::{self, input, task};
 use vertigo_client::traced;
 
@@ -60,6 +61,40 @@ pub(crate) fn fuse(bits: Bits, is_measured: bool, inputs: Vec<v1::Input>) -> v1:
     v1::NewVariant { name: "fuse".to_owned(), task, inputs }
 }
 
+/// What a service is asked for besides its models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ServeOptions {
+    /// Memory for contexts; `None`: what eight of 8192 tokens take.
+    pub(crate) cache: Option<Bytes>,
+    /// Where it listens; `None`: at a port of its own.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// Answering with models, each by the name that it is asked for by.
+pub(crate) fn serve(models: &[String], options: &ServeOptions) -> v1::NewVariant {
+    let split = |(n, name): (usize, &String)| {
+        let (model, base) = split_served(name);
+        let base_input = base.map(|base| artifact(&numbered(role::BASE, n + 1), base));
+        let served =
+            v1::ServedModel { name: name.clone(), model: model.to_owned(), base: base.unwrap_or_default().to_owned() };
+        (served, [artifact(&numbered(role::MODEL, n + 1), model)].into_iter().chain(base_input))
+    };
+    let (models, inputs): (Vec<_>, Vec<_>) = models.iter().enumerate().map(split).unzip();
+    serve_with(models, options, inputs.into_iter().flatten().collect())
+}
+
+/// Answering with models whose inputs are known.
+pub(crate) fn serve_with(
+    models: Vec<v1::ServedModel>,
+    options: &ServeOptions,
+    inputs: Vec<v1::Input>,
+) -> v1::NewVariant {
+    let cache_bytes = options.cache.unwrap_or_default().0;
+    let listen = options.listen.map(|listen| listen.to_string()).unwrap_or_default();
+    let task = Some(v1::Task { kind: Some(task::Kind::Serve(v1::Serve { models, cache_bytes, listen })) });
+    v1::NewVariant { name: "serve".to_owned(), task, inputs }
+}
+
 /// An artifact that is there.
 pub(crate) fn artifact(role: &str, reference: &str) -> v1::Input {
     v1::Input { role: role.to_owned(), source: Some(input::Source::Artifact(reference.to_owned())) }
@@ -82,6 +117,28 @@ pub(crate) fn fuse_of(trains: &v1::NewJob, bits: Bits) -> v1::NewJob {
 mod tests {
     use super::*;
     use vertigo::bounds::RECIPE_BYTES_MAX;
+
+    #[test]
+    fn a_service_reads_its_models_by_number_and_follows_what_they_were_named_by() {
+        let names = ["production", "mini@tutor", "tutor@best"].map(str::to_owned);
+        let variant = serve(&names, &ServeOptions { cache: Some(Bytes(7)), listen: None });
+        let inputs: Vec<_> = variant.inputs.iter().map(|input| (input.role.as_str(), input.source.clone())).collect();
+        let source = |name: &str| Some(input::Source::Artifact(name.to_owned()));
+        assert_eq!(
+            inputs,
+            [
+                ("model.1", source("production")),
+                ("model.2", source("tutor")),
+                ("base.2", source("mini")),
+                ("model.3", source("tutor@best"))
+            ]
+        );
+        let Some(task::Kind::Serve(task)) = variant.task.unwrap().kind else { panic!("another kind") };
+        assert_eq!(
+            (task.cache_bytes, task.models[1].name.as_str(), task.models[1].base.as_str()),
+            (7, "mini@tutor", "mini")
+        );
+    }
 
     /// Each recipe is one that is taken, and all together are not.
     #[test]

@@ -9,6 +9,7 @@ mod main_job;
 mod peer;
 mod pipelines;
 mod refusals;
+mod services;
 mod survival;
 mod trace;
 

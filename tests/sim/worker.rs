@@ -64,6 +64,7 @@ impl Offer for Offered {
             disk_free_bytes: 1 << 40,
             gpu_slots: 1,
             cpu_slots: CPU_SLOTS as u32,
+            service_slots: 0,
         }
     }
 
@@ -163,7 +164,7 @@ impl Worker {
             witness: self.witness.clone(),
             calm: self.calm.clone(),
             usable: self.usable,
-            slots: Slots::new(1, CPU_SLOTS),
+            slots: Slots::new(1, CPU_SLOTS, 0),
             attempts: attempts.clone(),
             alive: process.alive.clone(),
         });

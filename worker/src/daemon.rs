@@ -1,12 +1,13 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken. A second one ends the child, which is reported as a failure that another try may help, and goes.
+//! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may
+//! help, and goes.
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
 use crate::held::{Attempts, Stop};
-use crate::machine::{GPU_SLOTS, Machine, MachineError, cpu_slots};
+use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
 use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
@@ -67,13 +69,15 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let transfer = Transfer::new(&settings.coordinator);
+    let drains = CancellationToken::new();
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
         cache: Cache::new(state.cache(), settings.cache, transfer.clone()),
         transfer,
         machine: machine.clone(),
         executable: settings.executable.clone(),
-        slots: Slots::new(GPU_SLOTS, cpu_slots()),
+        slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
+        drains: drains.clone(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     });
@@ -107,6 +111,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         signals.next().await;
         tracing::info!("draining: no attempt is taken any more; a second signal ends the running one");
         phase.send_replace(Phase::Draining);
+        // Nobody waits for what comes to no end.
+        drains.cancel();
         signals.next().await;
         tracing::info!("leaving at once");
         for attempt in attempts.all() {

@@ -35,6 +35,8 @@ pub enum Stop {
     LeaseOver(String),
     /// The worker goes: its end is still to be reported.
     WorkerLeaves,
+    /// The worker drains, and this would go on until somebody ends it: the coordinator takes its lease back, and nobody waits for its end.
+    GivenBack,
 }
 
 /// An attempt that this worker holds.

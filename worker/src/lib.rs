@@ -21,6 +21,7 @@ pub mod job;
 pub mod lines;
 pub mod machine;
 pub mod memory;
+pub mod names;
 pub mod outcome;
 pub mod output;
 pub mod serve;

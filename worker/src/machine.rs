@@ -39,6 +39,9 @@ pub fn cpu_slots() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
+/// Services that run at a time, beside both: their memory is what bounds them.
+pub const SERVICE_SLOTS: usize = 8;
+
 /// The machine cannot be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read this machine's memory: {0}")]
@@ -164,6 +167,7 @@ impl Machine {
             disk_free_bytes: told(self.disk_free()),
             gpu_slots: GPU_SLOTS as u32,
             cpu_slots: cpu_slots() as u32,
+            service_slots: SERVICE_SLOTS as u32,
         }
     }
 }

@@ -4,12 +4,13 @@ use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::printable;
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
-use vertigo_worker::serve::{self, Named};
+use vertigo_worker::serve::{self, Asked};
 
 /// Runs training jobs on this machine for a Vertigo coordinator.
 ///
@@ -39,12 +40,22 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// FOLDER of a base or a fused model, FOLDER@ADAPTER_FOLDER, or NAME=… of either. Adapters over one base share it in memory.
-    #[arg(required = true, value_name = "MODEL")]
-    models: Vec<Named>,
+    /// FOLDER of a base or a fused model, FOLDER@ADAPTER_FOLDER, or NAME=… of either; or what a name at the coordinator stands for: a tag,
+    /// a digest, what a job made, or BASE@ADAPTER. Names are followed when they move. Adapters over one base share it in memory.
+    #[arg(required = true, value_name = "MODEL", num_args = 1..=SERVED_MAX)]
+    models: Vec<Asked>,
     /// Where to listen, on loopback. Port 0 takes any that is free.
     #[arg(long, default_value = "127.0.0.1:7430")]
     listen: SocketAddr,
+    /// Where the coordinator is that knows the names.
+    #[arg(long, env = "VERTIGO_COORDINATOR", default_value_t)]
+    coordinator: Endpoint,
+    /// Where what names stand for is kept [default: ~/.vertigo/serve].
+    #[arg(long)]
+    state: Option<PathBuf>,
+    /// Disk that this may take.
+    #[arg(long, default_value = "100GiB", value_name = "SIZE")]
+    cache: Bytes,
     /// What weights, caches and arithmetic may use at most, such as 36GiB [default: all that the GPU may hold].
     #[arg(long, value_name = "SIZE")]
     memory: Option<Bytes>,
@@ -74,8 +85,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Attempt { spec }) => child::main::run(&spec),
         Some(Command::Serve(args)) => {
-            let settings = serve::Settings { models: args.models, listen: args.listen, memory: args.memory };
-            ended(within("vertigo-worker serve", serve::run(settings)))
+            ended(serve_settings(args).and_then(|settings| within("vertigo-worker serve", serve::run(settings))))
         }
         None => ended(daemon_settings(cli.daemon).and_then(|settings| within("vertigo-worker", daemon::run(settings)))),
     }
@@ -104,12 +114,23 @@ fn within<E: std::error::Error + 'static>(
     Ok(result?)
 }
 
+fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Error>> {
+    Ok(serve::Settings {
+        models: args.models,
+        listen: args.listen,
+        memory: args.memory,
+        coordinator: args.coordinator,
+        state: args.state.map_or_else(|| default_state("serve"), Ok)?,
+        cache: args.cache,
+    })
+}
+
 fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>> {
     Ok(Settings {
         coordinator: args.coordinator,
         name: args.name.map_or_else(host_name, Ok)?,
         memory: args.memory,
-        state: args.state.map_or_else(default_state, Ok)?,
+        state: args.state.map_or_else(|| default_state("worker"), Ok)?,
         cache: args.cache,
         executable: std::env::current_exe()?,
     })
@@ -119,7 +140,7 @@ fn host_name() -> Result<String, &'static str> {
     sysinfo::System::host_name().map_err(|_| "this machine has no host name; give the worker a name with --name")
 }
 
-fn default_state() -> Result<PathBuf, &'static str> {
+fn default_state(whose: &str) -> Result<PathBuf, &'static str> {
     let home = std::env::home_dir().ok_or("there is no home folder; give the worker a folder with --state")?;
-    Ok(home.join(".vertigo/worker"))
+    Ok(home.join(".vertigo").join(whose))
 }

@@ -5,17 +5,19 @@
 //! new one begins when the one before it in the slot is gone. What a task is, only the child knows.
 
 mod halt;
+mod names;
 
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry, Kinds};
-use crate::child::process::{self, Launch, Patience};
+use crate::child::process::{self, GRACE, Launch, News, Patience, SERVICE_GRACE};
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
 use crate::memory;
+use crate::names::input_of;
 use crate::outcome::{Verdict, classify};
 use crate::output::{Output, Part, Work};
-use crate::task::{Done, Event, Input, Spec, TaskError, codes};
+use crate::task::{Done, Event, Spec, TaskError, codes};
 use futures::FutureExt;
 pub use halt::Halt;
 use halt::{check_length, not_sent, of_this_machine};
@@ -27,6 +29,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
@@ -52,6 +55,8 @@ pub struct Supervisor {
     pub executable: PathBuf,
     /// Which children may run beside one another.
     pub slots: Slots,
+    /// Says when the worker drains: services are given back then.
+    pub drains: CancellationToken,
     /// How long it is waited for.
     pub patience: Patience,
     /// What it may hold beside what MLX holds and what grows with its examples.
@@ -63,12 +68,13 @@ pub struct Supervisor {
 pub struct Slots {
     gpu: Semaphore,
     cpu: Semaphore,
+    service: Semaphore,
 }
 
 impl Slots {
     /// So many children at a time in slots of each kind.
-    pub fn new(gpu: usize, cpu: usize) -> Slots {
-        Slots { gpu: Semaphore::new(gpu), cpu: Semaphore::new(cpu) }
+    pub fn new(gpu: usize, cpu: usize, service: usize) -> Slots {
+        Slots { gpu: Semaphore::new(gpu), cpu: Semaphore::new(cpu), service: Semaphore::new(service) }
     }
 
     /// The turns of one kind of slot.
@@ -76,6 +82,7 @@ impl Slots {
         match slot {
             Slot::Gpu => &self.gpu,
             Slot::Cpu => &self.cpu,
+            Slot::Service => &self.service,
         }
     }
 }
@@ -110,6 +117,14 @@ impl Supervisor {
     }
 
     async fn attend(self: Arc<Self>, job: Arc<Job>, attempt: Arc<Attempt>) {
+        // A service would hold the drain for ever.
+        let _given_back = (job.slot == Slot::Service).then(|| {
+            let (worker, id) = (self.clone(), attempt.id());
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                worker.drains.cancelled().await;
+                worker.attempts.stop(id, Stop::GivenBack);
+            }))
+        });
         let span = info_span!("attempt", job = %job.id, attempt = %attempt.id(), variant = job.variant);
         vertigo_telemetry::set_parent(&span, &job.traceparent);
         let work = AssertUnwindSafe(self.work(&job, &attempt)).catch_unwind().instrument(span.clone());
@@ -125,12 +140,16 @@ impl Supervisor {
             return self.deliver(attempt, output).await;
         }
         // The inputs stay in the cache until this ends.
-        let (spec, _inputs) = unless_stopped(attempt, self.fetch(job, attempt)).await??;
+        let inputs = unless_stopped(attempt, self.named_now(&job.task, &job.inputs)).await?;
+        let (spec, entries) = unless_stopped(attempt, self.fetch(job, &inputs, attempt)).await??;
         let _turn = unless_stopped(attempt, self.slots.of(job.slot).acquire()).await?;
         let (latest, checkpoints) = watch::channel(None);
         let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
         let uploads = AbortOnDropHandle::new(tokio::spawn(uploads.in_current_span()));
-        match self.run_child(job, attempt, &spec, latest).await? {
+        let (news, follows) = self.follow(job, attempt, inputs, entries);
+        let verdict = self.run_child(job, attempt, &spec, latest, news).await?;
+        drop(follows);
+        match verdict {
             Verdict::Succeeded(done) => {
                 // The result outdoes any checkpoint that is still on its way.
                 drop(uploads);
@@ -190,7 +209,12 @@ impl Supervisor {
     }
 
     /// All inputs, and what the child is to do with them.
-    async fn fetch(&self, job: &Job, attempt: &Attempt) -> Result<(Spec, Vec<Entry>), Halt> {
+    async fn fetch(
+        &self,
+        job: &Job,
+        inputs: &BTreeMap<String, Digest>,
+        attempt: &Attempt,
+    ) -> Result<(Spec, Vec<Entry>), Halt> {
         let get = |kinds: Kinds, digest: Digest| {
             let fetch = persist(move || self.cache.get(kinds, digest), CacheError::is_transient);
             fetch.instrument(info_span!("fetch", kind = %kinds, digest = %digest))
@@ -212,13 +236,9 @@ impl Supervisor {
             let kinds = Kinds(job.task.kind().input(&role).map_or(&[], |input| input.takes));
             async move { get(kinds, digest).await.map(|entry| (role, digest, entry)) }
         };
-        let all = futures::future::try_join_all(job.inputs.iter().map(input));
+        let all = futures::future::try_join_all(inputs.iter().map(input));
         let (entries, checkpoint) = tokio::try_join!(all, checkpoint).map_err(|error| error.halt())?;
-        let path = |entry: &Entry| entry.folder().to_owned();
-        let given = |(role, digest, entry): &(String, Digest, Entry)| {
-            let facts = entry.manifest().facts().map(|(key, value)| (key.to_owned(), value.clone())).collect();
-            (role.clone(), Input { digest: *digest, folder: path(entry), facts })
-        };
+        let given = |(role, digest, entry): &(String, Digest, Entry)| (role.clone(), input_of(*digest, entry));
         let spec = Spec {
             job: job.id,
             attempt: attempt.id(),
@@ -227,7 +247,7 @@ impl Supervisor {
             slot: job.slot,
             task: job.task.clone(),
             inputs: entries.iter().map(given).collect(),
-            checkpoint: checkpoint.as_ref().map(path),
+            checkpoint: checkpoint.as_ref().map(|entry| entry.folder().to_owned()),
             out: attempt.folder().join("out"),
         };
         Ok((spec, entries.into_iter().map(|(.., entry)| entry).chain(checkpoint).collect()))
@@ -239,6 +259,7 @@ impl Supervisor {
         attempt: &Attempt,
         spec: &Spec,
         latest: watch::Sender<Option<Position>>,
+        news: News,
     ) -> Result<Verdict, Halt> {
         let path = attempt.folder().join("spec.json");
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
@@ -248,13 +269,15 @@ impl Supervisor {
         // The GPU's attempt may have what the machine offers; one beside it has what was reserved for it.
         let offered = match job.slot {
             Slot::Gpu => self.machine.usable(),
-            Slot::Cpu => job.reserved,
+            Slot::Cpu | Slot::Service => job.reserved,
         };
         let launch = Launch {
             executable: &self.executable,
             spec: path,
             traceparent,
             patience: self.patience,
+            grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
+            news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),
         };
         let hear = |event: Event| {
@@ -379,6 +402,10 @@ pub fn end(attempts: &Attempts, attempt: &Attempt, result: Result<Finished, Halt
         Err(Halt::Stopped(Stop::WorkerLeaves)) => {
             let why = "the worker was told to stop at once";
             failed(Failure::new(Cure::Later, codes::TRANSIENT, why), Bytes::ZERO)
+        }
+        Err(Halt::Stopped(Stop::GivenBack)) => {
+            tracing::info!(attempt = %attempt.id(), "given back: the worker drains");
+            None
         }
         Err(Halt::Stopped(Stop::LeaseOver(reason))) => {
             tracing::info!(attempt = %attempt.id(), reason, "stopped");

@@ -2,8 +2,11 @@
 
 use crate::settings::{Setting, Values};
 use clap::{Args, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use vertigo::bounds::SERVED_MAX;
+use vertigo::bytes::Bytes;
 use vertigo::task::Bits;
 use vertigo::v1;
 
@@ -50,6 +53,80 @@ pub(crate) struct FuseArgs {
     /// Watch the job until it has ended
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A model is a base, a fused model, or an adapter over the base that it was trained on; BASE@ADAPTER is an adapter over another. It is \
+answered by the name that stands here, and follows it: when a tag moves, new requests go to the new model and answers that have begun \
+end on the old one. A service reserves its memory beside training jobs, is started again where it fails, moves when its worker drains, \
+and ends with `vertigo cancel`. `vertigo jobs` says where it answers.
+
+Examples:
+  vertigo serve luau-model --name api
+  vertigo serve qwen3.5-4b-4bit luau-tutor qwen3.5-4b-4bit@other --cache 4GiB
+  vertigo chat luau-model")]
+pub(crate) struct ServeArgs {
+    /// Models: each a tag, a digest or its beginning, the job that made it, or BASE@ADAPTER
+    #[arg(required = true, value_name = "MODEL", num_args = 1..=SERVED_MAX)]
+    pub(crate) models: Vec<String>,
+    /// What the job is called
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Memory for the contexts of all requests under way [default: what eight contexts of 8192 tokens take]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cache: Option<Bytes>,
+    /// Where it listens on its worker [default: a port that is free, on 127.0.0.1]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Higher goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// Watch the job; Ctrl-C leaves it running
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The newest running service that answers as MODEL is asked. In the terminal /system TEXT, /tools FILE, /think on|off, /clear, /help and \
+/quit are commands; Ctrl-C stops the answer and Ctrl-D ends.
+
+Examples:
+  vertigo chat luau-model
+  vertigo chat luau-model --message 'What is a metatable?'
+  vertigo chat mini --url http://127.0.0.1:8080 --think off")]
+pub(crate) struct ChatArgs {
+    /// The model, by the name that the service has for it
+    pub(crate) model: String,
+    /// Ask this service instead of looking for one
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Say this, print the answer and end
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// What the model is told before all else
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Tools that it may call: a JSON list in OpenAI's form
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tools: Option<PathBuf>,
+    /// Whether it thinks before it answers [default: as its template has it]
+    #[arg(long)]
+    pub(crate) think: Option<Switch>,
+    /// Tokens of an answer at the most [default: as the service has it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: Option<u32>,
+    /// 0 takes the most probable token, always [default: as the service has it]
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+}
+
+/// What can be turned on and off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 /// What is measured of a fused model.

@@ -4,6 +4,7 @@
 pub(crate) mod artifacts;
 pub(crate) mod base;
 pub(crate) mod cancel;
+pub(crate) mod chat;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod fuse;
@@ -15,6 +16,7 @@ pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod rerun;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod storage;
 pub(crate) mod sweep;
 pub(crate) mod train;

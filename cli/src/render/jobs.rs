@@ -69,7 +69,16 @@ pub(crate) fn render_jobs(jobs: &[v1::Job], is_narrowed: bool, now: u64) -> Stri
             age(now, job.created_ms),
         ]
     };
-    table(["ID", "NAME", "STATE", "VARIANT", "WORKER", "AGE"], &[5], jobs.iter().map(row).collect())
+    let table = table(["ID", "NAME", "STATE", "VARIANT", "WORKER", "AGE"], &[5], jobs.iter().map(row).collect());
+    let answers = |job: &v1::Job| Some(wrap(&format!("{} answers at {}", called(job), serving(job)?.url), 0));
+    let addresses: String = jobs.iter().filter_map(answers).collect();
+    // Below the table and not in it: an address needs more room than a column has.
+    if addresses.is_empty() { table } else { format!("{table}\n{addresses}") }
+}
+
+/// Where a job's service answers now.
+pub(crate) fn serving(job: &v1::Job) -> Option<&v1::Serving> {
+    job.attempts.last().and_then(|attempt| attempt.serving.as_ref())
 }
 
 pub(crate) fn render_job(job: &v1::Job, now: u64) -> String {
@@ -86,6 +95,8 @@ pub(crate) fn render_job(job: &v1::Job, now: u64) -> String {
         ("priority", job.priority.to_string()),
         ("queued", format!("{} ago", age(now, job.created_ms))),
         ("took", took),
+        ("answers at", serving(job).map(|it| it.url.clone()).unwrap_or_default()),
+        ("as", serving(job).map(|it| it.models.join(", ")).unwrap_or_default()),
     ];
     rows.extend(shared_inputs(job));
     rows.extend(job.outputs.iter().map(|output| (output.role.as_str(), short(&output.digest))));
@@ -344,6 +355,63 @@ pub(crate) mod tests {
         it waits: too large for every worker: book offers the most, 256 MiB
         queued luau-tutor-fused 0190163f-2222
           waits for what luau-tutor (leased) makes
+        ");
+    }
+
+    /// A service that is up.
+    pub(crate) fn service() -> v1::Job {
+        let serving = v1::Serving { url: "http://127.0.0.1:40123".to_owned(), models: vec!["production".to_owned()] };
+        let attempt = v1::Attempt {
+            epoch: 1,
+            worker: "book".to_owned(),
+            started_ms: 2_000,
+            state: v1::AttemptState::Running.into(),
+            reserved_bytes: 3 << 30,
+            serving: Some(serving),
+            ..Default::default()
+        };
+        let variant = v1::Variant {
+            name: "serve".to_owned(),
+            kind: "serve".to_owned(),
+            model: "production".to_owned(),
+            method: "serve".to_owned(),
+            peak_bytes: 3 << 30,
+            ..Default::default()
+        };
+        v1::Job {
+            id: "01901640-4444-739b-aea5-966c26f8ad91".to_owned(),
+            name: "api".to_owned(),
+            state: v1::JobState::Leased.into(),
+            created_ms: 1_000,
+            variants: vec![variant],
+            attempts: vec![attempt],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_service_shows_where_it_answers() {
+        let text = plain(&render_jobs(&[service()], false, 181_000));
+        insta::assert_snapshot!(text + &plain(&render_job(&service(), 181_000)), @r"
+        ID             NAME  STATE    VARIANT  WORKER    AGE
+        01901640-4444  api   running  serve    book    3m 0s
+
+        api answers at http://127.0.0.1:40123
+        api 01901640-4444
+          id          01901640-4444-739b-aea5-966c26f8ad91
+          state       running
+          priority    0
+          queued      3m 0s ago
+          answers at  http://127.0.0.1:40123
+          as          production
+
+        VARIANT  KIND   MODEL       METHOD     PEAK
+        serve    serve  production  serve   3.0 GiB
+
+        EPOCH  WORKER  VARIANT  TIME    PEAK  RESERVED  OUTCOME
+            1  book    serve    2m 59s         3.0 GiB  running
+
+        follow it: vertigo watch 01901640-4444
         ");
     }
 

@@ -105,11 +105,16 @@ impl Narrator {
                 let was = before.map(|before| format!(" (was {})", loss(before))).unwrap_or_default();
                 Some(Told::Line(format!("validation at {}: loss {}{was}", validation.iter, loss(validation.loss))))
             }
+            // A service's, which comes to no end.
+            Body::Progress(it) if it.total == 0 => {
+                Some(Told::Line(format!("{} {} answered, peak {}", count(it.done), it.unit, Bytes(it.peak_bytes))))
+            }
             Body::Progress(it) => Some(Told::Progress {
                 at: Position { done: it.done, total: it.total, unit: it.unit.clone() },
                 text: Bytes(it.peak_bytes).to_string(),
             }),
             Body::Measured(measured) => Some(Told::Line(measured_line(measured))),
+            Body::Serving(it) => Some(Told::Line(format!("answers at {} as {}", it.url, it.models.join(", ")))),
             Body::Checkpoint(checkpoint) => Some(Told::Line(format!("checkpoint at {}", checkpoint.iter))),
             Body::Finished(finished) => finished_line(finished).map(Told::Line),
             Body::Warning(warning) => Some(Told::Line(format!("warning: {}", warning.text))),

@@ -64,6 +64,11 @@ impl Output {
         write_out(&with_newline(safe::text(text).into_owned()));
     }
 
+    /// A piece of a line on stdout, with our styles in it: what comes next goes on behind it.
+    pub(crate) fn piece(self, text: &str) {
+        write_out(&safe::styled(text));
+    }
+
     /// Text on stdout, with our styles in it.
     pub(crate) fn styled(self, text: &str) {
         write_out(&with_newline(safe::styled(text)));
@@ -134,6 +139,13 @@ pub(crate) fn style(color: AnsiColor) -> Style {
 pub(crate) fn bold(text: &str) -> String {
     let bold = Style::new().bold();
     format!("{bold}{}{bold:#}", safe::line(text))
+}
+
+/// Text that stands back. Each line by itself, so that a style never goes on where a line ends.
+pub(crate) fn dimmed(text: &str) -> String {
+    let dim = Style::new().dimmed();
+    let line = |line: &str| if line.is_empty() { String::new() } else { format!("{dim}{}{dim:#}", safe::text(line)) };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A table of at most 80 columns without lines. Columns at `right` are numbers.
@@ -301,6 +313,7 @@ b   12
             let error = CliError::refused(outside.clone()).hint(outside.clone());
             for shown in [
                 bold(&outside),
+                dimmed(&outside),
                 wrap(&outside, 4),
                 pairs([("why", outside.clone()), ("to copy", format!("vertigo get {outside}"))]),
                 table(["NAME", "X"], &[], rows),

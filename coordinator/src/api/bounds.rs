@@ -9,7 +9,10 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;
-use vertigo::bounds::{MANIFEST_BYTES_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX, shorten};
+use vertigo::bounds::{
+    MANIFEST_BYTES_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX, SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX,
+    shorten,
+};
 use vertigo::v1::{self, finished, input, report, task};
 
 /// A UUID.
@@ -171,12 +174,30 @@ fn variants(variants: &[v1::NewVariant]) -> Result<(), ApiError> {
                 text("a recipe's name", recipe, REFERENCE_BYTES_MAX)?;
                 text(format_args!("recipe `{recipe}`"), yaml, RECIPE_BYTES_MAX)?;
             }
+            Some(task::Kind::Serve(serve)) => self::serve(serve)?,
             Some(task::Kind::Fuse(v1::Fuse { bits: _, unmeasured: _ })) | None => {}
         }
         count("inputs", inputs, INPUTS_MAX)?;
         inputs.iter().try_for_each(input)?;
     }
     Ok(())
+}
+
+fn serve(serve: &v1::Serve) -> Result<(), ApiError> {
+    let v1::Serve { models, cache_bytes, listen } = serve;
+    count("models", models, SERVED_MAX)?;
+    for v1::ServedModel { name, model, base } in models {
+        text("a model's name", name, SERVED_NAME_BYTES_MAX)?;
+        text("a model", model, REFERENCE_BYTES_MAX)?;
+        text("a model's base", base, REFERENCE_BYTES_MAX)?;
+    }
+    text("listen", listen, URL_BYTES_MAX)?;
+    match *cache_bytes {
+        bytes if bytes > AMOUNT_MAX => {
+            Err(ApiError::invalid(format!("cache_bytes is {bytes}, and at most {AMOUNT_MAX} are taken")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn input(v1::Input { role, source }: &v1::Input) -> Result<(), ApiError> {
@@ -219,12 +240,13 @@ fn machine(machine: &mut v1::Machine) {
         disk_free_bytes,
         gpu_slots,
         cpu_slots,
+        service_slots,
     } = machine;
     for said in [chip, os, version] {
         cut(said, DESCRIPTION_BYTES_MAX);
     }
     [memory_bytes, gpu_limit_bytes, usable_bytes, free_bytes, disk_free_bytes].into_iter().for_each(amount);
-    [gpu_slots, cpu_slots].into_iter().for_each(|slots| *slots = (*slots).min(SLOTS_MAX));
+    [gpu_slots, cpu_slots, service_slots].into_iter().for_each(|slots| *slots = (*slots).min(SLOTS_MAX));
 }
 
 fn held(list: &[v1::Held]) -> Result<(), ApiError> {
@@ -316,6 +338,11 @@ fn report(report: &mut v1::Report) {
             amount(peak_bytes);
         }
         Some(report::Body::Measured(v1::Measured { name, value: _ })) => cut(name, ROLE_BYTES_MAX),
+        Some(report::Body::Serving(v1::Serving { url, models })) => {
+            cut(url, URL_BYTES_MAX);
+            models.truncate(SERVED_MAX);
+            models.iter_mut().for_each(|name| cut(name, SERVED_NAME_BYTES_MAX));
+        }
         None => {}
     }
 }

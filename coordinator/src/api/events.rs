@@ -1,6 +1,6 @@
 //! The journal's events as the protocol shows them. The way back, from a worker's report to the core's, is in `reports`.
 
-use crate::core::{Made, Report, ReportBody, Started, State, Step};
+use crate::core::{Made, Report, ReportBody, Serving, Started, State, Step};
 use crate::store::{Event, EventBody};
 use vertigo::id::Digest;
 use vertigo::v1::{self, finished, job_event, report};
@@ -60,6 +60,7 @@ fn report(report: Report<Digest>) -> v1::Report {
             Some(report::Body::Progress(v1::Progress { done: it.done, total: it.total, unit: it.unit, peak_bytes }))
         }
         ReportBody::Measured(it) => Some(report::Body::Measured(v1::Measured { name: it.name, value: it.value })),
+        ReportBody::Serving(it) => Some(report::Body::Serving(serving(it))),
         ReportBody::Log(text) => Some(report::Body::Log(v1::LogLine { text })),
         ReportBody::Warning(text) => Some(report::Body::Warning(v1::Warning { text })),
         ReportBody::Checkpoint { iter, artifact: _ } => {
@@ -100,6 +101,11 @@ fn step(it: &Step) -> v1::Step {
         peak_bytes: it.peak.0,
         grad_norm: it.grad_norm,
     }
+}
+
+/// Where a service answers.
+pub(super) fn serving(it: Serving) -> v1::Serving {
+    v1::Serving { url: it.url, models: it.models }
 }
 
 fn outputs(made: Made<Digest>) -> v1::Outputs {

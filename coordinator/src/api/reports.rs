@@ -2,10 +2,11 @@
 
 use super::contents::{Difference, difference};
 use crate::blobs::{BlobError, Blobs, Hold};
-use crate::core::{Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
+use crate::core::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
 use vertigo::bounds::{MANIFEST_BYTES_MAX, shorten};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
+use vertigo::endpoint::Endpoint;
 use vertigo::id::Millis;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::{Cure, Failure};
@@ -52,6 +53,7 @@ pub(crate) async fn read(message: v1::Report, blobs: &mut Holding<'_>) -> Result
             ReportBody::Progress(Progress { done, total, unit, peak: Bytes(peak_bytes) })
         }
         Some(report::Body::Measured(v1::Measured { name, value })) => ReportBody::Measured(Measured { name, value }),
+        Some(report::Body::Serving(serving)) => self::serving(serving),
         Some(report::Body::Log(v1::LogLine { text })) => ReportBody::Log(text),
         Some(report::Body::Warning(v1::Warning { text })) => ReportBody::Warning(text),
         Some(report::Body::Checkpoint(v1::Checkpoint { iter, manifest_json })) => {
@@ -87,6 +89,17 @@ fn started(it: &v1::Started) -> Started {
         resumed_at: it.resumed_at,
         iters: it.iters,
         caveats: it.caveats.as_ref().map(read),
+    }
+}
+
+/// Where a service answers. Nobody is sent to another machine in the clear, nor by what is no address.
+fn serving(it: v1::Serving) -> ReportBody {
+    match it.url.parse::<Endpoint>() {
+        Ok(endpoint) => ReportBody::Serving(Serving { url: endpoint.url().to_owned(), models: it.models }),
+        Err(_) => ReportBody::Warning(format!(
+            "the service says that it answers at `{}`, which is no loopback address",
+            it.url
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The core's things as the protocol shows them.
 
-use super::events::state;
+use super::events::{serving, state};
 use crate::core::{
     Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Reasons, Source, Variant, Worker,
 };
@@ -104,6 +104,8 @@ fn attempt(attempt: &Attempt) -> v1::Attempt {
         Outcome::Lost(why) => (v1::AttemptState::Lost, why.as_str(), None),
         Outcome::Cancelled => (v1::AttemptState::Cancelled, "", None),
     };
+    let is_up = attempt.outcome == Outcome::Running;
+    let service = attempt.service.as_ref().filter(|_| is_up);
     v1::Attempt {
         id: attempt.id.to_string(),
         epoch: attempt.epoch.0,
@@ -117,6 +119,7 @@ fn attempt(attempt: &Attempt) -> v1::Attempt {
         reason: reason.to_owned(),
         cure: failed.map_or(v1::Cure::Unspecified, |(cure, _)| cure.into()).into(),
         code: failed.map(|(_, code)| code.clone()).unwrap_or_default(),
+        serving: service.map(|service| serving(service.serving.clone())),
     }
 }
 
@@ -146,6 +149,7 @@ fn machine(machine: &Machine) -> v1::Machine {
         disk_free_bytes: machine.disk_free.unwrap_or_default().0,
         gpu_slots: machine.gpu_slots,
         cpu_slots: machine.cpu_slots,
+        service_slots: machine.service_slots,
     }
 }
 

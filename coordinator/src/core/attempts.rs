@@ -2,7 +2,7 @@
 
 use super::{
     Core, EventBody, FactorKey, Job, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
-    SessionId, State, Variant, retry,
+    SessionId, State, Variant, retry, services,
 };
 use std::sync::Arc;
 use vertigo::bytes::Bytes;
@@ -61,6 +61,7 @@ impl Core {
             }
             ReportBody::Step(step) => self.note_peak(id, step.peak),
             ReportBody::Progress(progress) => self.note_peak(id, progress.peak),
+            ReportBody::Serving(serving) => self.note_service(at.now, id, serving),
             ReportBody::Checkpoint { iter, artifact } => self.checkpoint(at.now, job, variant, iter, artifact),
             ReportBody::Finished { peak, outcome } => {
                 self.note_peak(id, peak);
@@ -125,7 +126,7 @@ impl Core {
     }
 
     fn succeed(&mut self, at: Moment, id: AttemptId, made: Made) {
-        if let Some(problem) = self.differs(id, &made) {
+        if let Some(problem) = self.ended_early(id).or_else(|| self.differs(id, &made)) {
             let code = "outputs".to_owned();
             return self.fail(at, id, Failure { cure: Cure::FreshProcess, message: problem, code });
         }
@@ -184,6 +185,8 @@ impl Core {
         let outcome = Outcome::Failed { message: message.clone(), cure, code };
         let (job, peak, variant) = self.release(at.now, id, outcome);
         match cure {
+            // What it serves is named by tags: they may lead to something better the next time.
+            Cure::Never if self.has_been_up(job) => self.retry(at, job, message),
             Cure::Never => self.set_state(at.now, job, State::Failed, message),
             Cure::MoreMemory => {
                 let raised = reserved.max(peak).scale(RAISE).max(reserved + Bytes(1));
@@ -241,7 +244,7 @@ impl Core {
 
     /// Queues a job again after a pause, or fails it where it has failed more than `limit` times.
     fn again(&mut self, at: Moment, job: JobId, failures: u32, limit: u32, why: String) {
-        if failures > limit {
+        if failures > limit && !self.has_been_up(job) {
             self.set_state(at.now, job, State::Failed, format!("failed {failures} times; the last: {why}"));
         } else {
             let until = at.now.plus(retry::backoff_ms(failures, at.jitter));
@@ -259,8 +262,14 @@ impl Core {
         self.unsettled = true;
         let job = self
             .jobs
-            .get(&attempt.job)
+            .get_mut(&attempt.job)
             .expect("an attempt is made for a job, which leaves with its attempts when it has ended");
+        if services::was_steady(attempt, now) {
+            // It got on: what went before does not count against it any more.
+            (job.crashes, job.retries) = (0, 0);
+            job.avoid.clear();
+            self.effects.jobs.insert(job.id);
+        }
         (attempt.job, attempt.peak, job.variants[attempt.variant].clone())
     }
 

@@ -15,7 +15,7 @@ use vertigo::task::Slot;
 pub(super) type Place = (Bytes, String, WorkerId);
 
 /// All slots.
-pub(super) const SLOTS: [Slot; 2] = [Slot::Gpu, Slot::Cpu];
+pub(super) const SLOTS: [Slot; 3] = [Slot::Gpu, Slot::Cpu, Slot::Service];
 
 /// What is asked of each worker that may be chosen, kept beside its place so that most are passed over without a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

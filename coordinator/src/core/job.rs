@@ -1,6 +1,7 @@
 //! Jobs, their variants, and the attempts at them.
 
 use super::queue::Rank;
+use super::report::Serving;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +160,11 @@ impl Variant {
     /// The slot that it takes.
     pub fn slot(&self) -> Slot {
         self.need.as_ref().map_or(Slot::Gpu, |need| need.slot)
+    }
+
+    /// Whether it goes on until somebody ends it.
+    pub(super) fn is_service(&self) -> bool {
+        self.slot() == Slot::Service
     }
 
     /// What a worker has to have for it.
@@ -324,6 +330,17 @@ pub struct Attempt {
     pub peak: Bytes,
     /// The number of the last report that was taken; 0 for none.
     pub last_report: u64,
+    /// Of a service that has been up: where it answers, or did.
+    pub service: Option<Service>,
+}
+
+/// A service that is up, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// When it was first heard of.
+    pub since: Millis,
+    /// Where it answers, and for which models.
+    pub serving: Serving,
 }
 
 /// How an attempt went.

@@ -29,7 +29,7 @@ pub enum ReferenceError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The job makes nothing of that name.
-    #[error("a {kind} job makes no `{role}`; it makes {}", kind.output_names())]
+    #[error("a {kind} job makes {}", made(*kind, role))]
     NoRole {
         /// The job, as it was written.
         job: String,
@@ -40,12 +40,23 @@ pub enum ReferenceError {
     },
 }
 
+/// What a kind makes instead of a role.
+fn made(kind: TaskKind, role: &str) -> String {
+    match kind.outputs() {
+        [] => "nothing".to_owned(),
+        _ => format!("no `{role}`; it makes {}", kind.output_names()),
+    }
+}
+
 impl ReferenceError {
     /// What to write instead.
     pub fn hint(&self) -> String {
         match self {
             ReferenceError::Ambiguous(_) => "write more of it".to_owned(),
             ReferenceError::Archive(_) => "restore the database from a backup".to_owned(),
+            ReferenceError::NoRole { kind, .. } if kind.outputs().is_empty() => {
+                "name an artifact, or a job that makes one".to_owned()
+            }
             ReferenceError::NoRole { job, kind, .. } => {
                 let references = kind.outputs().iter().map(|output| format!("`{job}@{}`", output.role));
                 format!("write {}", references.collect::<Vec<_>>().join(" or "))

@@ -15,7 +15,8 @@
 //!    by smaller jobs of its rank; 8. a blocked job names at least one job that has not ended; 9. the graph has no cycle:
 //!    sources are older; 10. a job's inputs never change once they are there; 11. when a job fails or is cancelled, those
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
-//!    at a time: a second one waits until the first is known to be gone.
+//!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been up is tried
+//!    until somebody cancels it, and has no lease on a worker that drains.
 
 mod archive;
 mod attempts;
@@ -37,6 +38,7 @@ mod refusal;
 mod report;
 mod retry;
 mod search;
+mod services;
 mod sessions;
 mod shared;
 mod submission;
@@ -50,10 +52,10 @@ pub use forgetting::Forget;
 pub use graph::Kinds;
 pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
-pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Source, State, Task, Variant};
+pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
 pub use refusal::Refusal;
-pub use report::{Made, Measured, Progress, Report, ReportBody, Started, Step, Validation};
+pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
 pub use search::Reasons;
 pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
@@ -119,7 +121,7 @@ pub enum Command {
         /// Attempts that run there.
         held: Vec<(AttemptId, Epoch)>,
     },
-    /// The worker takes no more attempts.
+    /// The worker takes no more attempts, and services leave it.
     Drain {
         /// The session it came on.
         session: SessionId,
@@ -331,7 +333,7 @@ impl Core {
             Command::Heartbeat { session, free, disk_free, held } => {
                 self.heartbeat(at.now, session, (free, disk_free), &held)
             }
-            Command::Drain { session } => self.drain(session),
+            Command::Drain { session } => self.drain(at.now, session),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags } => {
                 self.register(at.now, manifest, &tags);

@@ -145,6 +145,7 @@ impl Core {
                 outcome: Outcome::Running,
                 peak: Bytes::ZERO,
                 last_report: 0,
+                service: None,
             },
         );
         self.leases.insert(attempt, now.plus(self.settings.lease_ms));

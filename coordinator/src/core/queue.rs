@@ -7,6 +7,7 @@
 //! Promise: each queued job is a member of one cohort; a cohort without members is gone; and no act costs more for a longer queue, but for
 //! the depth of a tree.
 
+use super::fleet::SLOTS;
 use super::{Index, Variant};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +93,7 @@ pub(super) fn reads(variant: &Variant, index: &Index) -> impl Iterator<Item = (D
 }
 
 /// Lists of heads, one for each set of slots that a cohort's variants take.
-const LISTS: usize = 4;
+const LISTS: usize = 1 << SLOTS.len();
 
 #[derive(Debug, Clone)]
 struct Cohort {

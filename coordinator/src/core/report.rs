@@ -36,6 +36,8 @@ pub enum ReportBody<A = Manifest> {
     Progress(Progress),
     /// A number that was measured of what the attempt makes.
     Measured(Measured),
+    /// A service answers requests from now on.
+    Serving(Serving),
     /// A line that the attempt wrote.
     Log(String),
     /// What a person should know of while the attempt goes on.
@@ -137,6 +139,15 @@ pub struct Measured {
     pub value: f64,
 }
 
+/// Where a service answers requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Serving {
+    /// `http://HOST:PORT`, as seen from its worker.
+    pub url: String,
+    /// What requests may call its models.
+    pub models: Vec<String>,
+}
+
 /// What an attempt has made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Made<A = Manifest> {
@@ -161,6 +172,7 @@ impl ReportBody {
             ReportBody::Validation(validation) => ReportBody::Validation(*validation),
             ReportBody::Progress(progress) => ReportBody::Progress(progress.clone()),
             ReportBody::Measured(measured) => ReportBody::Measured(measured.clone()),
+            ReportBody::Serving(serving) => ReportBody::Serving(serving.clone()),
             ReportBody::Log(text) => ReportBody::Log(text.clone()),
             ReportBody::Warning(text) => ReportBody::Warning(text.clone()),
             ReportBody::Checkpoint { iter, artifact } => {

@@ -152,9 +152,10 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn drain(&mut self, session: SessionId) -> Result<(), Refusal> {
+    pub(super) fn drain(&mut self, now: Millis, session: SessionId) -> Result<(), Refusal> {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
         self.unsettled |= self.workers.change(id, |worker| worker.draining = true).is_some();
+        self.move_services(now, id);
         Ok(())
     }
 

@@ -33,6 +33,9 @@ pub struct Machine {
     pub gpu_slots: u32,
     /// Attempts that may run beside those on its processor alone.
     pub cpu_slots: u32,
+    /// Services that may run beside both. None on a worker of an earlier version.
+    #[serde(default)]
+    pub service_slots: u32,
 }
 
 impl Machine {
@@ -41,6 +44,7 @@ impl Machine {
         match slot {
             Slot::Gpu => self.gpu_slots as usize,
             Slot::Cpu => self.cpu_slots as usize,
+            Slot::Service => self.service_slots as usize,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An adapter knows by the facts of its manifest what it was trained from and on, so nobody has to name either.
 
-use super::{Appraised, Findings, KindError, added, given, parts};
+use super::{Appraised, Findings, KindError, added, given, inputs, parts};
 use crate::core::{Core, Found, Input};
 use serde_json::Value;
 use vertigo::bytes::Bytes;
@@ -72,19 +72,8 @@ impl Fuse {
 
 /// What an adapter was trained with, by its manifest.
 fn trained_with(core: &Core, adapter: &Manifest, digest: &Digest, role: &str) -> Result<Found, KindError> {
-    let fact = adapter.fact(role).and_then(Value::as_str);
-    let Some(found) = fact.and_then(|text| text.parse::<Digest>().ok()) else {
-        let unsaid = format!("the adapter {} does not say its {role}", digest.short());
-        return Err(KindError::missing(unsaid, format!("name it with `--{role}`")));
-    };
     let takes = TaskKind::Fuse.input(role).map_or(&[][..], |input| input.takes);
-    match core.manifest(&found).filter(|manifest| takes.contains(&manifest.kind())) {
-        Some(manifest) => Ok(Found { digest: found, bytes: manifest.bytes() }),
-        None => Err(KindError::missing(
-            format!("the {role} {} that the adapter {} was trained with is not there", found.short(), digest.short()),
-            format!("import it again, or name another with `--{role}`"),
-        )),
-    }
+    inputs::trained_with(core, (digest, adapter), role, takes, &format!("`--{role}`"))
 }
 
 /// The error of data that only measuring needs, with the other way out.

@@ -1,9 +1,10 @@
 //! Inputs by name: artifacts that tags, digests and jobs stand for, and what a kind takes.
 
 use super::{KindError, Purpose};
-use crate::core::{Artifact, Core};
+use crate::core::{Artifact, Core, Found};
+use serde_json::Value;
 use vertigo::id::Digest;
-use vertigo::manifest::Kind;
+use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::{InputRole, TaskKind};
 
 /// An input as it is named: its role, and the kind of artifact that it is or will be.
@@ -38,10 +39,33 @@ pub(crate) fn check_inputs(
             return Err(invalid(other_kind(taken, input)));
         }
     }
-    let lacks = |taken: &&InputRole| taken.required && !inputs.iter().any(|input| input.role == taken.role);
+    let is_given = |taken: &InputRole| inputs.iter().any(|input| kind.input(input.role) == Some(taken));
+    let lacks = |taken: &&InputRole| taken.required && !is_given(taken);
     match kind.inputs().iter().find(lacks) {
         Some(missing) if purpose == Purpose::Run => Err(invalid(format!("no {0}: name one with --{0}", missing.role))),
         _ => Ok(()),
+    }
+}
+
+/// What an adapter was trained with in a role, by the facts of its manifest. `option` is how another is named.
+pub(super) fn trained_with(
+    core: &Core,
+    (adapter, manifest): (&Digest, &Manifest),
+    role: &str,
+    takes: &[Kind],
+    option: &str,
+) -> Result<Found, KindError> {
+    let fact = manifest.fact(role).and_then(Value::as_str);
+    let Some(found) = fact.and_then(|text| text.parse::<Digest>().ok()) else {
+        let unsaid = format!("the adapter {} does not say its {role}", adapter.short());
+        return Err(KindError::missing(unsaid, format!("name it with {option}")));
+    };
+    match core.manifest(&found).filter(|manifest| takes.contains(&manifest.kind())) {
+        Some(manifest) => Ok(Found { digest: found, bytes: manifest.bytes() }),
+        None => Err(KindError::missing(
+            format!("the {role} {} that the adapter {} was trained with is not there", found.short(), adapter.short()),
+            format!("import it again, or name another with {option}"),
+        )),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod fuse;
 mod inputs;
+mod serve;
 mod train;
 
 pub(crate) use inputs::{Named, check_inputs, missing, resolve};
@@ -56,6 +57,7 @@ impl KindError {
 pub(crate) enum Task {
     Train(Box<train::Train>),
     Fuse(fuse::Fuse),
+    Serve(serve::Serve),
 }
 
 /// What is asked for.
@@ -81,6 +83,7 @@ pub(crate) struct Findings {
 pub(crate) enum Appraisal {
     Train(Box<train::Appraisal>),
     Fuse(fuse::Appraisal),
+    Serve(serve::Appraisal),
 }
 
 /// A need but for what finished attempts have taught.
@@ -103,6 +106,7 @@ impl Task {
         match &task.kind {
             Some(task::Kind::Train(train)) => Ok(Task::Train(Box::new(train::Train::read(train)?))),
             Some(task::Kind::Fuse(fuse)) => Ok(Task::Fuse(fuse::Fuse::read(fuse)?)),
+            Some(task::Kind::Serve(serve)) => Ok(Task::Serve(serve::Serve::read(serve)?)),
             None => Err(KindError::Invalid("the task is of no kind that this coordinator knows".to_owned())),
         }
     }
@@ -112,14 +116,16 @@ impl Task {
         match self {
             Task::Train(_) => TaskKind::Train,
             Task::Fuse(_) => TaskKind::Fuse,
+            Task::Serve(_) => TaskKind::Serve,
         }
     }
 
-    /// The base as a person names it, or nothing.
+    /// What a person names as the model, or nothing.
     pub(crate) fn model(&self) -> &str {
         match self {
             Task::Train(train) => train.model(),
             Task::Fuse(_) => "",
+            Task::Serve(serve) => serve.model(),
         }
     }
 
@@ -131,6 +137,7 @@ impl Task {
         match self {
             Task::Train(train) => train.find(core, inputs, purpose),
             Task::Fuse(fuse) => fuse.find(core, inputs),
+            Task::Serve(serve) => serve.find(core, inputs),
         }
     }
 }
@@ -144,6 +151,7 @@ impl Appraisal {
         match self {
             Appraisal::Train(appraisal) => appraisal.appraise(),
             Appraisal::Fuse(appraisal) => appraisal.appraise(),
+            Appraisal::Serve(appraisal) => appraisal.appraise(),
         }
     }
 }

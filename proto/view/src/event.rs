@@ -1,6 +1,6 @@
 //! What happened to a job, flat: `event` says what, and the other fields are its own.
 
-use crate::{Caveats, Placement, cure, state, text};
+use crate::{Caveats, Placement, Serving, cure, state, text};
 use serde::Serialize;
 use vertigo::v1;
 
@@ -70,6 +70,7 @@ pub enum Body {
         name: String,
         value: f64,
     },
+    Serving(Serving),
     Finished {
         peak_bytes: u64,
         failure: Option<Failure>,
@@ -133,6 +134,7 @@ impl From<&v1::report::Body> for Body {
                 Body::Progress { done: it.done, total: it.total, unit: it.unit.clone(), peak_bytes: it.peak_bytes }
             }
             Said::Measured(it) => Body::Measured { name: it.name.clone(), value: it.value },
+            Said::Serving(it) => Body::Serving(it.into()),
             Said::Finished(it) => Body::Finished { peak_bytes: it.peak_bytes, failure: failure(it) },
         }
     }

@@ -98,6 +98,16 @@ pub struct Caveats {
 pub enum Task {
     Train { recipe: String, yaml: String },
     Fuse { bits: String, measured: bool },
+    Serve { models: Vec<ServedModel>, cache_bytes: Option<u64>, listen: Option<String> },
+}
+
+/// A model that a service answers with, and what it follows.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct ServedModel {
+    pub name: String,
+    pub model: Option<String>,
+    pub base: Option<String>,
 }
 
 /// A try at a job.
@@ -116,6 +126,16 @@ pub struct Attempt {
     pub cure: Option<&'static str>,
     pub code: Option<String>,
     pub peak_bytes: u64,
+    /// `null` of what is no service, or is not up.
+    pub serving: Option<Serving>,
+}
+
+/// Where a service answers.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct Serving {
+    pub url: String,
+    pub models: Vec<String>,
 }
 
 /// Where a job goes, or why it waits.
@@ -214,6 +234,11 @@ impl From<&v1::task::Kind> for Task {
                 let bits = Bits::from_number(it.bits).map_or_else(|| it.bits.to_string(), |bits| bits.to_string());
                 Task::Fuse { bits, measured: !it.unmeasured }
             }
+            v1::task::Kind::Serve(it) => Task::Serve {
+                models: it.models.iter().map(ServedModel::from).collect(),
+                cache_bytes: known(it.cache_bytes),
+                listen: text(&it.listen),
+            },
         }
     }
 }
@@ -233,7 +258,20 @@ impl From<&v1::Attempt> for Attempt {
             cure: cure(attempt.cure()),
             code: text(&attempt.code),
             peak_bytes: attempt.peak_bytes,
+            serving: attempt.serving.as_ref().map(Serving::from),
         }
+    }
+}
+
+impl From<&v1::ServedModel> for ServedModel {
+    fn from(it: &v1::ServedModel) -> ServedModel {
+        ServedModel { name: it.name.clone(), model: text(&it.model), base: text(&it.base) }
+    }
+}
+
+impl From<&v1::Serving> for Serving {
+    fn from(it: &v1::Serving) -> Serving {
+        Serving { url: it.url.clone(), models: it.models.clone() }
     }
 }
 

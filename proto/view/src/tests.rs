@@ -94,11 +94,16 @@ fn whole_job() -> v1::Job {
         task: task(kind),
         ..v1::Variant::default()
     };
-    let kinds = [v1::task::Kind::Train(v1::Train::default()), v1::task::Kind::Fuse(v1::Fuse::default())];
+    let models = vec![v1::ServedModel::default()];
+    let kinds = [
+        v1::task::Kind::Train(v1::Train::default()),
+        v1::task::Kind::Fuse(v1::Fuse::default()),
+        v1::task::Kind::Serve(v1::Serve { models, ..Default::default() }),
+    ];
     v1::Job {
         outputs: vec![v1::JobOutput::default()],
         variants: kinds.map(variant).into(),
-        attempts: vec![v1::Attempt::default()],
+        attempts: vec![v1::Attempt { serving: Some(v1::Serving::default()), ..Default::default() }],
         ..v1::Job::default()
     }
 }
@@ -115,6 +120,7 @@ fn bodies() -> Vec<Said> {
         Said::Warning(v1::Warning::default()),
         Said::Progress(v1::Progress::default()),
         Said::Measured(v1::Measured::default()),
+        Said::Serving(v1::Serving::default()),
         Said::Finished(v1::Finished { outcome: Some(failure), ..Default::default() }),
     ]
 }
@@ -154,7 +160,7 @@ fn names_are_a_contract() {
 #[test]
 fn words_are_a_contract() {
     let cures = (0..=5).map(|n| cure(v1::Cure::try_from(n).unwrap()).unwrap_or("null"));
-    let slots = (0..=2).map(|n| slot(v1::Slot::try_from(n).unwrap()).unwrap_or("null"));
+    let slots = (0..=3).map(|n| slot(v1::Slot::try_from(n).unwrap()).unwrap_or("null"));
     let attempts = (0..=5).map(|n| attempt_state(v1::AttemptState::try_from(n).unwrap()));
     let states = (0..=7).map(|n| state(v1::JobState::try_from(n).unwrap()));
     assert_eq!(
@@ -163,7 +169,7 @@ fn words_are_a_contract() {
     );
     assert_eq!(attempts.collect::<Vec<_>>().join(" "), "unknown running succeeded failed lost cancelled");
     assert_eq!(cures.collect::<Vec<_>>().join(" "), "null never more_memory another_machine later fresh_process");
-    assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu");
+    assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu service");
     for known in STATES {
         assert_eq!(state_of(state(known)), Some(known));
     }

@@ -46,6 +46,7 @@ pub fn slot(slot: v1::Slot) -> Option<&'static str> {
         v1::Slot::Unspecified => None,
         v1::Slot::Gpu => Some("gpu"),
         v1::Slot::Cpu => Some("cpu"),
+        v1::Slot::Service => Some("service"),
     }
 }
 

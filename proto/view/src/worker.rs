@@ -23,6 +23,7 @@ pub struct Worker {
     pub disk_free_bytes: u64,
     pub gpu_slots: u32,
     pub cpu_slots: u32,
+    pub service_slots: u32,
     pub version: String,
 }
 
@@ -46,6 +47,7 @@ impl From<&v1::Worker> for Worker {
             disk_free_bytes: machine.disk_free_bytes,
             gpu_slots: machine.gpu_slots,
             cpu_slots: machine.cpu_slots,
+            service_slots: machine.service_slots,
             version: machine.version,
         }
     }

@@ -3,15 +3,16 @@
 //! It reads a [`Spec`], does its task, and writes one JSON object a line to stdout: the task's events, and last `finished` or
 //! [`failed`](End::Failed). Its stderr is its log.
 //!
-//! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes nothing, and cannot die
-//! without closing it; the child then ends at once, on macOS as on Linux.
+//! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes news for tasks that follow names and nothing
+//! else, and cannot die without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::task::{Event, Spec, codes, of_engine};
+use crate::task::{Event, News, Spec, codes, of_engine};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
 use vertigo::task::{Cure, Failure, Slot};
 use vertigo_engine::device;
 
@@ -33,12 +34,18 @@ pub enum End {
     Failed(Failure),
 }
 
+/// All that a daemon ever tells a child: a line of some KiB each time that a name moves.
+const NEWS_BYTES_MAX: u64 = 1 << 30;
+
+/// What is logged unless RUST_LOG says otherwise. What a service says of each request would fill the journal.
+const LOGGED: &str = "warn,vertigo=info,vertigo_serving=warn";
+
 /// The child's main: does what the spec says. The code is 0 only after `finished`.
 pub fn run(path: &Path) -> ExitCode {
-    end_with_stdin();
+    let news = end_with_stdin();
     let failed = match Spec::load(path) {
         Err(message) => Failure::new(Cure::Never, codes::BAD_INPUT, message),
-        Ok(spec) => match traced(&spec) {
+        Ok(spec) => match traced(&spec, news) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => failed,
         },
@@ -48,7 +55,7 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 /// Does the work within the trace that the daemon handed over.
-fn traced(spec: &Spec) -> Result<(), Failure> {
+fn traced(spec: &Spec, news: Receiver<News>) -> Result<(), Failure> {
     let here = |message: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, message);
     // For the exporter of traces alone; the work stays on this thread, where MLX's streams are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,37 +64,38 @@ fn traced(spec: &Spec) -> Result<(), Failure> {
         .build()
         .map_err(|e| here(e.to_string()))?;
     let _inside = runtime.enter();
-    let telemetry = vertigo_telemetry::init("vertigo-attempt").map_err(|e| here(e.to_string()))?;
+    let telemetry = vertigo_telemetry::init_with("vertigo-attempt", LOGGED).map_err(|e| here(e.to_string()))?;
     let parent = std::env::var(vertigo_telemetry::ENVIRONMENT).ok();
     let on_its_device = match spec.slot {
-        Slot::Gpu => Ok(()),
+        // A service shares the GPU, on which it waits most of the time.
+        Slot::Gpu | Slot::Service => Ok(()),
         // The GPU is another attempt's.
         Slot::Cpu => device::use_cpu(),
     };
     let result = on_its_device
         .and_then(|()| device::limit_memory(spec.reserved))
-        .and_then(|()| spec.task.run(spec, parent.as_deref(), &mut |event| say(&Said::Event(event))));
+        .map_err(|error| of_engine(&error))
+        .and_then(|()| spec.task.run(spec, news, parent.as_deref(), &mut |event| say(&Said::Event(event))));
     telemetry.shutdown();
-    result.map_err(|error| of_engine(&error))
+    result
 }
 
-/// Ends this process when its stdin closes.
-fn end_with_stdin() {
-    std::thread::spawn(|| {
-        let mut stdin = io::stdin().lock();
-        let mut buffer = [0; 64];
-        loop {
-            match stdin.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+/// Ends this process when its stdin closes. Gives what comes on it until then: what is none of a task's news is passed over.
+fn end_with_stdin() -> Receiver<News> {
+    let (sender, news) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(io::stdin().lock().take(NEWS_BYTES_MAX)).lines();
+        for line in lines.map_while(Result::ok) {
+            if let Ok(inputs) = serde_json::from_str(&line) {
+                // A task that follows nothing does not listen.
+                let _ = sender.send(News { inputs });
             }
         }
-        // By signal, not by exit: an exit would run MLX's destructors beside a thread that is using MLX.
-        let _ = raise(Signal::SIGTERM);
-        std::process::exit(1);
+        // By signal, not by exit: an exit would run MLX's destructors beside a thread that is using MLX. A service would end its answers
+        // first, and nobody waits for them any more.
+        let _ = raise(Signal::SIGKILL);
     });
+    news
 }
 
 /// One line to the daemon. Where nobody listens any more, stdin has closed too.

@@ -1,6 +1,6 @@
 //! A child process from its start to its end: its output, its memory, its death.
 //!
-//! Promise: [`run`] returns only when the process is gone, and it is gone within [`GRACE`] of the attempt's stop. One that hangs is
+//! Promise: [`run`] returns only when the process is gone, and it is gone within its grace of the attempt's stop. One that hangs is
 //! ended, too: see [`Patience`]. It runs in a process group of its own, so that Ctrl-C in the daemon's terminal reaches the daemon
 //! alone.
 //!
@@ -29,10 +29,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1::LogLine;
@@ -40,6 +41,9 @@ use vertigo::v1::report::Body;
 
 /// How long a child may take to end once it was asked to.
 pub const GRACE: Duration = Duration::from_secs(5);
+
+/// The same of a service, whose answers may end first.
+pub const SERVICE_GRACE: Duration = Duration::from_secs(30);
 
 /// Between looks at the child's memory.
 const LOOK: Duration = Duration::from_millis(500);
@@ -72,6 +76,9 @@ impl Default for Patience {
     }
 }
 
+/// Lines that a child is told while it goes on.
+pub type News = mpsc::Receiver<String>;
+
 /// What to run.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -83,6 +90,10 @@ pub struct Launch<'a> {
     pub traceparent: Option<String>,
     /// How long it is waited for.
     pub patience: Patience,
+    /// How long it may take to end once it was asked to.
+    pub grace: Duration,
+    /// What it is told on its stdin.
+    pub news: News,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
 }
@@ -116,7 +127,9 @@ pub async fn run(
         free: machine.free(),
         ..Watch::default()
     };
-    let ending = follow(&mut child, launch.patience, watch, log, machine, hear).await;
+    let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news))));
+    let waits = Waits { patience: launch.patience, grace: launch.grace };
+    let ending = follow(&mut child, waits, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
     }
@@ -128,7 +141,7 @@ pub async fn run(
 /// Follows the child until it has closed its output and ended.
 async fn follow(
     child: &mut Child,
-    patience: Patience,
+    Waits { patience, grace }: Waits,
     mut watch: Watch,
     mut log: Log<'_>,
     machine: &Machine,
@@ -153,7 +166,7 @@ async fn follow(
                 watch.look(machine.free(), usage.resident);
                 pulse.beat(Instant::now(), usage.processor);
             }
-            _ = log.attempt.stopped(), if !asked => (asked, deadline) = (true, Some(end(child))),
+            _ = log.attempt.stopped(), if !asked => (asked, deadline) = (true, Some(end(child, grace))),
             () = until(deadline) => {
                 signal(child, Signal::SIGKILL);
                 deadline = Some(Instant::now() + GRACE);
@@ -166,7 +179,7 @@ async fn follow(
             watch.hung = Some(patience.still);
         }
         if !asked && (watch.is_too_large() || watch.hung.is_some()) {
-            (asked, deadline) = (true, Some(end(child)));
+            (asked, deadline) = (true, Some(end(child, GRACE)));
         }
     }
     let status = wait(child, deadline).await?;
@@ -224,9 +237,27 @@ async fn forward(stream: impl AsyncRead + Unpin, longest: usize, line: fn(String
 }
 
 /// Asks the child to end, and says until when it may take.
-fn end(child: &Child) -> Instant {
+fn end(child: &Child, grace: Duration) -> Instant {
     signal(child, Signal::SIGTERM);
-    Instant::now() + GRACE
+    Instant::now() + grace
+}
+
+/// Tells the child what there is to tell. Its stdin stays open for as long as this goes on: a child whose stdin closes has lost its daemon.
+async fn tell(mut stdin: ChildStdin, mut news: News) {
+    while let Some(line) = news.recv().await {
+        if let Err(error) = stdin.write_all(format!("{line}\n").as_bytes()).await {
+            tracing::debug!(%error, "a child that ends reads no news");
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// How long the child is waited for, at work and at its end.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    patience: Patience,
+    grace: Duration,
 }
 
 /// Sends a signal to the child's whole group: whatever it has started holds its output open too.

@@ -1,43 +1,58 @@
-//! `vertigo-worker serve`: models of folders, served by this process until it is told to end.
+//! `vertigo-worker serve`: models of folders, or of names at the coordinator, served by this process until it is told to end.
 //!
-//! Models over one base share it in memory. A folder is read where it lies and nothing is written to it.
+//! Models over one base share it in memory. A folder is read where it lies and nothing is written to it; what a name stands for is fetched,
+//! and followed as by a service of the fleet: see [`crate::task::serve`].
 
 mod named;
 mod share;
 
-pub use named::{Named, NamedError};
+pub use named::{Asked, Named, NamedError};
 
+use crate::cache::{Cache, Entry};
 use crate::machine::{Machine, MachineError};
-use named::by_base;
+use crate::names::{Lookup, NameError};
+use crate::state::{State, StateError};
+use crate::task::serve::{Groups, Names, Wanted};
+use crate::task::{Followed, Input, ServedModel, followed};
 use share::{ShareError, share, weights};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
 use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
+use vertigo::id::Digest;
 use vertigo::printable;
-use vertigo_engine::generate::{AdapterId, Generate, Generator, Limits};
-use vertigo_engine::text::ChatTokenizer;
+use vertigo::task::{Failure, TaskKind};
+use vertigo_client::Transfer;
 use vertigo_engine::{EngineError, device};
-use vertigo_serving::{Bounds, Build, Facts, FactsError, Model, Served, ServedError, Server, ServerError, Shelf};
-
-/// Answers of one base that are made at a time.
-const ANSWERS_MAX: usize = 32;
+use vertigo_serving::{Server, ServerError};
 
 /// How long answers may take to end once the process is told to.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks at what names stand for.
+const PACE: Duration = Duration::from_secs(3);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The models, of which there is at least one.
-    pub models: Vec<Named>,
+    pub models: Vec<Asked>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// What may be used at most.
     pub memory: Option<Bytes>,
+    /// Where names are looked up.
+    pub coordinator: Endpoint,
+    /// Where what they stand for is kept.
+    pub state: PathBuf,
+    /// Disk that this may take.
+    pub cache: Bytes,
 }
 
 /// Why nothing is served.
@@ -46,26 +61,24 @@ pub enum ServeError {
     /// The names.
     #[error(transparent)]
     Named(#[from] NamedError),
+    /// What they stand for.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The folder that it is kept in.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
     /// Its memory.
     #[error(transparent)]
     Share(#[from] ShareError),
-    /// A model's tokenizer, or MLX.
+    /// MLX.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// What a model's folder says.
-    #[error(transparent)]
-    Facts(#[from] FactsError),
     /// A model.
-    #[error("{}: {error}", base.display())]
-    Served {
-        /// Its folder.
-        base: PathBuf,
-        /// Why.
-        error: ServedError,
-    },
+    #[error("{}", .0.message)]
+    Model(Failure),
     /// The port.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -88,53 +101,122 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     .await?;
     let usable = Machine::probe(settings.memory)?.usable();
     device::limit_memory(usable)?;
-    let bases = by_base(&settings.models)?;
-    let weights = bases.keys().map(|base| weights(base)).sum::<Result<Bytes, ShareError>>()?;
-    let caches = share(usable, weights, bases.len())?;
-    let shelf = Arc::new(Shelf::default());
-    for (base, models) in bases {
-        put(&shelf, base, &models, caches).await?;
-    }
+    let mut models = Models::open(&settings)?;
+    let wanted = models.first().await?;
+    let bases: BTreeMap<Digest, &Path> = wanted.iter().map(|it| (it.base.digest, it.base.folder.as_path())).collect();
+    let loaded = bases.values().map(|base| weights(base)).sum::<Result<Bytes, ShareError>>()?;
+    let names = Arc::new(Names::default());
+    let mut groups = Groups::new(names.clone(), usable, Some(share(usable, loaded, 1)?));
+    groups.lead_to(wanted).await.map_err(ServeError::Model)?;
     announce(server.address(), &settings.models);
-    server.run(shelf, stop()).await;
-    Ok(())
-}
-
-/// Loads a base with the adapters over it, and puts all of them on the shelf.
-async fn put(shelf: &Shelf, base: &Path, models: &[&Named], caches: Bytes) -> Result<(), ServeError> {
-    let text = Arc::new(ChatTokenizer::load(base).map_err(EngineError::from)?);
-    let facts = Facts::read(base)?;
-    let adapters: Vec<PathBuf> = models.iter().filter_map(|model| model.adapter.clone()).collect();
-    // The generator numbers adapters as they are added: in this order, also where it is made anew.
-    let ids = Arc::new(Mutex::new(Vec::new()));
-    let build = builder(base.to_owned(), adapters, caches, Arc::clone(&ids));
-    let name = base.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let failed = |error| ServeError::Served { base: base.to_owned(), error };
-    let served = Served::start(&name, build, Bounds::default()).await.map_err(failed)?;
-    let mut ids = ids.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter();
-    for model in models {
-        let adapter = model.adapter.as_ref().and_then(|_| ids.next());
-        let (served, text, facts) = (Arc::clone(&served), Arc::clone(&text), facts.clone());
-        shelf.put(&model.name, Arc::new(Model { served, adapter, text, facts }));
+    tokio::select! {
+        () = server.run(names, stop()) => Ok(()),
+        failure = models.follow(&mut groups) => Err(ServeError::Model(failure)),
     }
-    Ok(())
 }
 
-/// How a base with adapters is loaded. `ids` becomes what the generator calls the adapters.
-fn builder(base: PathBuf, adapters: Vec<PathBuf>, caches: Bytes, ids: Arc<Mutex<Vec<AdapterId>>>) -> Build {
-    Box::new(move || {
-        let model = vertigo_engine::Model::load(&base)?;
-        let limits = Limits { bytes: caches.0, answers_max: ANSWERS_MAX };
-        let mut generator = Generator::new(model, limits)?;
-        let added = adapters.iter().map(|adapter| generator.add_adapter(adapter)).collect::<Result<Vec<_>, _>>()?;
-        *ids.lock().unwrap_or_else(PoisonError::into_inner) = added;
-        Ok(Box::new(generator) as Box<dyn Generate>)
-    })
+/// The models that are asked for, and what their names stand for.
+struct Models {
+    asked: Vec<Asked>,
+    /// Those that are named, in the order of their roles' numbers.
+    followed: Vec<Followed>,
+    inputs: BTreeMap<String, Digest>,
+    /// Nothing where all are folders.
+    store: Option<(Transfer, Cache, State)>,
+    /// What keeps in the cache what is served, and what was served before.
+    held: [Vec<Entry>; 2],
+}
+
+impl Models {
+    fn open(settings: &Settings) -> Result<Models, ServeError> {
+        let asked = settings.models.clone();
+        named::check(&asked)?;
+        let named = |asked: &Asked| if let Asked::Name(model) = asked { Some(model.clone()) } else { None };
+        let named: Vec<ServedModel> = asked.iter().filter_map(named).collect();
+        let store = if named.is_empty() {
+            None
+        } else {
+            let (transfer, state) = (Transfer::new(&settings.coordinator), State::open(&settings.state)?);
+            let cache = Cache::new(state.cache(), settings.cache, transfer.clone());
+            Some((transfer, cache, state))
+        };
+        let (followed, inputs, held) = (followed(&named), BTreeMap::new(), [Vec::new(), Vec::new()]);
+        Ok(Models { asked, followed, inputs, store, held })
+    }
+
+    /// What is to be served at first.
+    async fn first(&mut self) -> Result<Vec<Wanted>, ServeError> {
+        let Some((transfer, cache, _)) = &self.store else { return Ok(self.wanted(&BTreeMap::new())) };
+        let lookup = Lookup { transfer, cache };
+        for followed in &self.followed {
+            lookup.renew(TaskKind::Serve, followed, &mut self.inputs).await?;
+        }
+        let (here, entries) = lookup.fetch(TaskKind::Serve, &self.inputs).await?;
+        self.held[1] = entries;
+        Ok(self.wanted(&here))
+    }
+
+    /// Follows names for ever. Comes back only where nothing can be served any more.
+    async fn follow(&mut self, groups: &mut Groups) -> Failure {
+        let mut look = interval(PACE);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let Some((transfer, cache, _)) = &self.store else { return std::future::pending().await };
+            let (lookup, mut meant) = (Lookup { transfer, cache }, self.inputs.clone());
+            for followed in &self.followed {
+                if let Err(error) = lookup.renew(TaskKind::Serve, followed, &mut meant).await {
+                    tracing::debug!(%error, "a name cannot be looked up; it stays what it is");
+                }
+            }
+            if meant == self.inputs {
+                continue;
+            }
+            match lookup.fetch(TaskKind::Serve, &meant).await {
+                Err(error) => tracing::warn!(%error, "a name has moved to what cannot be fetched"),
+                Ok((here, entries)) => {
+                    match groups.lead_to(self.wanted(&here)).await {
+                        Ok(None) => tracing::info!("a name has moved, and is followed"),
+                        Ok(Some(problem)) => tracing::warn!(problem, "a name has moved, and is served as it was"),
+                        Err(failure) => return failure,
+                    }
+                    self.held.rotate_left(1);
+                    (self.held[1], self.inputs) = (entries, meant);
+                }
+            }
+        }
+    }
+
+    /// What each model is to lead to. `here` are the inputs that names stand for.
+    fn wanted(&self, here: &BTreeMap<String, Input>) -> Vec<Wanted> {
+        let mut number = 0;
+        let mut wanted = Vec::new();
+        for asked in &self.asked {
+            match asked {
+                Asked::Folder(Named { name, base, adapter }) => wanted.push(Wanted {
+                    name: name.clone(),
+                    base: of_folder(base),
+                    adapter: adapter.as_deref().map(of_folder),
+                }),
+                Asked::Name(model) => {
+                    number += 1;
+                    wanted.extend(Wanted::of(&model.name, number, here));
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// A folder of this machine, which stands for itself: nobody has hashed it.
+fn of_folder(folder: &Path) -> Input {
+    let digest = Digest::of(folder.as_os_str().as_encoded_bytes());
+    Input { digest, folder: folder.to_owned(), facts: BTreeMap::new() }
 }
 
 /// Says where the models are, and how to try one.
-fn announce(address: SocketAddr, models: &[Named]) {
-    let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+fn announce(address: SocketAddr, models: &[Asked]) {
+    let names: Vec<&str> = models.iter().map(Asked::name).collect();
     let first = names.first().copied().unwrap_or_default();
     let body = serde_json::json!({"model": first, "messages": [{"role": "user", "content": "Hello"}]});
     let line = format!(

@@ -1,8 +1,55 @@
-//! What is to be served, as it is written on the command line: `[NAME=]FOLDER[@ADAPTER_FOLDER]`.
+//! What is to be served, as it is written on the command line: `[NAME=]FOLDER[@ADAPTER_FOLDER]`, or a name at the coordinator.
 
-use std::collections::BTreeMap;
+use crate::task::ServedModel;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use vertigo::task::split_served;
+
+/// A model that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Folders of this machine.
+    Folder(Named),
+    /// What a name at the coordinator stands for.
+    Name(ServedModel),
+}
+
+impl Asked {
+    /// As requests name it.
+    pub fn name(&self) -> &str {
+        match self {
+            Asked::Folder(named) => &named.name,
+            Asked::Name(model) => &model.name,
+        }
+    }
+}
+
+impl FromStr for Asked {
+    type Err = NamedError;
+
+    /// What is there as a folder, or is written as one, is one; everything else is a name.
+    fn from_str(text: &str) -> Result<Asked, NamedError> {
+        let base = text.rsplit_once('@').map_or(text, |(base, _)| base);
+        if text.contains('=') || base.is_empty() || base.starts_with(['.', '/', '~']) || Path::new(base).is_dir() {
+            return text.parse().map(Asked::Folder);
+        }
+        let (model, base) = split_served(text);
+        let (name, base) = (text.to_owned(), base.unwrap_or_default().to_owned());
+        Ok(Asked::Name(ServedModel { name, model: model.to_owned(), base }))
+    }
+}
+
+/// That no two models have one name.
+///
+/// # Errors
+/// [`NamedError::Twice`].
+pub(super) fn check(models: &[Asked]) -> Result<(), NamedError> {
+    let is_twice = |(n, model): &(usize, &Asked)| models[..*n].iter().any(|other| other.name() == model.name());
+    match models.iter().enumerate().find(is_twice) {
+        Some((_, model)) => Err(NamedError::Twice(model.name().to_owned())),
+        None => Ok(()),
+    }
+}
 
 /// A model with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +100,6 @@ impl FromStr for Named {
     }
 }
 
-/// The models by their bases, so that those over one base share it.
-///
-/// # Errors
-/// [`NamedError::Twice`].
-pub(super) fn by_base(models: &[Named]) -> Result<BTreeMap<&Path, Vec<&Named>>, NamedError> {
-    let mut bases: BTreeMap<&Path, Vec<&Named>> = BTreeMap::new();
-    for (n, model) in models.iter().enumerate() {
-        if models[..n].iter().any(|other| other.name == model.name) {
-            return Err(NamedError::Twice(model.name.clone()));
-        }
-        bases.entry(&model.base).or_default().push(model);
-    }
-    Ok(bases)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn models_over_one_base_share_it_and_no_two_have_one_name() {
-        let models = ["4b", "4b@a", "4b@b", "9b"].map(|text| text.parse::<Named>().unwrap());
-        let bases = by_base(&models).unwrap();
-        assert_eq!(bases.values().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
-        let twice = ["x/4b", "y/4b"].map(|text| text.parse::<Named>().unwrap());
-        assert_eq!(by_base(&twice), Err(NamedError::Twice("4b".to_owned())));
+    fn no_two_models_have_one_name() {
+        let models = ["x/4b", "y/4b"].map(|text| Asked::Folder(text.parse().unwrap()));
+        assert_eq!(check(&models), Err(NamedError::Twice("4b".to_owned())));
+        assert_eq!(check(&models[..1]), Ok(()));
+    }
+
+    #[test]
+    fn what_is_there_or_written_as_a_folder_is_one_and_all_else_a_name() {
+        let asked = |text: &str| text.parse::<Asked>().unwrap();
+        for text in ["src", "./none", "/none@/tutor", "api=none"] {
+            assert!(matches!(asked(text), Asked::Folder(_)), "{text}");
+        }
+        let Asked::Name(model) = asked("qwen/4b@tutor@best") else { panic!("a folder") };
+        assert_eq!((model.model.as_str(), model.base.as_str()), ("tutor@best", "qwen/4b"));
+        assert_eq!((asked("production").name(), model.name.as_str()), ("production", "qwen/4b@tutor@best"));
     }
 }

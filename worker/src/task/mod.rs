@@ -5,6 +5,7 @@
 
 mod failure;
 pub mod fuse;
+pub mod serve;
 mod spec;
 pub mod train;
 
@@ -14,13 +15,18 @@ pub use spec::{Input, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::task::{Bits, TaskKind};
+use vertigo::task::{Bits, Failure, TaskKind, numbered, role};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, task};
 use vertigo_engine::EngineError;
+
+/// A service that nobody gave an address listens on a port that is free.
+const ANYWHERE: &str = "127.0.0.1:0";
 
 /// What an assignment asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,47 @@ pub enum Task {
         /// Whether what it kept of the adapter is measured.
         measured: bool,
     },
+    /// Answers to requests, until it is told to end.
+    Serve {
+        /// In the order of their inputs.
+        models: Vec<ServedModel>,
+        /// Memory for contexts; `None`: what eight of 8192 tokens take.
+        cache: Option<Bytes>,
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+}
+
+/// A model that is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedModel {
+    /// What requests call it.
+    pub name: String,
+    /// What its input follows; empty: nothing.
+    pub model: String,
+    /// What its base follows; empty: the adapter's own.
+    pub base: String,
+}
+
+/// An input that follows a name, with the base that goes with it where it is an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The input's role.
+    pub role: String,
+    /// What it follows.
+    pub reference: String,
+    /// The base's role.
+    pub base_role: String,
+    /// What that follows; empty: the adapter's own.
+    pub base: String,
+}
+
+/// What the daemon tells a child whose task follows names: all of its inputs, as they are from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// By role.
+    pub inputs: BTreeMap<String, Input>,
 }
 
 /// A task that this worker cannot read.
@@ -67,6 +114,19 @@ impl Task {
                 let wrong = || TaskError::Wrong(format!("{bits} bits are none of 0, 1, 4, 8, 16"));
                 Ok(Task::Fuse { bits: Bits::from_number(*bits).ok_or_else(wrong)?, measured: !unmeasured })
             }
+            task::Kind::Serve(v1::Serve { models, cache_bytes, listen }) => {
+                let model = |it: &v1::ServedModel| ServedModel {
+                    name: it.name.clone(),
+                    model: it.model.clone(),
+                    base: it.base.clone(),
+                };
+                let listen = if listen.is_empty() { ANYWHERE } else { listen };
+                Ok(Task::Serve {
+                    models: models.iter().map(model).collect(),
+                    cache: (*cache_bytes > 0).then_some(Bytes(*cache_bytes)),
+                    listen: listen.parse().map_err(|error| TaskError::Wrong(format!("listen `{listen}`: {error}")))?,
+                })
+            }
         }
     }
 
@@ -75,17 +135,34 @@ impl Task {
         match self {
             Task::Train { .. } => TaskKind::Train,
             Task::Fuse { .. } => TaskKind::Fuse,
+            Task::Serve { .. } => TaskKind::Serve,
         }
     }
 
-    /// Does it, and hands each event to `say`. `parent` is the trace to be part of.
+    /// The inputs that follow names while it goes on.
+    pub fn followed(&self) -> Vec<Followed> {
+        if let Task::Serve { models, .. } = self { followed(models) } else { Vec::new() }
+    }
+
+    /// Does it, and hands each event to `say`. `news` is what a task that follows names is told; `parent` is the trace to be part of.
     ///
     /// # Errors
-    /// The engine's.
-    pub fn run(&self, spec: &Spec, parent: Option<&str>, say: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+    /// Why it came to nothing, and what cures that.
+    pub fn run(
+        &self,
+        spec: &Spec,
+        news: Receiver<News>,
+        parent: Option<&str>,
+        say: &mut dyn FnMut(Event),
+    ) -> Result<(), Failure> {
+        let of_engine = |error: EngineError| failure::of_engine(&error);
         match self {
-            Task::Train { recipe, yaml } => train::run(spec, recipe, yaml, parent, say),
-            Task::Fuse { bits, measured } => fuse::run(spec, *bits, *measured, parent, say),
+            Task::Train { recipe, yaml } => train::run(spec, recipe, yaml, parent, say).map_err(of_engine),
+            Task::Fuse { bits, measured } => fuse::run(spec, *bits, *measured, parent, say).map_err(of_engine),
+            Task::Serve { models, cache, listen } => {
+                let options = serve::Options { models, cache: *cache, listen: *listen };
+                serve::run(spec, &options, news, say)
+            }
         }
     }
 }
@@ -166,6 +243,15 @@ pub enum Event {
         /// Facts of its manifest.
         facts: BTreeMap<String, Value>,
     },
+    /// It answers requests from now on.
+    Serving {
+        /// Where.
+        url: String,
+        /// What requests may call its models.
+        models: Vec<String>,
+    },
+    /// It is well, and has nothing to say.
+    Alive,
     /// Something that a person should know of.
     Warning {
         /// For a person.
@@ -198,7 +284,7 @@ pub struct Product {
 }
 
 impl Event {
-    /// The report that it is by itself. `None` for those that are reported when their files are up.
+    /// The report that it is by itself. `None` for those that are reported when their files are up, and for signs of life.
     pub fn body(&self) -> Option<Body> {
         Some(match self.clone() {
             Event::Started {
@@ -242,8 +328,9 @@ impl Event {
                 Body::Progress(v1::Progress { done, total, unit, peak_bytes })
             }
             Event::Measured { name, value } => Body::Measured(v1::Measured { name, value }),
+            Event::Serving { url, models } => Body::Serving(v1::Serving { url, models }),
             Event::Warning { text } => Body::Warning(v1::Warning { text }),
-            Event::Checkpoint { .. } | Event::Finished(_) => return None,
+            Event::Checkpoint { .. } | Event::Finished(_) | Event::Alive => return None,
         })
     }
 
@@ -255,6 +342,17 @@ impl Event {
             _ => Bytes::ZERO,
         }
     }
+}
+
+/// The inputs of models that follow names, by their numbers.
+pub fn followed(models: &[ServedModel]) -> Vec<Followed> {
+    let followed = |(n, it): (usize, &ServedModel)| Followed {
+        role: numbered(role::MODEL, n + 1),
+        reference: it.model.clone(),
+        base_role: numbered(role::BASE, n + 1),
+        base: it.base.clone(),
+    };
+    models.iter().enumerate().filter(|(_, it)| !it.model.is_empty()).map(followed).collect()
 }
 
 /// Facts by name.
@@ -279,6 +377,24 @@ mod tests {
         let written = serde_json::to_string(&train).unwrap();
         assert_eq!(written, r#"{"kind":"train","recipe":"a","yaml":"b"}"#);
         assert_eq!(serde_json::from_str::<Task>(&written).unwrap(), train);
+    }
+
+    #[test]
+    fn a_service_follows_what_its_models_were_named_by() {
+        let model =
+            |model: &str| v1::ServedModel { name: "m".to_owned(), model: model.to_owned(), base: String::new() };
+        let serve = v1::Serve { models: vec![model("production"), model("")], cache_bytes: 0, listen: String::new() };
+        let serve = Task::parse(Some(&v1::Task { kind: Some(task::Kind::Serve(serve)) })).unwrap();
+        let Task::Serve { cache: None, listen, .. } = &serve else { panic!("{serve:?}") };
+        assert_eq!((listen.port(), listen.ip().is_loopback()), (0, true));
+        let [followed] = &serve.followed()[..] else { panic!("{serve:?}") };
+        assert_eq!((followed.role.as_str(), followed.reference.as_str()), ("model.1", "production"));
+        let written = serde_json::to_string(&serve).unwrap();
+        assert_eq!(serde_json::from_str::<Task>(&written).unwrap(), serve);
+        assert_eq!(
+            (Event::Alive.body(), serde_json::to_string(&Event::Alive).unwrap()),
+            (None, r#"{"event":"alive"}"#.to_owned())
+        );
     }
 
     #[test]

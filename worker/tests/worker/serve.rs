@@ -129,7 +129,7 @@ async fn an_adapter_over_a_base_answers_beside_it() {
 async fn what_cannot_be_served_is_said_before_the_port_answers() {
     for (args, words) in [
         (vec!["serve", "/no/such/folder"], "/no/such/folder"),
-        (vec!["serve", "x/a", "y/a"], "two models are called `a`"),
+        (vec!["serve", "./x/a", "./y/a"], "two models are called `a`"),
         (vec!["serve", "a", "--listen", "0.0.0.0:0"], "ssh -L"),
         (vec!["serve"], "MODEL"),
         (vec!["serve", "@x"], "names no model"),

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, Digest, JobId};
@@ -56,7 +57,8 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
         executable,
-        slots: Slots::new(1, 1),
+        slots: Slots::new(1, 1, 1),
+        drains: CancellationToken::new(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     })

@@ -15,8 +15,10 @@ use super::places::Places;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
+use vertigo::bounds::SERVED_MAX;
+use vertigo::bytes::Bytes;
 use vertigo::spelling;
-use vertigo::task::{Bits, TaskKind};
+use vertigo::task::{Bits, TaskKind, numbered, role, split_served};
 
 /// Jobs of a file.
 const JOBS_MAX: usize = 100;
@@ -50,6 +52,11 @@ pub(super) enum Kind {
     Fuse {
         bits: Bits,
         is_measured: bool,
+    },
+    /// Names of the models, by which requests call them, in the order of their inputs.
+    Serve {
+        names: Vec<String>,
+        cache: Option<Bytes>,
     },
 }
 
@@ -114,6 +121,7 @@ fn own_keys(kind: TaskKind) -> &'static [&'static str] {
     match kind {
         TaskKind::Train => &["recipes"],
         TaskKind::Fuse => &["bits", "measure"],
+        TaskKind::Serve => &["cache"],
     }
 }
 
@@ -178,6 +186,11 @@ fn unmarked(text: &str) -> String {
     text.replace(OPEN, "${{ ").replace(CLOSE, " }}")
 }
 
+/// What requests call what a job makes: as the reference names that.
+fn unmarked_name(text: &str) -> String {
+    text.replace([OPEN, CLOSE], "")
+}
+
 /// A key that there is none of, and the nearest that there is.
 fn unknown(key: &str, known: &[&str]) -> String {
     match spelling::nearest(key, known.iter().copied()) {
@@ -202,7 +215,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
     let name = reader.string("name")?;
     let priority = reader.priority()?;
     let mut inputs = BTreeMap::new();
-    for input in kind.inputs() {
+    for input in kind.inputs().iter().filter(|input| !input.is_numbered) {
         match reader.string(input.role)? {
             Some(text) => drop(inputs.insert(input.role.to_owned(), source(&text))),
             None if input.required => {
@@ -214,6 +227,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
     let what = match kind {
         TaskKind::Train => Kind::Train { recipes: reader.recipes()? },
         TaskKind::Fuse => Kind::Fuse { bits: reader.bits()?, is_measured: reader.measure()? },
+        TaskKind::Serve => reader.serve(&mut inputs)?,
     };
     if let Some(odd) = fields.keys().next() {
         let roles = kind.inputs().iter().map(|input| input.role);
@@ -282,6 +296,37 @@ impl Fields<'_> {
         text.parse().map_err(|error| self.wrong("bits", format!("{error}")))
     }
 
+    /// The models of a service: one, or a list of them.
+    fn serve(&mut self, inputs: &mut BTreeMap<String, Source>) -> Result<Kind, PipelineError> {
+        let wrong = |it: &Self| it.wrong(role::MODEL, format!("write a model, or a list of 1 to {SERVED_MAX}"));
+        let list = match self.fields.remove(role::MODEL) {
+            Some(Value::Array(list)) if (1..=SERVED_MAX).contains(&list.len()) => list,
+            Some(one @ Value::String(_)) => vec![one],
+            _ => return Err(wrong(self)),
+        };
+        let mut names = Vec::new();
+        for (n, value) in list.into_iter().enumerate() {
+            let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| wrong(self))?;
+            let number = n + 1;
+            match source(text) {
+                Source::Artifact(name) => {
+                    let (model, base) = split_served(&name);
+                    inputs.insert(numbered(role::MODEL, number), Source::Artifact(model.to_owned()));
+                    let base = base.map(|base| Source::Artifact(base.to_owned()));
+                    base.map(|base| inputs.insert(numbered(role::BASE, number), base));
+                    names.push(name);
+                }
+                output @ Source::Output { .. } => {
+                    names.push(unmarked_name(text));
+                    inputs.insert(numbered(role::MODEL, number), output);
+                }
+            }
+        }
+        let cache =
+            self.string("cache")?.map(|text| text.parse().map_err(|error| self.wrong("cache", format!("{error}"))));
+        Ok(Kind::Serve { names, cache: cache.transpose()? })
+    }
+
     fn measure(&mut self) -> Result<bool, PipelineError> {
         match self.string("measure")?.as_deref() {
             None | Some("all") => Ok(true),
@@ -309,8 +354,11 @@ fn check_references(jobs: &[Job]) -> Result<(), PipelineError> {
                 return wrong(format!("there is no job `{of}`; the pipeline has {}", keys.join(", ")));
             };
             let Some(made) = source.kind().output(role) else {
-                let roles: Vec<&str> = source.kind().outputs().iter().map(|output| output.role).collect();
-                return wrong(format!("`{of}` makes no `{role}`; a {} job makes {}", source.kind(), roles.join(", ")));
+                let makes = match source.kind().output_names() {
+                    none if none.is_empty() => "nothing".to_owned(),
+                    names => names,
+                };
+                return wrong(format!("`{of}` makes no `{role}`; a {} job makes {makes}", source.kind()));
             };
             let takes = job.kind().input(key).map_or(&[][..], |input| input.takes);
             if !takes.contains(&made.kind) {
@@ -327,6 +375,7 @@ impl Job {
         match self.kind {
             Kind::Train { .. } => TaskKind::Train,
             Kind::Fuse { .. } => TaskKind::Fuse,
+            Kind::Serve { .. } => TaskKind::Serve,
         }
     }
 
@@ -392,7 +441,7 @@ mod tests {
         refused("name: p\njobs: {}\n", &["0 jobs"]);
         refused(&format!("{}job: 1\n", with(train)), &["`job`", "did you mean `jobs`"]);
         refused("name: [", &[]);
-        refused(&with("  a: {kind: trane}\n"), &["line 3, job `a`", "`trane`", "train and fuse"]);
+        refused(&with("  a: {kind: trane}\n"), &["line 3, job `a`", "`trane`", "train, fuse, serve"]);
         refused(&with("  a: {recipes: [a.yaml]}\n"), &["job `a`", "`kind` is missing"]);
         refused(&with("  a: {kind: train, recipes: [a.yaml]}\n"), &["job `a`", "`data` is missing"]);
         refused(&with("  a: {kind: train, recipes: [], data: d}\n"), &["job `a`", "`recipes`", "list"]);
@@ -411,6 +460,25 @@ mod tests {
         refused(&reading("${{ train"), &["line 4", "without `}}`"]);
         let wrong = format!("{train}  b: {{kind: train, recipes: [a], data: ${{{{ train }}}}}}\n");
         refused(&with(&wrong), &["job `b`, `data`", "makes a adapter", "dataset"]);
+    }
+
+    #[test]
+    fn a_service_reads_models_by_name_or_what_jobs_make() {
+        let text = |model: &str| {
+            format!(
+                "name: p\njobs:\n  fuse: {{kind: fuse, adapter: a}}\n  api: {{kind: serve, model: {model}, cache: 2GiB}}\n"
+            )
+        };
+        let pipeline = Pipeline::parse(&text("[mini@tutor, ${{ fuse }}]")).unwrap();
+        let api = &pipeline.jobs[1];
+        let names = vec!["mini@tutor".to_owned(), "fuse".to_owned()];
+        assert_eq!(api.kind, Kind::Serve { names, cache: Some(Bytes::gib(2)) });
+        let roles: Vec<_> = api.inputs.keys().map(String::as_str).collect();
+        assert_eq!(roles, ["base.1", "model.1", "model.2"]);
+        assert_eq!(Pipeline::parse(&text("production")).unwrap().jobs[1].inputs.len(), 1);
+        refused(&text("[]"), &["job `api`, `model`", "list of 1 to 8"]);
+        refused(&text("${{ api }}"), &["job `api`", "makes nothing"]);
+        refused(&text("x").replace("2GiB", "much"), &["job `api`, `cache`", "much"]);
     }
 
     #[test]

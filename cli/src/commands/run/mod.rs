@@ -14,12 +14,13 @@ use crate::render::json;
 use crate::render::output::{Output, bold, short_id, wrap};
 use crate::settings;
 use crate::settings::Setting;
-use crate::submit;
+use crate::submit::{self, ServeOptions};
 use file::{Job, Kind, Pipeline, Source};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 use vertigo::id::JobId;
+use vertigo::task::{numbered, role};
 use vertigo::v1;
 
 /// The largest pipeline file.
@@ -88,11 +89,29 @@ fn new_job(
             recipes.iter().map(read).collect::<Result<Vec<_>>>()?
         }
         Kind::Fuse { bits, is_measured } => vec![submit::fuse(*bits, *is_measured, inputs)],
+        Kind::Serve { names, cache } => {
+            let options = ServeOptions { cache: *cache, listen: None };
+            vec![submit::serve_with(served(job, names), &options, inputs)]
+        }
     };
     let name = job.name.as_deref().unwrap_or(&job.key);
     let labels = [("pipeline".to_owned(), pipeline.to_owned()), ("job".to_owned(), job.key.clone())].into();
     let id = ids[job.key.as_str()].clone();
     Ok(v1::NewJob { id, labels, ..submit::job(Some(name), job.priority, variants) })
+}
+
+/// A service's models, with what they follow: what another job of the pipeline makes stays what it is.
+fn served(job: &Job, names: &[String]) -> Vec<v1::ServedModel> {
+    let followed = |role: String| match job.inputs.get(&role) {
+        Some(Source::Artifact(reference)) => reference.clone(),
+        Some(Source::Output { .. }) | None => String::new(),
+    };
+    let model = |(n, name): (usize, &String)| v1::ServedModel {
+        name: name.clone(),
+        model: followed(numbered(role::MODEL, n + 1)),
+        base: followed(numbered(role::BASE, n + 1)),
+    };
+    names.iter().enumerate().map(model).collect()
 }
 
 /// A recipe with the keys that were set for all recipes (`recipe.KEY`) or for its job's (`JOB.KEY`).

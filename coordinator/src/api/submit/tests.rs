@@ -214,3 +214,69 @@ async fn a_job_may_read_what_one_before_it_makes_and_only_what_that_makes() {
     let error = submits(&store, vec![trains, third]).await.unwrap_err();
     assert!(error.message.contains("no base or model but an artifact of kind adapter"), "{}", error.message);
 }
+
+fn serve(names: &[&str]) -> v1::Task {
+    let model = |name: &&str| v1::ServedModel { name: (*name).to_owned(), ..v1::ServedModel::default() };
+    let serve = v1::Serve { models: names.iter().map(model).collect(), ..v1::Serve::default() };
+    v1::Task { kind: Some(task::Kind::Serve(serve)) }
+}
+
+#[tokio::test]
+async fn a_service_has_its_bases_once_and_adapters_know_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (base, deep) = (register(&store, "mini", 4).await, register(&store, "deep", 8).await);
+    artifact(&store, Kind::Adapter, "tutor", [("base", json!(base)), ("rank", json!("low"))]).await;
+    let one = |names: &[&str], inputs: &[v1::Input]| job(JobId::new(), serve(names), inputs);
+    let asked = vec![
+        one(&["a"], &[reads("model.1", "mini")]),
+        one(&["a", "b"], &[reads("model.1", "mini"), reads("model.2", "tutor")]),
+        one(&["a"], &[reads("model.1", "tutor"), reads("base.1", "deep")]),
+    ];
+    let submits = submits(&store, asked).await.unwrap();
+    let need = |n: usize| submits[n].variants[0].need.clone().unwrap();
+    assert!((0..3).all(|n| need(n).slot == Slot::Service && need(n).disk == Bytes::ZERO));
+    assert_eq!(need(1).peak(), need(0).peak() + Bytes(1), "the base once, and the adapter's byte");
+    assert!(need(2).peak() > need(1).peak());
+    let bases = |n: usize| -> Vec<(&str, Digest)> {
+        let inputs = submits[n].variants[0].inputs.iter().filter(|input| input.role.starts_with("base"));
+        inputs.map(|input| (input.role.as_str(), input.artifact.unwrap().digest)).collect()
+    };
+    assert_eq!((bases(0), bases(1), bases(2)), (vec![], vec![("base.2", base)], vec![("base.1", deep)]));
+    assert_eq!(submits[1].variants[0].model, "a, b");
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_is_refused_before_it_is_queued() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let base = register(&store, "mini", 4).await;
+    artifact(&store, Kind::Dataset, "luau", []).await;
+    artifact(&store, Kind::Adapter, "whole", [("base", json!(base)), ("rank", json!("full"))]).await;
+    artifact(&store, Kind::Adapter, "silent", []).await;
+    let one = |names: &[&str], inputs: &[v1::Input]| job(JobId::new(), serve(names), inputs);
+    let (model, service) = (reads("model.1", "mini"), JobId::new());
+    for (job, words) in [
+        (one(&[], &[]), ["without a model", "at least one"]),
+        (one(&["a"], &[]), ["no model", ""]),
+        (one(&["a", "a"], &[model.clone(), reads("model.2", "mini")]), ["two are called", "`a`"]),
+        (one(&["a", "b"], std::slice::from_ref(&model)), ["no `model.2`", ""]),
+        (one(&["a"], &[model.clone(), reads("model.2", "mini")]), ["`model.2`", "1 models"]),
+        (one(&["a"], &[reads("model", "mini")]), ["reads no `model`", "model, base"]),
+        (one(&["a"], &[reads("model.1", "luau")]), ["`luau` is no model", "dataset"]),
+        (one(&["a"], &[model.clone(), reads("base.1", "mini")]), ["`model.1` is a base", "no adapter"]),
+        (one(&["a"], &[reads("model.1", "whole")]), ["whole matrices", "vertigo fuse"]),
+        (one(&["a"], &[reads("model.1", "silent")]), ["does not say its base", "BASE@ADAPTER"]),
+        (one(&["a"], &[reads("model.1", "mni")]), ["no model `mni`", "did you mean `mini`"]),
+        (one(&["a\u{7}"], std::slice::from_ref(&model)), ["model.1", "control characters"]),
+    ] {
+        refused(&store, job, &words).await;
+    }
+    let mut open_port = serve(&["a"]);
+    let Some(task::Kind::Serve(it)) = &mut open_port.kind else { unreachable!("it is a service") };
+    it.listen = "0.0.0.0:80".to_owned();
+    refused(&store, job(service, open_port, std::slice::from_ref(&model)), &["0.0.0.0:80", "loopback"]).await;
+    let reader = job(JobId::new(), train("mini"), &[reads("data", "luau"), makes("base", service)]);
+    let error = submits(&store, vec![job(service, serve(&["a"]), &[model]), reader]).await.unwrap_err();
+    assert!(error.message.contains("a serve job makes nothing"), "{}", error.message);
+}

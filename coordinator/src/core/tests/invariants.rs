@@ -72,6 +72,7 @@ pub(crate) enum Body {
     Progress(u64),
     Line,
     Checkpoint(u64),
+    Serving,
     Success(u8),
     Failure(Cure),
 }
@@ -85,12 +86,13 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         Cure::Later,
         Cure::FreshProcess,
     ]);
-    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu]);
+    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu, Slot::Service]);
     let body = prop_oneof![
         1 => Just(Body::Started),
         2 => (0u64..300).prop_map(Body::Progress),
         2 => Just(Body::Line),
         2 => (0u64..20).prop_map(Body::Checkpoint),
+        2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
         4 => cure.prop_map(Body::Failure),
     ];
@@ -313,6 +315,7 @@ impl World {
             Body::Checkpoint(iter) => {
                 ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
             }
+            Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
             Body::Failure(cure) => {
                 let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
@@ -378,12 +381,13 @@ impl World {
             let promised: Bytes = core.attempts.values().filter(of).map(|a| a.reserved).sum();
             assert!(promised <= worker.machine.usable, "{promised} on {worker:?}");
             assert_eq!(promised, worker.reserved());
-            for slot in [Slot::Gpu, Slot::Cpu] {
+            for slot in [Slot::Gpu, Slot::Cpu, Slot::Service] {
                 let taken =
                     core.attempts.values().filter(of).filter(|a| core.jobs[&a.job].variants[a.variant].slot() == slot);
                 assert!(taken.count() <= worker.machine.slots(slot), "{slot} of {worker:?}");
             }
         }
+        services::check(core);
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
             assert!(core.jobs.values().any(|job| job.output() == Some(digest)));

@@ -1,6 +1,6 @@
-//! The core driven by hand (`cases`, `graph`), by random failures of one job (`headway`) and by random commands (`invariants`). Whoever
-//! drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a core that lets go of
-//! what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`), by random failures of one job (`headway`) and by random commands
+//! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
+//! core that lets go of what has ended (`archive`).
 
 mod archive;
 mod cases;
@@ -8,6 +8,7 @@ mod graph;
 mod headway;
 pub(crate) mod invariants;
 mod oracle;
+mod services;
 
 use super::*;
 use archive::Disk;
@@ -228,7 +229,8 @@ impl Bench {
     ) -> Result<SessionId, Refusal> {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let machine = Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, ..Machine::default() };
+        let machine =
+            Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
         self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
             .map(|()| session)
@@ -363,6 +365,12 @@ fn started(caveats: Option<Caveats>) -> ReportBody {
 
 fn progress(peak: Bytes) -> ReportBody {
     ReportBody::Progress(Progress { peak, ..Progress::default() })
+}
+
+/// A service says that it is up.
+fn serving() -> ReportBody {
+    let models = vec!["mini".to_owned()];
+    ReportBody::Serving(Serving { url: "http://127.0.0.1:8080".to_owned(), models })
 }
 
 fn success(content: &str) -> ReportBody {

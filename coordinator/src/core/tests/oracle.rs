@@ -184,7 +184,7 @@ enum Step {
     Connect {
         worker: usize,
         usable: usize,
-        slots: (u32, u32),
+        slots: (u32, u32, u32),
         disk_free: Option<u64>,
     },
     Disconnect(usize),
@@ -219,7 +219,7 @@ enum Body {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu]);
+    let slot = prop::sample::select(vec![Slot::Gpu, Slot::Gpu, Slot::Cpu, Slot::Service]);
     (0..PEAKS.len(), 0..DISKS.len(), prop::sample::select(vec![0usize, 3, 3, 6, 7]), slot)
         .prop_map(|(peak, disk, inputs, slot)| Plan { peak, disk, inputs, slot })
 }
@@ -234,7 +234,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => cure.prop_map(Body::Failure),
     ];
     let disk = prop::sample::select(DISKS_FREE.to_vec());
-    let slots = (0u32..3, 0u32..4);
+    let slots = (0u32..3, 0u32..4, 0u32..3);
     prop_oneof![
         6 => (prop::collection::vec(0..MENU, 1..6), -1..2i32).prop_map(|(jobs, priority)| Step::Submit { jobs, priority }),
         4 => (worker.clone(), 0..USABLE.len(), slots, disk.clone())
@@ -263,14 +263,15 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
             // One too large for every worker that was ever seen is refused.
             let _ = bench.apply(Command::Submit(jobs));
         }
-        Step::Connect { worker, usable, slots: (gpu_slots, cpu_slots), disk_free } => {
+        Step::Connect { worker, usable, slots: (gpu_slots, cpu_slots, service_slots), disk_free } => {
             bench.sessions += 1;
             let (session, id) = (SessionId(bench.sessions), ids[worker]);
             let (usable, disk_free) = (Bytes(USABLE[usable]), disk_free.map(Bytes));
             let held = running(bench, id);
             // What runs there fits the machine that it is: one with leases comes back as it was.
             let before = bench.core.workers.get(&id).filter(|it| !it.leases.is_empty()).map(|it| it.machine.clone());
-            let machine = before.unwrap_or(Machine { usable, gpu_slots, cpu_slots, disk_free, ..Machine::default() });
+            let slots = Machine { gpu_slots, cpu_slots, service_slots, ..Machine::default() };
+            let machine = before.unwrap_or(Machine { usable, disk_free, ..slots });
             let (secret, process, name) = (secret(id), ProcessId(id.0), NAMES[worker].to_owned());
             bench
                 .apply(Command::Connect(Connect { session, worker: id, secret, process, name, machine, held }))

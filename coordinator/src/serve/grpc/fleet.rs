@@ -199,6 +199,7 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
             disk_free: disk_free(machine.disk_free_bytes),
             gpu_slots: machine.gpu_slots,
             cpu_slots: machine.cpu_slots,
+            service_slots: machine.service_slots,
         },
         held: held(hello.held)?,
     })

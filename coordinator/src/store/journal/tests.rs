@@ -1,7 +1,7 @@
 //! The format beside its golden file, an event of every kind each.
 
 use super::*;
-use crate::core::{Made, Measured, Progress, Report, ReportBody, Started, State, Step, Validation};
+use crate::core::{Made, Measured, Progress, Report, ReportBody, Serving, Started, State, Step, Validation};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Millis};
@@ -46,6 +46,10 @@ fn reports() -> Vec<ReportBody<Digest>> {
         ReportBody::Validation(Validation { iter: 50, loss: 1.25, tokens: 40_000 }),
         ReportBody::Progress(Progress { done: 3, total: 248, unit: "matrices".to_owned(), peak: Bytes(1 << 30) }),
         ReportBody::Measured(Measured { name: "loss_fused".to_owned(), value: 1.875 }),
+        ReportBody::Serving(Serving {
+            url: "http://127.0.0.1:8080".to_owned(),
+            models: vec!["production".to_owned(), "mini@tutor".to_owned()],
+        }),
         ReportBody::Log("a \"line\"\twith ünicode".to_owned()),
         ReportBody::Warning("a full disk did not take the checkpoint at 50".to_owned()),
         ReportBody::Checkpoint { iter: 50, artifact: Digest::of(b"checkpoint") },
@@ -100,6 +104,7 @@ fn name(body: &EventBody) -> &'static str {
             ReportBody::Validation(_) => "validation",
             ReportBody::Progress(_) => "progress",
             ReportBody::Measured(_) => "measured",
+            ReportBody::Serving(_) => "serving",
             ReportBody::Log(_) => "log",
             ReportBody::Warning(_) => "warning",
             ReportBody::Checkpoint { .. } => "checkpoint",
@@ -110,7 +115,7 @@ fn name(body: &EventBody) -> &'static str {
     }
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "blocked",
     "queued",
     "backoff",
@@ -124,6 +129,7 @@ const NAMES: [&str; 19] = [
     "validation",
     "progress",
     "measured",
+    "serving",
     "log",
     "warning",
     "checkpoint",

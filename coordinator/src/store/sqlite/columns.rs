@@ -59,6 +59,13 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Res
     serde_json::from_str(&text).map_err(|error| Unreadable(format!("{column}: {error}")))
 }
 
+/// The same of a column that may be empty.
+pub(super) fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<Option<T>, Unreadable> {
+    let text: Option<String> = row.get(column)?;
+    let read = |text: String| serde_json::from_str(&text).map_err(|error| Unreadable(format!("{column}: {error}")));
+    text.map(read).transpose()
+}
+
 pub(super) fn number(row: &Row<'_>, column: &str) -> Result<u64, Unreadable> {
     Ok(row.get::<_, i64>(column)? as u64)
 }

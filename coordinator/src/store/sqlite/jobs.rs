@@ -1,7 +1,7 @@
 //! Jobs and the attempts at them: rows of them, one by one and all that have not ended.
 
 use super::super::StoreError;
-use super::columns::{Unreadable, all, from_json, id, int, json, maybe_millis, number};
+use super::columns::{Unreadable, all, from_json, id, int, json, maybe_json, maybe_millis, number};
 use super::lists::{self, Lists};
 use crate::core::{Attempt, Job, Outcome, State, Variant};
 use rusqlite::{Connection, Params, Row, Transaction, params};
@@ -162,6 +162,7 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, Unreadable> {
         outcome: from_json::<Outcome>(row, "outcome")?,
         peak: Bytes(number(row, "peak")?),
         last_report: number(row, "last_report")?,
+        service: maybe_json(row, "service")?,
     })
 }
 
@@ -208,9 +209,9 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -
 
 /// Writes an attempt as it is now.
 pub(super) fn put_attempt(transaction: &Transaction<'_>, attempt: &Attempt) -> rusqlite::Result<()> {
-    let put = "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+    let put = "INSERT INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
                ON CONFLICT (id) DO UPDATE SET ended_ms = excluded.ended_ms, outcome = excluded.outcome, \
-               peak = excluded.peak, last_report = excluded.last_report";
+               peak = excluded.peak, last_report = excluded.last_report, service = excluded.service";
     transaction.prepare_cached(put)?.execute(params![
         attempt.id.0.into_bytes(),
         attempt.job.0.into_bytes(),
@@ -224,6 +225,7 @@ pub(super) fn put_attempt(transaction: &Transaction<'_>, attempt: &Attempt) -> r
         json(&attempt.outcome),
         int(attempt.peak.0),
         int(attempt.last_report),
+        attempt.service.as_ref().map(json),
     ])?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 4] = [TABLES, JOURNAL, KEYS, AGES];
+pub(in crate::store) const STEPS: [&str; 5] = [TABLES, JOURNAL, KEYS, AGES, SERVICES];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -126,6 +126,11 @@ const KEYS: &str = include_str!("keys.sql");
 const AGES: &str = "
 CREATE INDEX jobs_by_end ON jobs (ended_ms, id) WHERE ended_ms IS NOT NULL;
 CREATE INDEX checkpoints ON artifacts (job) WHERE kind = 'checkpoint';
+";
+
+/// Where an attempt answers requests, or did.
+const SERVICES: &str = "
+ALTER TABLE attempts ADD COLUMN service TEXT; -- JSON
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.

@@ -82,6 +82,23 @@ async fn a_database_whose_ids_were_text_goes_on_and_lists_and_finds_what_it_had(
     assert_eq!(named, Some(ids[0]));
 }
 
+#[tokio::test]
+async fn a_database_from_before_services_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    busy(&store).await;
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let snapshot = written(&path);
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("ALTER TABLE attempts DROP COLUMN service; PRAGMA user_version = 6;").unwrap();
+    drop(database);
+    assert_eq!(written(&path), snapshot);
+    assert!(folder.path().join("vertigo.schema-6.db").exists());
+}
+
 /// Makes the journal what it was in schema 3: a message of the protocol an event.
 fn to_schema_3(path: &Path) {
     to_schema_4(path);

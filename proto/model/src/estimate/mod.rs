@@ -12,6 +12,7 @@ mod disk;
 mod fit;
 mod fuse;
 mod mlx_lm;
+mod serve;
 mod vertigo;
 
 pub use disk::bytes_written;
@@ -19,6 +20,7 @@ pub use fit::{FitError, fit, notes};
 pub use fuse::{
     CALIBRATED_EXAMPLES_MAX, CALIBRATED_TOKENS_MAX, COMPARED_TOKENS, MEASURED_TOKENS_MAX, Rank, fuse, fused_bytes,
 };
+pub use serve::{ANSWERS_MAX, CONTEXT_TOKENS, CONTEXTS, Served, contexts_bytes, serve};
 
 use crate::recipe::{LoraParameters, Method, Recipe};
 use crate::shape::{LinearLayer, Mixer, Shape};

@@ -6,6 +6,9 @@
 use super::{LAYERS, LinearLayer, Mixer, Packing, Shape, product};
 use vertigo::bytes::Bytes;
 
+/// Bytes of the f32 that the states of gated delta attention are.
+const STATE_VALUE_BYTES: u64 = 4;
+
 /// A layer's experts, as a quantisation names them.
 const EXPERTS: &str = "mlp.switch_mlp";
 
@@ -25,6 +28,17 @@ impl Shape {
         let norm = Bytes(self.hidden) * self.dtype.size();
         let of_layers = |from, inputs| to(from, true, inputs);
         embeddings + norm + self.layers_bytes(Mixer::Full, &of_layers) + self.layers_bytes(Mixer::Linear, &of_layers)
+    }
+
+    /// Memory of a context of so many tokens: keys and values of each, and the state and the convolution's tail of every layer of gated
+    /// delta attention, which are as large for one token as for many.
+    pub fn context_bytes(&self, tokens: u64) -> Bytes {
+        let (a, l) = (&self.attention, &self.linear);
+        let keys = Bytes(product(&[2, a.kv_heads, a.head_dim, tokens])) * self.dtype.size();
+        let state = Bytes(product(&[l.value_heads, l.key_dim, l.value_dim])) * STATE_VALUE_BYTES;
+        let tail = Bytes(product(&[l.conv_kernel.saturating_sub(1), l.conv_channels()])) * self.dtype.size();
+        let layers = |mixer| self.layers_with(mixer, 0..self.layers);
+        keys * layers(Mixer::Full) + (state + tail) * layers(Mixer::Linear)
     }
 
     /// Memory of all layers with `mixer`.
