@@ -228,7 +228,7 @@ async fn start(
     contexts: Bytes,
     bytes: Bytes,
 ) -> Result<Group, Failure> {
-    let text = Arc::new(ChatTokenizer::load(&base.folder).map_err(|error| of_engine(&error))?);
+    let text = Arc::new(ChatTokenizer::load(&base.folder).map_err(|error| of_engine(&error.into()))?);
     let facts =
         Facts::read(&base.folder).map_err(|error| Failure::new(Cure::Never, codes::BAD_INPUT, error.to_string()))?;
     // What the thread that loads it has to say: the adapters' numbers, and why it failed.
