@@ -251,8 +251,8 @@ impl ChatTokenizer {
         }
     }
 
-    /// The columns of the turn that token `at` is in, whoever's it is. Where its own borders cannot be located, those of the turns around it
-    /// are taken.
+    /// The columns of the turn that token `at` is in, whoever's it is. Where its own borders cannot be located, those of the turns around
+    /// it are taken.
     fn turn_at(&self, chat: &Chat, messages: &[Value], tools: Option<&Value>, at: usize) -> Range<usize> {
         let turns = Turns { tokenizer: self, messages, tools, text: &chat.text };
         let mut end = chat.ends.len();
