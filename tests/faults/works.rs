@@ -102,6 +102,6 @@ pub(crate) fn write(folder: &Path) -> io::Result<[PathBuf; 2]> {
 pub(crate) fn write_data(folder: &Path, number: usize) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let line =
-        |n: usize| format!("{{\"prompt\": \"{number}: {n}\", \"completion\": \"{}\"}}\n", "word ".repeat(n % 50));
+        |n: usize| format!("{{\"prompt\": \"{number}: {n}\", \"completion\": \"{}\"}}\n", "word ".repeat(n % 12));
     std::fs::write(folder.join("train.jsonl"), (1..=number % 7 * 200 + 100).map(line).collect::<String>())
 }

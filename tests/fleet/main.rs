@@ -25,7 +25,7 @@ async fn turn() -> MutexGuard<'static, ()> {
 /// A recipe on the base `mini` for as long as a test needs.
 fn recipe(iters: u64, more: &str) -> String {
     format!(
-        "model: mini\nnum_layers: 2\niters: {iters}\nbatch_size: 1\nmax_seq_length: 128\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
+        "model: mini\nnum_layers: 2\niters: {iters}\nbatch_size: 1\nmax_seq_length: 256\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
          steps_per_report: 1\nsteps_per_eval: 1000\nval_batches: 2\nsave_every: 5\n{more}"
     )
 }

@@ -31,6 +31,7 @@ Examples:
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["example", "skipped"]))]
 pub(crate) struct ShowArgs {
     /// The dataset: a folder of .jsonl, or its tag
     #[arg(value_name = "DIR|NAME")]
@@ -39,7 +40,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "RECIPE.yaml")]
     pub(crate) recipe: PathBuf,
     /// Which example: its number in the order of files and lines, from 1, or where it is written
-    #[arg(long, value_name = "N|FILE:LINE", required_unless_present = "skipped", conflicts_with = "skipped")]
+    #[arg(long, value_name = "N|FILE:LINE")]
     pub(crate) example: Option<Which>,
     /// List all examples that are left out, cut or split, and why
     #[arg(long)]

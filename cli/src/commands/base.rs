@@ -15,7 +15,6 @@ use std::path::Path;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::Kind;
 use vertigo::v1;
-use vertigo_model::dataset::Dataset;
 use vertigo_model::shape::Shape;
 
 /// What a smoke base is, in so many words.
@@ -90,6 +89,7 @@ mod tests {
     use super::*;
     use crate::cli::{FloatType, Preset};
     use crate::render::output::plain;
+    use vertigo_model::dataset::Dataset;
 
     #[test]
     fn a_smoke_base_is_called_one() {

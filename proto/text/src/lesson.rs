@@ -41,6 +41,11 @@ pub struct Lesson {
 }
 
 impl Lesson {
+    /// All of the tokens.
+    pub(crate) fn whole(ids: Vec<u32>) -> Lesson {
+        Lesson::from(Tokens { ids, prompt: 0 })
+    }
+
     /// Whether there is a token to learn.
     pub fn teaches(&self) -> bool {
         self.learned.iter().any(|columns| columns.end > columns.start.max(1))
@@ -97,7 +102,7 @@ pub(crate) fn pieces_of_text(ids: &[u32], tokens_max: usize) -> Vec<Lesson> {
     let step = tokens_max.saturating_sub(1).max(1);
     let begins = (0..ids.len().saturating_sub(1)).step_by(step);
     let piece = |begin: usize| ids[begin..ids.len().min(begin + tokens_max)].to_vec();
-    begins.map(piece).map(|ids| Lesson { learned: vec![0..ids.len()], ids }).collect()
+    begins.map(piece).map(Lesson::whole).collect()
 }
 
 #[cfg(test)]

@@ -251,8 +251,8 @@ impl ChatTokenizer {
         }
     }
 
-    /// The columns of the turn that token `at` is in, whoever's it is. Where its own borders cannot be located, those of the turns around it
-    /// are taken.
+    /// The columns of the turn that token `at` is in, whoever's it is. Where its own borders cannot be located, those of the turns around
+    /// it are taken.
     fn turn_at(&self, chat: &Chat, messages: &[Value], tools: Option<&Value>, at: usize) -> Range<usize> {
         let turns = Turns { tokenizer: self, messages, tools, text: &chat.text };
         let mut end = chat.ends.len();
@@ -295,7 +295,7 @@ impl ChatTokenizer {
 
 /// A text, which has no turns: all of it is learned, and where it is cut it may well end.
 fn read_text(ids: Vec<u32>, rules: &Rules) -> Reading {
-    let whole = Lesson { ids: ids.clone(), learned: vec![0..ids.len()] };
+    let whole = Lesson::whole(ids.clone());
     let (lessons, fate) = if !whole.teaches() {
         (Vec::new(), Fate::LeftOut(Why::Nothing))
     } else if ids.len() <= rules.tokens_max {

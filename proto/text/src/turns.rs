@@ -53,9 +53,9 @@ impl Turns<'_> {
         if let Some(begun) = self.render(before, false).filter(|begun| self.text.starts_with(begun)) {
             return Some(begun.len());
         }
-        let question = json!({"role": "user", "content": "?"});
-        let once = self.render(&[before, &[question.clone()]].concat(), false)?;
-        let twice = self.render(&[before, &[question.clone(), question]].concat(), false)?;
+        let question = [json!({"role": "user", "content": "?"})];
+        let once = self.render(&[before, &question].concat(), false)?;
+        let twice = self.render(&[before, &question, &question].concat(), false)?;
         let begun = once.strip_suffix(twice.strip_prefix(&once)?)?;
         self.text.starts_with(begun).then_some(begun.len())
     }

@@ -265,8 +265,11 @@ mod tests {
 
     #[test]
     fn what_lies_between_is_not_learned_and_makes_other_data() {
-        let lesson = |learned: &[std::ops::Range<usize>]| Lesson { ids: vec![1; 8], learned: learned.to_vec() };
-        let gaps = lesson(&[0..1, 2..4, 6..7]);
+        let lesson = |learned: &[(usize, usize)]| {
+            let learned = learned.iter().map(|(start, end)| *start..*end).collect();
+            Lesson { ids: vec![1; 8], learned }
+        };
+        let gaps = lesson(&[(0, 1), (2, 4), (6, 7)]);
         let mut batches = Batches::new(vec![gaps.clone()], 1, 64, 0);
         let batch = batches.next(&mut Cursor::default()).unwrap();
         assert_eq!((batch.spans.as_slice(), batch.target_tokens()), ([vec![(2, 3), (6, 6)]].as_slice(), 3));
@@ -275,14 +278,21 @@ mod tests {
             Batches::new(vec![lesson.clone()], 1, 64, 0).hash(&mut hasher);
             vertigo::id::Digest::from_hasher(hasher)
         };
-        let all = [gaps, lesson(&[2..4, 6..7]), lesson(&[2..4]), lesson(&[2..8]), lesson(&[0..8]), lesson(&[1..8])];
+        let all = [
+            gaps,
+            lesson(&[(2, 4), (6, 7)]),
+            lesson(&[(2, 4)]),
+            lesson(&[(2, 8)]),
+            lesson(&[(0, 8)]),
+            lesson(&[(1, 8)]),
+        ];
         let digests: std::collections::BTreeSet<_> = all.iter().map(digest).map(|it| it.to_string()).collect();
         assert_eq!(digests.len(), all.len());
         // The digest that a run's data had before there were gaps: groups, examples, tokens, prompt, and the tokens.
         let mut before = Sha256::new();
         [1u64, 1, 8, 2].iter().for_each(|n| before.update(n.to_le_bytes()));
         [1u32; 8].iter().for_each(|id| before.update(id.to_le_bytes()));
-        assert_eq!(digest(&lesson(&[2..8])), vertigo::id::Digest::from_hasher(before));
+        assert_eq!(digest(&lesson(&[(2, 8)])), vertigo::id::Digest::from_hasher(before));
     }
 
     #[test]
