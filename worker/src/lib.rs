@@ -9,6 +9,8 @@
 //! The session keeps a connection to the coordinator; the supervisor leads each attempt from its assignment to its end; the table of
 //! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`spool`]'s numbering, [`lines`]' bounds,
 //! [`backoff`].
+//!
+//! Apart from all of these, [`serve`] serves models to OpenAI's clients.
 
 pub mod backoff;
 pub mod cache;

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use vertigo_engine::EngineError;
-use vertigo_engine::generate::{Generate, Load, Produced, RequestId};
+use vertigo_engine::generate::{Generate, Produced, RequestId};
 
 /// After a generator could not be made, requests are told so for this long before it is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -166,7 +166,9 @@ impl Thread {
     }
 
     fn publish(&self) {
-        let load = self.generator.as_ref().map_or_else(Load::default, |generator| generator.load());
+        let told = |generator: &dyn Generate| catch_unwind(AssertUnwindSafe(|| generator.load())).ok();
+        // Whoever watches is not worth a model: one that cannot tell its load has none.
+        let load = self.generator.as_deref().and_then(told).unwrap_or_default();
         *self.shared.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
     }
 }
