@@ -32,7 +32,8 @@ fn join(layer: &mut Tensors, paths: &[&str]) -> Result<()> {
         tensors.map(|x| x.map(|x| (x.dim(1), x.dtype()))).collect::<Vec<_>>()
     };
     let alike = |suffix: &str| widths(suffix).windows(2).all(|pair| pair[0] == pair[1]);
-    if !(alike("weight") && alike("scales") && alike("biases")) || !layer.contains_key(&name(paths[0], "weight")) {
+    let is_here = layer.contains_key(&name(paths[0], "weight"));
+    if !(is_here && alike("weight") && alike("scales") && alike("biases")) {
         return Ok(());
     }
     for suffix in ["weight", "scales", "biases"] {

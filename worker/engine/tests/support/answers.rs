@@ -43,10 +43,10 @@ impl Story {
         self.chosen.iter().map(|chosen| chosen.id).collect()
     }
 
-    /// Everything, to the last bit.
-    pub(crate) fn bits(&self) -> Vec<(u32, Option<u32>, Vec<(u32, u32)>)> {
-        let top = |chosen: &Chosen| chosen.top.iter().map(|(id, x)| (*id, x.to_bits())).collect();
-        self.chosen.iter().map(|chosen| (chosen.id, chosen.logprob.map(f32::to_bits), top(chosen))).collect()
+    /// Everything, to the last bit: tokens, and the bits of the probabilities told beside them.
+    pub(crate) fn bits(&self) -> Vec<(u32, Vec<(u32, u32)>)> {
+        let told = |chosen: &Chosen| chosen.top.iter().map(|(id, x)| (*id, x.to_bits())).collect();
+        self.chosen.iter().map(|chosen| (chosen.id, told(chosen))).collect()
     }
 }
 
