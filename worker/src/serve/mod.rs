@@ -8,6 +8,7 @@ mod share;
 pub use named::{Named, NamedError};
 
 use crate::machine::{Machine, MachineError};
+use futures::future::join_all;
 use named::by_base;
 use share::{ShareError, share, weights};
 use std::io::Write;
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::printable;
 use vertigo_engine::generate::{AdapterId, Generate, Generator, Limits};
@@ -28,6 +31,10 @@ const ANSWERS_MAX: usize = 32;
 
 /// How long answers may take to end once the process is told to.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the models' threads may take to end after that: a step of a long prompt may be under way, and MLX is not to be torn down
+/// under it.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -74,7 +81,8 @@ pub enum ServeError {
     Descriptors(#[from] vertigo_port::DescriptorError),
 }
 
-/// Loads the models, says where they are, and serves until SIGINT or SIGTERM; then answers under way may end.
+/// Loads the models, says where they are, and serves until SIGINT or SIGTERM; then answers under way may end, unless a second signal says
+/// that they may not.
 ///
 /// # Errors
 /// Names the model, the folder or the option that cannot be had.
@@ -92,16 +100,21 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let weights = bases.keys().map(|base| weights(base)).sum::<Result<Bytes, ShareError>>()?;
     let caches = share(usable, weights, bases.len())?;
     let shelf = Arc::new(Shelf::default());
+    let mut threads = Vec::new();
     for (base, models) in bases {
-        put(&shelf, base, &models, caches).await?;
+        threads.push(put(&shelf, base, &models, caches).await?.ended());
     }
     announce(server.address(), &settings.models);
-    server.run(shelf, stop()).await;
+    let (stop, hurry) = stops();
+    server.run(shelf, stop.cancelled_owned(), hurry.cancelled_owned()).await;
+    if timeout(ENDING, join_all(threads)).await.is_err() {
+        tracing::warn!("a model is still at work and is left there");
+    }
     Ok(())
 }
 
 /// Loads a base with the adapters over it, and puts all of them on the shelf.
-async fn put(shelf: &Shelf, base: &Path, models: &[&Named], caches: Bytes) -> Result<(), ServeError> {
+async fn put(shelf: &Shelf, base: &Path, models: &[&Named], caches: Bytes) -> Result<Arc<Served>, ServeError> {
     let text = Arc::new(ChatTokenizer::load(base)?);
     let facts = Facts::read(base)?;
     let adapters: Vec<PathBuf> = models.iter().filter_map(|model| model.adapter.clone()).collect();
@@ -117,7 +130,7 @@ async fn put(shelf: &Shelf, base: &Path, models: &[&Named], caches: Bytes) -> Re
         let (served, text, facts) = (Arc::clone(&served), Arc::clone(&text), facts.clone());
         shelf.put(&model.name, Arc::new(Model { served, adapter, text, facts }));
     }
-    Ok(())
+    Ok(served)
 }
 
 /// How a base with adapters is loaded. `ids` becomes what the generator calls the adapters.
@@ -145,15 +158,21 @@ fn announce(address: SocketAddr, models: &[Named]) {
     let _ = writeln!(std::io::stdout(), "{}", printable::line(&line));
 }
 
-/// SIGINT or SIGTERM.
-async fn stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers, the signals' own effect is to end the process, which loses nothing.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Cancelled by the first SIGINT or SIGTERM, and by the second.
+fn stops() -> (CancellationToken, CancellationToken) {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    // Without handlers, the signals' own effect is to end the process, which loses nothing.
+    if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        let tokens = [stop.clone(), hurry.clone()];
+        tokio::spawn(async move {
+            for token in tokens {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                token.cancel();
+            }
+        });
     }
+    (stop, hurry)
 }
