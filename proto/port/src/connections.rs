@@ -2,6 +2,7 @@
 //!
 //! What is closed for what, the table decides. Here are the sockets and their timers.
 
+use crate::progress::Progressing;
 use crate::table::{Admission, ConnectionId, Limits, NotBegun, Table, Work};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -42,6 +43,9 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// How long a connection that is closed for its age has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long the other end may take nothing of what is written to it. Whoever does not read would otherwise keep a place for ever.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// The pause after the system refused a connection, which it goes on doing until a descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -210,7 +214,8 @@ async fn connection(stream: TcpStream, routes: Router, closed: oneshot::Receiver
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(PING_SECONDS));
     http2.keep_alive_timeout(Duration::from_secs(PING_SECONDS));
     http2.max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEAD_BYTES_MAX);
-    let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes)));
+    let stream = TokioIo::new(Progressing::new(stream, UNREAD));
+    let mut served = pin!(protocol.serve_connection(stream, TowerToHyperService::new(routes)));
     let how = tokio::select! {
         ended = served.as_mut() => return note(ended),
         how = closed => how,

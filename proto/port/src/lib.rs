@@ -1,12 +1,14 @@
 //! A port that programs on this machine may use: connections bounded, counted and closed, and pages in browsers kept out.
 //!
 //! Promise, whatever the other ends do: there are never more connections and requests than [`Limits`] says; idle connections lock nobody
-//! out; what is in flight is cut off for no other. A request counts from its head until its answer's last byte went out, so an upload, a
-//! watch and a stream are in flight for as long as they last. What a request may ask is for the routes behind the port.
+//! out; what is in flight is cut off for no other, but where its other end takes nothing of what is written to it. A request counts from
+//! its head until its answer's last byte went out, so an upload, a watch and a stream are in flight for as long as they last. What a
+//! request may ask is for the routes behind the port.
 
 mod connections;
 mod descriptors;
 pub mod guard;
+mod progress;
 mod table;
 
 pub use connections::{Rules, serve, serve_until};

@@ -58,6 +58,19 @@ pub(crate) struct OneModel {
     pub(crate) token: Histogram,
 }
 
+/// The name under which a model's load is told: its own, with a number where another one at work has that already.
+fn unique(all: &BTreeMap<String, Weak<Served>>, served: &Arc<Served>) -> String {
+    if let Some((label, _)) = all.iter().find(|(_, known)| known.as_ptr() == Arc::as_ptr(served)) {
+        return label.clone();
+    }
+    let (mut label, mut number) = (served.name().to_owned(), 1);
+    while all.get(&label).is_some_and(|other| other.strong_count() > 0) {
+        number += 1;
+        label = format!("{}#{number}", served.name());
+    }
+    label
+}
+
 /// From a millisecond to more than two minutes.
 fn seconds_to_first_token() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 18))
@@ -109,7 +122,8 @@ impl Metrics {
     /// The counters of a model, whose load is told from now on.
     pub(crate) fn of(&self, model: &str, served: &Arc<Served>) -> OneModel {
         let mut all = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(served.name().to_owned(), Arc::downgrade(served));
+        let label = unique(&all, served);
+        all.insert(label, Arc::downgrade(served));
         let label = OfModel { model: model.to_owned() };
         OneModel {
             prompt_tokens: self.prompt_tokens.get_or_create_owned(&label),

@@ -73,9 +73,14 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop`. Then nothing new is taken, and answers under way may end within the settings' patience; those that do not are
-    /// told that the server stops.
-    pub async fn run(self, catalog: Arc<dyn Catalog>, stop: impl Future<Output = ()>) {
+    /// Serves until `stop`. Then nothing new is taken, and answers under way may end within the settings' patience, or until `hurry`; those
+    /// that do not are told that the server stops.
+    pub async fn run(
+        self,
+        catalog: Arc<dyn Catalog>,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()> + Send + 'static,
+    ) {
         let Settings { limits, intake, patience, .. } = self.settings;
         let ended = CancellationToken::new();
         let routes = http::router(catalog, intake, ended.clone());
@@ -83,11 +88,21 @@ impl Server {
         let stop = async move {
             stop.await;
             tokio::spawn(async move {
-                tokio::time::sleep(patience).await;
+                tokio::select! {
+                    () = tokio::time::sleep(patience) => {}
+                    () = hurry => {}
+                }
                 stopping.cancel();
             });
         };
-        serve_until(self.listener, routes, limits, http::RULES, stop, patience + GOODBYE).await;
+        let told = async {
+            ended.cancelled().await;
+            tokio::time::sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            () = serve_until(self.listener, routes, limits, http::RULES, stop, patience + GOODBYE) => {}
+            () = told => {}
+        }
         ended.cancel();
     }
 }

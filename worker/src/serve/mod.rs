@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
@@ -37,6 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at what names stand for.
 const PACE: Duration = Duration::from_secs(3);
+
+/// How long the models' threads may take to end after that: a step of a long prompt may be under way, and MLX is not to be torn down
+/// under it.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -87,7 +92,8 @@ pub enum ServeError {
     Descriptors(#[from] vertigo_port::DescriptorError),
 }
 
-/// Loads the models, says where they are, and serves until SIGINT or SIGTERM; then answers under way may end.
+/// Loads the models, says where they are, and serves until SIGINT or SIGTERM; then answers under way may end, unless a second signal says
+/// that they may not.
 ///
 /// # Errors
 /// Names the model, the folder or the option that cannot be had.
@@ -109,10 +115,15 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let mut groups = Groups::new(names.clone(), usable, Some(share(usable, loaded, 1)?));
     groups.lead_to(wanted).await.map_err(ServeError::Model)?;
     announce(server.address(), &settings.models);
-    tokio::select! {
-        () = server.run(names, stop()) => Ok(()),
-        failure = models.follow(&mut groups) => Err(ServeError::Model(failure)),
+    let (stop, hurry) = stops();
+    let failure = tokio::select! {
+        () = server.run(names, stop.cancelled_owned(), hurry.cancelled_owned()) => None,
+        failure = models.follow(&mut groups) => Some(failure),
+    };
+    if timeout(ENDING, groups.end()).await.is_err() {
+        tracing::warn!("a model is still at work and is left there");
     }
+    failure.map_or(Ok(()), |failure| Err(ServeError::Model(failure)))
 }
 
 /// The models that are asked for, and what their names stand for.
@@ -227,15 +238,21 @@ fn announce(address: SocketAddr, models: &[Asked]) {
     let _ = writeln!(std::io::stdout(), "{}", printable::line(&line));
 }
 
-/// SIGINT or SIGTERM.
-async fn stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers, the signals' own effect is to end the process, which loses nothing.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Cancelled by the first SIGINT or SIGTERM, and by the second.
+fn stops() -> (CancellationToken, CancellationToken) {
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    // Without handlers, the signals' own effect is to end the process, which loses nothing.
+    if let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        let tokens = [stop.clone(), hurry.clone()];
+        tokio::spawn(async move {
+            for token in tokens {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                token.cancel();
+            }
+        });
     }
+    (stop, hurry)
 }

@@ -76,28 +76,40 @@ pub enum NamedError {
 impl FromStr for Named {
     type Err = NamedError;
 
-    /// Without a name a model is called as its folder, and with an adapter `BASE@ADAPTER`.
+    /// Without a name a model is called as its folder, and with an adapter `BASE@ADAPTER`. A folder that there is goes before a form: its
+    /// path may have `=` and `@` in it.
     fn from_str(text: &str) -> Result<Named, NamedError> {
-        let form = || NamedError::Form(text.to_owned());
-        let (name, place) = match text.split_once('=') {
-            Some((name, place)) => (Some(name), place),
-            None => (None, text),
-        };
-        let (base, adapter) = match place.rsplit_once('@') {
-            Some((base, adapter)) => (base, Some(adapter)),
-            None => (place, None),
-        };
-        let last = |folder: &str| Path::new(folder).file_name().map(|name| name.to_string_lossy().into_owned());
-        let own = || match adapter {
-            Some(adapter) => Some(format!("{}@{}", last(base)?, last(adapter)?)),
-            None => last(base),
-        };
-        let name = name.map(str::to_owned).or_else(own).filter(|name| !name.is_empty()).ok_or_else(form)?;
-        if base.is_empty() || adapter.is_some_and(str::is_empty) {
-            return Err(form());
-        }
-        Ok(Named { name, base: base.into(), adapter: adapter.map(PathBuf::from) })
+        read(text, |folder| Path::new(folder).is_dir())
     }
+}
+
+/// The same where `is_folder` tells which folders there are.
+fn read(text: &str, is_folder: impl Fn(&str) -> bool) -> Result<Named, NamedError> {
+    let form = || NamedError::Form(text.to_owned());
+    let whole = parts(text, &is_folder).filter(|(base, adapter)| is_folder(base) && adapter.is_none_or(&is_folder));
+    let (name, place) = match text.split_once('=') {
+        Some((name, place)) if whole.is_none() => (Some(name), place),
+        _ => (None, text),
+    };
+    let (base, adapter) = parts(place, &is_folder).ok_or_else(form)?;
+    let last = |folder: &str| Path::new(folder).file_name().map(|name| name.to_string_lossy().into_owned());
+    let own = || match adapter {
+        Some(adapter) => Some(format!("{}@{}", last(base)?, last(adapter)?)),
+        None => last(base),
+    };
+    let name = name.map(str::to_owned).or_else(own).filter(|name| !name.is_empty()).ok_or_else(form)?;
+    Ok(Named { name, base: base.into(), adapter: adapter.map(PathBuf::from) })
+}
+
+/// A base and perhaps an adapter: at the `@` with a folder on either side, where there is one, and otherwise at the last.
+fn parts<'a>(place: &'a str, is_folder: &impl Fn(&str) -> bool) -> Option<(&'a str, Option<&'a str>)> {
+    if is_folder(place) {
+        return Some((place, None));
+    }
+    let mut splits = place.rmatch_indices('@').map(|(at, _)| (&place[..at], &place[at + 1..]));
+    let split = splits.find(|(base, adapter)| is_folder(base) && is_folder(adapter)).or_else(|| place.rsplit_once('@'));
+    let (base, adapter) = split.map_or((place, None), |(base, adapter)| (base, Some(adapter)));
+    (!base.is_empty() && adapter != Some("")).then_some((base, adapter))
 }
 
 #[cfg(test)]
@@ -119,6 +131,23 @@ mod tests {
         assert_eq!(named("models/4b/"), is("4b", "models/4b/", None));
         assert_eq!(named("models/4b@out/tutor"), is("4b@tutor", "models/4b", Some("out/tutor")));
         assert_eq!(named("api=models/4b@out/tutor"), is("api", "models/4b", Some("out/tutor")));
+    }
+
+    #[test]
+    fn a_folder_that_there_is_goes_before_a_form() {
+        let there = ["m@1/4b", "a=b", "out@2/x=y"];
+        let read = |text: &str| {
+            let named = read(text, |folder| there.contains(&folder)).unwrap();
+            let shown = |path: PathBuf| path.to_string_lossy().into_owned();
+            (named.name, shown(named.base), named.adapter.map(shown))
+        };
+        let is = |name: &str, base: &str, adapter: Option<&str>| {
+            (name.to_owned(), base.to_owned(), adapter.map(str::to_owned))
+        };
+        assert_eq!(read("m@1/4b"), is("4b", "m@1/4b", None));
+        assert_eq!(read("a=b"), is("a=b", "a=b", None));
+        assert_eq!(read("m@1/4b@out@2/x=y"), is("4b@x=y", "m@1/4b", Some("out@2/x=y")));
+        assert_eq!(read("api=m@1/4b@out@2/x=y"), is("api", "m@1/4b", Some("out@2/x=y")));
     }
 
     #[test]

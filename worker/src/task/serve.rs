@@ -87,7 +87,8 @@ async fn serve(
     let stop = async move {
         terminate.recv().await;
     };
-    let mut serving = tokio::spawn(server.run(names, stop));
+    // Nobody hurries a service: the daemon ends the child where its answers take too long.
+    let mut serving = tokio::spawn(server.run(names, stop, std::future::pending()));
     say(Event::Serving { url: url.clone(), models: options.models.iter().map(|model| model.name.clone()).collect() });
     let (mut news, mut pulse) = (forwarded(news), interval(PULSE));
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,6 +97,7 @@ async fn serve(
         tokio::select! {
             ended = &mut serving => {
                 let why = if ended.is_ok() { "the service was told to end" } else { "the service's server panicked" };
+                groups.end().await;
                 return Err(Failure::new(Cure::Later, codes::TRANSIENT, why));
             }
             Some(News { inputs }) = news.recv() => {

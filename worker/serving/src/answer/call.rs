@@ -15,6 +15,7 @@
 use super::schema;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const FUNCTION: &str = "<function=";
 const FUNCTION_END: &str = "</function>";
@@ -30,21 +31,14 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
-/// The tools of a request: the schemas of their arguments, by name.
+/// The tools of a request: the schemas of their arguments, by name. Clones share them, as a request's answers do.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tools(HashMap<String, Map<String, Value>>);
+pub(crate) struct Tools(Arc<HashMap<String, Value>>);
 
 impl Tools {
     /// Of functions with their JSON schemas.
     pub(crate) fn new(functions: impl IntoIterator<Item = (String, Value)>) -> Tools {
-        let properties = |schema: Value| match schema {
-            Value::Object(mut schema) => match schema.remove("properties") {
-                Some(Value::Object(properties)) => properties,
-                _ => Map::new(),
-            },
-            _ => Map::new(),
-        };
-        Tools(functions.into_iter().map(|(name, schema)| (name, properties(schema))).collect())
+        Tools(Arc::new(functions.into_iter().collect()))
     }
 
     /// Reads a call. `None` where it is broken.
@@ -57,7 +51,7 @@ impl Tools {
 
     fn read_tagged(&self, body: &str) -> Option<(String, Map<String, Value>)> {
         let (name, mut rest) = body.strip_prefix(FUNCTION)?.split_once('>')?;
-        let schemas = self.0.get(name)?;
+        let schema = self.0.get(name)?;
         let mut arguments = Map::new();
         loop {
             rest = rest.trim_start();
@@ -69,7 +63,7 @@ impl Tools {
             let text = &after[..end];
             let text = text.strip_prefix('\n').unwrap_or(text);
             let text = text.strip_suffix('\n').unwrap_or(text);
-            let value = schema::value(text, schemas.get(key).unwrap_or(&Value::Null))?;
+            let value = schema::value(text, &schema["properties"][key], schema)?;
             if arguments.insert(key.to_owned(), value).is_some() {
                 return None;
             }

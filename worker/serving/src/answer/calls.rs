@@ -5,6 +5,7 @@
 
 use super::call::{Call, Tools};
 use super::held_from;
+use std::ops::Range;
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
@@ -77,8 +78,22 @@ impl Calls {
             }
             None => {
                 self.broken += 1;
-                add_text(found, text);
+                self.last_within(text, body..at, found);
             }
+        }
+    }
+
+    /// What was opened is no call. One may begin within it, where a model has written of the tag before it calls: then the text ends there.
+    fn last_within(&mut self, mut text: String, body: Range<usize>, found: &mut Vec<Found>) {
+        let last = text[body.clone()].rfind(OPEN).map(|at| body.start + at);
+        let call = last.and_then(|last| self.tools.read(&text[last + OPEN.len()..body.end]));
+        if let (Some(last), Some(call)) = (last, call) {
+            text.truncate(text[..last].trim_end().len());
+            add_text(found, text);
+            self.has_called = true;
+            found.push(Found::Call(call));
+        } else {
+            add_text(found, text);
         }
     }
 
@@ -151,6 +166,14 @@ mod tests {
         }
         let mixed = format!("<tool_call>no</tool_call>\n{CALL}");
         assert_eq!(read(&[mixed]), (vec![text("<tool_call>no</tool_call>"), call()], 1));
+    }
+
+    #[test]
+    fn a_tag_that_is_only_spoken_of_takes_no_call_with_it() {
+        let whole = format!("I use <tool_call> now.\n{CALL}\nDone.");
+        assert_eq!(read(&[whole]), (vec![text("I use <tool_call> now."), call(), text("\nDone.")], 1));
+        let cut = format!("<tool_call> {}", CALL.trim_end_matches("\n</tool_call>"));
+        assert_eq!(read(&[cut]), (vec![text("<tool_call>"), call()], 1));
     }
 
     #[test]

@@ -22,6 +22,15 @@ const PARTS_MAX: usize = 1024;
 /// Bytes of a tool's name, of a call's id.
 const NAME_BYTES_MAX: usize = 256;
 
+/// Fields of `chat_template_kwargs`.
+const KWARGS_MAX: usize = 32;
+
+/// Bytes of a text in it.
+const KWARG_BYTES_MAX: usize = 1 << 10;
+
+/// What a template is told by the request itself.
+const OWN_FIELDS: [&str; 3] = ["messages", "tools", "add_generation_prompt"];
+
 /// Reads a request.
 ///
 /// # Errors
@@ -40,8 +49,7 @@ pub(crate) fn read(body: &Value) -> Result<Asked> {
     let messages = messages.iter().enumerate().map(|(n, message)| read_message(n, message)).collect::<Result<_>>()?;
     let tools = read_tools(&fields)?.filter(|tools| !tools.is_empty());
     let tools = if may_call(&fields, tools.is_some())? { tools } else { None };
-    let template = fields.object("chat_template_kwargs")?.cloned().unwrap_or_default();
-    let (thought_tokens_max, template) = thought(&fields, template)?;
+    let (thought_tokens_max, template) = thought(&fields)?;
     let tokens_max = tokens(&fields, "max_completion_tokens", 1)?;
     let mut asked = Asked::read(&fields, Prompt::Chat { messages, tools, template })?;
     asked.tokens_max = tokens_max.or(asked.tokens_max);
@@ -56,16 +64,37 @@ pub(crate) fn read(body: &Value) -> Result<Asked> {
 }
 
 /// What the template is told, and how long a thought may be. Nothing in it may take the place of the conversation itself.
-fn thought(fields: &Fields<'_>, mut template: Map<String, Value>) -> Result<(Option<usize>, Map<String, Value>)> {
-    for key in ["messages", "tools", "add_generation_prompt"] {
+fn thought(fields: &Fields<'_>) -> Result<(Option<usize>, Map<String, Value>)> {
+    const PLACE: &str = "chat_template_kwargs";
+    let Some(template) = fields.object(PLACE)? else { return Ok((tokens(fields, "thinking_budget", 0)?, Map::new())) };
+    if template.len() > KWARGS_MAX {
+        let number = template.len();
+        return Err(ApiError::field(PLACE, format!("has {number} fields, and at most {KWARGS_MAX} are taken")));
+    }
+    for (key, value) in template {
+        if key.len() > NAME_BYTES_MAX {
+            return Err(ApiError::field(PLACE, format!("has a name of more than {NAME_BYTES_MAX} bytes")));
+        }
+        let name = format!("{PLACE}.{key}");
+        match value {
+            Value::String(text) if text.len() > KWARG_BYTES_MAX => {
+                return Err(ApiError::field(name, format!("has more than {KWARG_BYTES_MAX} bytes")));
+            }
+            Value::Array(_) | Value::Object(_) if !OWN_FIELDS.contains(&key.as_str()) => {
+                return Err(wrong(&name, "text, a number, true or false", value));
+            }
+            _ => {}
+        }
+    }
+    for key in OWN_FIELDS {
         if template.contains_key(key) {
             return Err(ApiError::field(format!("chat_template_kwargs.{key}"), "is the request's own field"));
         }
     }
-    let kwargs = Value::Object(template.clone());
-    let kwargs = Fields::of(&kwargs, "chat_template_kwargs.")?;
+    let kwargs = Fields::of_object(template, "chat_template_kwargs.");
     kwargs.flag("enable_thinking")?;
     let budget = tokens(&kwargs, "thinking_budget", 0)?;
+    let mut template = template.clone();
     template.shift_remove("thinking_budget");
     Ok((tokens(fields, "thinking_budget", 0)?.or(budget), template))
 }
@@ -172,6 +201,7 @@ fn read_calls(fields: &Fields<'_>) -> Result<Option<Value>> {
         }
         // Templates walk over arguments as over an object.
         let is_object = match function.get("arguments") {
+            Some(Value::String(text)) if text.trim().is_empty() => true,
             Some(Value::String(text)) => serde_json::from_str::<Map<String, Value>>(text).is_ok(),
             Some(arguments) => arguments.is_object(),
             None => true,
@@ -180,7 +210,15 @@ fn read_calls(fields: &Fields<'_>) -> Result<Option<Value>> {
             return Err(ApiError::field(function.name("arguments"), "is to be an object as JSON text"));
         }
     }
-    Ok(Some(Value::Array(calls.to_vec())))
+    let mut calls = calls.to_vec();
+    for call in &mut calls {
+        // Clients keep the arguments of a call without any as they heard them, which may be as no text.
+        let arguments = call.pointer_mut("/function/arguments");
+        if let Some(arguments) = arguments.filter(|it| it.as_str().is_some_and(|text| text.trim().is_empty())) {
+            *arguments = json!("{}");
+        }
+    }
+    Ok(Some(Value::Array(calls)))
 }
 
 #[cfg(test)]

@@ -30,6 +30,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The same of what is known to be an object.
+    pub(super) fn of_object(object: &'a Map<String, Value>, place: &'a str) -> Fields<'a> {
+        Fields { object, place }
+    }
+
     /// The name of a field, as errors say it.
     pub(super) fn name(&self, key: &str) -> String {
         format!("{}{key}", self.place)

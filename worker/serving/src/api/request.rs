@@ -99,10 +99,14 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// What is wished, over a model's own `defaults`.
     pub(crate) fn over(&self, defaults: &Sampling, seed: u64) -> Sampling {
+        let top_p = self.top_p.unwrap_or(defaults.top_p);
+        let top_k = self.top_k.unwrap_or(defaults.top_k);
+        // Of a probability of 0 the most probable token is left, not every one.
+        let (top_p, top_k) = if top_p > 0.0 { (top_p, top_k) } else { (1.0, 1) };
         Sampling {
             temperature: self.temperature.unwrap_or(defaults.temperature),
-            top_p: self.top_p.unwrap_or(defaults.top_p),
-            top_k: self.top_k.unwrap_or(defaults.top_k),
+            top_p,
+            top_k,
             min_p: self.min_p.unwrap_or(defaults.min_p),
             repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
@@ -117,7 +121,7 @@ impl Wishes {
         Ok(Wishes {
             temperature: number("temperature", 0.0..=2.0)?,
             top_p: number("top_p", 0.0..=1.0)?,
-            top_k: fields.count("top_k", 0..=TOP_K_MAX)?,
+            top_k: top_k(fields)?,
             min_p: number("min_p", 0.0..=1.0)?,
             repetition_penalty: number("repetition_penalty", 0.01..=100.0)?,
             presence_penalty: number("presence_penalty", -2.0..=2.0)?,
@@ -125,6 +129,14 @@ impl Wishes {
             logit_bias: biases(fields)?,
             seed: seed(fields)?,
         })
+    }
+}
+
+/// 0 keeps every token; so does -1, as vLLM's clients write it.
+fn top_k(fields: &Fields<'_>) -> Result<Option<usize>> {
+    match fields.get("top_k").and_then(Value::as_i64) {
+        Some(-1) => Ok(Some(0)),
+        _ => fields.count("top_k", 0..=TOP_K_MAX),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Begun {
     /// What came while others of its requests were still being admitted.
     early: VecDeque<(usize, Event)>,
     choices: Vec<Choice>,
+    /// How many of them answer one prompt.
+    choices_of_prompt: usize,
     ledger: Ledger,
     ended: CancellationToken,
 }
@@ -105,6 +107,7 @@ impl Begun {
             text: Arc::clone(&model.text),
             line,
             early,
+            choices_of_prompt: asked.choices.max(1),
             choices: work.readings.into_iter().enumerate().map(|(n, reading)| Choice::new(n, reading)).collect(),
             ledger: Ledger {
                 metrics: Arc::clone(&app.metrics),
@@ -151,6 +154,10 @@ impl Begun {
                 None => return Some(Err(self.fail("the answer was dropped: it was not read as fast as it came"))),
                 Some((_, Event::Admitted)) => {}
                 Some((_, Event::Refused(problem) | Event::Failed(problem))) => return Some(Err(self.fail(&problem))),
+                Some((_, Event::Broken(problem))) => {
+                    self.ledger.outcome = Some("failed");
+                    return Some(Err(ApiError::failed(problem)));
+                }
                 Some((index, Event::Produced(produced))) => {
                     if let Some(delta) = self.produced(index, produced) {
                         return Some(Ok(delta));
@@ -168,6 +175,8 @@ impl Begun {
     fn produced(&mut self, index: usize, produced: Produced) -> Option<Delta> {
         let choice = self.choices.get_mut(index).filter(|choice| !choice.is_over())?;
         let delta = match produced {
+            // The others go on from what the first of their prompt has read; the prompt is counted once, and so is what was known of it.
+            Produced::Read { .. } if !index.is_multiple_of(self.choices_of_prompt) => return None,
             Produced::Read { reused } => {
                 self.ledger.usage.cached += reused;
                 self.ledger.counted.cached_tokens.inc_by(reused as u64);
@@ -218,6 +227,7 @@ async fn admitted(line: &mut Line, number: usize) -> Result<VecDeque<(usize, Eve
             Some((_, Event::Admitted)) => missing -= 1,
             Some((_, Event::Refused(problem))) => return Err(ApiError::invalid(problem)),
             Some((_, Event::Failed(problem))) => return Err(ApiError::unavailable(problem)),
+            Some((_, Event::Broken(problem))) => return Err(ApiError::failed(problem)),
             Some(event) => early.push_back(event),
             None => return Err(ApiError::unavailable("the model dropped the request; ask again")),
         }

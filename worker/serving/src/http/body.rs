@@ -15,6 +15,13 @@ const WASTED_BYTES_MAX: usize = 64 << 20;
 /// The unit in which memory is counted.
 const UNIT_BYTES: usize = 1 << 10;
 
+/// What a value of JSON takes as it is parsed and once more as the request that is read of it, lists with their spare room; and so does
+/// the key of an object.
+const VALUE_BYTES: usize = 160;
+
+/// How often a request's texts are in memory while it is read: as they were sent or are read, and as they are parsed.
+const TEXT_COPIES: usize = 2;
+
 /// Where bodies are read.
 #[derive(Debug, Clone)]
 pub(super) struct Room {
@@ -26,8 +33,13 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Read {
     bytes: Vec<u8>,
-    units: Option<OwnedSemaphorePermit>,
+    room: Room,
+    share: Share,
 }
+
+/// A request's part of the memory, which it has until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Share(Option<OwnedSemaphorePermit>);
 
 impl Deref for Read {
     type Target = [u8];
@@ -35,6 +47,33 @@ impl Deref for Read {
     fn deref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+impl Read {
+    /// Takes the memory that the JSON of the body will take once it is parsed; what is done then may drop the body and keep the share.
+    pub(super) fn weigh(&mut self) -> Result<Share, ApiError> {
+        let weight = weight(&self.bytes);
+        if weight > self.room.intake.bodies_bytes {
+            return Err(ApiError::too_large("the body has more values than there is memory for"));
+        }
+        self.room.clone().make_room(&mut self.share, weight)?;
+        Ok(std::mem::take(&mut self.share))
+    }
+}
+
+/// Bytes that JSON takes once it is parsed, at the most, by the signs outside of its texts.
+fn weight(json: &[u8]) -> usize {
+    let (mut values, mut is_text, mut is_escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b':' | b'[' | b'{' if !is_text => values += 1,
+            _ => {}
+        }
+    }
+    json.len() * TEXT_COPIES + values * VALUE_BYTES
 }
 
 impl Room {
@@ -48,7 +87,7 @@ impl Room {
         let mut chunks = body.into_data_stream();
         let patience = self.intake.patience;
         let deadline = Instant::now() + patience;
-        let mut read = Read { bytes: Vec::new(), units: None };
+        let mut read = Read { bytes: Vec::new(), room: self.clone(), share: Share::default() };
         loop {
             let chunk = timeout_at(deadline, chunks.next())
                 .await
@@ -61,19 +100,21 @@ impl Room {
                 let most = self.intake.body_bytes;
                 return Err(ApiError::too_large(format!("the body has more than {most} bytes")));
             }
-            self.make_room(&mut read, chunk.len())?;
+            let length = read.bytes.len() + chunk.len();
+            self.make_room(&mut read.share, length)?;
             read.bytes.extend_from_slice(&chunk);
         }
     }
 
-    fn make_room(&self, read: &mut Read, more: usize) -> Result<(), ApiError> {
-        let has = read.units.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let wanted = (read.bytes.len() + more).div_ceil(UNIT_BYTES);
+    /// Has a share be of so many bytes at least.
+    fn make_room(&self, share: &mut Share, bytes: usize) -> Result<(), ApiError> {
+        let has = share.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = bytes.div_ceil(UNIT_BYTES);
         let wanted = u32::try_from(wanted.saturating_sub(has)).unwrap_or(u32::MAX);
         let units = Arc::clone(&self.units).try_acquire_many_owned(wanted);
         let units = units
             .map_err(|_| ApiError::unavailable("there are as many large requests as there is room for; try again"))?;
-        match &mut read.units {
+        match &mut share.0 {
             Some(has) => has.merge(units),
             none => *none = Some(units),
         }
@@ -88,5 +129,37 @@ async fn waste(mut chunks: BodyDataStream, deadline: Instant) {
         if wasted > WASTED_BYTES_MAX {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn json_weighs_what_it_becomes_and_texts_what_they_are() {
+        let zeros = format!("[{}0]", "0,".repeat(1000));
+        let value_bytes = size_of::<Value>();
+        assert!(weight(zeros.as_bytes()) > 1001 * 2 * value_bytes, "{value_bytes}");
+        let text = json!(",:[{\"\\".repeat(1000)).to_string();
+        assert_eq!(weight(text.as_bytes()), text.len() * TEXT_COPIES + VALUE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_request_keeps_its_share_after_its_body_has_gone() {
+        let intake = Intake { bodies_bytes: 300 << 10, ..Intake::default() };
+        let room = Room::new(intake);
+        let all = room.units.available_permits();
+        let zeros = |number: usize| Body::from(format!("[{}0]", "0,".repeat(number)));
+        let mut read = room.read(zeros(1000)).await.unwrap();
+        let share = read.weigh().unwrap();
+        drop(read);
+        assert!(room.units.available_permits() < all - 150, "{}", room.units.available_permits());
+        let another = room.read(zeros(1000)).await.unwrap().weigh().unwrap_err();
+        assert_eq!(another.status, 503);
+        drop(share);
+        assert_eq!(room.units.available_permits(), all);
+        assert_eq!(room.read(zeros(10_000)).await.unwrap().weigh().unwrap_err().status, 413);
     }
 }

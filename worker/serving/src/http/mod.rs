@@ -188,12 +188,11 @@ async fn answer(app: App, form: Form, request: Request) -> Response {
 impl App {
     /// From a request to an answer that has begun: everything that can be refused with a status of HTTP's own is refused here.
     async fn begin(&self, form: Form, request: Request, began: Instant) -> Result<Begun, ApiError> {
-        let body = self.room.read(request.into_body()).await?;
-        let asked = self
+        let mut body = self.room.read(request.into_body()).await?;
+        let (asked, share) = self
             .prepared(move || {
-                let asked = parse(form, &body);
-                drop(body);
-                asked
+                let share = body.weigh()?;
+                Ok((parse(form, body)?, share))
             })
             .await?;
         let model = self.find(&asked.model).await?;
@@ -201,6 +200,8 @@ impl App {
         let (asked, model, work) = self
             .prepared(move || {
                 let work = model.prepare(&asked, chance)?;
+                // What is left of the request is bounded by how many may wait.
+                drop(share);
                 Ok((asked, model, work))
             })
             .await?;
@@ -231,9 +232,10 @@ impl App {
 }
 
 /// Reads a request's JSON, whose depth serde_json bounds.
-fn parse(form: Form, body: &[u8]) -> Result<Asked, ApiError> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::invalid(format!("the body is not JSON: {error}")))?;
+fn parse(form: Form, body: body::Read) -> Result<Asked, ApiError> {
+    let parsed = serde_json::from_slice(&body);
+    drop(body);
+    let body: Value = parsed.map_err(|error| ApiError::invalid(format!("the body is not JSON: {error}")))?;
     match form {
         Form::Chat => api::read_chat(&body),
         Form::Completion => api::read_completion(&body),

@@ -56,11 +56,13 @@ impl Model {
     /// # Errors
     /// Names what the template refuses and what is too long.
     pub(crate) fn prepare(&self, asked: &Asked, chance: u64) -> Result<Work, ApiError> {
-        let prompts = prompt::prepare(&self.text, asked)?;
+        let context = self.facts.context_tokens;
+        let prompts = prompt::prepare(&self.text, asked, context)?;
         let mut work = Work { requests: Vec::new(), readings: Vec::new(), prompt_tokens: 0 };
         let seed = asked.wishes.seed.unwrap_or(chance);
         for prompt in &prompts {
-            let tokens_max = self.tokens_max(prompt, asked)?;
+            let room = context.saturating_sub(prompt.tokens.len());
+            let tokens_max = asked.tokens_max.unwrap_or(ANSWER_TOKENS.min(room));
             work.prompt_tokens += prompt.tokens.len();
             for _ in 0..asked.choices {
                 // Answers to one prompt differ by their seeds.
@@ -91,23 +93,6 @@ impl Model {
         let mut ends = vec![self.text.eos()];
         ends.extend(self.facts.ends.iter().copied().filter(|end| *end != self.text.eos()));
         ends
-    }
-
-    fn tokens_max(&self, prompt: &Prepared, asked: &Asked) -> Result<usize, ApiError> {
-        let (length, context) = (prompt.tokens.len(), self.facts.context_tokens);
-        let field = prompt.field;
-        if length == 0 {
-            return Err(ApiError::field(field, "has no token"));
-        }
-        let wanted = asked.tokens_max.unwrap_or(1);
-        if length.saturating_add(wanted) > context {
-            let problem = format!(
-                "the prompt has {length} tokens and the answer may have {wanted}, but the model reads {context} in all: shorten \
-                 the prompt or lower `max_tokens`"
-            );
-            return Err(ApiError::too_long(field, problem));
-        }
-        Ok(asked.tokens_max.unwrap_or_else(|| ANSWER_TOKENS.min(context - length)))
     }
 
     fn thought(&self, prompt: &Prepared, asked: &Asked) -> Result<Option<ThoughtBudget>, ApiError> {

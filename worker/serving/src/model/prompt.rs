@@ -11,6 +11,10 @@ const BORDERS_MAX: usize = 16;
 /// Bytes of a text that are encoded: more than the longest context has.
 const TEXT_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of a token: a text of more for each token that the model reads is too long before it is encoded. The longest tokens of Qwen's
+/// vocabulary are of 128 spaces.
+const TOKEN_BYTES_MAX: usize = 128;
+
 /// A prompt, and how its answer begins.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
@@ -20,43 +24,105 @@ pub(super) struct Prepared {
     pub(super) tags: Option<Tags>,
     pub(super) is_within_thought: bool,
     pub(super) tools: Option<Tools>,
-    /// Which of the request's fields it is.
-    pub(super) field: &'static str,
 }
 
-/// The prompts of a request.
-pub(super) fn prepare(text: &ChatTokenizer, asked: &Asked) -> Result<Vec<Prepared>, ApiError> {
+/// The prompts of a request, where the model reads `context` tokens, the answer's among them.
+pub(super) fn prepare(text: &ChatTokenizer, asked: &Asked, context: usize) -> Result<Vec<Prepared>, ApiError> {
+    let bound = Bound { text, context, answer: asked.tokens_max.unwrap_or(1) };
     match &asked.prompt {
-        Prompt::Chat { messages, tools, template } => Ok(vec![chat(text, messages, tools.as_deref(), template)?]),
-        Prompt::Texts(texts) => texts.iter().map(|written| plain(text, written)).collect(),
+        Prompt::Chat { messages, tools, template } => {
+            let mut prepared = chat(&bound, messages, tools.as_deref(), template)?;
+            // Answers to one prompt go on from its end.
+            if asked.choices > 1 {
+                prepared.end_at_last_token();
+            }
+            Ok(vec![prepared])
+        }
+        Prompt::Texts(texts) => texts.iter().map(|written| plain(&bound, written)).collect(),
     }
 }
 
-fn plain(text: &ChatTokenizer, written: &Text) -> Result<Prepared, ApiError> {
+impl Prepared {
+    /// Makes a border of the prompt's end, but for its last token: that is always read.
+    fn end_at_last_token(&mut self) {
+        let end = self.tokens.len().saturating_sub(1);
+        if end > self.borders.last().copied().unwrap_or(0) {
+            self.borders.push(end);
+        }
+    }
+}
+
+fn plain(bound: &Bound<'_>, written: &Text) -> Result<Prepared, ApiError> {
+    const FIELD: &str = "prompt";
     let tokens = match written {
-        Text::Written(written) => encode(text, written)?,
+        Text::Written(written) => bound.encode(written, FIELD)?,
         Text::Tokens(tokens) => tokens.clone(),
     };
-    Ok(Prepared { tokens, field: "prompt", ..Prepared::default() })
+    bound.check(tokens.len(), FIELD)?;
+    let mut prepared = Prepared { tokens, ..Prepared::default() };
+    // A text has no turns that would be shared: it is shared as a whole.
+    prepared.end_at_last_token();
+    Ok(prepared)
+}
+
+/// How long a prompt may be.
+struct Bound<'a> {
+    text: &'a ChatTokenizer,
+    context: usize,
+    /// Tokens of the answer.
+    answer: usize,
+}
+
+impl Bound<'_> {
+    /// Encodes what is not too long for its bytes alone.
+    fn encode(&self, written: &str, field: &'static str) -> Result<Vec<u32>, ApiError> {
+        let most = self.context.saturating_mul(TOKEN_BYTES_MAX).min(TEXT_BYTES_MAX);
+        if written.len() > most {
+            let context = self.context;
+            let problem =
+                format!("the prompt has more than {most} bytes, and the model reads {context} tokens: shorten it");
+            return Err(ApiError::too_long(field, problem));
+        }
+        encode(self.text, written)
+    }
+
+    fn check(&self, length: usize, field: &'static str) -> Result<(), ApiError> {
+        let (context, answer) = (self.context, self.answer);
+        if length == 0 {
+            return Err(ApiError::field(field, "has no token"));
+        }
+        if length.saturating_add(answer) > context {
+            let problem = format!(
+                "the prompt has {length} tokens and the answer may have {answer}, but the model reads {context} in all: shorten \
+                 the prompt or lower `max_tokens`"
+            );
+            return Err(ApiError::too_long(field, problem));
+        }
+        Ok(())
+    }
 }
 
 fn chat(
-    text: &ChatTokenizer,
+    bound: &Bound<'_>,
     messages: &[Value],
     tools: Option<&[Value]>,
     template: &Map<String, Value>,
 ) -> Result<Prepared, ApiError> {
+    const FIELD: &str = "messages";
+    let text = bound.text;
     let functions = tools.map(|tools| Value::Array(tools.to_vec()));
     let rendering = Rendering { text, messages, tools: functions.as_ref(), template };
     let whole = rendering
         .of(messages, true)
-        .map_err(|problem| ApiError::field("messages", format!("cannot be rendered: {problem}")))?;
-    let tokens = encode(text, &whole)?;
+        .map_err(|problem| ApiError::field(FIELD, format!("cannot be rendered: {problem}")))?;
+    let tokens = bound.encode(&whole, FIELD)?;
+    // Before the turns are told apart, which costs as much as all else.
+    bound.check(tokens.len(), FIELD)?;
     let borders = borders(text, &rendering.ends(&whole), &whole, &tokens)?;
     let tags = text.thought_tags();
     // A thought is open where the template has opened it, not where somebody has written of one.
     let is_within_thought = tags.is_some_and(|(start, _)| whole.trim_end().ends_with(start));
-    Ok(Prepared { tokens, borders, tags, is_within_thought, tools: tools.map(called), field: "messages" })
+    Ok(Prepared { tokens, borders, tags, is_within_thought, tools: tools.map(called) })
 }
 
 /// What may be called, by the tools as they were given.
@@ -69,9 +135,6 @@ fn called(tools: &[Value]) -> Tools {
 }
 
 fn encode(text: &ChatTokenizer, written: &str) -> Result<Vec<u32>, ApiError> {
-    if written.len() > TEXT_BYTES_MAX {
-        return Err(ApiError::too_long("messages", format!("the prompt has more than {TEXT_BYTES_MAX} bytes")));
-    }
     text.encode(written).map_err(|error| ApiError::invalid(error.to_string()))
 }
 

@@ -4,7 +4,7 @@ use super::{Delta, Finish, Logprob};
 use crate::answer::Part;
 use serde_json::{Map, Value, json};
 
-/// A piece of an answer, or all of it. `offset`: bytes of the tokens that were told before.
+/// A piece of an answer, or all of it. `offset`: characters of the tokens that were told before.
 pub(super) fn piece(delta: Delta, offset: &mut usize) -> Value {
     let text: String = delta
         .parts
@@ -26,7 +26,8 @@ fn logprobs(logprobs: &[Logprob], offset: &mut usize) -> Value {
     let mut offsets = Vec::with_capacity(logprobs.len());
     for logprob in logprobs {
         offsets.push(*offset);
-        *offset += logprob.bytes.len();
+        // A character counts where it begins: its other bytes have this form.
+        *offset += logprob.bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
     }
     let top = |it: &Logprob| -> Map<String, Value> {
         it.top.iter().map(|top| (top.token.clone(), json!(top.logprob))).collect()

@@ -97,8 +97,8 @@ pub(crate) struct Head {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sent {
     calls: usize,
-    /// Bytes of the tokens whose probabilities were told.
-    bytes: usize,
+    /// Characters of the tokens whose probabilities were told.
+    characters: usize,
 }
 
 impl Head {
@@ -135,7 +135,7 @@ impl Head {
         }
         let choice = match self.form {
             Form::Chat => chat::piece(delta, &mut sent.calls),
-            Form::Completion => completion::piece(delta, &mut sent.bytes),
+            Form::Completion => completion::piece(delta, &mut sent.characters),
         };
         Some(self.piece_of_stream(json!([choice]), Value::Null))
     }

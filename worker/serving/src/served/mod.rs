@@ -4,8 +4,8 @@
 //! over one base.
 //!
 //! Promise: a request that nobody waits for any more is let go of; one whose reader does not keep up is dropped and holds nobody up; what
-//! waits has a bound. Where the generator panics or MLX fails, those under way are told why, and it is made anew. The thread ends when the
-//! last handle has gone.
+//! waits has a bound. Where MLX fails or the generator panics, those under way are told why; after a panic, or where step after step
+//! fails, it is made anew. The thread ends when the last handle has gone.
 
 mod thread;
 
@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use thread::Thread;
 use tokio::sync::mpsc as line;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use vertigo_engine::EngineError;
 use vertigo_engine::generate::{Generate, Load, Produced, Request, RequestId};
 
@@ -46,7 +46,9 @@ pub(crate) enum Event {
     Produced(Produced),
     /// It can never be answered. Nothing comes after.
     Refused(String),
-    /// The generator has failed. Nothing comes after.
+    /// The generator has failed while it did this request's work, as far as can be told; the same would fail again. Nothing comes after.
+    Broken(String),
+    /// The generator has failed, for whatever request. Nothing comes after.
     Failed(String),
 }
 
@@ -84,6 +86,8 @@ pub struct Served {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     bounds: Bounds,
+    /// Closed once the thread has ended.
+    thread: watch::Receiver<()>,
 }
 
 /// The name of the next request.
@@ -99,11 +103,14 @@ impl Served {
         let shared = Arc::new(Shared::default());
         let (sender, built) = oneshot::channel();
         let known = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name(format!("serve {name}"))
-            .spawn(move || Thread::new(build, receiver, known).run(sender))?;
+        let (alive, thread) = watch::channel(());
+        std::thread::Builder::new().name(format!("serve {name}")).spawn(move || {
+            // After the generator.
+            let _alive = alive;
+            Thread::new(build, receiver, known).run(sender);
+        })?;
         match built.await {
-            Ok(Ok(())) => Ok(Arc::new(Served { name: name.to_owned(), commands, shared, bounds })),
+            Ok(Ok(())) => Ok(Arc::new(Served { name: name.to_owned(), commands, shared, bounds, thread })),
             Ok(Err(problem)) => Err(ServedError::NotLoaded(problem)),
             Err(_) => Err(ServedError::NotLoaded("its thread ended".to_owned())),
         }
@@ -112,6 +119,13 @@ impl Served {
     /// What people call it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Waits until the thread has ended, after the last handle has gone: then nothing of the model is computed any more, and it is not in
+    /// memory. The wait itself holds no handle.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut thread = self.thread.clone();
+        async move { while thread.changed().await.is_ok() {} }
     }
 
     /// Hands requests over, all or none. What comes of them comes on one line, each with its request's name.

@@ -14,6 +14,9 @@ use vertigo_engine::generate::{Generate, Produced, RequestId};
 /// After a generator could not be made, requests are told so for this long before it is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Steps that may fail one after the other before the generator is made anew.
+const FAILURES_MAX: usize = 3;
+
 /// A request under way.
 struct Request {
     events: Events,
@@ -26,13 +29,15 @@ pub(super) struct Thread {
     shared: Arc<Shared>,
     generator: Option<Box<dyn Generate>>,
     requests: HashMap<RequestId, Request>,
+    /// Steps that have failed since one succeeded.
+    failures: usize,
     /// When the generator could not be made, and why.
     failed: Option<(Instant, String)>,
 }
 
 impl Thread {
     pub(super) fn new(build: Build, commands: Receiver<Command>, shared: Arc<Shared>) -> Thread {
-        Thread { build, commands, shared, generator: None, requests: HashMap::new(), failed: None }
+        Thread { build, commands, shared, generator: None, requests: HashMap::new(), failures: 0, failed: None }
     }
 
     /// Makes the generator, says so, and works until every handle has gone.
@@ -51,7 +56,7 @@ impl Thread {
         match guarded(|| (self.build)()) {
             Ok(generator) => {
                 self.generator = Some(generator);
-                self.failed = None;
+                (self.failed, self.failures) = (None, 0);
                 self.publish();
                 Ok(())
             }
@@ -112,9 +117,13 @@ impl Thread {
 
     fn step(&mut self) {
         let Some(generator) = self.generator.as_mut().filter(|_| !self.requests.is_empty()) else { return };
-        match guarded(|| generator.step()) {
-            Ok(produced) => produced.into_iter().for_each(|(id, produced)| self.say(id, Event::Produced(produced))),
-            Err(problem) => self.fail(&problem),
+        match catch_unwind(AssertUnwindSafe(|| generator.step())) {
+            Ok(Ok(produced)) => {
+                self.failures = 0;
+                produced.into_iter().for_each(|(id, produced)| self.say(id, Event::Produced(produced)));
+            }
+            Ok(Err(error)) => self.step_failed(&error),
+            Err(panic) => self.fail(&words(&*panic)),
         }
         self.publish();
     }
@@ -122,7 +131,10 @@ impl Thread {
     /// Tells a request's reader. One that has gone, or is too far behind, loses its request.
     fn say(&mut self, id: RequestId, event: Event) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let is_last = matches!(event, Event::Produced(Produced::Ended(_)) | Event::Refused(_) | Event::Failed(_));
+        let is_last = match event {
+            Event::Admitted | Event::Produced(Produced::Read { .. } | Produced::Token(_)) => false,
+            Event::Produced(Produced::Ended(_)) | Event::Refused(_) | Event::Failed(_) | Event::Broken(_) => true,
+        };
         if !matches!(event, Event::Admitted) && std::mem::take(&mut request.is_waiting) {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -146,6 +158,26 @@ impl Thread {
             self.fail(&words(&*panic));
         }
         self.publish();
+    }
+
+    /// MLX has failed, for want of memory, say: what was under way is lost, and the generator has let go of it. It goes on, so that one
+    /// prompt that is too much costs nobody the time to load the model. Who has waited longest was being read; told to ask again it
+    /// would come back with the same.
+    fn step_failed(&mut self, error: &EngineError) {
+        self.failures += 1;
+        if self.failures >= FAILURES_MAX {
+            return self.fail(&error.to_string());
+        }
+        tracing::error!(%error, "a step of the model has failed");
+        let read = self.requests.iter().filter(|(_, request)| request.is_waiting).map(|(id, _)| *id).min();
+        if let Some(id) = read {
+            self.say(id, Event::Broken(format!("the model has failed over this request: {error}")));
+        }
+        let problem = format!("the model has failed and has lost this answer; ask again. {error}");
+        let ids: Vec<RequestId> = self.requests.keys().copied().collect();
+        for id in ids {
+            self.say(id, Event::Failed(problem.clone()));
+        }
     }
 
     /// The generator is not to be trusted any more: everybody is told, and it is made anew.

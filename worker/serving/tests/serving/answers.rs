@@ -123,6 +123,9 @@ async fn several_answers_differ_by_their_seeds_and_probabilities_are_told() {
 #[tokio::test]
 async fn texts_go_on() {
     let server = Running::new().await;
+    let offsets = json!({"model": "tiny", "prompt": "say é!", "logprobs": 1});
+    let offsets = server.post("/v1/completions", offsets.to_string().as_bytes()).await.json();
+    assert_eq!(offsets["choices"][0]["logprobs"]["text_offset"], json!([0, 1, 1]));
     let asked = json!({"model": "tiny", "prompt": ["say ab", "say <think>"], "logprobs": 1});
     let whole = server.post("/v1/completions", asked.to_string().as_bytes()).await.json();
     let choices = whole["choices"].as_array().unwrap();
@@ -153,6 +156,21 @@ async fn what_a_conversation_shares_with_an_earlier_one_is_known() {
     let next = json!([system, first, answer, {"role": "user", "content": "say Again."}]);
     let next = server.chat(&ask(next)).await.json();
     assert_eq!(cached(next), system_tokens + "say Hello._\n".len() as u64);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_prompt_is_no_more_than_the_prompt() {
+    let server = Running::new().await;
+    let asked = with(question("say x"), json!({"n": 4}));
+    for _ in 0..2 {
+        let usage = server.chat(&asked).await.json()["usage"].clone();
+        let (cached, prompt) = (&usage["prompt_tokens_details"]["cached_tokens"], &usage["prompt_tokens"]);
+        assert!(cached.as_u64() < prompt.as_u64(), "{usage}");
+    }
+    // All but its last token is known to the second of the answers, and to whoever asks again.
+    let usage = server.chat(&asked).await.json()["usage"].clone();
+    let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
+    assert_eq!(Some(cached + 1), usage["prompt_tokens"].as_u64());
 }
 
 #[tokio::test]

@@ -56,12 +56,12 @@ async fn a_body_that_does_not_come_is_waited_for_so_long() {
 
 #[tokio::test]
 async fn bodies_that_dawdle_share_a_bound_of_memory() {
-    let intake = Intake { bodies_bytes: 64 << 10, ..Intake::default() };
+    let intake = Intake { bodies_bytes: 96 << 10, ..Intake::default() };
     let server = Running::with(Settings { intake, ..settings() }, Bounds::default()).await;
     let head = format!("POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n");
     let part = [head.as_bytes(), &vec![b' '; 40 << 10]].concat();
     let dawdling = server.dial(&part).await;
-    // Until the part of the first has been read, the second finds room.
+    // Until the part of the first has been read, the second finds room for what it becomes.
     let second = vec![b' '; 40 << 10];
     let reply = loop {
         let reply = server.post(CHAT, &second).await;

@@ -71,27 +71,64 @@ async fn a_full_line_refuses_and_takes_again() {
     assert_eq!(server.chat(&question("say b")).await.json()["choices"][0]["message"]["content"], "b");
 }
 
-#[tokio::test]
-async fn a_model_that_fails_tells_everybody_and_is_loaded_anew() {
-    let server = Running::with(settings(), Bounds { behind: 2_000_000, ..Bounds::default() }).await;
-    for (n, question_that_kills) in ["fail", "panic"].into_iter().enumerate() {
-        server.world.pause();
-        let mut other = server.stream(with(question("forever"), json!({"max_tokens": 1_000_000}))).await;
-        // It is read, and has a token.
-        server.world.allow(2);
-        other.text().await;
-        server.world.go_on();
-        let reply = server.chat(&question(question_that_kills)).await;
-        assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (503, Some("server_error")), "{reply:?}");
-        let mut last = String::new();
-        while let Some(event) = other.next().await {
-            last = event;
-        }
-        assert!(last.contains("loaded anew") && last.contains("as it was told"), "{last}");
-        assert_eq!(server.chat(&question("say a")).await.status, 200);
-        assert_eq!(server.world.made.load(Ordering::SeqCst), n + 2);
-        assert_eq!((server.world.alive.load(Ordering::SeqCst), server.running()), (1, 0));
+/// Asks `killing` beside a stream, and gives the answer to it and the stream's last event.
+async fn killed(server: &Running, killing: &str) -> (super::client::Reply, String) {
+    server.world.pause();
+    let mut other = server.stream(with(question("forever"), json!({"max_tokens": 1_000_000}))).await;
+    // It is read, and has a token.
+    server.world.allow(2);
+    other.text().await;
+    server.world.go_on();
+    let reply = server.chat(&question(killing)).await;
+    let mut last = String::new();
+    while let Some(event) = other.next().await {
+        last = event;
     }
+    (reply, last)
+}
+
+#[tokio::test]
+async fn a_model_that_panics_tells_everybody_and_is_loaded_anew() {
+    let server = Running::with(settings(), Bounds { behind: 2_000_000, ..Bounds::default() }).await;
+    let (reply, last) = killed(&server, "panic").await;
+    assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (503, Some("server_error")), "{reply:?}");
+    assert!(last.contains("loaded anew") && last.contains("as it was told"), "{last}");
+    assert_eq!(server.chat(&question("say a")).await.status, 200);
+    assert_eq!(server.world.made.load(Ordering::SeqCst), 2);
+    assert_eq!((server.world.alive.load(Ordering::SeqCst), server.running()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_no_reason_to_load_the_model_anew() {
+    let server = Running::with(settings(), Bounds { behind: 2_000_000, ..Bounds::default() }).await;
+    // Whoever was being read is not asked to come back with the same.
+    for (killing, status) in [("fail", 503), ("choke", 500)] {
+        let (reply, last) = killed(&server, killing).await;
+        assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (status, Some("server_error")), "{reply:?}");
+        assert_eq!(reply.head.contains("retry-after"), status == 503, "{}", reply.head);
+        assert!(last.contains("ask again") && last.contains("as it was told"), "{last}");
+        assert_eq!(server.chat(&question("say a")).await.status, 200);
+        assert_eq!((server.world.made.load(Ordering::SeqCst), server.running()), (1, 0));
+    }
+    // Where nothing goes any more, it is.
+    for _ in 0..3 {
+        server.chat(&question("choke")).await;
+    }
+    assert_eq!(server.chat(&question("say a")).await.status, 200);
+    assert_eq!(server.world.made.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn models_of_one_name_tell_their_loads_apart() {
+    let server = Running::new().await;
+    server.shelf.put("other", model(&server.world, Bounds::default()).await);
+    for name in ["tiny", "other", "tiny"] {
+        assert_eq!(server.chat(&with(question("say a"), json!({"model": name}))).await.status, 200);
+    }
+    let metrics = server.get("/metrics").await.body;
+    let loads: Vec<&str> = metrics.lines().filter(|line| line.starts_with("vertigo_requests_waiting{")).collect();
+    assert_eq!(loads.len(), 2, "{loads:?}");
+    assert!(loads.iter().any(|line| line.contains("\"stand-in#2\"")), "{loads:?}");
 }
 
 #[tokio::test]
@@ -146,4 +183,27 @@ async fn patience_has_an_end() {
     assert!(last.contains("the server is stopping"), "{last}");
     soon("the server to end", &mut server.task).await.unwrap();
     let_go(&server.world).await;
+}
+
+#[tokio::test]
+async fn who_says_stop_twice_waits_for_no_answer_and_the_model_has_gone_with_its_thread() {
+    let mut server = Running::new().await;
+    let model = model(&server.world, Bounds::default()).await;
+    let ended = model.served.ended();
+    server.shelf.put("tiny", model);
+    let mut stream = server.stream(question("forever")).await;
+    stream.text().await;
+    server.stop();
+    server.hurry();
+    let mut last = String::new();
+    while let Some(event) = stream.next().await {
+        last = event;
+    }
+    assert!(last.contains("the server is stopping"), "{last}");
+    soon("the server to end", &mut server.task).await.unwrap();
+    server.shelf.remove("tiny");
+    soon("the thread to end", ended).await;
+    assert_eq!(server.running(), 0);
+    // So has the one that had the name before.
+    eventually("both to go", || (server.world.alive.load(Ordering::SeqCst) == 0).then_some(())).await;
 }

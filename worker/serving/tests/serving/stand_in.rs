@@ -1,7 +1,7 @@
 //! A stand-in for the engine, a model around it, and a server in front.
 //!
 //! What it answers stands in the question: `say TEXT` gives the text, a byte a token; `forever` never ends; `panic`, `fail` and `refuse`
-//! do what they say.
+//! do what they say; `choke` fails as it is read.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +118,15 @@ fn question(prompt: &[u32]) -> String {
     question.split('\0').next().unwrap().to_owned()
 }
 
+impl StandIn {
+    /// A step has failed: what was under way is lost.
+    fn lose(&mut self) -> EngineError {
+        self.world.running.fetch_sub(self.requests.len(), Ordering::SeqCst);
+        self.requests.clear();
+        EngineError::Input("as it was told".to_owned())
+    }
+}
+
 impl Generate for StandIn {
     fn admit(&mut self, id: RequestId, request: Request) -> Result<(), EngineError> {
         let question = question(&request.prompt);
@@ -149,6 +158,9 @@ impl Generate for StandIn {
                 if self.world.is_closed.load(Ordering::SeqCst) {
                     continue;
                 }
+                if question(&under.request.prompt) == "choke" {
+                    return Err(self.lose());
+                }
                 under.is_read = true;
                 let Request { prompt, borders, .. } = &under.request;
                 let known = self.kept.iter().filter(|kept| prompt.starts_with(kept)).map(Vec::len).max();
@@ -157,7 +169,7 @@ impl Generate for StandIn {
                 continue;
             }
             if question(&under.request.prompt) == "fail" {
-                return Err(EngineError::Input("as it was told".to_owned()));
+                return Err(self.lose());
             }
             let next = match &under.answer {
                 Some(answer) => answer.get(under.made).copied(),
@@ -231,6 +243,7 @@ pub(crate) struct Running {
     pub(crate) world: Arc<World>,
     pub(crate) shelf: Arc<Shelf>,
     stop: Option<oneshot::Sender<()>>,
+    hurry: Option<oneshot::Sender<()>>,
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -252,16 +265,22 @@ impl Running {
         let (world, shelf) = (Arc::<World>::default(), Arc::<Shelf>::default());
         shelf.put("tiny", model(&world, bounds).await);
         let server = Server::listen(settings).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (hurry, hurried) = oneshot::channel::<()>();
         let (address, catalog) = (server.address(), Arc::clone(&shelf));
-        let task = tokio::spawn(server.run(catalog, async {
-            let _ = stopped.await;
-        }));
-        Running { address, world, shelf, stop: Some(stop), task }
+        let wait = |said: oneshot::Receiver<()>| async {
+            let _ = said.await;
+        };
+        let task = tokio::spawn(server.run(catalog, wait(stopped), wait(hurried)));
+        Running { address, world, shelf, stop: Some(stop), hurry: Some(hurry), task }
     }
 
     pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
+    }
+
+    pub(crate) fn hurry(&mut self) {
+        let _ = self.hurry.take().unwrap().send(());
     }
 
     pub(crate) fn running(&self) -> usize {

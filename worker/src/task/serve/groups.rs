@@ -9,6 +9,7 @@
 
 use super::super::{Input, codes, of_engine};
 use super::catalog::Names;
+use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -186,6 +187,17 @@ impl Groups {
             None => estimate::contexts_bytes(&served),
         };
         Ok((estimate::serve(&served, contexts).total(), contexts))
+    }
+
+    /// Lets go of everything, and waits until nothing of it is computed any more: MLX is not to be torn down under a step.
+    pub(crate) fn end(self) -> impl Future<Output = ()> + Send {
+        let leaving = self.leaving.iter().filter_map(|(served, _)| served.upgrade());
+        let served = self.loaded.values().map(|group| group.served.clone()).chain(leaving);
+        let ends: Vec<_> = served.map(|served| served.ended()).collect();
+        drop(self);
+        async move {
+            join_all(ends).await;
+        }
     }
 
     /// Tokens of all answers so far.

@@ -36,7 +36,7 @@ fn what_is_wrong_is_named() {
         ("temperature", json!(2.1), "temperature"),
         ("temperature", json!("hot"), "temperature"),
         ("top_p", json!(-0.1), "top_p"),
-        ("top_k", json!(-1), "top_k"),
+        ("top_k", json!(-2), "top_k"),
         ("top_k", json!(1.5), "top_k"),
         ("min_p", json!(2), "min_p"),
         ("repetition_penalty", json!(0), "repetition_penalty"),
@@ -74,6 +74,10 @@ fn what_is_wrong_is_named() {
         ("chat_template_kwargs", json!({"enable_thinking": "no"}), "chat_template_kwargs.enable_thinking"),
         ("chat_template_kwargs", json!({"thinking_budget": 1.5}), "chat_template_kwargs.thinking_budget"),
         ("chat_template_kwargs", json!({"messages": []}), "chat_template_kwargs.messages"),
+        ("chat_template_kwargs", json!({"x": [0, 0]}), "chat_template_kwargs.x"),
+        ("chat_template_kwargs", json!({"x": {}}), "chat_template_kwargs.x"),
+        ("chat_template_kwargs", json!({"x": "a".repeat(KWARG_BYTES_MAX + 1)}), "chat_template_kwargs.x"),
+        ("chat_template_kwargs", (0..33).map(|n| (n.to_string(), json!(n))).collect(), "chat_template_kwargs"),
     ] {
         let error = read(&body(key, value.clone())).expect_err(&format!("{key} {value}"));
         assert_eq!((error.status, error.param.as_deref()), (400, Some(param)), "{key} {value}: {error}");
@@ -143,6 +147,23 @@ fn every_wish_arrives() {
     let Prompt::Chat { tools, template, .. } = asked.prompt else { panic!("a conversation") };
     assert_eq!(Value::Object(template), json!({"enable_thinking": true, "color": "red"}));
     assert_eq!(tools.map(|tools| tools.len()), Some(1));
+}
+
+#[test]
+fn filters_that_are_written_as_other_servers_read_them_mean_the_same() {
+    let sampling = |key, value| read(&body(key, value)).unwrap().wishes.over(&Default::default(), 0);
+    assert_eq!(sampling("top_k", json!(-1)).top_k, 0);
+    assert_eq!((sampling("top_p", json!(0)).top_k, sampling("top_p", json!(0)).top_p), (1, 1.0));
+    assert_eq!((sampling("top_p", json!(0.1)).top_k, sampling("top_p", json!(0.1)).top_p), (0, 0.1));
+}
+
+#[test]
+fn a_call_in_the_history_may_have_blank_arguments() {
+    let read = messages(json!([
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": " "}}, {"function": {"name": "f"}}]}
+    ]));
+    let calls = json!([{"function": {"name": "f", "arguments": "{}"}}, {"function": {"name": "f"}}]);
+    assert_eq!(read[0]["tool_calls"], calls);
 }
 
 #[test]

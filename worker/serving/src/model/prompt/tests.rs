@@ -3,6 +3,9 @@ use crate::api::read_chat;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
+/// Tokens that the model reads.
+const CONTEXT: usize = 100_000;
+
 /// A tokenizer of bytes with ChatML.
 static PLAIN: LazyLock<ChatTokenizer> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -12,7 +15,7 @@ static PLAIN: LazyLock<ChatTokenizer> = LazyLock::new(|| {
 
 fn prepared(messages: Value) -> Prepared {
     let asked = read_chat(&json!({"model": "m", "messages": messages})).unwrap();
-    prepare(&PLAIN, &asked).unwrap().pop().unwrap()
+    prepare(&PLAIN, &asked, CONTEXT).unwrap().pop().unwrap()
 }
 
 /// The text of a prompt up to each of its borders.
@@ -55,9 +58,38 @@ fn what_a_template_refuses_is_the_messages_fault() {
     let asked = read_chat(&json!({"model": "m", "messages": [{"role": "user", "content": "a"}],
         "chat_template_kwargs": {"x": 1}}))
     .unwrap();
-    assert!(prepare(&PLAIN, &asked).is_ok());
+    assert!(prepare(&PLAIN, &asked, CONTEXT).is_ok());
     let empty = read_chat(&json!({"model": "m", "messages": [{"role": "user", "content": ""}]})).unwrap();
-    assert!(!prepare(&PLAIN, &empty).unwrap()[0].tokens.is_empty());
+    assert!(!prepare(&PLAIN, &empty, CONTEXT).unwrap()[0].tokens.is_empty());
+}
+
+#[test]
+fn several_answers_share_their_prompt_and_a_text_is_shared_as_a_whole() {
+    let one = prepared(json!([{"role": "user", "content": "Hi"}]));
+    let asked = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "n": 2});
+    let several = prepare(&PLAIN, &read_chat(&asked).unwrap(), CONTEXT).unwrap().pop().unwrap();
+    assert_eq!(several.tokens, one.tokens);
+    assert_eq!(several.borders, [&one.borders[..], &[one.tokens.len() - 1]].concat());
+    let text = |prompt: &str| {
+        let asked = crate::api::read_completion(&json!({"model": "m", "prompt": prompt})).unwrap();
+        prepare(&PLAIN, &asked, CONTEXT).unwrap().pop().unwrap().borders
+    };
+    assert_eq!((text("Hello"), text("H")), (vec![4], vec![]));
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_it_is_encoded_and_before_its_turns_are_told_apart() {
+    let asked = |content: String| {
+        read_chat(&json!({"model": "m", "messages": [{"role": "user", "content": content}], "max_tokens": 5})).unwrap()
+    };
+    let error = |asked: &Asked| prepare(&PLAIN, asked, 100).unwrap_err();
+    let by_tokens = error(&asked("a".repeat(200)));
+    assert!(by_tokens.message.contains("100 in all"), "{by_tokens}");
+    let by_bytes = error(&asked("a".repeat(100 * TOKEN_BYTES_MAX)));
+    assert!(by_bytes.message.contains("more than 12800 bytes"), "{by_bytes}");
+    for error in [by_tokens, by_bytes] {
+        assert_eq!((error.status, error.code), (400, Some("context_length_exceeded")));
+    }
 }
 
 proptest! {
