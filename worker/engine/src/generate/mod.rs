@@ -1,7 +1,9 @@
 //! From a prompt's tokens to an answer's: requests that join and leave a batch at every step.
 //!
 //! Whoever serves a model owns a [`Generate`] on one thread, hands it requests and calls [`Generate::step`] for as long as there is
-//! work. What an answer is does not depend on what else is in the batch.
+//! work. What an answer is does not depend on what else is in the batch: alone or beside others, logits have the same bits. Where a
+//! request goes on from what an answer's tokens left behind, which was computed one by one, they may differ by rounding from those of a
+//! prompt that is read anew.
 
 mod adapters;
 mod answer;
