@@ -375,6 +375,10 @@ impl Generate for Generator {
     }
 
     fn cancel(&mut self, id: RequestId) {
+        if self.failed.is_some() {
+            // The next step says so and lets go of everything: what is in the caches may be half of something.
+            return;
+        }
         self.waiting.retain(|answer| answer.id != id);
         if self.reading.as_ref().is_some_and(|reading| reading.answer.id == id) {
             self.reading = None;
@@ -410,3 +414,6 @@ impl Generate for Generator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,7 +229,9 @@ mod tests {
                     prop_assert_eq!(found.map(|(_, end)| end), longest);
                 }
                 keep(&mut kept, None, &tokens, &borders);
-                all.extend(borders.iter().filter(|&&b| b <= tokens.len()).map(|&b| tokens[..b].to_vec()));
+                // A reader goes on from what was found, and comes by no border before that.
+                let read = found.map_or(0, |(_, end)| end) + 1..=tokens.len();
+                all.extend(borders.iter().filter(|&border| read.contains(border)).map(|&b| tokens[..b].to_vec()));
                 if evicts {
                     evicted |= kept.evict(None);
                 }
