@@ -195,30 +195,23 @@ impl Generator {
         }
         // The last token is always read, because what the model says after it is not kept.
         let prompt = &next.request.prompt;
-        let mut origin = self.kept.longest(next.request.adapter, &prompt[..prompt.len() - 1]);
-        if !self.shrink_kept(room - need, origin) {
-            origin = None;
-            self.shrink_kept(room - need, None);
-        }
-        let pasts = match origin {
-            Some((node, _)) => batch::whole(&self.kept.path(node))?,
-            None => self.engine.empty()?,
+        let known = self.kept.longest(next.request.adapter, &prompt[..prompt.len() - 1]);
+        let parts = known.map_or(Vec::new(), |(node, _)| self.kept.path(node).into_iter().cloned().collect());
+        // What there is no room for beside its own copy moves into the request, and is kept again where the answer ends.
+        let origin = match known {
+            Some((node, _)) => self.kept.shrink_with(room - need, node),
+            None => {
+                self.kept.shrink(room - need, None);
+                None
+            }
         };
+        let origin = origin.map(|node| (node, self.kept.line_tokens(node)));
+        let pasts = if parts.is_empty() { self.engine.empty()? } else { batch::whole(parts)? };
         let Some(answer) = self.waiting.pop_front() else { return Ok(()) };
-        let reused = origin.map_or(0, |(_, tokens)| tokens);
+        let reused = known.map_or(0, |(_, tokens)| tokens);
         self.tokens_reused += reused as u64;
         self.reading = Some(Reading { answer, pasts, read: reused, reused, origin });
         Ok(())
-    }
-
-    /// Lets go of what is kept until it takes `bytes` at the most, but not of `spared`. Whether that could be done.
-    fn shrink_kept(&mut self, bytes: u64, spared: Origin) -> bool {
-        while self.kept.bytes() > bytes {
-            if !self.kept.evict(spared.map(|(node, _)| node)) {
-                return false;
-            }
-        }
-        true
     }
 
     /// Reads the next piece of the prompt that is being read.
@@ -237,9 +230,9 @@ impl Generator {
         reading.read = end;
         if end == border && borders.contains(&border) {
             let tokens = prompt[..end].to_vec();
-            // Its own caches count as running while it is not back in its place.
-            let running = self.running_bytes().saturating_add(self.bytes_of(&reading.answer.request));
-            reading.origin = self.keep(running, reading.origin, *adapter, tokens, &reading.pasts, 0)?;
+            // Its own caches are there while it is not back in its place.
+            let beside = self.bytes_of(&reading.answer.request);
+            reading.origin = self.keep(beside, reading.origin, *adapter, tokens, reading.pasts.clone())?;
         }
         let Some(says) = says else {
             self.reading = Some(reading);
@@ -252,8 +245,7 @@ impl Generator {
         self.count(&produced);
         let row = Row { answer, fed: 0, origin };
         if matches!(produced.last(), Some(Produced::Ended(_))) {
-            let running = self.running_bytes().saturating_add(self.bytes_of(&row.answer.request));
-            self.keep_answer(running, &row, &pasts, 0)?;
+            self.keep_answer(0, &row, pasts)?;
         } else {
             let at = self.rows.partition_point(|other| other.answer.request.adapter <= row.answer.request.adapter);
             batch::join(&mut self.pasts, pasts, at)?;
@@ -290,58 +282,51 @@ impl Generator {
 
     /// Takes out the rows that are not `staying`, and keeps their caches for the next turn.
     fn end_others(&mut self, staying: &[usize]) -> Result<()> {
-        let running = self.running_bytes();
-        let rows = std::mem::take(&mut self.rows);
-        let pasts = std::mem::take(&mut self.pasts);
-        for (at, row) in rows.iter().enumerate().filter(|(at, _)| !staying.contains(at)) {
-            self.keep_answer(running, row, &pasts, at)?;
-        }
-        (self.rows, self.pasts) = (rows, pasts);
-        self.stay(staying)
-    }
-
-    /// Lets go of the rows that are not `staying`.
-    fn stay(&mut self, staying: &[usize]) -> Result<()> {
+        let leaving = (0..self.rows.len()).filter(|at| !staying.contains(at));
+        let pasts: Vec<Pasts> = leaving.map(|at| batch::take_row(&mut self.pasts, at)).collect::<Result<_>>()?;
         batch::keep_rows(&mut self.pasts, staying)?;
         eval(batch::arrays(&self.pasts))?;
-        let mut at = 0;
-        self.rows.retain(|_| {
-            at += 1;
-            staying.contains(&(at - 1))
-        });
+        let (mut rows, mut ended) = (Vec::with_capacity(staying.len()), Vec::with_capacity(pasts.len()));
+        for (at, row) in self.rows.drain(..).enumerate() {
+            if staying.contains(&at) { rows.push(row) } else { ended.push(row) }
+        }
+        self.rows = rows;
+        let mut left: u64 = ended.iter().map(|row| self.bytes_of(&row.answer.request)).sum();
+        for (row, pasts) in ended.iter().zip(pasts) {
+            left -= self.bytes_of(&row.answer.request);
+            self.keep_answer(left, row, pasts)?;
+        }
         Ok(())
     }
 
-    /// Keeps what is known at the end of an answer.
-    fn keep_answer(&mut self, running: u64, row: &Row, pasts: &Pasts, at: usize) -> Result<()> {
+    /// Keeps what is known at the end of an answer, whose caches these were.
+    fn keep_answer(&mut self, beside: u64, row: &Row, pasts: Pasts) -> Result<()> {
         let Answer { request, made, .. } = &row.answer;
         let tokens = [&request.prompt, &made[..row.fed]].concat();
-        self.keep(running, row.origin, request.adapter, tokens, pasts, at)?;
+        self.keep(beside, row.origin, request.adapter, tokens, pasts)?;
         Ok(())
     }
 
-    /// Keeps the caches of row `at` of `pasts`, which are those of `tokens`, where there is room beside the `running` bytes once what was
-    /// used longer ago has gone. Where to go on from.
+    /// Keeps the caches of `tokens`, where there is room beside the running requests and `beside` more bytes once what was used longer ago
+    /// has gone. Where to go on from.
     fn keep(
         &mut self,
-        running: u64,
+        beside: u64,
         origin: Origin,
         adapter: Option<AdapterId>,
         tokens: Vec<u32>,
-        pasts: &Pasts,
-        at: usize,
+        pasts: Pasts,
     ) -> Result<Origin> {
         let origin = origin.filter(|(node, _)| self.kept.has(*node));
-        let start = origin.map_or(0, |(_, tokens)| tokens);
-        let need = self.room.exactly(tokens.len() - start);
-        let room = self.limits.bytes.saturating_sub(running).checked_sub(need);
-        if start == tokens.len() || !room.is_some_and(|room| self.shrink_kept(room, origin)) {
+        let (node, start) = (origin.map(|(node, _)| node), origin.map_or(0, |(_, tokens)| tokens));
+        let taken = self.running_bytes().saturating_add(beside).saturating_add(self.room.exactly(tokens.len() - start));
+        let room = self.limits.bytes.checked_sub(taken);
+        if start == tokens.len() || !room.is_some_and(|room| self.kept.shrink(room, node)) {
             return Ok(origin);
         }
-        let copy = batch::copy_of(pasts, at, start as i32)?;
-        eval(batch::arrays(&copy))?;
-        let (end, bytes) = (tokens.len(), batch::bytes(&copy));
-        let node = self.kept.insert(origin.map(|(node, _)| node), adapter, tokens[start..].to_vec(), copy, bytes);
+        let kept = batch::without_room(pasts, start as i32)?;
+        let (end, bytes) = (tokens.len(), batch::bytes(&kept));
+        let node = self.kept.insert(node, adapter, tokens[start..].to_vec(), kept, bytes);
         Ok(Some((node, end)))
     }
 
@@ -385,7 +370,7 @@ impl Generate for Generator {
         }
         let staying: Vec<usize> = (0..self.rows.len()).filter(|&at| self.rows[at].answer.id != id).collect();
         if staying.len() < self.rows.len() {
-            self.failed = self.stay(&staying).err();
+            self.failed = self.end_others(&staying).err();
         }
     }
 
