@@ -174,6 +174,41 @@ fn a_conversation_of_more_than_half_the_room_goes_on_from_where_its_answer_ended
     }
 }
 
+#[test]
+fn a_long_prompt_does_not_hold_up_a_short_one() {
+    let base = Base::new();
+    let requests = [greedy(tokens(4000, 1, V), 3), greedy(tokens(40, 2, V), 3)];
+    let (mut generator, mut stories) = (base.generator(), Stories::default());
+    (0..).zip(&requests).for_each(|(n, request)| generator.admit(RequestId(n), request.clone()).unwrap());
+    while stories.0.get(&RequestId(1)).is_none_or(|story| story.end.is_none()) {
+        stories.step(&mut generator);
+        assert!(!stories.0.contains_key(&RequestId(0)), "the long prompt was read before the short answer's end");
+    }
+    stories.run(&mut generator);
+    for (n, request) in (0..).zip(requests) {
+        assert_eq!(stories.0[&RequestId(n)].bits(), base.alone(request).bits(), "request {n}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_what_another_reads_is_passed_by_those_who_do_not() {
+    let base = Base::new();
+    let shared = tokens(1200, 6, V);
+    let like = |n: u32| Request { borders: vec![1200], ..greedy([shared.clone(), tokens(9, n, V)].concat(), 2) };
+    let (mut generator, mut stories) = (base.generator(), Stories::default());
+    for (n, request) in (0..).zip([like(1), like(2), like(3), greedy(tokens(40, 2, V), 2)]) {
+        generator.admit(RequestId(n), request).unwrap();
+    }
+    stories.step(&mut generator);
+    assert_eq!((generator.load().running, generator.load().waiting), (2, 2));
+    while stories.0.get(&RequestId(3)).is_none_or(|story| story.end.is_none()) {
+        stories.step(&mut generator);
+        assert_eq!(stories.0.keys().find(|id| id.0 < 3), None, "the unrelated prompt had to wait");
+    }
+    stories.run(&mut generator);
+    assert_eq!([0, 1, 2].map(|n| stories.0[&RequestId(n)].reused), [Some(0), Some(1200), Some(1200)]);
+}
+
 /// As where a text ends at a string that only whoever asked can see.
 #[test]
 fn what_a_cancelled_answer_knew_is_there_for_the_next_turn() {

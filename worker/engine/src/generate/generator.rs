@@ -1,8 +1,9 @@
 //! The engine behind [`Generate`]: who is read, who is answered, what is kept, within a bound of bytes.
 //!
-//! Prompts are read one at a time, in the order of admission and in pieces, and between two pieces all answers under way get a token: a
-//! long prompt delays a token by one piece. That a prompt is read before the next one is looked up is also why prompts that arrive
-//! together share what they begin with: the first has kept it at its border when the second asks.
+//! Prompts are read in the order of admission and in pieces, a few at a time that take turns: a long prompt does not hold up a short one.
+//! Between two pieces all answers under way get a token: no token is delayed by more than one piece. A prompt that begins as one that is
+//! being read waits until that has come to the border they share, and others pass it: what prompts that arrive together begin with is
+//! read once.
 
 use super::Generate;
 use super::adapters::{Adapter, Adapters};
@@ -20,6 +21,12 @@ use std::path::Path;
 
 /// Tokens of a prompt that are read at once. What a piece takes while it is computed grows with it; its keys and values do anyway.
 const PIECE_TOKENS: usize = 512;
+
+/// Prompts that are read at the same time. Each takes as many times as long as they are.
+const READING_MAX: usize = 3;
+
+/// Requests at the head of the queue of which one may begin: those before it wait for what others are reading.
+const PASSED_MAX: usize = 64;
 
 /// Where a sequence goes on from: a node of what is kept, and how many tokens that knows.
 type Origin = Option<(NodeId, usize)>;
@@ -51,7 +58,8 @@ pub struct Generator {
     limits: Limits,
     room: Room,
     waiting: VecDeque<Answer>,
-    reading: Option<Reading>,
+    /// Prompts that are read, from the one whose turn is next.
+    reading: VecDeque<Reading>,
     /// Answers under way, sorted by adapter.
     rows: Vec<Row>,
     /// Their caches, row by row.
@@ -96,7 +104,7 @@ impl Generator {
             engine,
             limits,
             waiting: VecDeque::new(),
-            reading: None,
+            reading: VecDeque::new(),
             rows: Vec::new(),
             pasts: Pasts::new(),
             kept: Kept::default(),
@@ -185,13 +193,32 @@ impl Generator {
         Ok(())
     }
 
-    /// Begins to read the request that has waited longest, where there is room for all that it may need.
-    fn start(&mut self) -> Result<()> {
-        let Some(next) = self.waiting.front() else { return Ok(()) };
+    /// Whether another prompt that is being read will be kept farther on from here than anything is yet that `request` begins with.
+    fn waits_for_another(&self, request: &Request) -> bool {
+        let prompt = &request.prompt[..request.prompt.len() - 1];
+        let known = self.kept.find(request.adapter, prompt).map_or(0, |(_, tokens)| tokens);
+        self.reading.iter().any(|reading| {
+            let other = &reading.answer.request;
+            let shared = prompt.iter().zip(&other.prompt).take_while(|(ours, theirs)| ours == theirs).count();
+            let is_ahead = |&border: &usize| border > reading.read.max(known) && border <= shared;
+            other.adapter == request.adapter && other.borders.iter().any(is_ahead)
+        })
+    }
+
+    /// Begins to read the request that has waited longest and need not wait for what another one reads, where there is room for all that
+    /// it may need. Whether it did.
+    fn start(&mut self) -> Result<bool> {
+        let answers = self.reading.len() + self.rows.len();
+        if self.reading.len() >= READING_MAX || answers >= self.limits.answers_max.max(1) {
+            return Ok(false);
+        }
+        let mut first = self.waiting.iter().take(PASSED_MAX);
+        let Some(at) = first.position(|answer| !self.waits_for_another(&answer.request)) else { return Ok(false) };
+        let next = &self.waiting[at];
         let room = self.limits.bytes.saturating_sub(self.running_bytes());
         let need = self.bytes_of(&next.request);
-        if self.reading.is_some() || self.rows.len() >= self.limits.answers_max.max(1) || need > room {
-            return Ok(());
+        if need > room {
+            return Ok(false);
         }
         // The last token is always read, because what the model says after it is not kept.
         let prompt = &next.request.prompt;
@@ -207,14 +234,14 @@ impl Generator {
         };
         let origin = origin.map(|node| (node, self.kept.line_tokens(node)));
         let pasts = if parts.is_empty() { self.engine.empty()? } else { batch::whole(parts)? };
-        let Some(answer) = self.waiting.pop_front() else { return Ok(()) };
+        let Some(answer) = self.waiting.remove(at) else { return Ok(false) };
         let reused = known.map_or(0, |(_, tokens)| tokens);
         self.tokens_reused += reused as u64;
-        self.reading = Some(Reading { answer, pasts, read: reused, reused, origin });
-        Ok(())
+        self.reading.push_back(Reading { answer, pasts, read: reused, reused, origin });
+        Ok(true)
     }
 
-    /// Reads the next piece of the prompt that is being read.
+    /// Reads the next piece of a prompt.
     fn read_piece(&mut self, mut reading: Reading) -> Result<Vec<(RequestId, Produced)>> {
         let Request { prompt, borders, adapter, .. } = &reading.answer.request;
         let (start, length) = (reading.read, prompt.len());
@@ -235,7 +262,7 @@ impl Generator {
             reading.origin = self.keep(beside, reading.origin, *adapter, tokens, reading.pasts.clone())?;
         }
         let Some(says) = says else {
-            self.reading = Some(reading);
+            self.reading.push_back(reading);
             return Ok(Vec::new());
         };
         let Reading { mut answer, pasts, reused, origin, .. } = reading;
@@ -336,15 +363,14 @@ impl Generator {
     }
 
     fn advance(&mut self) -> Result<Vec<(RequestId, Produced)>> {
-        self.start()?;
+        while self.start()? {}
         let is_turn_to_read = !self.has_just_read || self.rows.is_empty();
-        self.has_just_read = is_turn_to_read && self.reading.is_some();
-        match self.reading.take() {
-            Some(reading) if is_turn_to_read => self.read_piece(reading),
-            reading => {
-                self.reading = reading;
-                if self.rows.is_empty() { Ok(Vec::new()) } else { self.make_tokens() }
-            }
+        let reading = if is_turn_to_read { self.reading.pop_front() } else { None };
+        self.has_just_read = reading.is_some();
+        match reading {
+            Some(reading) => self.read_piece(reading),
+            None if self.rows.is_empty() => Ok(Vec::new()),
+            None => self.make_tokens(),
         }
     }
 }
@@ -365,9 +391,7 @@ impl Generate for Generator {
             return;
         }
         self.waiting.retain(|answer| answer.id != id);
-        if self.reading.as_ref().is_some_and(|reading| reading.answer.id == id) {
-            self.reading = None;
-        }
+        self.reading.retain(|reading| reading.answer.id != id);
         let staying: Vec<usize> = (0..self.rows.len()).filter(|&at| self.rows[at].answer.id != id).collect();
         if staying.len() < self.rows.len() {
             self.failed = self.end_others(&staying).err();
@@ -379,7 +403,7 @@ impl Generate for Generator {
         if produced.is_err() {
             // Half a step may lie in the caches. What is kept goes too: for want of memory is why most steps fail.
             self.waiting.clear();
-            self.reading = None;
+            self.reading.clear();
             self.rows.clear();
             self.pasts.clear();
             self.kept = Kept::default();
