@@ -265,7 +265,7 @@ fn rows_have_the_adapter_that_they_asked_for() {
         // Nothing may be known of it, or the answer would go on from there.
         let expected = alone(&mut generator, asked(n));
         assert!(expected.reused.is_some());
-        assert_eq!(story.tokens(), expected.tokens(), "request {n}");
+        assert_eq!(story.bits(), expected.bits(), "request {n}");
     }
     let (id, _) = adapters[0];
     generator.remove_adapter(id).unwrap();

@@ -6,7 +6,7 @@
 //! read once.
 
 use super::Generate;
-use super::adapters::{Adapter, Adapters};
+use super::adapters::Adapter;
 use super::answer::Answer;
 use super::batch::{self, Pasts};
 use super::forward::{Engine, Wanted};
@@ -122,7 +122,7 @@ impl Generator {
     /// [`EngineError::Input`] where it holds full weights, which have to be fused, or does not fit the model; both say what to do.
     pub fn add_adapter(&mut self, folder: &Path) -> Result<AdapterId> {
         let adapter = Adapter::read(folder, self.engine.shape())?;
-        Ok(self.adapters().add(adapter))
+        self.engine.add_adapter(adapter)
     }
 
     /// Lets go of an adapter, and of all that was kept of requests with it.
@@ -136,15 +136,11 @@ impl Generator {
                 id.0
             )));
         }
-        if !self.adapters().remove(id) {
+        if !self.engine.adapters.remove(id) {
             return Err(EngineError::input(format!("there is no adapter {}", id.0)));
         }
         self.kept.forget(id);
         Ok(())
-    }
-
-    fn adapters(&mut self) -> &mut Adapters {
-        &mut self.engine.adapters
     }
 
     /// All requests that have not ended.

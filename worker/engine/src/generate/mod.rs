@@ -2,8 +2,8 @@
 //!
 //! Whoever serves a model owns a [`Generate`] on one thread, hands it requests and calls [`Generate::step`] for as long as there is
 //! work. What an answer is does not depend on what else is in the batch: alone or beside others, logits have the same bits. Where a
-//! request goes on from what an answer's tokens left behind, which was computed one by one, they may differ by rounding from those of a
-//! prompt that is read anew.
+//! request goes on from what was computed in other pieces than it would be anew, as an answer's tokens are, which come one by one, they
+//! may differ by rounding ([`Sampling::seed`]).
 
 mod adapters;
 mod answer;
