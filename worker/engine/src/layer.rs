@@ -226,7 +226,7 @@ impl Layer<'_> {
             })
             .collect();
         let parts = split(&all, &ends[..ends.len() - 1], -1)?;
-        parts.into_iter().zip(paths).map(|(y, path)| beside::add(self.beside, x, y, path)).collect()
+        parts.into_iter().zip(paths).map(|(y, path)| beside::add(self.beside, self.together, x, y, path)).collect()
     }
 
     /// x W ᵀ, with W packed where the base is quantised, and beside it the adapter where there is one.
@@ -234,7 +234,7 @@ impl Layer<'_> {
         if let Some(watch) = self.watch {
             watch(path, x)?;
         }
-        let y = beside::add(self.beside, x, self.frozen_linear(x, path)?, path)?;
+        let y = beside::add(self.beside, self.together, x, self.frozen_linear(x, path)?, path)?;
         let Some(a) = self.trained(&format!("{path}.lora_a")) else { return Ok(y) };
         let second = format!("{path}.lora_b");
         let b =

@@ -1,4 +1,4 @@
-//! Qwen3.5 on MLX: load a base, train it in little memory, write what mlx-lm can load.
+//! Qwen3.5 on MLX: load a base, train it in little memory, write what mlx-lm can load, and answer ([`generate`]).
 //!
 //! A library that can be used alone: it knows nothing of jobs or gRPC.
 //!

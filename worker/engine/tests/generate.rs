@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use support::VOCAB;
 use support::answers::{AMPLE, Stories, agrees, alone, fresh, greedy, tokens, with};
-use vertigo_engine::generate::{End, Generate, Generator, Request, RequestId, Sampling, ThoughtBudget};
+use vertigo_engine::generate::{End, Generate, Generator, Limits, Request, RequestId, Sampling, ThoughtBudget};
 use vertigo_engine::{Model, adapter};
 
 const V: u32 = VOCAB as u32;
@@ -151,6 +151,85 @@ fn a_conversation_goes_on_from_where_its_answer_ended() {
     agrees(&story, &next, &base.model(), None, 2e-4);
 }
 
+/// Room for one and a half of what the conversation takes.
+#[test]
+fn a_conversation_of_more_than_half_the_room_goes_on_from_where_its_answer_ended() {
+    let base = Base::new();
+    let first = greedy(tokens(480, 8, V), 10);
+    let mut generator = base.generator();
+    generator.admit(RequestId(1), first.clone()).unwrap();
+    generator.step().unwrap();
+    let limits = Limits { bytes: generator.load().running_bytes * 3 / 2, ..AMPLE };
+    let mut generator = Generator::new(base.model(), limits).unwrap();
+    let mut prompt = first.prompt;
+    for turn in 0..3 {
+        let next = told(prompt.clone(), 10);
+        let story = alone(&mut generator, next.clone());
+        // The model has not read the last token of the answer before.
+        let known = if turn == 0 { 0 } else { prompt.len() - 10 };
+        assert_eq!(story.reused, Some(known), "turn {turn}");
+        agrees(&story, &next, &base.model(), None, 2e-4);
+        assert!(generator.load().kept_bytes > limits.bytes / 2);
+        prompt = [prompt, story.tokens(), tokens(9, 9 + turn, V)].concat();
+    }
+}
+
+#[test]
+fn a_long_prompt_does_not_hold_up_a_short_one() {
+    let base = Base::new();
+    let requests = [greedy(tokens(4000, 1, V), 3), greedy(tokens(40, 2, V), 3)];
+    let (mut generator, mut stories) = (base.generator(), Stories::default());
+    (0..).zip(&requests).for_each(|(n, request)| generator.admit(RequestId(n), request.clone()).unwrap());
+    while stories.0.get(&RequestId(1)).is_none_or(|story| story.end.is_none()) {
+        stories.step(&mut generator);
+        assert!(!stories.0.contains_key(&RequestId(0)), "the long prompt was read before the short answer's end");
+    }
+    stories.run(&mut generator);
+    for (n, request) in (0..).zip(requests) {
+        assert_eq!(stories.0[&RequestId(n)].bits(), base.alone(request).bits(), "request {n}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_what_another_reads_is_passed_by_those_who_do_not() {
+    let base = Base::new();
+    let shared = tokens(1200, 6, V);
+    let like = |n: u32| Request { borders: vec![1200], ..greedy([shared.clone(), tokens(9, n, V)].concat(), 2) };
+    let (mut generator, mut stories) = (base.generator(), Stories::default());
+    for (n, request) in (0..).zip([like(1), like(2), like(3), greedy(tokens(40, 2, V), 2)]) {
+        generator.admit(RequestId(n), request).unwrap();
+    }
+    stories.step(&mut generator);
+    assert_eq!((generator.load().running, generator.load().waiting), (2, 2));
+    while stories.0.get(&RequestId(3)).is_none_or(|story| story.end.is_none()) {
+        stories.step(&mut generator);
+        assert_eq!(stories.0.keys().find(|id| id.0 < 3), None, "the unrelated prompt had to wait");
+    }
+    stories.run(&mut generator);
+    assert_eq!([0, 1, 2].map(|n| stories.0[&RequestId(n)].reused), [Some(0), Some(1200), Some(1200)]);
+}
+
+/// As where a text ends at a string that only whoever asked can see.
+#[test]
+fn what_a_cancelled_answer_knew_is_there_for_the_next_turn() {
+    let base = Base::new();
+    let (mut generator, mut stories) = (base.generator(), Stories::default());
+    let [first, other] = [8, 9].map(|seed| greedy(tokens(40, seed, V), 20));
+    generator.admit(RequestId(0), first.clone()).unwrap();
+    generator.admit(RequestId(2), other.clone()).unwrap();
+    while stories.0.get(&RequestId(0)).is_none_or(|story| story.chosen.len() < 5) {
+        stories.step(&mut generator);
+    }
+    generator.cancel(RequestId(0));
+    let answer = stories.0.remove(&RequestId(0)).unwrap().tokens();
+    stories.run(&mut generator);
+    assert_eq!(stories.0[&RequestId(2)].bits(), base.alone(other).bits());
+    let next = told([first.prompt, answer, tokens(9, 9, V)].concat(), 5);
+    let story = alone(&mut generator, next.clone());
+    assert_eq!(story.reused, Some(44));
+    agrees(&story, &next, &base.model(), None, 2e-4);
+}
+
 #[test]
 fn rows_have_the_adapter_that_they_asked_for() {
     let base = Base::new();
@@ -186,7 +265,7 @@ fn rows_have_the_adapter_that_they_asked_for() {
         // Nothing may be known of it, or the answer would go on from there.
         let expected = alone(&mut generator, asked(n));
         assert!(expected.reused.is_some());
-        assert_eq!(story.tokens(), expected.tokens(), "request {n}");
+        assert_eq!(story.bits(), expected.bits(), "request {n}");
     }
     let (id, _) = adapters[0];
     generator.remove_adapter(id).unwrap();
@@ -244,7 +323,9 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         3 => (0usize..80, 1usize..30, 1usize..12, any::<bool>())
-            .prop_map(|(shared, own, tokens_max, temperature)| Happening::Admit { shared, own, tokens_max, temperature }),
+            .prop_map(|(shared, own, tokens_max, temperature)| {
+                Happening::Admit { shared, own, tokens_max, temperature }
+            }),
         1 => (0usize..12).prop_map(Happening::Cancel),
         3 => (1usize..6).prop_map(Happening::Step),
     ]
@@ -253,12 +334,13 @@ fn happening() -> impl Strategy<Value = Happening> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
 
-    /// Requests with a common beginning come, are cancelled and are stepped in any order, in little room: each that was not cancelled has
-    /// the answer that it has alone.
+    /// Requests with a common beginning come, are cancelled and are stepped in any order, in little room: each that was not
+    /// cancelled has the answer that it has alone.
     #[test]
     fn each_answer_is_the_one_that_the_request_has_alone(happenings in prop::collection::vec(happening(), 1..30)) {
         let base = Base::new();
-        let mut generator = Generator::new(base.model(), vertigo_engine::generate::Limits { bytes: 600_000, answers_max: 5 }).unwrap();
+        let limits = Limits { bytes: 600_000, answers_max: 5 };
+        let mut generator = Generator::new(base.model(), limits).unwrap();
         let (mut stories, mut requests) = (Stories::default(), Vec::new());
         let mut cancelled = std::collections::BTreeSet::new();
         for happening in happenings {
@@ -266,7 +348,8 @@ proptest! {
                 Happening::Admit { shared, own, tokens_max, temperature } => {
                     let n = requests.len() as u32;
                     let prompt = [tokens(shared, 1, V), tokens(own, n + 2, V)].concat();
-                    let sampling = Sampling { temperature: if temperature { 1.0 } else { 0.0 }, seed: n.into(), ..Sampling::default() };
+                    let temperature = if temperature { 1.0 } else { 0.0 };
+                    let sampling = Sampling { temperature, seed: n.into(), ..Sampling::default() };
                     let request = Request { borders: vec![16, 40, shared], sampling, ..greedy(prompt, tokens_max) };
                     generator.admit(RequestId(n.into()), request.clone()).unwrap();
                     requests.push(request);

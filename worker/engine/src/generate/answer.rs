@@ -1,7 +1,8 @@
 //! One request's answer as it grows: the token that is taken of what the model says, what ends it, and what a thought may be.
 
 use super::request::{Chosen, End, Produced, Request, RequestId, ThoughtBudget};
-use super::sampling::{Logprobs, choose, most_probable, penalize};
+use super::sampling::{Counts, Logprobs, choose, most_probable, penalize};
+use std::borrow::Cow;
 
 /// A request under way.
 #[derive(Debug)]
@@ -10,13 +11,15 @@ pub(super) struct Answer {
     pub(super) request: Request,
     /// The tokens made so far.
     pub(super) made: Vec<u32>,
+    /// How often it has each of them, where that is asked for.
+    counts: Counts,
     thought: Option<Thought>,
 }
 
 impl Answer {
     pub(super) fn new(id: RequestId, mut request: Request) -> Answer {
         let thought = request.thought.take().map(Thought::new);
-        Answer { id, request, made: Vec::new(), thought }
+        Answer { id, request, made: Vec::new(), counts: Counts::new(), thought }
     }
 
     /// Whether more has to be known of the logits than which is the largest.
@@ -37,6 +40,9 @@ impl Answer {
             thought.saw(chosen.id);
         }
         self.made.push(chosen.id);
+        if self.request.sampling.changes_logits() {
+            *self.counts.entry(chosen.id).or_default() += 1;
+        }
         let token = Produced::Token(chosen);
         if self.made.len() < self.request.tokens_max { vec![token] } else { vec![token, Produced::Ended(End::Length)] }
     }
@@ -45,8 +51,10 @@ impl Answer {
         let forced = self.thought.as_ref().and_then(Thought::forced);
         let Some(logits) = logits else { return Chosen { id: forced.unwrap_or(best), logprob: None, top: Vec::new() } };
         let Request { sampling, prompt, .. } = &self.request;
-        let mut logits = logits.to_vec();
-        penalize(&mut logits, sampling, prompt, &self.made);
+        let mut logits = Cow::Borrowed(logits);
+        if sampling.changes_logits() {
+            penalize(logits.to_mut(), sampling, prompt, &self.made, &self.counts);
+        }
         let id = forced.unwrap_or_else(|| choose(&logits, sampling, self.made.len()));
         let Some(count) = self.request.logprobs else { return Chosen { id, logprob: None, top: Vec::new() } };
         let logprobs = Logprobs::of(&logits);
@@ -151,6 +159,15 @@ mod tests {
         assert_eq!(tokens(request(3, None), 5), (vec![5, 5, 5], End::Length));
         assert_eq!(tokens(request(3, None), 9), (vec![], End::Stop));
         assert_eq!(tokens(request(0, None), 5), (vec![], End::Length));
+    }
+
+    #[test]
+    fn what_is_taken_for_repetition_grows_with_what_the_answer_has() {
+        // Token 1 leads until there are three of it; from then on each token that is taken falls behind another.
+        let sampling = Sampling { presence_penalty: 0.5, frequency_penalty: 1.0, ..Sampling::default() };
+        let mut answer = Answer::new(RequestId(1), Request { sampling, ..request(8, None) });
+        while !matches!(answer.take(0, Some(&[0.25, 3.25, 0.0])).last(), Some(Produced::Ended(_))) {}
+        assert_eq!(answer.made, [1, 1, 1, 0, 2, 1, 0, 1]);
     }
 
     #[test]

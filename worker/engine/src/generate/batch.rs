@@ -7,6 +7,7 @@ use super::request::AdapterId;
 use crate::error::Result;
 use crate::past::{KeysValues, Past, Recurrent};
 use mlx_rs::ops::concatenate;
+use mlx_rs::transforms::eval;
 use mlx_rs::{Array, Dtype};
 
 /// The caches of one sequence, or of several side by side: one [`Past`] for each layer.
@@ -56,40 +57,71 @@ pub(super) fn keep_rows(all: &mut Pasts, staying: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// A copy of the row `at`, with keys and values from the token `start` on alone.
-pub(super) fn copy_of(all: &Pasts, at: usize, start: i32) -> Result<Pasts> {
+/// Takes the caches of the row `at` out of `all`, which keeps the row without its keys and values until [`keep_rows`].
+pub(super) fn take_row(all: &mut Pasts, at: usize) -> Result<Pasts> {
     let row = Array::from_slice(&[at as i32], &[1]);
-    let of = |past: &Past| -> Result<Past> {
+    let of = |past: &mut Past| -> Result<Past> {
         Ok(match past {
-            Past::Full(sequences) => {
-                let kept = sequences[at].since(start)?;
-                Past::Full(vec![kept.map_or_else(KeysValues::default, |[k, v]| KeysValues::of(k, v))])
-            }
+            Past::Full(sequences) => Past::Full(vec![std::mem::take(&mut sequences[at])]),
             Past::Linear(recurrent) => Past::Linear(Recurrent {
                 tail: recurrent.tail.take_axis(&row, 0)?,
                 state: recurrent.state.take_axis(&row, 0)?,
             }),
         })
     };
-    all.iter().map(of).collect()
+    let one: Pasts = all.iter_mut().map(of).collect::<Result<_>>()?;
+    eval(arrays(&one))?;
+    Ok(one)
 }
 
-/// One sequence again, from copies of its parts, each from where the one before ends: keys and values of all of them, states of the last.
-pub(super) fn whole(parts: &[&Pasts]) -> Result<Pasts> {
-    let Some(last) = parts.last() else { return Ok(Pasts::new()) };
-    let of = |layer: usize| -> Result<Past> {
-        let Past::Full(_) = last[layer] else { return Ok(last[layer].clone()) };
-        let mut halves: [Vec<&Array>; 2] = Default::default();
-        for part in parts {
-            if let [keys, values] = part[layer].arrays()[..] {
-                halves[0].push(keys);
-                halves[1].push(values);
+/// The caches of one sequence without room for more, and with keys and values from the token `start` on alone. Layer by layer: where
+/// `one` is not held elsewhere, no more than one layer is in memory twice.
+pub(super) fn without_room(one: Pasts, start: i32) -> Result<Pasts> {
+    let of = |past: Past| -> Result<Past> {
+        let past = match past {
+            Past::Full(sequences) => {
+                let since = |sequence: KeysValues| sequence.since(start);
+                let kept = sequences.into_iter().map(since).collect::<Result<Vec<_>>>()?;
+                Past::Full(kept.into_iter().map(|kept| kept.map_or_else(KeysValues::default, of_both)).collect())
             }
-        }
-        let [keys, values] = [concatenate(&halves[0], 1)?, concatenate(&halves[1], 1)?];
-        Ok(Past::Full(vec![KeysValues::of(keys, values)]))
+            Past::Linear(recurrent) => Past::Linear(recurrent),
+        };
+        eval(past.arrays())?;
+        Ok(past)
     };
-    (0..last.len()).map(of).collect()
+    one.into_iter().map(of).collect()
+}
+
+/// One sequence again, from its parts, each from where the one before ends: keys and values of all of them, states of the last. Layer by
+/// layer, as [`without_room`].
+pub(super) fn whole(parts: Vec<Pasts>) -> Result<Pasts> {
+    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+    let mut all = Pasts::new();
+    loop {
+        let mut layer: Vec<Past> = parts.iter_mut().filter_map(Iterator::next).collect();
+        let Some(last) = layer.pop() else { return Ok(all) };
+        let past = match &last {
+            Past::Linear(_) => last,
+            Past::Full(_) => {
+                let mut halves: [Vec<Array>; 2] = Default::default();
+                for part in layer.drain(..).chain([last]) {
+                    if let [keys, values] = part.arrays()[..] {
+                        halves[0].push(keys.clone());
+                        halves[1].push(values.clone());
+                    }
+                }
+                let [keys, values] = halves;
+                let both = [concatenate(&keys, 1)?, concatenate(&values, 1)?];
+                eval(&both)?;
+                Past::Full(vec![of_both(both)])
+            }
+        };
+        all.push(past);
+    }
+}
+
+fn of_both([keys, values]: [Array; 2]) -> KeysValues {
+    KeysValues::of(keys, values)
 }
 
 /// All arrays, for evaluation and for counting.

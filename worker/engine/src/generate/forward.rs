@@ -1,11 +1,11 @@
 //! The forward pass of answers: pieces of one sequence, or a token of each of several, going on from their caches.
 
-use super::adapters::Adapters;
+use super::adapters::{Adapter, Adapters};
 use super::batch::{Pasts, arrays, value_bytes};
 use super::layout;
 use super::request::AdapterId;
 use super::room::Room;
-use crate::beside::Beside;
+use crate::beside::{Beside, LayerFactors};
 use crate::error::Result;
 use crate::layer::{Half, Layer};
 use crate::model::Model;
@@ -63,6 +63,14 @@ impl Engine {
 
     pub(super) fn shape(&self) -> &Shape {
         self.model.shape()
+    }
+
+    /// Takes in an adapter, and asks how many rows its factors take at once.
+    pub(super) fn add_adapter(&mut self, adapter: Adapter) -> Result<AdapterId> {
+        for factors in adapter.layers.iter().flat_map(LayerFactors::values) {
+            factors.learn(&mut self.together, self.model.dtype())?;
+        }
+        Ok(self.adapters.add(adapter))
     }
 
     /// What a sequence's caches take.

@@ -1,11 +1,12 @@
 //! The engine behind [`Generate`]: who is read, who is answered, what is kept, within a bound of bytes.
 //!
-//! Prompts are read one at a time, in the order of admission and in pieces, and between two pieces all answers under way get a token: a
-//! long prompt delays a token by one piece. That a prompt is read before the next one is looked up is also why prompts that arrive
-//! together share what they begin with: the first has kept it at its border when the second asks.
+//! Prompts are read in the order of admission and in pieces, a few at a time that take turns: a long prompt does not hold up a short one.
+//! Between two pieces all answers under way get a token: no token is delayed by more than one piece. A prompt that begins as one that is
+//! being read waits until that has come to the border they share, and others pass it: what prompts that arrive together begin with is
+//! read once.
 
 use super::Generate;
-use super::adapters::{Adapter, Adapters};
+use super::adapters::Adapter;
 use super::answer::Answer;
 use super::batch::{self, Pasts};
 use super::forward::{Engine, Wanted};
@@ -20,6 +21,12 @@ use std::path::Path;
 
 /// Tokens of a prompt that are read at once. What a piece takes while it is computed grows with it; its keys and values do anyway.
 const PIECE_TOKENS: usize = 512;
+
+/// Prompts that are read at the same time. Each takes as many times as long as they are.
+const READING_MAX: usize = 3;
+
+/// Requests at the head of the queue of which one may begin: those before it wait for what others are reading.
+const PASSED_MAX: usize = 64;
 
 /// Where a sequence goes on from: a node of what is kept, and how many tokens that knows.
 type Origin = Option<(NodeId, usize)>;
@@ -51,7 +58,8 @@ pub struct Generator {
     limits: Limits,
     room: Room,
     waiting: VecDeque<Answer>,
-    reading: Option<Reading>,
+    /// Prompts that are read, from the one whose turn is next.
+    reading: VecDeque<Reading>,
     /// Answers under way, sorted by adapter.
     rows: Vec<Row>,
     /// Their caches, row by row.
@@ -96,7 +104,7 @@ impl Generator {
             engine,
             limits,
             waiting: VecDeque::new(),
-            reading: None,
+            reading: VecDeque::new(),
             rows: Vec::new(),
             pasts: Pasts::new(),
             kept: Kept::default(),
@@ -114,7 +122,7 @@ impl Generator {
     /// [`EngineError::Input`] where it holds full weights, which have to be fused, or does not fit the model; both say what to do.
     pub fn add_adapter(&mut self, folder: &Path) -> Result<AdapterId> {
         let adapter = Adapter::read(folder, self.engine.shape())?;
-        Ok(self.adapters().add(adapter))
+        self.engine.add_adapter(adapter)
     }
 
     /// Lets go of an adapter, and of all that was kept of requests with it.
@@ -128,15 +136,11 @@ impl Generator {
                 id.0
             )));
         }
-        if !self.adapters().remove(id) {
+        if !self.engine.adapters.remove(id) {
             return Err(EngineError::input(format!("there is no adapter {}", id.0)));
         }
         self.kept.forget(id);
         Ok(())
-    }
-
-    fn adapters(&mut self) -> &mut Adapters {
-        &mut self.engine.adapters
     }
 
     /// All requests that have not ended.
@@ -185,43 +189,55 @@ impl Generator {
         Ok(())
     }
 
-    /// Begins to read the request that has waited longest, where there is room for all that it may need.
-    fn start(&mut self) -> Result<()> {
-        let Some(next) = self.waiting.front() else { return Ok(()) };
+    /// Whether another prompt that is being read will be kept farther on from here than anything is yet that `request` begins with.
+    fn waits_for_another(&self, request: &Request) -> bool {
+        let prompt = &request.prompt[..request.prompt.len() - 1];
+        let known = self.kept.find(request.adapter, prompt).map_or(0, |(_, tokens)| tokens);
+        self.reading.iter().any(|reading| {
+            let other = &reading.answer.request;
+            let shared = prompt.iter().zip(&other.prompt).take_while(|(ours, theirs)| ours == theirs).count();
+            let is_ahead = |&border: &usize| border > reading.read.max(known) && border <= shared;
+            other.adapter == request.adapter && other.borders.iter().any(is_ahead)
+        })
+    }
+
+    /// Begins to read the request that has waited longest and need not wait for what another one reads, where there is room for all that
+    /// it may need. Whether it did.
+    fn start(&mut self) -> Result<bool> {
+        let answers = self.reading.len() + self.rows.len();
+        if self.reading.len() >= READING_MAX || answers >= self.limits.answers_max.max(1) {
+            return Ok(false);
+        }
+        let mut first = self.waiting.iter().take(PASSED_MAX);
+        let Some(at) = first.position(|answer| !self.waits_for_another(&answer.request)) else { return Ok(false) };
+        let next = &self.waiting[at];
         let room = self.limits.bytes.saturating_sub(self.running_bytes());
         let need = self.bytes_of(&next.request);
-        if self.reading.is_some() || self.rows.len() >= self.limits.answers_max.max(1) || need > room {
-            return Ok(());
+        if need > room {
+            return Ok(false);
         }
         // The last token is always read, because what the model says after it is not kept.
         let prompt = &next.request.prompt;
-        let mut origin = self.kept.longest(next.request.adapter, &prompt[..prompt.len() - 1]);
-        if !self.shrink_kept(room - need, origin) {
-            origin = None;
-            self.shrink_kept(room - need, None);
-        }
-        let pasts = match origin {
-            Some((node, _)) => batch::whole(&self.kept.path(node))?,
-            None => self.engine.empty()?,
-        };
-        let Some(answer) = self.waiting.pop_front() else { return Ok(()) };
-        let reused = origin.map_or(0, |(_, tokens)| tokens);
-        self.tokens_reused += reused as u64;
-        self.reading = Some(Reading { answer, pasts, read: reused, reused, origin });
-        Ok(())
-    }
-
-    /// Lets go of what is kept until it takes `bytes` at the most, but not of `spared`. Whether that could be done.
-    fn shrink_kept(&mut self, bytes: u64, spared: Origin) -> bool {
-        while self.kept.bytes() > bytes {
-            if !self.kept.evict(spared.map(|(node, _)| node)) {
-                return false;
+        let known = self.kept.longest(next.request.adapter, &prompt[..prompt.len() - 1]);
+        let parts = known.map_or(Vec::new(), |(node, _)| self.kept.path(node).into_iter().cloned().collect());
+        // What there is no room for beside its own copy moves into the request, and is kept again where the answer ends.
+        let origin = match known {
+            Some((node, _)) => self.kept.shrink_with(room - need, node),
+            None => {
+                self.kept.shrink(room - need, None);
+                None
             }
-        }
-        true
+        };
+        let origin = origin.map(|node| (node, self.kept.line_tokens(node)));
+        let pasts = if parts.is_empty() { self.engine.empty()? } else { batch::whole(parts)? };
+        let Some(answer) = self.waiting.remove(at) else { return Ok(false) };
+        let reused = known.map_or(0, |(_, tokens)| tokens);
+        self.tokens_reused += reused as u64;
+        self.reading.push_back(Reading { answer, pasts, read: reused, reused, origin });
+        Ok(true)
     }
 
-    /// Reads the next piece of the prompt that is being read.
+    /// Reads the next piece of a prompt.
     fn read_piece(&mut self, mut reading: Reading) -> Result<Vec<(RequestId, Produced)>> {
         let Request { prompt, borders, adapter, .. } = &reading.answer.request;
         let (start, length) = (reading.read, prompt.len());
@@ -237,12 +253,12 @@ impl Generator {
         reading.read = end;
         if end == border && borders.contains(&border) {
             let tokens = prompt[..end].to_vec();
-            // Its own caches count as running while it is not back in its place.
-            let running = self.running_bytes().saturating_add(self.bytes_of(&reading.answer.request));
-            reading.origin = self.keep(running, reading.origin, *adapter, tokens, &reading.pasts, 0)?;
+            // Its own caches are there while it is not back in its place.
+            let beside = self.bytes_of(&reading.answer.request);
+            reading.origin = self.keep(beside, reading.origin, *adapter, tokens, reading.pasts.clone())?;
         }
         let Some(says) = says else {
-            self.reading = Some(reading);
+            self.reading.push_back(reading);
             return Ok(Vec::new());
         };
         let Reading { mut answer, pasts, reused, origin, .. } = reading;
@@ -252,8 +268,7 @@ impl Generator {
         self.count(&produced);
         let row = Row { answer, fed: 0, origin };
         if matches!(produced.last(), Some(Produced::Ended(_))) {
-            let running = self.running_bytes().saturating_add(self.bytes_of(&row.answer.request));
-            self.keep_answer(running, &row, &pasts, 0)?;
+            self.keep_answer(0, &row, pasts)?;
         } else {
             let at = self.rows.partition_point(|other| other.answer.request.adapter <= row.answer.request.adapter);
             batch::join(&mut self.pasts, pasts, at)?;
@@ -290,58 +305,51 @@ impl Generator {
 
     /// Takes out the rows that are not `staying`, and keeps their caches for the next turn.
     fn end_others(&mut self, staying: &[usize]) -> Result<()> {
-        let running = self.running_bytes();
-        let rows = std::mem::take(&mut self.rows);
-        let pasts = std::mem::take(&mut self.pasts);
-        for (at, row) in rows.iter().enumerate().filter(|(at, _)| !staying.contains(at)) {
-            self.keep_answer(running, row, &pasts, at)?;
-        }
-        (self.rows, self.pasts) = (rows, pasts);
-        self.stay(staying)
-    }
-
-    /// Lets go of the rows that are not `staying`.
-    fn stay(&mut self, staying: &[usize]) -> Result<()> {
+        let leaving = (0..self.rows.len()).filter(|at| !staying.contains(at));
+        let pasts: Vec<Pasts> = leaving.map(|at| batch::take_row(&mut self.pasts, at)).collect::<Result<_>>()?;
         batch::keep_rows(&mut self.pasts, staying)?;
         eval(batch::arrays(&self.pasts))?;
-        let mut at = 0;
-        self.rows.retain(|_| {
-            at += 1;
-            staying.contains(&(at - 1))
-        });
+        let (mut rows, mut ended) = (Vec::with_capacity(staying.len()), Vec::with_capacity(pasts.len()));
+        for (at, row) in self.rows.drain(..).enumerate() {
+            if staying.contains(&at) { rows.push(row) } else { ended.push(row) }
+        }
+        self.rows = rows;
+        let mut left: u64 = ended.iter().map(|row| self.bytes_of(&row.answer.request)).sum();
+        for (row, pasts) in ended.iter().zip(pasts) {
+            left -= self.bytes_of(&row.answer.request);
+            self.keep_answer(left, row, pasts)?;
+        }
         Ok(())
     }
 
-    /// Keeps what is known at the end of an answer.
-    fn keep_answer(&mut self, running: u64, row: &Row, pasts: &Pasts, at: usize) -> Result<()> {
+    /// Keeps what is known at the end of an answer, whose caches these were.
+    fn keep_answer(&mut self, beside: u64, row: &Row, pasts: Pasts) -> Result<()> {
         let Answer { request, made, .. } = &row.answer;
         let tokens = [&request.prompt, &made[..row.fed]].concat();
-        self.keep(running, row.origin, request.adapter, tokens, pasts, at)?;
+        self.keep(beside, row.origin, request.adapter, tokens, pasts)?;
         Ok(())
     }
 
-    /// Keeps the caches of row `at` of `pasts`, which are those of `tokens`, where there is room beside the `running` bytes once what was
-    /// used longer ago has gone. Where to go on from.
+    /// Keeps the caches of `tokens`, where there is room beside the running requests and `beside` more bytes once what was used longer ago
+    /// has gone. Where to go on from.
     fn keep(
         &mut self,
-        running: u64,
+        beside: u64,
         origin: Origin,
         adapter: Option<AdapterId>,
         tokens: Vec<u32>,
-        pasts: &Pasts,
-        at: usize,
+        pasts: Pasts,
     ) -> Result<Origin> {
         let origin = origin.filter(|(node, _)| self.kept.has(*node));
-        let start = origin.map_or(0, |(_, tokens)| tokens);
-        let need = self.room.exactly(tokens.len() - start);
-        let room = self.limits.bytes.saturating_sub(running).checked_sub(need);
-        if start == tokens.len() || !room.is_some_and(|room| self.shrink_kept(room, origin)) {
+        let (node, start) = (origin.map(|(node, _)| node), origin.map_or(0, |(_, tokens)| tokens));
+        let taken = self.running_bytes().saturating_add(beside).saturating_add(self.room.exactly(tokens.len() - start));
+        let room = self.limits.bytes.checked_sub(taken);
+        if start == tokens.len() || !room.is_some_and(|room| self.kept.shrink(room, node)) {
             return Ok(origin);
         }
-        let copy = batch::copy_of(pasts, at, start as i32)?;
-        eval(batch::arrays(&copy))?;
-        let (end, bytes) = (tokens.len(), batch::bytes(&copy));
-        let node = self.kept.insert(origin.map(|(node, _)| node), adapter, tokens[start..].to_vec(), copy, bytes);
+        let kept = batch::without_room(pasts, start as i32)?;
+        let (end, bytes) = (tokens.len(), batch::bytes(&kept));
+        let node = self.kept.insert(node, adapter, tokens[start..].to_vec(), kept, bytes);
         Ok(Some((node, end)))
     }
 
@@ -351,15 +359,14 @@ impl Generator {
     }
 
     fn advance(&mut self) -> Result<Vec<(RequestId, Produced)>> {
-        self.start()?;
+        while self.start()? {}
         let is_turn_to_read = !self.has_just_read || self.rows.is_empty();
-        self.has_just_read = is_turn_to_read && self.reading.is_some();
-        match self.reading.take() {
-            Some(reading) if is_turn_to_read => self.read_piece(reading),
-            reading => {
-                self.reading = reading;
-                if self.rows.is_empty() { Ok(Vec::new()) } else { self.make_tokens() }
-            }
+        let reading = if is_turn_to_read { self.reading.pop_front() } else { None };
+        self.has_just_read = reading.is_some();
+        match reading {
+            Some(reading) => self.read_piece(reading),
+            None if self.rows.is_empty() => Ok(Vec::new()),
+            None => self.make_tokens(),
         }
     }
 }
@@ -375,13 +382,15 @@ impl Generate for Generator {
     }
 
     fn cancel(&mut self, id: RequestId) {
-        self.waiting.retain(|answer| answer.id != id);
-        if self.reading.as_ref().is_some_and(|reading| reading.answer.id == id) {
-            self.reading = None;
+        if self.failed.is_some() {
+            // The next step says so and lets go of everything: what is in the caches may be half of something.
+            return;
         }
+        self.waiting.retain(|answer| answer.id != id);
+        self.reading.retain(|reading| reading.answer.id != id);
         let staying: Vec<usize> = (0..self.rows.len()).filter(|&at| self.rows[at].answer.id != id).collect();
         if staying.len() < self.rows.len() {
-            self.failed = self.stay(&staying).err();
+            self.failed = self.end_others(&staying).err();
         }
     }
 
@@ -390,7 +399,7 @@ impl Generate for Generator {
         if produced.is_err() {
             // Half a step may lie in the caches. What is kept goes too: for want of memory is why most steps fail.
             self.waiting.clear();
-            self.reading = None;
+            self.reading.clear();
             self.rows.clear();
             self.pasts.clear();
             self.kept = Kept::default();
@@ -410,3 +419,6 @@ impl Generate for Generator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,15 @@ impl<T> Kept<T> {
 
     /// The node that knows the most of the first tokens of `tokens`, and how many it knows. It and what it goes on from are used by that.
     pub(super) fn longest(&mut self, adapter: Option<AdapterId>, tokens: &[u32]) -> Option<(NodeId, usize)> {
+        let best = self.find(adapter, tokens);
+        if let Some((id, _)) = best {
+            self.touch(id);
+        }
+        best
+    }
+
+    /// The same, and nothing is used by that.
+    pub(super) fn find(&self, adapter: Option<AdapterId>, tokens: &[u32]) -> Option<(NodeId, usize)> {
         let mut best: Option<(NodeId, usize)> = None;
         let mut open: Vec<(NodeId, usize)> =
             self.roots.iter().filter(|id| self.nodes[id].adapter == adapter).map(|&id| (id, 0)).collect();
@@ -62,9 +71,6 @@ impl<T> Kept<T> {
             }
             open.extend(node.children.iter().map(|&child| (child, end)));
         }
-        if let Some((id, _)) = best {
-            self.touch(id);
-        }
         best
     }
 
@@ -73,6 +79,40 @@ impl<T> Kept<T> {
         let mut values: Vec<&T> = self.line(id).iter().map(|id| &self.nodes[id].value).collect();
         values.reverse();
         values
+    }
+
+    /// The tokens that `id` knows.
+    pub(super) fn line_tokens(&self, id: NodeId) -> usize {
+        self.line(id).iter().map(|id| self.nodes[id].tokens.len()).sum()
+    }
+
+    /// The bytes of `id` and of all that it goes on from.
+    fn line_bytes(&self, id: NodeId) -> u64 {
+        self.line(id).iter().map(|id| self.nodes[id].bytes).sum()
+    }
+
+    /// Lets go of nodes until all that is kept takes `bytes` at the most, and of none where that cannot be without `spared` and what it
+    /// goes on from. Whether it could be done.
+    pub(super) fn shrink(&mut self, bytes: u64, spared: Option<NodeId>) -> bool {
+        if spared.map_or(0, |id| self.line_bytes(id)) > bytes {
+            return false;
+        }
+        // What is left in the end is what is spared, which is little enough.
+        while self.bytes > bytes && self.evict(spared) {}
+        true
+    }
+
+    /// The same for a `line` that somebody has a copy of: where it is too large itself, its own last nodes go, and before those of others.
+    /// What is still kept of the line.
+    pub(super) fn shrink_with(&mut self, bytes: u64, line: NodeId) -> Option<NodeId> {
+        let line = self.line(line);
+        let left = line.iter().copied().find(|&id| self.line_bytes(id) <= bytes);
+        // Whatever goes on from a node that is too large is too large as well.
+        if let Some(&first) = line.iter().take_while(|id| Some(**id) != left).last() {
+            self.remove(first);
+        }
+        self.shrink(bytes, left);
+        left
     }
 
     /// Whether `id` is still there.
@@ -111,7 +151,7 @@ impl<T> Kept<T> {
 
     /// Lets go of the least recently used node that nothing goes on from, but `spared` and what that goes on from. `false` where there is
     /// none.
-    pub(super) fn evict(&mut self, spared: Option<NodeId>) -> bool {
+    fn evict(&mut self, spared: Option<NodeId>) -> bool {
         let spared: Vec<NodeId> = spared.map_or(Vec::new(), |id| self.line(id));
         let leaves = self.nodes.iter().filter(|(id, node)| node.children.is_empty() && !spared.contains(id));
         let Some((&id, _)) = leaves.min_by_key(|(_, node)| node.used) else { return false };
@@ -121,23 +161,22 @@ impl<T> Kept<T> {
 
     /// Lets go of all that was computed with `adapter`.
     pub(super) fn forget(&mut self, adapter: AdapterId) {
-        let mut open: Vec<NodeId> =
-            self.roots.iter().copied().filter(|id| self.nodes[id].adapter == Some(adapter)).collect();
-        self.roots.retain(|id| !open.contains(id));
-        while let Some(id) = open.pop() {
-            if let Some(node) = self.nodes.remove(&id) {
-                self.bytes -= node.bytes;
-                open.extend(node.children);
-            }
-        }
+        let is_its = |id: &NodeId| self.nodes[id].adapter == Some(adapter);
+        let its: Vec<NodeId> = self.roots.iter().copied().filter(is_its).collect();
+        its.into_iter().for_each(|id| self.remove(id));
     }
 
+    /// Lets go of `id` and of all that goes on from it.
     fn remove(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.remove(&id) else { return };
-        self.bytes -= node.bytes;
-        match node.parent.and_then(|parent| self.nodes.get_mut(&parent)) {
+        let parent = self.nodes.get(&id).and_then(|node| node.parent);
+        match parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             Some(parent) => parent.children.retain(|child| *child != id),
             None => self.roots.retain(|root| *root != id),
+        }
+        let mut open = vec![id];
+        while let Some(node) = open.pop().and_then(|id| self.nodes.remove(&id)) {
+            self.bytes -= node.bytes;
+            open.extend(node.children);
         }
     }
 
@@ -201,6 +240,32 @@ mod tests {
         assert_eq!((kept.longest(Some(AdapterId(1)), &[1, 2, 3]), kept.bytes()), (None, 0));
     }
 
+    #[test]
+    fn what_could_not_make_room_lets_go_of_nothing() {
+        let mut kept = Kept::default();
+        keep(&mut kept, None, &[1, 2, 3, 4], &[2, 4]);
+        keep(&mut kept, None, &[7, 8], &[2]);
+        let (line, _) = kept.longest(None, &[1, 2, 3, 4]).unwrap();
+        assert!(!kept.shrink(3, Some(line)));
+        assert_eq!(kept.bytes(), 6);
+        assert!(kept.shrink(4, Some(line)));
+        assert_eq!((kept.bytes(), kept.find(None, &[7, 8])), (4, None));
+    }
+
+    #[test]
+    fn a_line_that_is_too_large_goes_from_its_end_and_before_others() {
+        let mut kept = Kept::default();
+        keep(&mut kept, None, &[7], &[1]);
+        keep(&mut kept, None, &[1, 2, 3, 4, 5, 6], &[2, 4, 6]);
+        let (line, _) = kept.longest(None, &[1, 2, 3, 4, 5, 6]).unwrap();
+        let left = kept.shrink_with(5, line).unwrap();
+        assert_eq!((kept.line_tokens(left), kept.bytes()), (4, 5), "what others have stays");
+        let left = kept.shrink_with(4, left).unwrap();
+        assert_eq!((kept.line_tokens(left), kept.bytes()), (4, 4));
+        assert_eq!(kept.shrink_with(1, left), None);
+        assert_eq!(kept.bytes(), 0);
+    }
+
     /// Tokens, the borders at which they are kept, and whether something goes then.
     fn step() -> impl Strategy<Value = (Vec<u32>, Vec<usize>, bool)> {
         (prop::collection::vec(0u32..3, 1..8), prop::collection::vec(1usize..8, 0..4), any::<bool>())
@@ -229,7 +294,9 @@ mod tests {
                     prop_assert_eq!(found.map(|(_, end)| end), longest);
                 }
                 keep(&mut kept, None, &tokens, &borders);
-                all.extend(borders.iter().filter(|&&b| b <= tokens.len()).map(|&b| tokens[..b].to_vec()));
+                // A reader goes on from what was found, and comes by no border before that.
+                let read = found.map_or(0, |(_, end)| end) + 1..=tokens.len();
+                all.extend(borders.iter().filter(|&border| read.contains(border)).map(|&b| tokens[..b].to_vec()));
                 if evicts {
                     evicted |= kept.evict(None);
                 }

@@ -61,8 +61,10 @@ pub struct Sampling {
     pub frequency_penalty: f32,
     /// Added to logits.
     pub logit_bias: Vec<(u32, f32)>,
-    /// Everything random about an answer follows from this and the token's position: the same request gives the same answer, whatever
-    /// else is in the batch.
+    /// Everything random about an answer follows from this and the token's position, and nothing from what else is in the batch. The
+    /// logits that it is drawn from have the same bits wherever the prompt's tokens were computed in the same pieces: read anew, or from
+    /// a border where the reading anew would stop as well. A prompt that goes on from the end of an earlier answer, or whose borders are
+    /// others than those that were kept, has logits that differ by rounding, and a draw that is close falls the other way now and then.
     pub seed: u64,
 }
 

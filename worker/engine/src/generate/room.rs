@@ -8,7 +8,8 @@ use vertigo_model::shape::{Mixer, Shape};
 pub struct Limits {
     /// Bytes of all caches together: those of requests under way, with room for all the tokens that they may yet make, and what is kept of
     /// earlier ones. Beside the caches there are the model, what a piece of a prompt or a token takes while it is computed, and for a
-    /// moment the states of all answers a second time, whenever a request joins them or leaves.
+    /// moment, whenever a request joins the answers or leaves them, their states a second time and one layer of what it goes on from or is
+    /// kept of it.
     pub bytes: u64,
     /// Answers that are made at the same time.
     pub answers_max: usize,
