@@ -116,7 +116,7 @@ mod tests {
             let all = of(&x, y.clone());
             for row in 0..rows {
                 let only = |x: &Array| x.try_index((row..row + 1, .., ..)).unwrap();
-                assert!(of(&only(&x), only(&y)).eq_values(&only(&all)).unwrap(), "row {row}");
+                assert!(of(&only(&x), only(&y)).eq_values(only(&all)).unwrap(), "row {row}");
             }
         }
     }
