@@ -191,7 +191,9 @@ async fn who_says_stop_twice_waits_for_no_answer_and_the_model_has_gone_with_its
     let model = model(&server.world, Bounds::default()).await;
     let ended = model.served.ended();
     server.shelf.put("tiny", model);
+    server.world.pause();
     let mut stream = server.stream(question("forever")).await;
+    server.world.allow(2);
     stream.text().await;
     server.stop();
     server.hurry();

@@ -160,7 +160,8 @@ fn filters_that_are_written_as_other_servers_read_them_mean_the_same() {
 #[test]
 fn a_call_in_the_history_may_have_blank_arguments() {
     let read = messages(json!([
-        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": " "}}, {"function": {"name": "f"}}]}
+        {"role": "assistant", "tool_calls": [
+            {"function": {"name": "f", "arguments": " "}}, {"function": {"name": "f"}}]}
     ]));
     let calls = json!([{"function": {"name": "f", "arguments": "{}"}}, {"function": {"name": "f"}}]);
     assert_eq!(read[0]["tool_calls"], calls);
