@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job end to end on this machine: a coordinator, two workers, data and bases, and a pipeline of two training jobs, each with
-# three candidate recipes, and a fused model of each adapter. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
+# The main job end to end on this machine: a coordinator, two workers, data and bases, a pipeline of two training jobs, each with
+# three candidate recipes, and a fused model of each adapter, and a service that answers with base, adapter and fused model. Called by
+# `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
 # offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
@@ -70,4 +71,19 @@ run jobs
 run artifacts --kind model
 run get first-model "$home/model"
 ls -l "$home/model"
+
+step "One question to the base, to the base with its adapter, and to the fused model"
+# The second run's adapter is one of low rank, which a service uses beside the base's weights.
+run serve mini-4b-4bit second second-model --cache 32MiB --name api
+for _ in $(seq 600); do
+  vertigo jobs --kind serve | grep -q 'http://' && break
+  sleep 0.1
+done
+run jobs --kind serve
+question='Write a Luau function that adds two numbers.'
+for model in mini-4b-4bit second second-model; do
+  run chat "$model" --message "$question" --max-tokens 24 --temperature 0
+done
+run cancel api
+
 printf '\nThe model is in %s. Logs and state of this run are in %s.\n' "$home/model" "$home"
