@@ -27,6 +27,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 mod events;
+mod exponent;
 mod fault;
 mod folder;
 pub mod fuse;
