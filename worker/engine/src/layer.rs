@@ -2,6 +2,7 @@
 
 use crate::beside::{self, Beside};
 use crate::error::Result;
+use crate::exponent::{Exponent, power_of_two};
 use crate::gated_delta::{self, Inputs};
 use crate::past::{KeysValues, Past, Recurrent};
 use crate::rows::RowsTogether;
@@ -9,7 +10,7 @@ use crate::split::{pieces, split};
 use crate::weights::Tensors;
 use mlx_rs::fast::{ScaledDotProductAttentionMask, rms_norm, rope, rope_dynamic, scaled_dot_product_attention};
 use mlx_rs::ops::indexing::TryIndexOp;
-use mlx_rs::ops::{concatenate, pad, quantized_matmul, sigmoid};
+use mlx_rs::ops::{concatenate, pad, quantized_matmul};
 use mlx_rs::{Array, Dtype, random};
 use vertigo_model::shape::{Mixer, Shape};
 
@@ -63,6 +64,8 @@ pub(crate) struct Layer<'a> {
     pub(crate) lora: LoraForward,
     /// Whether a gradient will be asked for.
     pub(crate) differentiable: bool,
+    /// How e^x is made.
+    pub(crate) exponent: Exponent,
     /// Adapters of some of the rows of x, in the order of the rows. None: of no row.
     pub(crate) beside: &'a [Beside<'a>],
     /// How many rows a matrix takes at once; `None`: as many as there are.
@@ -110,7 +113,7 @@ impl Layer<'_> {
 
     fn mlp(&self, x: &Array) -> Result<Array> {
         let [gate, up] = &self.linears(x, JOINED[2])?[..] else { unreachable!("as many as were asked for") };
-        self.linear(&silu(gate)?.multiply(up)?, "mlp.down_proj")
+        self.linear(&self.exponent.silu(gate)?.multiply(up)?, "mlp.down_proj")
     }
 
     fn attention(&self, x: &Array, past: Option<&mut Vec<KeysValues>>) -> Result<Array> {
@@ -139,11 +142,11 @@ impl Layer<'_> {
         let k = place(&k, "self_attn.k_norm.weight")?;
         let v = v.transpose_axes(&[0, 2, 1, 3])?;
         let y = match past {
-            None => causal_attention(&q, &k, &v)?,
-            Some(past) => attention_after(past, &q, &k, &v)?,
+            None => causal_attention(&q, &k, &v, self.exponent)?,
+            Some(past) => attention_after(past, &q, &k, &v, self.exponent)?,
         };
         let y = y.transpose_axes(&[0, 2, 1, 3])?.reshape(&[b, t, heads * head_dim])?;
-        self.linear(&y.multiply(sigmoid(gate)?)?, "self_attn.o_proj")
+        self.linear(&y.multiply(self.exponent.sigmoid(&gate)?)?, "self_attn.o_proj")
     }
 
     fn gated_delta(&self, x: &Array, mut past: Option<&mut Recurrent>) -> Result<Array> {
@@ -152,9 +155,10 @@ impl Layer<'_> {
         let [hk, hv, dk, dv] = [l.key_heads, l.value_heads, l.key_dim, l.value_dim].map(|n| n as i32);
         let f32 = |x: &Array| x.as_dtype(Dtype::Float32);
         let [qkv, z, beta, a] = &self.linears(x, JOINED[1])?[..] else { unreachable!("as many as were asked for") };
-        let qkv = silu(&self.convolution(qkv, past.as_deref_mut().map(|past| &mut past.tail))?)?;
+        let convolved = self.convolution(qkv, past.as_deref_mut().map(|past| &mut past.tail))?;
+        let qkv = self.exponent.silu(&convolved)?;
         let z = z.reshape(&[b, t, hv, dv])?;
-        let beta = f32(&sigmoid(beta)?)?;
+        let beta = f32(&self.exponent.sigmoid(beta)?)?;
         let log_g = gated_delta::log_decay(a, self.get("linear_attn.A_log"), self.get("linear_attn.dt_bias"))?;
         let (keys, scale) = (hk * dk, (dk as f32).powf(-0.5));
         let unit = |range: &Array, scale: f32| -> Result<Array> {
@@ -176,7 +180,7 @@ impl Layer<'_> {
             }
         };
         let y = rms_norm(y.as_dtype(x.dtype())?, Some(self.get("linear_attn.norm.weight")), self.shape.rms_eps as f32)?;
-        let y = f32(&y)?.multiply(silu(&f32(&z)?)?)?.as_dtype(x.dtype())?;
+        let y = f32(&y)?.multiply(self.exponent.silu(&f32(&z)?)?)?.as_dtype(x.dtype())?;
         self.linear(&y.reshape(&[b, t, hv * dv])?, "linear_attn.out_proj")
     }
 
@@ -270,7 +274,7 @@ impl Layer<'_> {
 
 /// Causal attention of q [B, heads, T, D] on k and v [B, KV heads, S, D], of which q's tokens are the last T, by blocks of queries. Each
 /// block sees only the keys up to its end, and what it leaves for the backward pass is as much smaller.
-fn causal_attention(q: &Array, k: &Array, v: &Array) -> Result<Array> {
+fn causal_attention(q: &Array, k: &Array, v: &Array, exponent: Exponent) -> Result<Array> {
     let (t, scale) = (q.dim(2), (q.dim(3) as f32).powf(-0.5));
     let before = k.dim(2) - t;
     if t == 1 && before > 0 {
@@ -280,23 +284,44 @@ fn causal_attention(q: &Array, k: &Array, v: &Array) -> Result<Array> {
     for (start, q) in (0..t).step_by(QUERY_BLOCK as usize).zip(pieces(q, QUERY_BLOCK, 2)?) {
         let end = before + (start + QUERY_BLOCK).min(t);
         let (k, v) = (k.try_index((.., .., ..end))?, v.try_index((.., .., ..end))?);
-        // MLX's causal mask lets the last query see the last key.
-        blocks.push(scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?);
+        blocks.push(if exponent.is_power(q.dtype()) {
+            block_by_powers(&q, &k, &v, scale)?
+        } else {
+            // MLX's causal mask lets the last query see the last key.
+            scaled_dot_product_attention(q, k, v, scale, ScaledDotProductAttentionMask::Causal, None)?
+        });
     }
     Ok(concatenate(&blocks, 2)?)
 }
 
+/// Attention of a block of queries [B, heads, T, D] on k and v [B, KV heads, S, D], with powers of two for the softmax. The queries of all
+/// heads that share keys are one matrix. The last query sees the last key.
+fn block_by_powers(q: &Array, k: &Array, v: &Array, scale: f32) -> Result<Array> {
+    let (b, heads, t, d) = (q.dim(0), q.dim(1), q.dim(2), q.dim(3));
+    let (kv_heads, s) = (k.dim(1), k.dim(2));
+    let together = [b, kv_heads, heads / kv_heads * t];
+    let q = q.multiply(Array::from_f32(scale * std::f32::consts::LOG2_E))?;
+    let q = q.reshape(&[together[0], together[1], together[2], d])?;
+    let sees = |at: i32| at % s <= s - t + at / s;
+    let mask: Vec<f32> = (0..t * s).map(|at| if sees(at) { 0.0 } else { f32::NEG_INFINITY }).collect();
+    let scores = q.matmul(k.swap_axes(-1, -2)?)?.reshape(&[b, heads, t, s])?.add(Array::from_slice(&mask, &[t, s]))?;
+    let powers = power_of_two(&scores.subtract(scores.max_axis(-1, true)?)?)?;
+    let sums = powers.sum_axis(-1, true)?;
+    let y = powers.reshape(&[together[0], together[1], together[2], s])?.matmul(v)?;
+    Ok(y.reshape(&[b, heads, t, d])?.divide(sums)?)
+}
+
 /// Attention of the tokens of q, k and v [B, heads, T, D] on themselves and on all that come before them; each sequence on its own.
-fn attention_after(past: &mut [KeysValues], q: &Array, k: &Array, v: &Array) -> Result<Array> {
+fn attention_after(past: &mut [KeysValues], q: &Array, k: &Array, v: &Array, exponent: Exponent) -> Result<Array> {
     if let [sequence] = past {
         let [k, v] = sequence.append(k, v)?;
-        return causal_attention(q, &k, &v);
+        return causal_attention(q, &k, &v, exponent);
     }
     let rows = |x: &Array| pieces(x, 1, 0);
     let mut outputs = Vec::with_capacity(past.len());
     for (sequence, ((q, k), v)) in past.iter_mut().zip(rows(q)?.iter().zip(rows(k)?).zip(rows(v)?)) {
         let [k, v] = sequence.append(&k, &v)?;
-        outputs.push(causal_attention(q, &k, &v)?);
+        outputs.push(causal_attention(q, &k, &v, exponent)?);
     }
     Ok(concatenate(&outputs, 0)?)
 }
@@ -318,11 +343,6 @@ pub(crate) fn frozen_linear<'a>(x: &Array, path: &str, get: impl Fn(&str) -> Opt
 /// 4 bits in groups of 64 would look like 8 bits in groups of 32.
 pub(crate) fn packing(weight: &Array, scales: &Array, inputs: i32) -> (i32, i32) {
     (inputs / scales.dim(-1), weight.dim(-1) * 32 / inputs)
-}
-
-/// x·sigmoid(x)
-pub(crate) fn silu(x: &Array) -> Result<Array> {
-    Ok(x.multiply(sigmoid(x)?)?)
 }
 
 /// Zeroes values with chance `p` and scales the others by 1/(1 − p). The draw depends on seed and path alone, so that a layer

@@ -27,6 +27,7 @@ pub mod checkpoint;
 pub mod device;
 mod error;
 mod events;
+mod exponent;
 mod fault;
 pub mod fewest_bits;
 mod folder;

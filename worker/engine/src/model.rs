@@ -1,6 +1,7 @@
 //! A loaded model: its tensors, checked against its config, and its forward pass.
 
 use crate::error::{EngineError, Result};
+use crate::exponent::Exponent;
 use crate::layer::{Half, Layer, LoraForward, frozen_linear, packing};
 use crate::weights::{self, Tensors};
 use mlx_rs::fast::rms_norm;
@@ -123,6 +124,7 @@ impl Model {
             trained: &[],
             lora: LoraForward::default(),
             differentiable: false,
+            exponent: Exponent::Own,
             beside: &[],
             together: None,
             watch: None,

@@ -7,6 +7,7 @@ use super::request::AdapterId;
 use super::room::Room;
 use crate::beside::{Beside, LayerFactors};
 use crate::error::Result;
+use crate::exponent::Exponent;
 use crate::layer::{Half, Layer};
 use crate::model::Model;
 use crate::past::Past;
@@ -21,6 +22,7 @@ pub(super) struct Engine {
     model: Model,
     pub(super) adapters: Adapters,
     together: RowsTogether,
+    exponent: Exponent,
     /// Whether it is known how many rows go together. A batch of one does not ask.
     is_learned: bool,
 }
@@ -58,7 +60,7 @@ impl Engine {
     pub(super) fn new(mut model: Model) -> Result<Engine> {
         layout::lay_out(&mut model)?;
         let (adapters, together) = (Adapters::default(), RowsTogether::default());
-        Ok(Engine { model, adapters, together, is_learned: false })
+        Ok(Engine { model, adapters, together, exponent: Exponent::quicker()?, is_learned: false })
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -129,7 +131,8 @@ impl Engine {
                     adapters.iter().map(|(rows, adapter)| (*rows, adapter.map(|adapter| &adapter.layers[index])));
                 beside.extend(factors.map(|(rows, factors)| Beside { rows, factors }));
             }
-            let layer = Layer { beside: &beside, together: Some(&self.together), ..self.model.layer(index) };
+            let (together, exponent) = (Some(&self.together), self.exponent);
+            let layer = Layer { beside: &beside, together, exponent, ..self.model.layer(index) };
             h = layer.forward(Half::Mixer, &h, Some(past))?;
             h = layer.forward(Half::Mlp, &h, None)?;
         }
