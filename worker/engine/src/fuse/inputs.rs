@@ -9,6 +9,7 @@
 //! - The examples are of the training split. What is held out says later how good the result is, so it has no part in it.
 
 use crate::error::{EngineError, Result};
+use crate::exponent::Exponent;
 use crate::layer::{Half, Layer, LoraForward};
 use crate::model::{self, Parameters, layer_prefix, trained_of};
 use crate::text::ChatTokenizer;
@@ -159,6 +160,7 @@ impl Inputs {
             differentiable: false,
             beside: &[],
             together: None,
+            exponent: Exponent::Own,
             watch: Some(&watch),
         };
         for stream in &mut self.streams {
