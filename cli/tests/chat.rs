@@ -110,7 +110,9 @@ impl Terminal {
         let mut python = python.spawn().ok()?;
         let (sender, seen) = channel();
         let stdout = python.stdout.take().unwrap();
-        std::thread::spawn(move || stdout.bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte)));
+        std::thread::spawn(move || {
+            BufReader::new(stdout).bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte))
+        });
         Some(Terminal { python, seen })
     }
 

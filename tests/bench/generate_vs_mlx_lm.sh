@@ -9,6 +9,7 @@
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$repo/tests/bench/blas.sh"
 maker=${VERTIGO_PEER:-$repo/../shared/bench/peer_mlx_lm.py}
 cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}
 [ $# -gt 0 ] || set -- start decode prefill shared turn

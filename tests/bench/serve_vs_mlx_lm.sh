@@ -8,6 +8,7 @@
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$repo/tests/bench/blas.sh"
 peer=${VERTIGO_PEER:-$repo/../shared/bench/peer_mlx_lm.py}
 turns=${1:-5}
 cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}

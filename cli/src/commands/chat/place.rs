@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_service_is_found_by_what_it_answers_as() {
         let up = jobs::tests::service();
-        assert_eq!(choose("production", &[up.clone()]).unwrap().url(), "http://127.0.0.1:40123");
+        assert_eq!(choose("production", std::slice::from_ref(&up)).unwrap().url(), "http://127.0.0.1:40123");
         let starting = v1::Job { attempts: Vec::new(), reason: "no worker is connected".to_owned(), ..up.clone() };
         let error = choose("production", &[starting]).unwrap_err();
         assert!(error.message.contains("is not up yet: no worker is connected"), "{}", error.message);

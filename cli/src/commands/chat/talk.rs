@@ -109,7 +109,9 @@ impl Talk {
             ("temperature", self.temperature.map(Value::from)),
         ];
         for (key, value) in optional {
-            value.map(|value| request[key] = value);
+            if let Some(value) = value {
+                request[key] = value;
+            }
         }
         request
     }
