@@ -2,7 +2,7 @@
 //!
 //! One test, because MLX's peak is the process's. Each case builds a random base and an adapter, fuses them and measures the result on
 //! an example as long as is measured at the most; for auto, whatever width it would take in the end. Where rounding is calibrated it is by
-//! as many tokens as that takes at the most.
+//! a few examples, as long as that takes them at the most: all that it may take are minutes of work here.
 
 mod support;
 
@@ -16,7 +16,7 @@ use vertigo::task::Bits;
 use vertigo_engine::fuse::{Options, Rounding, fuse};
 use vertigo_engine::measure::measure;
 use vertigo_engine::{Model, adapter};
-use vertigo_model::estimate::{CALIBRATED_EXAMPLES_MAX, CALIBRATED_TOKENS_MAX, Estimate, Rank, fuse as estimate};
+use vertigo_model::estimate::{CALIBRATED_TOKENS_MAX, Estimate, Rank, fuse as estimate};
 use vertigo_model::fusing::tries;
 
 /// The estimate of measuring may be this much too high,
@@ -27,6 +27,9 @@ const TOO_LOW: f64 = 0.02;
 
 /// where the peak is at least so many bytes.
 const COMPARED_BYTES_MIN: f64 = (4 << 20) as f64;
+
+/// Examples that rounding is calibrated by here.
+const CALIBRATED_EXAMPLES: u64 = 4;
 
 /// A base, its adapter, and how to fuse them.
 struct Case {
@@ -131,7 +134,7 @@ fn run(case: &Case) -> [(&'static str, Estimate, usize); 2] {
     let [base, adapter, fused, data] = ["base", "adapter", "fused", "data"].map(|name| dir.path().join(name));
     write_base(case, &base);
     let is_calibrated = case.is_calibrated();
-    write_data(&data, if is_calibrated { CALIBRATED_EXAMPLES_MAX } else { 1 });
+    write_data(&data, if is_calibrated { CALIBRATED_EXAMPLES } else { 1 });
     let recipe = recipe(case.recipe);
     let shape = {
         let model = Model::load(&base).unwrap();
