@@ -41,7 +41,7 @@ ready() {
 target/release/vertigo-worker serve "words=$model" --listen 127.0.0.1:0 > "$folder/out" 2> "$folder/log" &
 pid=$!
 for _ in $(seq 600); do [ -s "$folder/out" ] && break; sleep 0.1; done
-url=$(grep -o -m 1 'http://[0-9.:]*' "$folder/out")
+url=$(grep -o 'http://[0-9.:]*' "$folder/out" | head -n 1)
 ready "$url"
 a=$(python3 "$client" ask "$url" words "$turns")
 finish
