@@ -89,7 +89,6 @@ fn cases() -> Vec<Case> {
         Case { name: "f32, large vocabulary", layers: 1, vocab: 16384, ..BASE },
         Case { name: "f32, full to 4 bits", recipe: FULL, bits: Bits::Four, ..BASE },
         Case { name: "bf16, full", dtype: bf16, recipe: FULL, ..BASE },
-        Case { name: "bf16, wide, full", dtype: bf16, recipe: FULL, hidden: 384, ffn: 1024, ..BASE },
         Case { name: "f32, large MLP, full", recipe: FULL, ffn: 1792, ..BASE },
         Case { name: "4 bits, f32, LoRA, auto", packed: Some(4), ffn: 512, vocab: 1024, bits: Bits::Auto, ..BASE },
         Case { name: "bf16, wide, LoRA to 4 bits", dtype: bf16, hidden: 384, ffn: 1024, bits: Bits::Four, ..BASE },
