@@ -29,15 +29,7 @@ pub fn run(
     say: &mut dyn FnMut(Event),
 ) -> Result<(), EngineError> {
     let (base, adapter) = (spec.input(role::BASE)?, spec.input(role::ADAPTER)?);
-    say(Event::Started {
-        trainable_parameters: 0,
-        train_examples: 0,
-        valid_examples: 0,
-        skipped_examples: 0,
-        caveats: None,
-        resumed_at: 0,
-        iters: 0,
-    });
+    say(Event::begun());
     let out = spec.out.join(role::MODEL);
     let data = is_measured.then(|| spec.input(role::DATA)).transpose()?.map(|data| data.folder.as_path());
     let folders = Folders { base: &base.folder, adapter: &adapter.folder, data, out: &out };

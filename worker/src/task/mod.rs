@@ -284,6 +284,19 @@ pub struct Product {
 }
 
 impl Event {
+    /// The beginning of work that neither trains nor resumes.
+    pub(crate) fn begun() -> Event {
+        Event::Started {
+            trainable_parameters: 0,
+            train_examples: 0,
+            valid_examples: 0,
+            skipped_examples: 0,
+            caveats: None,
+            resumed_at: 0,
+            iters: 0,
+        }
+    }
+
     /// The report that it is by itself. `None` for those that are reported when their files are up, and for signs of life.
     pub fn body(&self) -> Option<Body> {
         Some(match self.clone() {

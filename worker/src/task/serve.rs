@@ -52,15 +52,7 @@ pub fn run(
     news: Receiver<News>,
     say: &mut dyn FnMut(Event),
 ) -> Result<(), Failure> {
-    say(Event::Started {
-        trainable_parameters: 0,
-        train_examples: 0,
-        valid_examples: 0,
-        skipped_examples: 0,
-        caveats: None,
-        resumed_at: 0,
-        iters: 0,
-    });
+    say(Event::begun());
     // Models have threads of their own: this one waits.
     tokio::runtime::Handle::current().block_on(serve(spec, options, news, say))
 }

@@ -10,7 +10,7 @@
 
 use crate::error::{EngineError, Result};
 use crate::exponent::Exponent;
-use crate::layer::{Half, Layer, LoraForward};
+use crate::layer::{Half, JOINED, Layer, LoraForward};
 use crate::model::{self, Parameters, layer_prefix, trained_of};
 use crate::text::ChatTokenizer;
 use crate::weights::{self, Tensors};
@@ -71,9 +71,9 @@ pub(super) struct Inputs {
     streams: Vec<Array>,
     next: usize,
     /// Σ x xᵀ of the half before that, by the first matrix that reads them.
-    sums: BTreeMap<&'static str, Array>,
+    sums: BTreeMap<String, Array>,
     /// What was asked for last, by the same.
-    gram: Option<(&'static str, Gram)>,
+    gram: Option<(String, Gram)>,
 }
 
 impl Inputs {
@@ -121,7 +121,7 @@ impl Inputs {
         let reader = first_reader(path);
         if let Some(products) = self.sums.remove(reader) {
             self.gram = None;
-            self.gram = Some((reader, Gram::new(&products)?));
+            self.gram = Some((reader.to_owned(), Gram::new(&products)?));
         }
         Ok(self.gram.as_ref().filter(|(of, _)| *of == reader).map(|(_, gram)| gram))
     }
@@ -138,7 +138,7 @@ impl Inputs {
         let frozen: Tensors =
             names.into_iter().filter_map(|(name, path)| Some((path, self.base.remove(&name)?))).collect();
         let (names, trained) = trained_of((layer, half), &self.adapter);
-        let sums = RefCell::new(BTreeMap::<&'static str, Array>::new());
+        let sums = RefCell::new(BTreeMap::<String, Array>::new());
         let watch = |path: &str, x: &Array| -> Result<()> {
             let reader = first_reader(path);
             if is_watched && reader == path {
@@ -146,7 +146,7 @@ impl Inputs {
                 let products = rows.swap_axes(0, 1)?.matmul(&rows)?;
                 let before = sums.borrow_mut().remove(reader);
                 let sum = before.map_or(Ok(products.clone()), |before| before.add(&products))?;
-                sums.borrow_mut().insert(reader, sum);
+                sums.borrow_mut().insert(reader.to_owned(), sum);
             }
             Ok(())
         };
@@ -174,17 +174,8 @@ impl Inputs {
 }
 
 /// The first matrix of a layer that reads the same inputs as the one at `path`.
-fn first_reader(path: &str) -> &'static str {
-    match path {
-        "linear_attn.in_proj_qkv" | "linear_attn.in_proj_z" | "linear_attn.in_proj_b" | "linear_attn.in_proj_a" => {
-            "linear_attn.in_proj_qkv"
-        }
-        "linear_attn.out_proj" => "linear_attn.out_proj",
-        "self_attn.q_proj" | "self_attn.k_proj" | "self_attn.v_proj" => "self_attn.q_proj",
-        "self_attn.o_proj" => "self_attn.o_proj",
-        "mlp.gate_proj" | "mlp.up_proj" => "mlp.gate_proj",
-        _ => "mlp.down_proj",
-    }
+fn first_reader(path: &str) -> &str {
+    JOINED.iter().find(|together| together.contains(&path)).map_or(path, |together| together[0])
 }
 
 /// Tokens of examples to train on, spread over all of them.
