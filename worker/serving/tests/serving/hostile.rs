@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use vertigo_port::Limits;
 use vertigo_serving::{Bounds, Intake, Settings};
-use vertigo_testkit::waiting::soon;
+use vertigo_testkit::waiting::{eventually, soon};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -85,7 +85,9 @@ async fn bodies_that_dawdle_share_a_bound_of_memory() {
 async fn ten_thousand_connections_lock_nobody_out() {
     let limits = Limits::of_descriptors(200).unwrap();
     let server = Running::with(Settings { limits, ..settings() }, Bounds::default()).await;
+    server.world.pause();
     let mut stream = server.stream(question("forever")).await;
+    server.world.allow(2);
     stream.text().await;
     let mut silent: Vec<TcpStream> = Vec::new();
     for n in 0..10_000 {
@@ -96,6 +98,7 @@ async fn ten_thousand_connections_lock_nobody_out() {
             silent[n % 300] = connection;
         }
     }
+    server.world.go_on();
     assert_eq!(server.chat(&question("say a")).await.json()["choices"][0]["message"]["content"], "a");
     stream.text().await;
     // More are open at this end than may be at the other: it has closed the oldest.
@@ -108,9 +111,13 @@ async fn ten_thousand_connections_lock_nobody_out() {
 async fn answers_that_take_all_their_places_leave_room_to_look() {
     let limits = Limits::of_descriptors(64).unwrap();
     let server = Running::with(Settings { limits, ..settings() }, Bounds::default()).await;
+    // Each has a token and makes no more: who falls behind gives up the place.
+    server.world.pause();
     let mut streams = Vec::new();
-    for _ in 0..limits.requests / 2 {
+    for number in 1..=limits.requests / 2 {
         let mut stream = server.stream(question("forever")).await;
+        eventually("its place", || (server.running() == number).then_some(())).await;
+        server.world.allow(2);
         stream.text().await;
         streams.push(stream);
     }
@@ -118,5 +125,6 @@ async fn answers_that_take_all_their_places_leave_room_to_look() {
     refused(&reply, 503, "room");
     assert_eq!(server.get("/health").await.status, 200);
     drop(streams);
+    server.world.go_on();
     soon("room", async { while server.chat(&question("say a")).await.status != 200 {} }).await;
 }
