@@ -1,0 +1,1 @@
+//! What an answer is worth, and how sure that is: suites, scorers, statistics, comparisons, gates and reports. Pure.
