@@ -49,7 +49,9 @@ proptest! {
             prop_assert!(*ours <= nearest * 1.0001 + 1e-6, "{} after {}", ours, nearest);
         }
         let [all, before] = [ours, nearest].map(|rows| rows.iter().sum::<f32>());
-        prop_assert!(all <= 0.7 * before, "{} of {}", all, before);
+        // A change far below the grid's steps leaves little to gain: what is left then is the rounding of scales.
+        let most = if change > 0.05 { 0.7 } else { 1.0 };
+        prop_assert!(all <= most * before + 1e-6, "{} of {}", all, before);
     }
 }
 
