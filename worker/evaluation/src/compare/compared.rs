@@ -2,8 +2,8 @@
 
 use super::{CompareError, Side, alike};
 use crate::statistics::{
-    Bootstrap, Demand, Design, Discordant, Interval, Means, Pairs, Reach, Resampling, Share, Spread, discordant, flips,
-    holm, means,
+    Bootstrap, Demand, Design, Discordant, Interval, Means, Pairs, Reach, Resampling, Share, Spread,
+    TASKS_DIFFERING_MIN, discordant, flips, holm, means,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ pub struct PairDifference {
 /// What finds a difference of one size at 5 %, four times of five, where tasks vary as they did here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needed {
-    /// Tasks, at as many samples as there were; none where it takes more than a suite has.
+    /// Tasks, at as many samples as there were, six at least, because fewer are never enough; none where it takes more than a suite has.
     pub tasks: Option<u64>,
     /// Samples of as many tasks as there were; none where no number is enough.
     pub samples: Option<u64>,
@@ -193,7 +193,7 @@ fn needed(pairs: &Pairs) -> Option<Needed> {
     let samples = pairs.iter().map(|pair| pair.a.len().min(pair.b.len())).min().unwrap_or(1) as u64;
     let (demand, spread) = (Demand::two_sided(Share::ALPHA, Share::POWER), Spread::of(pairs));
     Some(Needed {
-        tasks: demand.tasks(difference, samples, spread),
+        tasks: demand.tasks(difference, samples, spread).map(|tasks| tasks.max(TASKS_DIFFERING_MIN)),
         samples: demand.samples(difference, pairs.iter().count() as u64, spread),
     })
 }

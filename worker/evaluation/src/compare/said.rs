@@ -89,7 +89,8 @@ fn sentences(comparison: &Comparison, pair: &PairDifference) -> String {
 
 fn takes(needed: Needed) -> String {
     let of_tasks = needed.tasks.map(|tasks| format!("{tasks} tasks like these"));
-    let of_samples = needed.samples.map(|samples| format!("{samples} samples of each task"));
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let of_samples = needed.samples.map(|samples| format!("{samples} sample{} of each task", plural(samples)));
     let enough: Vec<String> = of_tasks.into_iter().chain(of_samples).collect();
     if enough.is_empty() {
         return "No suite is large enough to be sure of so small a difference.".to_owned();

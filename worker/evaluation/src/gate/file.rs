@@ -6,6 +6,7 @@ use crate::statistics::{Share, Spread};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use vertigo::spelling;
 
 /// A file with every key, and what each of them means.
@@ -135,9 +136,10 @@ impl Gate {
         let reader = Reader { text };
         let power = file.power.map_or(Ok(Share::POWER), |power| reader.probability("", "power", power))?;
         let spread = file.spread.map_or(Ok(Spread::PLANNED), |spread| {
-            // A difference of two shares varies by no more than 1.
-            let between = reader.within("spread", "between", spread.between, 0.0, 1.0)?;
-            Ok(Spread { between, within: reader.within("spread", "within", spread.within, 0.0, 1.0)? })
+            // A difference of two shares varies by no more than 1. Scores that do not vary at all would make any suite large enough.
+            let between = reader.number("spread", "between", spread.between, 0.0..=1.0, "a number")?;
+            let within = reader.number("spread", "within", spread.within, 0.01..=1.0, "a number")?;
+            Ok(Spread { between, within })
         })?;
         let read = |(name, suite)| {
             Ok((reader.name("suites", name)?, suite)).and_then(|(name, suite)| {
@@ -207,28 +209,34 @@ impl Reader<'_> {
         GateError { line: line_of(self.text, key), message: format!("`{place}{dot}{key}` {message}") }
     }
 
-    fn within(&self, place: &str, key: &str, value: f64, low: f64, high: f64) -> Result<f64, GateError> {
-        if (low..=high).contains(&value) {
+    fn number(
+        &self,
+        place: &str,
+        key: &str,
+        value: f64,
+        bounds: RangeInclusive<f64>,
+        what: &str,
+    ) -> Result<f64, GateError> {
+        if bounds.contains(&value) {
             return Ok(value);
         }
-        Err(self.wrong(place, key, &format!("is {value}; write a number from {low} to {high}")))
+        let (low, high) = bounds.into_inner();
+        Err(self.wrong(place, key, &format!("is {value}; write {what} from {low} to {high}")))
     }
 
     fn points(&self, place: &str, key: &str, value: f64) -> Result<f64, GateError> {
-        self.within(place, key, value, 0.0, 100.0)
+        self.number(place, key, value, 0.0..=100.0, "a number")
     }
 
     fn points_or_none(&self, place: &str, key: &str, value: Option<f64>) -> Result<Option<f64>, GateError> {
         value.map(|value| self.points(place, key, value)).transpose()
     }
 
-    /// A probability that decides: a half is a coin, and 1 is never reached.
+    /// A probability that decides: a half is a coin, and what is drawn some thousand times is never quite certain.
     fn probability(&self, place: &str, key: &str, value: f64) -> Result<Share, GateError> {
-        let is_one = (0.5..1.0).contains(&value);
-        Share::new(value)
-            .ok()
-            .filter(|_| is_one)
-            .ok_or_else(|| self.wrong(place, key, &format!("is {value}; write a probability from 0.5 to below 1")))
+        let value = self.number(place, key, value, 0.5..=0.999, "a probability")?;
+        // What lies between these is a share.
+        Share::new(value).map_err(|error| wrong(error.to_string()))
     }
 
     fn name(&self, place: &str, name: String) -> Result<String, GateError> {
@@ -292,7 +300,8 @@ impl Reader<'_> {
                 return Err(self.wrong(place, key, "belongs to a preset; write `floors` or `categories`"));
             }
         }
-        if file.better.is_none() && file.categories.is_none() && file.floors.is_none() {
+        let has_floors = file.floors.as_ref().is_some_and(|it| it.overall.is_some() || !it.categories.is_empty());
+        if file.better.is_none() && file.categories.is_none() && !has_floors {
             return Err(wrong(format!(
                 "`{place}` asks for no score, so every model would pass; write `better`, `floors` or a `preset`"
             )));

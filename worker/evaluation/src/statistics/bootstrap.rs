@@ -67,11 +67,12 @@ impl Bootstrap {
     }
 
     /// The probability that the first is better than the second by more than `margin`: the share of draws that are, those that are equal
-    /// counted half. It is what a Bayesian with nothing to go on but these tasks would say, nearly (Rubin 1981), and no p-value.
+    /// counted half, and one more draw counted half, so that it is never certain. It is nearly what a Bayesian with nothing to go on but
+    /// these tasks would say (Rubin 1981), and no p-value.
     pub fn chance_above(&self, margin: f64) -> f64 {
         let (below, up_to) = self.ranks(margin);
         let all = self.sorted.len() as f64;
-        1.0 - (below + up_to) as f64 / (2.0 * all)
+        (2.0 * all - (below + up_to) as f64 + 1.0) / (2.0 * all + 2.0)
     }
 
     /// How many draws lie below a figure, and how many do not lie above it.

@@ -9,6 +9,8 @@
 
 mod bootstrap;
 mod chance;
+#[cfg(test)]
+pub(crate) mod drawn;
 mod flips;
 mod holm;
 mod interval;
@@ -19,6 +21,8 @@ mod pairs;
 mod passes;
 mod power;
 mod share;
+#[cfg(test)]
+mod tests;
 
 pub use bootstrap::{Bootstrap, Resampling};
 pub use flips::flips;
@@ -29,5 +33,5 @@ pub use means::{Endings, Means, category_means, means};
 pub use outcomes::{Outcomes, OutcomesError, SAMPLES_MAX, SampleOutcome, TASKS_MAX, TaskId, TaskOutcomes};
 pub use pairs::{Pair, Pairs, Unpaired};
 pub use passes::{at_least, majority, pass_at, pass_every, passes_with};
-pub use power::{Demand, Design, Reach, Spread, mcnemar_detectable, mcnemar_power, mcnemar_tasks};
+pub use power::{Demand, Design, Reach, Spread, TASKS_DIFFERING_MIN, mcnemar_detectable, mcnemar_power, mcnemar_tasks};
 pub use share::{Share, ShareError};

@@ -1,7 +1,7 @@
 //! Two models' outcomes, task by task.
 
-use super::{Outcomes, TaskId};
-use std::collections::BTreeMap;
+use super::{Outcomes, TaskId, TaskOutcomes};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One task as two models answered it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ impl Pairs {
     pub fn of(a: &Outcomes, b: &Outcomes) -> Result<Pairs, Unpaired> {
         let others: BTreeMap<_, _> = b.tasks().iter().map(|task| (task.task(), task)).collect();
         let (mut unpaired, mut categories) = (Unpaired::default(), BTreeMap::<String, Vec<Pair>>::new());
-        let scores = |task: &super::TaskOutcomes| task.samples().iter().map(|sample| sample.score()).collect();
+        let scores = |task: &TaskOutcomes| task.samples().iter().map(|sample| sample.score()).collect();
         for task in a.tasks() {
             match others.get(task.task()) {
                 None => unpaired.first.push(task.task().clone()),
@@ -63,7 +63,7 @@ impl Pairs {
                 }
             }
         }
-        let ours: std::collections::BTreeSet<_> = a.tasks().iter().map(super::TaskOutcomes::task).collect();
+        let ours: BTreeSet<_> = a.tasks().iter().map(TaskOutcomes::task).collect();
         unpaired.second = others.into_keys().filter(|task| !ours.contains(task)).cloned().collect();
         if unpaired == Unpaired::default() { Ok(Pairs { categories }) } else { Err(unpaired) }
     }
