@@ -1,7 +1,7 @@
 """Figures of scipy and statsmodels that our statistics are compared with, as JSON on stdout: the same every time.
 
-What has a closed form is theirs; what they lack (the nested bootstrap, power of McNemar's exact test, pass@k over subsets) is written
-here a second time, the long way round, over their distributions."""
+What has a closed form is theirs; what they lack (the nested bootstrap, power of McNemar's exact test, pass@k over subsets) is
+written here a second time, the long way round, over their distributions."""
 
 import itertools
 import json

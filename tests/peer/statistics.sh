@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints the path of a Python that has scipy and statsmodels, which it installs from PyPI the first time, into `$VERTIGO_MLX_CACHE` or
-# `~/.cache/vertigo`. Says on stderr what it does. Used to write the figures that our statistics are compared with:
+# Prints the path of a Python that has scipy and statsmodels, which it installs from PyPI the first time, into
+# `$VERTIGO_MLX_CACHE` or `~/.cache/vertigo`. Says on stderr what it does. Used to write the figures that our statistics are
+# compared with:
 # `$(tests/peer/statistics.sh) tests/peer/statistics.py > worker/evaluation/tests/golden/statistics.json`.
 set -euo pipefail
 versions=(numpy==2.4.6 scipy==1.17.1 statsmodels==0.15.0)

@@ -76,7 +76,8 @@ pub struct PairDifference {
 /// What finds a difference of one size at 5 %, four times of five, where tasks vary as they did here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needed {
-    /// Tasks, at as many samples as there were, six at least, because fewer are never enough; none where it takes more than a suite has.
+    /// Tasks, at as many samples as there were, six at least, because fewer are never enough; none where it takes more than a
+    /// suite has.
     pub tasks: Option<u64>,
     /// Samples of as many tasks as there were; none where no number is enough.
     pub samples: Option<u64>,

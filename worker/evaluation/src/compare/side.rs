@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// How a suite was asked, by name: the rule of seeds, the temperature, the budget of tokens. Two models are compared where all of it is
-/// the same.
+/// How a suite was asked, by name: the rule of seeds, the temperature, the budget of tokens. Two models are compared where all
+/// of it is the same.
 pub type Conditions = BTreeMap<String, String>;
 
 /// Bytes of a name, a digest or a condition.

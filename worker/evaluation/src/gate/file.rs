@@ -136,7 +136,8 @@ impl Gate {
         let reader = Reader { text };
         let power = file.power.map_or(Ok(Share::POWER), |power| reader.probability("", "power", power))?;
         let spread = file.spread.map_or(Ok(Spread::PLANNED), |spread| {
-            // A difference of two shares varies by no more than 1. Scores that do not vary at all would make any suite large enough.
+            // A difference of two shares varies by no more than 1. Scores that do not vary at all would make any suite large
+            // enough.
             let between = reader.number("spread", "between", spread.between, 0.0..=1.0, "a number")?;
             let within = reader.number("spread", "within", spread.within, 0.01..=1.0, "a number")?;
             Ok(Spread { between, within })

@@ -31,8 +31,9 @@ pub struct Reason {
     pub said: String,
 }
 
-/// Decides by a gate whether a tag may move to a model, from what is known of it and of the model that the tag is at. A tag that is at
-/// no model yet is judged by floors, contamination, nonsense and endings; where a suite has no floor there is nothing to judge by.
+/// Decides by a gate whether a tag may move to a model, from what is known of it and of the model that the tag is at. A tag
+/// that is at no model yet is judged by floors, contamination, nonsense and endings; where a suite has no floor there is
+/// nothing to judge by.
 pub fn judge(gate: &Gate, candidate: &[Facts], present: Option<&[Facts]>, how: Resampling) -> Decision {
     let mut reasons = Vec::new();
     for (suite, rules) in &gate.suites {
@@ -93,8 +94,9 @@ impl Judging<'_> {
         }
     }
 
-    /// The tasks that scores are taken without, of either model, because both answer for the same tasks. Where nobody knows what the
-    /// tag's model was trained on, its score may be too high, which is to the candidate's cost and lets nothing through.
+    /// The tasks that scores are taken without, of either model, because both answer for the same tasks. Where nobody knows
+    /// what the tag's model was trained on, its score may be too high, which is to the candidate's cost and lets nothing
+    /// through.
     fn left_out(&self, facts: &Facts, before: Option<&Facts>) -> BTreeSet<TaskId> {
         let is_asked = self.rules.contamination.is_some_and(|it| it.without);
         let known = [Some(facts), before].into_iter().flatten().filter_map(|facts| facts.contaminated.as_ref());
@@ -276,8 +278,8 @@ impl Judging<'_> {
         }
     }
 
-    /// Whether a design can show what a rule asks for. It looks at the design and the assumed spread alone, so that no lucky result makes
-    /// a small suite a large one.
+    /// Whether a design can show what a rule asks for. It looks at the design and the assumed spread alone, so that no lucky
+    /// result makes a small suite a large one.
     fn power(&mut self, rule: &str, design: Design, difference: f64, probability: Share, what: &str) {
         let (demand, spread) = (Demand::one_sided(probability, self.gate.power), self.gate.spread);
         let shown = demand.detectable(design, spread);
@@ -325,8 +327,8 @@ fn design(pairs: &Pairs) -> Design {
     Design { tasks: pairs.iter().count() as u64, samples: samples as u64 }
 }
 
-/// A share in points, rounded to a tenth as Python's `round(100 * share, 1)`: by the exact value of the float, halves to the even digit,
-/// which is how Rust prints it.
+/// A share in points, rounded to a tenth as Python's `round(100 * share, 1)`: by the exact value of the float, halves to the
+/// even digit, which is how Rust prints it.
 pub(super) fn tenths(share: f64) -> f64 {
     let points = 100.0 * share;
     // What was printed as a number is one.

@@ -1,9 +1,9 @@
 //! What a model must show before a tag moves to it.
 //!
-//! Promises: a decision is a function of the gate, what is known of the candidate, and what is known of the model that the tag is at; every
-//! rule says whether it held and why, also where another one did not; a gate that holds for a report holds for a better one of the same
-//! tasks; one that asks for more than its tasks and samples can show refuses, and says how many are missing. A rule whose facts are absent
-//! does not hold.
+//! Promises: a decision is a function of the gate, what is known of the candidate, and what is known of the model that the tag
+//! is at; every rule says whether it held and why, also where another one did not; a gate that holds for a report holds for a
+//! better one of the same tasks; one that asks for more than its tasks and samples can show refuses, and says how many are
+//! missing. A rule whose facts are absent does not hold.
 
 mod facts;
 mod file;

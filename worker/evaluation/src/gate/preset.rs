@@ -1,8 +1,8 @@
 //! The gate of the pipeline that Vertigo replaces (`promote_adapter.py`), rule for rule.
 //!
-//! It is kept to compare with, and not because it is a good one: of 30 tasks at one sample it asks for any tenth of a point more, and it
-//! refuses the very model that was in production. What it left undone stays undone: the overall score of a run without a tag's model is
-//! compared with the minimum alone.
+//! It is kept to compare with, and not because it is a good one: of 30 tasks at one sample it asks for any tenth of a point
+//! more, and it refuses the very model that was in production. What it left undone stays undone: the overall score of a run
+//! without a tag's model is compared with the minimum alone.
 
 use super::{Better, EndingsMost, Figures, Floors, SuiteRules};
 
@@ -19,8 +19,8 @@ pub(super) const MINIMUM_SCORE: f64 = 75.1;
 /// The registry's `regression_threshold` where it does not say another, in points.
 pub(super) const REGRESSION_THRESHOLD: f64 = 2.0;
 
-/// The rules: overall at least the minimum and more than the tag's model, and every category that the report has at least the base's score
-/// less the threshold. Scores are compared in tenths of a point; equality passes but for being better.
+/// The rules: overall at least the minimum and more than the tag's model, and every category that the report has at least the
+/// base's score less the threshold. Scores are compared in tenths of a point; equality passes but for being better.
 pub fn vertigo_v2(minimum_score: f64, regression_threshold: f64) -> SuiteRules {
     let floor = |(category, base): (&str, f64)| (category.to_owned(), base - regression_threshold);
     SuiteRules {

@@ -2,7 +2,7 @@ use super::judge::tenths;
 use super::*;
 use crate::compare::Side;
 use crate::statistics::drawn::{raised, two, written};
-use crate::statistics::{Outcomes, Resampling, SampleOutcome, TaskId, TaskOutcomes, means};
+use crate::statistics::{Outcomes, Resampling, SampleOutcome, TaskId, TaskOutcomes, category_means, means};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -207,11 +207,7 @@ fn pipeline(overall: f64, categories: &BTreeMap<String, f64>, production: Option
 
 #[test]
 fn the_pipelines_gate_refuses_the_model_that_was_in_production() {
-    let rules = Gate {
-        power: Share::POWER,
-        spread: Spread::PLANNED,
-        suites: [("luau".to_owned(), vertigo_v2(75.1, 2.0))].into(),
-    };
+    let rules = gate("preset: vertigo-v2");
     let v2 = |mcp: f64| {
         let scores =
             [("coding", 0.9), ("bugfix", 0.9), ("architecture", 0.8), ("mcp_tool_calling", mcp), ("embodiment", 0.9)];
@@ -254,11 +250,11 @@ proptest! {
             scored(&scores.iter().map(of).collect::<Vec<_>>())
         };
         let (new, old) = (side(0), side(1));
-        let rules = Gate { power: Share::POWER, spread: Spread::PLANNED, suites: [("luau".to_owned(), vertigo_v2(minimum, 2.0))].into() };
+        let rules = gate(&format!("preset: vertigo-v2\nminimum_score: {minimum}"));
         let production = facts("production", "luau", old.clone());
         let decision = decide(&rules, &facts("new", "luau", new.clone()), has_production.then_some(&production));
         let overall = |outcomes: &Outcomes| tenths(means(outcomes).score);
-        let categories = crate::statistics::category_means(&new).into_iter().map(|(name, means)| (name, tenths(means.score)));
+        let categories = category_means(&new).into_iter().map(|(name, means)| (name, tenths(means.score)));
         let theirs = pipeline(overall(&new), &categories.collect(), has_production.then(|| overall(&old)), minimum);
         prop_assert_eq!(decision.held, theirs, "{:#?}", decision);
     }

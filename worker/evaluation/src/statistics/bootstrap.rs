@@ -1,13 +1,15 @@
 //! The paired bootstrap: how a difference between two models would vary over suites like this one.
 //!
-//! One draw makes a suite of the same size: in each category as many tasks as it has, with replacement, each task with both models'
-//! samples; then of each drawn task and model as many samples as there are, with replacement (Efron and Tibshirani 1993, chapters 8
-//! and 13; Davison and Hinkley 1997, sections 3.2 and 3.8). Both models get the same tasks, because the same tasks were hard for both.
+//! One draw makes a suite of the same size: in each category as many tasks as it has, with replacement, each task with both
+//! models' samples; then of each drawn task and model as many samples as there are, with replacement (Efron and Tibshirani
+//! 1993, chapters 8 and 13; Davison and Hinkley 1997, sections 3.2 and 3.8). Both models get the same tasks, because the same
+//! tasks were hard for both.
 //!
-//! What it is worth. Drawing samples within drawn tasks counts a part of the noise within tasks twice, so with several samples the
-//! intervals are a little wide. A stratum of few tasks makes them narrow, by the factor (n - 1) / n of the variance: categories of
-//! fewer than five tasks are therefore drawn from together. Outcomes that are all alike have an interval of no width, which says
-//! that nothing was seen to vary and not that nothing does: what a suite of this size can show at all is said by its power alone.
+//! What it is worth. Drawing samples within drawn tasks counts a part of the noise within tasks twice, so with several samples
+//! the intervals are a little wide. A stratum of few tasks makes them narrow, by the factor (n - 1) / n of the variance:
+//! categories of fewer than five tasks are therefore drawn from together. Outcomes that are all alike have an interval of no
+//! width, which says that nothing was seen to vary and not that nothing does: what a suite of this size can show at all is said
+//! by its power alone.
 
 use super::chance::{normal_below, normal_quantile, quantile};
 use super::{Interval, Pair, Pairs, Share};
@@ -44,8 +46,8 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Draws from pairs. What is drawn depends on the sizes and the seed and not on the scores, so where a score of the first model is
-    /// raised, no drawn difference falls.
+    /// Draws from pairs. What is drawn depends on the sizes and the seed and not on the scores, so where a score of the first
+    /// model is raised, no drawn difference falls.
     pub fn of(pairs: &Pairs, how: Resampling) -> Bootstrap {
         let strata = strata(pairs);
         let tasks = strata.iter().map(Vec::len).sum::<usize>() as f64;
@@ -66,9 +68,9 @@ impl Bootstrap {
         Bootstrap { seen: -self.seen, sorted, acceleration: -self.acceleration }
     }
 
-    /// The probability that the first is better than the second by more than `margin`: the share of draws that are, those that are equal
-    /// counted half, and one more draw counted half, so that it is never certain. It is nearly what a Bayesian with nothing to go on but
-    /// these tasks would say (Rubin 1981), and no p-value.
+    /// The probability that the first is better than the second by more than `margin`: the share of draws that are, those that
+    /// are equal counted half, and one more draw counted half, so that it is never certain. It is nearly what a Bayesian with
+    /// nothing to go on but these tasks would say (Rubin 1981), and no p-value.
     pub fn chance_above(&self, margin: f64) -> f64 {
         let (below, up_to) = self.ranks(margin);
         let all = self.sorted.len() as f64;
@@ -140,8 +142,8 @@ fn drawn(stratum: &[&Pair], random: &mut ChaCha8Rng) -> f64 {
     sum
 }
 
-/// A sixth of the skewness of the mean's influence values, each task's difference from its stratum's mean (Davison and Hinkley 1997, eq.
-/// 5.32). For one stratum it is the jackknife's.
+/// A sixth of the skewness of the mean's influence values, each task's difference from its stratum's mean (Davison and Hinkley
+/// 1997, eq. 5.32). For one stratum it is the jackknife's.
 fn acceleration(strata: &[Vec<&Pair>]) -> f64 {
     let (mut squares, mut cubes) = (0.0, 0.0);
     for stratum in strata {

@@ -28,8 +28,8 @@ fn binomial(trials: u64, p: f64) -> Binomial {
     Binomial::new(p.clamp(0.0, 1.0), trials).expect("a chance clamped to 0 to 1 is one")
 }
 
-/// The value below which a share `p` of sorted figures lies, between two of them by a straight line (Hyndman and Fan's seventh, as
-/// numpy's default). There is at least one figure.
+/// The value below which a share `p` of sorted figures lies, between two of them by a straight line (Hyndman and Fan's seventh,
+/// as numpy's default). There is at least one figure.
 pub(super) fn quantile(sorted: &[f64], p: f64) -> f64 {
     let place = p.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (below, part) = (place.floor() as usize, place.fract());

@@ -9,8 +9,8 @@ pub(crate) fn answered(passed: bool) -> SampleOutcome {
     SampleOutcome::Answered { score, passed: Some(passed) }
 }
 
-/// Outcomes of tasks that pass or fail: each category with its tasks' samples, where `+` passes, `-` fails, and `c`, `t` and `e` are cut,
-/// out of time and an error.
+/// Outcomes of tasks that pass or fail: each category with its tasks' samples, where `+` passes, `-` fails, and `c`, `t` and
+/// `e` are cut, out of time and an error.
 pub(crate) fn written(categories: &[(&str, &[&str])]) -> Outcomes {
     let outcome = |sign: char| match sign {
         'c' => SampleOutcome::Cut,

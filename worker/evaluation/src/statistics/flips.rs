@@ -12,10 +12,10 @@ const DRAWS: u32 = 20_000;
 /// Sums of the same scores in another order differ by rounding, and are as far from zero.
 const TIE: f64 = 1e-12;
 
-/// The chance of a mean difference as far from zero, or farther, where the two models are alike: each task's difference is then as likely
-/// to have the other sign (Fisher 1935, the paired randomisation test). Two-sided. Every way to turn the signs is looked at where there
-/// are few, so five tasks can never show less than 0.0625; of more, ways are drawn by the seed, with the one that was seen among them
-/// (Phipson and Smyth 2010). For tasks that pass or fail, asked once, it is McNemar's exact test.
+/// The chance of a mean difference as far from zero, or farther, where the two models are alike: each task's difference is then
+/// as likely to have the other sign (Fisher 1935, the paired randomisation test). Two-sided. Every way to turn the signs is
+/// looked at where there are few, so five tasks can never show less than 0.0625; of more, ways are drawn by the seed, with the
+/// one that was seen among them (Phipson and Smyth 2010). For tasks that pass or fail, asked once, it is McNemar's exact test.
 pub fn flips(differences: &[f64], seed: u64) -> f64 {
     let differing: Vec<f64> = differences.iter().copied().filter(|difference| difference.abs() > TIE).collect();
     let seen = differing.iter().sum::<f64>().abs() - TIE * differing.len() as f64;

@@ -28,11 +28,11 @@ impl Interval {
     }
 }
 
-/// Wilson's score interval of a rate that was seen in `trials` independent trials (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4). It
-/// lies within 0 to 1 and holds the rate, at 0 and 1 too. Without a trial nothing is known.
+/// Wilson's score interval of a rate that was seen in `trials` independent trials (Wilson 1927; Brown, Cai and DasGupta 2001,
+/// eq. 4). It lies within 0 to 1 and holds the rate, at 0 and 1 too. Without a trial nothing is known.
 ///
-/// The samples of a task are not independent, so a rate over tasks and samples takes the number of tasks as its trials: as if the samples
-/// of a task were one. That is exact for one sample and wider than need be for more.
+/// The samples of a task are not independent, so a rate over tasks and samples takes the number of tasks as its trials: as if
+/// the samples of a task were one. That is exact for one sample and wider than need be for more.
 pub fn wilson(rate: Share, trials: u64, level: Share) -> Interval {
     if trials == 0 {
         return Interval { low: 0.0, high: 1.0, level };

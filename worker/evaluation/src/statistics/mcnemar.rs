@@ -15,15 +15,15 @@ pub struct Discordant {
 }
 
 impl Discordant {
-    /// The chance of so uneven a count, or a more uneven one, where both models are as likely to win a task that one alone passes:
-    /// McNemar's test (1947) in its exact form, two-sided.
+    /// The chance of so uneven a count, or a more uneven one, where both models are as likely to win a task that one alone
+    /// passes: McNemar's test (1947) in its exact form, two-sided.
     pub fn exact(self) -> f64 {
         let (fewer, all) = (self.first.min(self.second), self.first + self.second);
         (2.0 * binomial_at_most(fewer, all, 0.5)).min(1.0)
     }
 
-    /// The same with half of the count's own chance left out (Lancaster 1961; Fagerland, Lydersen and Laake 2013): nearer to the level
-    /// that is asked for than the exact form, which is too careful with few tasks, and not certain to stay below it.
+    /// The same with half of the count's own chance left out (Lancaster 1961; Fagerland, Lydersen and Laake 2013): nearer to
+    /// the level that is asked for than the exact form, which is too careful with few tasks, and not certain to stay below it.
     pub fn mid_p(self) -> f64 {
         let (fewer, all) = (self.first.min(self.second), self.first + self.second);
         let both = 2.0 * binomial_at_most(fewer, all, 0.5) - binomial_exactly(fewer, all, 0.5);
@@ -37,8 +37,8 @@ impl Discordant {
     }
 }
 
-/// The tasks that one of two models alone passed, where any task of both passes or fails. A model passes a task when more than half of
-/// its samples pass. Tasks that one of them was not asked are left out.
+/// The tasks that one of two models alone passed, where any task of both passes or fails. A model passes a task when more than
+/// half of its samples pass. Tasks that one of them was not asked are left out.
 pub fn discordant(first: &Outcomes, second: &Outcomes) -> Option<Discordant> {
     let of = |outcomes: &Outcomes| -> BTreeMap<_, bool> {
         let passed = |task: &TaskOutcomes| 2 * task.passed() > task.samples().len();

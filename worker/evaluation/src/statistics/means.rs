@@ -44,8 +44,8 @@ pub struct Means {
     pub tasks: u64,
     /// The mean over tasks of the mean over a task's samples.
     pub score: f64,
-    /// The mean over tasks of the share of samples that passed, with Wilson's interval at 95 %, over the tasks that pass or fail; none
-    /// where none does.
+    /// The mean over tasks of the share of samples that passed, with Wilson's interval at 95 %, over the tasks that pass or
+    /// fail; none where none does.
     pub passed: Option<(f64, Interval)>,
     /// How the samples ended.
     pub endings: Endings,

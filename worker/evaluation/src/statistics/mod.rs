@@ -3,9 +3,10 @@
 //! Promises: a figure depends on what was answered and not on the order of tasks; the same seed gives the same bits; what has a
 //! closed form agrees with scipy or statsmodels (`tests/peer/statistics.py`), what is drawn agrees within the error of drawing.
 //!
-//! What the figures assume. A suite's tasks are drawn from tasks like them, independently; a task's samples are independent given the
-//! task; two models answered the same tasks, and share nothing else. A model's score is the mean over tasks of the mean over a task's
-//! samples, so a task counts once however often it was asked. Categories are strata: their sizes are part of the suite, not chance.
+//! What the figures assume. A suite's tasks are drawn from tasks like them, independently; a task's samples are independent
+//! given the task; two models answered the same tasks, and share nothing else. A model's score is the mean over tasks of the
+//! mean over a task's samples, so a task counts once however often it was asked. Categories are strata: their sizes are part of
+//! the suite, not chance.
 
 mod bootstrap;
 mod chance;

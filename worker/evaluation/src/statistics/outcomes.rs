@@ -24,8 +24,8 @@ impl std::fmt::Display for TaskId {
     }
 }
 
-/// What came of asking once. What brought no whole answer scores nothing and passes nothing, and is counted apart, because it says as
-/// much of budgets, clocks and servers as of the model.
+/// What came of asking once. What brought no whole answer scores nothing and passes nothing, and is counted apart, because it
+/// says as much of budgets, clocks and servers as of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SampleOutcome {

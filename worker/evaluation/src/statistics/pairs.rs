@@ -102,8 +102,8 @@ impl Pairs {
         Pairs { categories: turned.collect() }
     }
 
-    /// Whether the first side's scores come first in the order of numbers: one way to say which of two sides is drawn first that does not
-    /// depend on how they were given.
+    /// Whether the first side's scores come first in the order of numbers: one way to say which of two sides is drawn first
+    /// that does not depend on how they were given.
     pub(super) fn is_in_order(&self) -> bool {
         let a = self.iter().flat_map(|pair| &pair.a);
         let b = self.iter().flat_map(|pair| &pair.b);

@@ -3,9 +3,9 @@
 use super::TaskOutcomes;
 use statrs::distribution::{DiscreteCDF, Hypergeometric};
 
-/// The chance that of `k` samples, drawn without replacement from `samples` of which `passed` passed, at least `least` passed: the
-/// unbiased estimate of what `k` new samples would come to (Chen et al. 2021, eq. 1, for one; the upper tail of the hypergeometric
-/// distribution in general). None where there are fewer than `k` samples.
+/// The chance that of `k` samples, drawn without replacement from `samples` of which `passed` passed, at least `least` passed:
+/// the unbiased estimate of what `k` new samples would come to (Chen et al. 2021, eq. 1, for one; the upper tail of the
+/// hypergeometric distribution in general). None where there are fewer than `k` samples.
 pub fn at_least(samples: u64, passed: u64, k: u64, least: u64) -> Option<f64> {
     let drawn = Hypergeometric::new(samples, passed, k).ok()?;
     Some(least.checked_sub(1).map_or(1.0, |below| drawn.sf(below).clamp(0.0, 1.0)))

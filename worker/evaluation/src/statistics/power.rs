@@ -1,19 +1,20 @@
-//! What a suite can show, before it is run: the difference that so many tasks and samples find, and how many it takes to find one.
+//! What a suite can show, before it is run: the difference that so many tasks and samples find, and how many it takes to find
+//! one.
 //!
-//! Two ways. For tasks that pass or fail and are asked once, McNemar's exact test has an exact power ([`mcnemar_power`]). For any scores
-//! and several samples, the normal approximation of a paired difference of means (Miller 2024, "Adding Error Bars to Evals", section 5):
-//! `(z of the test + z of the power) * sqrt((between + within / samples) / tasks)`.
+//! Two ways. For tasks that pass or fail and are asked once, McNemar's exact test has an exact power ([`mcnemar_power`]). For
+//! any scores and several samples, the normal approximation of a paired difference of means (Miller 2024, "Adding Error Bars
+//! to Evals"): `(z of the test + z of the power) * sqrt((between + within / samples) / tasks)`.
 //!
-//! Both need what is not known before: how much two models differ from task to task. [`Spread::PLANNED`] is an assumption of ours. Power
-//! is said of a design and an assumption, never of a result: computed from the result it only repeats the p-value (Hoenig and
-//! Heisey 2001).
+//! Both need what is not known before: how much two models differ from task to task. [`Spread::PLANNED`] is an assumption of
+//! ours. Power is said of a design and an assumption, never of a result: computed from the result it only repeats the p-value
+//! (Hoenig and Heisey 2001).
 
 use super::chance::{binomial_at_most, binomial_exactly, normal_quantile};
 use super::{Pairs, SAMPLES_MAX, Share, TASKS_MAX};
 use serde::{Deserialize, Serialize};
 
-/// Tasks that have to differ, all of them in one direction, before a two-sided exact test at 5 % finds a difference: twice the chance of
-/// six heads in a row is 0.031, of five 0.063.
+/// Tasks that have to differ, all of them in one direction, before a two-sided exact test at 5 % finds a difference: twice the
+/// chance of six heads in a row is 0.031, of five 0.063.
 pub const TASKS_DIFFERING_MIN: u64 = 6;
 
 /// How many tasks are asked, and how often each.
@@ -35,8 +36,9 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// What is assumed before anything was run: pass rates of tasks lie evenly from 0 to 1, which makes a sixth of variance within tasks
-    /// for each model, and a task's true difference is typically a sixth. Two models that are alike then disagree on 36 of 100 tasks.
+    /// What is assumed before anything was run: pass rates of tasks lie evenly from 0 to 1, which makes a sixth of variance
+    /// within tasks for each model, and a task's true difference is typically a sixth. Two models that are alike then disagree
+    /// on 36 of 100 tasks.
     pub const PLANNED: Spread = Spread { between: 1.0 / 36.0, within: 1.0 / 3.0 };
 
     /// The variance of a task's difference at so many samples.
@@ -44,9 +46,9 @@ impl Spread {
         self.between + self.within / samples.max(1) as f64
     }
 
-    /// The spread that outcomes show. Half a task that each model wins is added, so that outcomes all alike do not promise that every
-    /// suite's are (Agresti and Min 2005 add as much). One sample does not tell noise within tasks from differences between them: it is
-    /// then parted as it is planned.
+    /// The spread that outcomes show. Half a task that each model wins is added, so that outcomes all alike do not promise that
+    /// every suite's are (Agresti and Min 2005 add as much). One sample does not tell noise within tasks from differences
+    /// between them: it is then parted as it is planned.
     pub fn of(pairs: &Pairs) -> Spread {
         let differences = pairs.differences();
         let (tasks, mean) = (differences.len() as f64, pairs.difference());
@@ -100,8 +102,8 @@ impl Demand {
         counted(tasks, TASKS_MAX)
     }
 
-    /// How many samples of each of `tasks` tasks find a difference; none where no number does that anybody would ask for, because the
-    /// tasks themselves differ too much.
+    /// How many samples of each of `tasks` tasks find a difference; none where no number does that anybody would ask for,
+    /// because the tasks themselves differ too much.
     pub fn samples(self, difference: f64, tasks: u64, spread: Spread) -> Option<u64> {
         let left = tasks as f64 * (difference / self.z.max(0.0)).powi(2) - spread.between;
         if left <= 0.0 { None } else { counted(spread.within / left, SAMPLES_MAX) }
@@ -114,8 +116,9 @@ fn counted(count: f64, max: usize) -> Option<u64> {
     (whole <= max as f64).then_some(whole as u64)
 }
 
-/// How often McNemar's exact test, two-sided at level `alpha`, finds a difference over `tasks` tasks of which one model alone passes the
-/// share `first` and the other alone the share `second`: the sum over how many tasks that may be (Suissa and Shuster 1991).
+/// How often McNemar's exact test, two-sided at level `alpha`, finds a difference over `tasks` tasks of which one model alone
+/// passes the share `first` and the other alone the share `second`: the sum over how many tasks that may be (Suissa and Shuster
+/// 1991).
 pub fn mcnemar_power(tasks: u64, first: f64, second: f64, alpha: Share) -> f64 {
     let discordant = (first + second).clamp(0.0, 1.0);
     if discordant <= 0.0 {
@@ -136,7 +139,8 @@ pub fn mcnemar_power(tasks: u64, first: f64, second: f64, alpha: Share) -> f64 {
     power.clamp(0.0, 1.0)
 }
 
-/// The most losses among `count` discordant tasks at which the exact test still finds a difference, looked for from that of fewer tasks.
+/// The most losses among `count` discordant tasks at which the exact test still finds a difference, looked for from that of
+/// fewer tasks.
 fn most_rejected(count: u64, fewer: Option<u64>, alpha: Share) -> Option<u64> {
     let rejects = |losses: u64| 2.0 * binomial_at_most(losses, count, 0.5) <= alpha.get();
     let mut most = fewer;
@@ -149,14 +153,15 @@ fn most_rejected(count: u64, fewer: Option<u64>, alpha: Share) -> Option<u64> {
     }
 }
 
-/// Two models of which one is better by `difference`, and that disagree on the share `discordant` of tasks, or as many as that takes.
+/// Two models of which one is better by `difference`, and that disagree on the share `discordant` of tasks, or as many as that
+/// takes.
 fn parted(difference: f64, discordant: f64) -> (f64, f64) {
     let discordant = discordant.max(difference).min(1.0);
     ((discordant + difference) / 2.0, (discordant - difference) / 2.0)
 }
 
-/// The smallest difference that McNemar's exact test finds with probability `power` over so many tasks, where two models disagree on the
-/// share `discordant` of them; none where it finds none of any size.
+/// The smallest difference that McNemar's exact test finds with probability `power` over so many tasks, where two models
+/// disagree on the share `discordant` of them; none where it finds none of any size.
 pub fn mcnemar_detectable(tasks: u64, discordant: f64, alpha: Share, power: Share) -> Option<f64> {
     let finds = |difference: f64| {
         let (first, second) = parted(difference, discordant);
@@ -173,9 +178,9 @@ pub fn mcnemar_detectable(tasks: u64, discordant: f64, alpha: Share, power: Shar
     Some(found)
 }
 
-/// The fewest tasks over which McNemar's exact test finds a difference with probability `power`, where two models disagree on the share
-/// `discordant` of them; none where it takes more than a suite has. A few tasks more may find it a little less often: the exact test's
-/// power goes up in steps.
+/// The fewest tasks over which McNemar's exact test finds a difference with probability `power`, where two models disagree on
+/// the share `discordant` of them; none where it takes more than a suite has. A few tasks more may find it a little less often:
+/// the exact test's power goes up in steps.
 pub fn mcnemar_tasks(difference: f64, discordant: f64, alpha: Share, power: Share) -> Option<u64> {
     let (first, second) = parted(difference, discordant);
     let spread = first + second;
@@ -194,8 +199,8 @@ pub fn mcnemar_tasks(difference: f64, discordant: f64, alpha: Share, power: Shar
 pub struct Reach {
     /// Of what.
     pub design: Design,
-    /// The smallest difference in answers that pass or fail that a two-sided exact test at 5 % can call one, however the tasks fall: one
-    /// sample more in each of six tasks. None where there are fewer than six tasks.
+    /// The smallest difference in answers that pass or fail that a two-sided exact test at 5 % can call one, however the tasks
+    /// fall: one sample more in each of six tasks. None where there are fewer than six tasks.
     pub ever: Option<f64>,
     /// The difference that is found four times of five; none where there is none.
     pub likely: Option<f64>,
