@@ -71,15 +71,15 @@ fn sentences(comparison: &Comparison, pair: &PairDifference) -> String {
     };
     let interval = pair.interval;
     said += &format!(
-        " (95 %: {} to {}, p = {}). The probability that {first} is better is {}.",
+        " (95 %: {} to {}, p {}). The probability that {first} is better {}.",
         signed(interval.low),
         signed(interval.high),
-        chance(pair.p_holm),
-        chance(pair.probability)
+        equals(pair.p_holm),
+        is(pair.probability)
     );
     if let (Some(tasks), Some(p)) = (pair.discordant, pair.mcnemar) {
         let (one, other) = (tasks.first, tasks.second);
-        said += &format!(" {first} alone passes {one} tasks, {second} alone {other} (McNemar: p = {}).", chance(p));
+        said += &format!(" {first} alone passes {one} tasks, {second} alone {other} (McNemar: p {}).", equals(p));
     }
     match pair.needed {
         Some(needed) => said + " " + &takes(needed),
@@ -113,6 +113,24 @@ fn chance(p: f64) -> String {
         p if p > 0.0 && p < 0.001 => "<0.001".to_owned(),
         p if p < 1.0 && p > 0.999 => ">0.999".to_owned(),
         p => format!("{p:.3}"),
+    }
+}
+
+/// What stands after a p-value's name.
+fn equals(p: f64) -> String {
+    let text = chance(p);
+    match text.strip_prefix(['<', '>']) {
+        Some(bound) => format!("{} {bound}", &text[..1]),
+        None => format!("= {text}"),
+    }
+}
+
+/// What stands after a probability's name.
+fn is(p: f64) -> String {
+    let text = chance(p);
+    match text.strip_prefix('<') {
+        Some(bound) => format!("is below {bound}"),
+        None => text.strip_prefix('>').map_or(format!("is {text}"), |bound| format!("is above {bound}")),
     }
 }
 

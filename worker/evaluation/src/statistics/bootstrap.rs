@@ -143,7 +143,7 @@ fn drawn(stratum: &[&Pair], random: &mut ChaCha8Rng) -> f64 {
 }
 
 /// A sixth of the skewness of the mean's influence values, each task's difference from its stratum's mean (Davison and Hinkley
-/// 1997, eq. 5.32). For one stratum it is the jackknife's.
+/// 1997, chapter 5). For one stratum it is the jackknife's.
 fn acceleration(strata: &[Vec<&Pair>]) -> f64 {
     let (mut squares, mut cubes) = (0.0, 0.0);
     for stratum in strata {
