@@ -13,13 +13,16 @@ mod services;
 mod survival;
 mod trace;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use vertigo_tests::Fleet;
 
+/// Fleets that are up at the same time: most of their time is waiting for leases.
+const FLEETS: usize = 2;
+
 /// A turn at the machine's cores.
-async fn turn() -> MutexGuard<'static, ()> {
-    static CORES: Mutex<()> = Mutex::const_new(());
-    CORES.lock().await
+async fn turn() -> SemaphorePermit<'static> {
+    static CORES: Semaphore = Semaphore::const_new(FLEETS);
+    CORES.acquire().await.expect("nobody closes it")
 }
 
 /// A recipe on the base `mini` for as long as a test needs.

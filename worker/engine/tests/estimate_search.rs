@@ -21,7 +21,7 @@ use vertigo_model::recipe::Recipe;
 const TOLERANCE: (f64, f64) = (0.10, 0.05);
 
 /// The seeds that are drawn.
-const SEEDS: Range<u64> = 0..5;
+const SEEDS: Range<u64> = 0..3;
 
 /// Bytes below which a case is left out: what nobody counts, some 100 kB, would be a part of it.
 const SMALLEST: u64 = 10_000_000;
