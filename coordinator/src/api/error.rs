@@ -71,6 +71,7 @@ impl From<Refusal> for ApiError {
             | Refusal::NoOutput { .. }
             | Refusal::NoSuchOutput { .. }
             | Refusal::NothingBefore(_)
+            | Refusal::OnItAlready { .. }
             | Refusal::NotOnTheWay { .. } => ErrorCode::Conflict,
             Refusal::NameTaken(_) => ErrorCode::NameTaken,
             Refusal::OtherInstallation(_) => ErrorCode::OtherInstallation,

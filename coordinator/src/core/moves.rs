@@ -210,12 +210,12 @@ impl Tags {
     /// Where a rollback of a tag leads, to `wanted` or one step.
     fn back(&self, tag: &str, wanted: Option<Digest>) -> Result<Digest, Refusal> {
         let moves = self.moves.get(tag).ok_or_else(|| self.no_tag(tag))?;
-        let path = path(moves);
-        // The end is where it is.
-        let before = &path[..path.len().saturating_sub(1)];
-        let tag = tag.to_owned();
+        let (path, tag) = (path(moves), tag.to_owned());
+        let Some((on, before)) = path.split_last() else { return Err(Refusal::NothingBefore(tag)) };
         match wanted {
             None => before.last().copied().ok_or(Refusal::NothingBefore(tag)),
+            // It may have been on it before as well; a move that changes nothing would not show that it went back.
+            Some(digest) if digest == *on => Err(Refusal::OnItAlready { tag, digest }),
             Some(digest) if before.contains(&digest) => Ok(digest),
             Some(digest) => Err(Refusal::NotOnTheWay { tag, digest }),
         }

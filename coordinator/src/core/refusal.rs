@@ -98,6 +98,14 @@ pub enum Refusal {
         /// Where it was to go back to.
         digest: Digest,
     },
+    /// A rollback to where the tag is.
+    #[error("`{tag}` is on {digest} already")]
+    OnItAlready {
+        /// The tag.
+        tag: String,
+        /// What it is on.
+        digest: Digest,
+    },
     /// A tag's move names an artifact that there is not.
     #[error("there is no artifact {0}")]
     NoArtifact(Digest),
@@ -122,6 +130,7 @@ impl Refusal {
                 Some("`vertigo artifacts` lists what there is, with the tags on it".to_owned())
             }
             Refusal::TagMoved { tag, .. } => Some(format!("`vertigo history {tag}` says who moved it, and why")),
+            Refusal::OnItAlready { tag, .. } => Some(format!("`vertigo history {tag}` lists its moves")),
             Refusal::NothingBefore(tag) | Refusal::NotOnTheWay { tag, .. } => Some(format!(
                 "`vertigo history {tag}` lists its moves; `vertigo tag ARTIFACT {tag}` moves it to any artifact"
             )),

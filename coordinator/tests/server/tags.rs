@@ -127,7 +127,10 @@ async fn a_call_that_comes_again_moves_nothing_again_and_a_second_rollback_goes_
     moved(&coordinator, request("production", "b")).await.unwrap();
     let to = MoveTagRequest { back: true, ..request("production", &a["sha256:".len()..][..10]) };
     assert_eq!(moved(&coordinator, to).await.unwrap().to, a);
-    let to = MoveTagRequest { back: true, ..request("production", "c") };
+    let to = |reference| MoveTagRequest { back: true, ..request("production", reference) };
+    let refused = moved(&coordinator, to("a")).await.unwrap_err();
+    assert!(refused.message().contains("already"), "{}", refused.message());
+    let to = to("c");
     let refused = moved(&coordinator, to).await.unwrap_err();
     assert!(refused.message().contains("did not come by"), "{}", refused.message());
 }

@@ -87,6 +87,7 @@ impl World {
                     }
                     Err(Refusal::NoTag { .. }) => assert_eq!(before, None),
                     Err(Refusal::NothingBefore(_)) => assert_eq!(target, Target::Back),
+                    Err(Refusal::OnItAlready { digest, .. }) => assert_eq!(digest, before.unwrap().to),
                     Err(refusal) => assert!(matches!(refusal, Refusal::NotOnTheWay { .. }), "{refusal}"),
                 }
             }
