@@ -29,6 +29,8 @@ pub enum ErrorCode {
     NotFound,
     /// What it names is not in a state for it.
     Conflict,
+    /// A tag is not on what whoever moves it took it to be on: somebody else has moved it. Look again before asking again.
+    TagMoved,
     /// The coordinator is stopping. The same request may succeed when it is back.
     Unavailable,
     /// The coordinator has as much in flight as it has room for. The same request may succeed in a moment.
@@ -55,11 +57,12 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::Invalid,
         ErrorCode::Ambiguous,
         ErrorCode::NotFound,
         ErrorCode::Conflict,
+        ErrorCode::TagMoved,
         ErrorCode::Unavailable,
         ErrorCode::Busy,
         ErrorCode::BlobsAway,
@@ -80,6 +83,7 @@ impl ErrorCode {
             ErrorCode::Ambiguous => ("ambiguous", Code::InvalidArgument, 400),
             ErrorCode::NotFound => ("not_found", Code::NotFound, 404),
             ErrorCode::Conflict => ("conflict", Code::FailedPrecondition, 409),
+            ErrorCode::TagMoved => ("tag_moved", Code::Aborted, 409),
             ErrorCode::Unavailable => ("unavailable", Code::Unavailable, 503),
             ErrorCode::Busy => ("busy", Code::ResourceExhausted, 503),
             ErrorCode::BlobsAway => ("blobs_away", Code::Unavailable, 503),

@@ -17,6 +17,15 @@ pub const RECIPE_BYTES_MAX: usize = 256 << 10;
 /// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
 pub const REFERENCE_BYTES_MAX: usize = 200;
 
+/// Why a tag is moved, in characters.
+pub const REASON_CHARACTERS_MAX: usize = 2000;
+
+/// Artifacts that a move of a tag was decided by.
+pub const EVIDENCE_MAX: usize = 64;
+
+/// The decision by which a tag is moved, as JSON.
+pub const DECISION_BYTES_MAX: usize = 64 << 10;
+
 /// Models that a service answers with.
 pub const SERVED_MAX: usize = 8;
 

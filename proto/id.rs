@@ -91,6 +91,11 @@ uuid_id!(
     ProcessId,
     "a process id (a UUID)"
 );
+uuid_id!(
+    /// A move of a tag, named by whoever asks for it, so that it can be asked for again.
+    MoveId,
+    "a move id (a UUID)"
+);
 
 /// The fencing token of a lease. Each lease of a job has a higher epoch than the one before; what comes under an old one
 /// is refused.

@@ -2,11 +2,13 @@
 
 mod data;
 mod queue;
+mod tags;
 
 pub(crate) use data::{DataCommand, ShowArgs, Which};
 pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
+pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -132,6 +134,12 @@ pub(crate) enum Command {
     Workers(WorkersArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters, models
     Artifacts(ArtifactsArgs),
+    /// Move a tag to an artifact
+    Tag(TagArgs),
+    /// List where a tag has been, newest first, and who moved it and why
+    History(HistoryArgs),
+    /// Move a tag back to what it was on before
+    Rollback(RollbackArgs),
     /// Say what takes what on the coordinator's disks, and for how long it is kept
     #[command(after_help = "Examples:\n  vertigo storage\n  vertigo storage --json | jq .kinds")]
     Storage,
@@ -403,6 +411,9 @@ impl Command {
             Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
             Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
+            Command::Tag(_) => tracing::info_span!("vertigo tag"),
+            Command::History(_) => tracing::info_span!("vertigo history"),
+            Command::Rollback(_) => tracing::info_span!("vertigo rollback"),
             Command::Get(_) => tracing::info_span!("vertigo get"),
             Command::Storage => tracing::info_span!("vertigo storage"),
             Command::Gc(_) => tracing::info_span!("vertigo gc"),

@@ -10,6 +10,7 @@ use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::storage_client::StorageClient;
+use vertigo::v1::tags_client::TagsClient;
 use vertigo_client::{Transfer, TransferError, traced};
 
 /// A coordinator. Connects when it is first used.
@@ -38,6 +39,10 @@ impl Coordinator {
 
     pub(crate) fn storage(&self) -> StorageClient<Channel> {
         StorageClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn tags(&self) -> TagsClient<Channel> {
+        TagsClient::new(self.channel.clone())
     }
 
     pub(crate) fn transfer(&self) -> Transfer {

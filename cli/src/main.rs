@@ -20,6 +20,7 @@ mod recipes;
 mod render;
 mod settings;
 mod submit;
+mod tags;
 mod upload;
 
 use clap::{CommandFactory, Parser};
@@ -93,6 +94,9 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Cancel(args) => commands::cancel::run(args, coordinator, output).await,
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,
+        Command::Tag(args) => commands::tag::run(args, coordinator, output).await,
+        Command::History(args) => commands::history::run(args, coordinator, output).await,
+        Command::Rollback(args) => commands::rollback::run(args, coordinator, output).await,
         Command::Get(args) => commands::get::run(args, coordinator, output).await,
         Command::Storage => commands::storage::run(coordinator, output).await,
         Command::Gc(args) => commands::gc::run(args, coordinator, output).await,

@@ -29,6 +29,10 @@ pub(crate) fn artifact(artifact: &v1::Artifact) -> Value {
     value(vertigo_view::Artifact::from(artifact))
 }
 
+pub(crate) fn tag_move(moved: &v1::TagMove) -> Value {
+    value(vertigo_view::TagMove::from(moved))
+}
+
 pub(crate) fn storage(report: &v1::StorageReport) -> Value {
     value(vertigo_view::Storage::from(report))
 }

@@ -5,6 +5,7 @@
 pub(crate) mod findings;
 pub(crate) mod jobs;
 pub(crate) mod json;
+pub(crate) mod moves;
 pub(crate) mod narrator;
 pub(crate) mod output;
 pub(crate) mod pages;

@@ -57,7 +57,11 @@ impl Api {
     /// There is none, or there are several.
     pub(crate) async fn artifact(&self, request: v1::GetArtifactRequest) -> Result<v1::Artifact, ApiError> {
         bounds::get_artifact(&request)?;
-        Ok(self.look(move |core| find(core, &request.reference)).await?.whole())
+        let look = move |core: &Core| {
+            let (digest, artifact) = find(core, &request.reference)?;
+            Ok(Found::new(core, digest, artifact))
+        };
+        Ok(self.look(look).await?.whole())
     }
 
     /// A page of artifacts, newest first.
@@ -100,9 +104,13 @@ impl Found {
     }
 }
 
-fn find(core: &Core, reference: &str) -> Result<Found, ApiError> {
-    if let Some((digest, artifact)) = core.find_artifact(reference)? {
-        return Ok(Found::new(core, digest, artifact));
+/// An artifact by what people call it.
+///
+/// # Errors
+/// There is none, with what it may have been meant for; or there are several.
+pub(super) fn find<'a>(core: &'a Core, reference: &str) -> Result<(Digest, &'a Artifact), ApiError> {
+    if let Some(found) = core.find_artifact(reference)? {
+        return Ok(found);
     }
     if let Ok(Some((job, output))) = core.find_output(reference) {
         let message = format!("job {} is {} and has no output `{}`", job.title(), job.state.name(), output.role);

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;
 use vertigo::bounds::{
-    MANIFEST_BYTES_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX, SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX,
-    shorten,
+    DECISION_BYTES_MAX, EVIDENCE_MAX, MANIFEST_BYTES_MAX, REASON_CHARACTERS_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX,
+    SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX, shorten,
 };
 use vertigo::v1::{self, finished, input, report, task};
 
@@ -96,6 +96,31 @@ pub(super) fn get_artifact(request: &v1::GetArtifactRequest) -> Result<(), ApiEr
 pub(super) fn list_artifacts(request: &v1::ListArtifactsRequest) -> Result<(), ApiError> {
     let v1::ListArtifactsRequest { kind, page_size: _, page_token } = request;
     text("the kind", kind, KIND_BYTES_MAX)?;
+    text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+pub(super) fn move_tag(request: &v1::MoveTagRequest) -> Result<(), ApiError> {
+    let v1::MoveTagRequest { id, tag, reference, expected, back: _, reason, forced, evidence, decision_json } = request;
+    text("the move's id", id, ID_BYTES_MAX)?;
+    text("the tag", tag, REFERENCE_BYTES_MAX)?;
+    text("the artifact's name", reference, REFERENCE_BYTES_MAX)?;
+    text("what the tag is expected to be on", expected, DIGEST_BYTES_MAX)?;
+    let characters = reason.chars().count();
+    if characters > REASON_CHARACTERS_MAX {
+        let problem = format!("the reason has {characters} characters, and at most {REASON_CHARACTERS_MAX} are taken");
+        return Err(ApiError::invalid(problem));
+    }
+    if *forced && reason.trim().is_empty() {
+        return Err(ApiError::invalid("a forced move has no reason").with_hint("say why: it stands in the history"));
+    }
+    count("evidence", evidence, EVIDENCE_MAX)?;
+    evidence.iter().try_for_each(|digest| text("a digest of the evidence", digest, DIGEST_BYTES_MAX))?;
+    text("the decision", decision_json, DECISION_BYTES_MAX)
+}
+
+pub(super) fn tag_history(request: &v1::TagHistoryRequest) -> Result<(), ApiError> {
+    let v1::TagHistoryRequest { tag, page_size: _, page_token } = request;
+    text("the tag", tag, REFERENCE_BYTES_MAX)?;
     text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
 }
 

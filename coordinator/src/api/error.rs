@@ -64,11 +64,15 @@ impl From<KindError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> ApiError {
         let code = match refusal {
-            Refusal::NoJob(_) => ErrorCode::NotFound,
+            Refusal::NoJob(_) | Refusal::NoTag { .. } | Refusal::NoArtifact(_) => ErrorCode::NotFound,
+            Refusal::TagMoved { .. } => ErrorCode::TagMoved,
             Refusal::Ended { .. }
             | Refusal::TooLarge { .. }
             | Refusal::NoOutput { .. }
-            | Refusal::NoSuchOutput { .. } => ErrorCode::Conflict,
+            | Refusal::NoSuchOutput { .. }
+            | Refusal::NothingBefore(_)
+            | Refusal::OnItAlready { .. }
+            | Refusal::NotOnTheWay { .. } => ErrorCode::Conflict,
             Refusal::NameTaken(_) => ErrorCode::NameTaken,
             Refusal::OtherInstallation(_) => ErrorCode::OtherInstallation,
             Refusal::OtherProcess { .. } => ErrorCode::OtherProcess,

@@ -18,6 +18,7 @@ mod pages;
 pub(crate) mod reports;
 mod storage;
 mod submit;
+mod tags;
 mod view;
 mod workers;
 

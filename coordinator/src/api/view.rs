@@ -2,7 +2,7 @@
 
 use super::events::{serving, state};
 use crate::core::{
-    Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Outcome, Reasons, Source, Variant, Worker,
+    Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant, Worker,
 };
 use crate::kinds;
 use serde_json::Value;
@@ -165,6 +165,31 @@ pub(super) fn artifact(core: &Core, digest: Digest, artifact: &Artifact) -> v1::
         job_id: artifact.job.map(|job| job.to_string()).unwrap_or_default(),
         files: artifact.manifest.files().len() as u64,
         facts_json: facts(&artifact.manifest),
+    }
+}
+
+/// A move of a tag.
+pub(super) fn tag_move(moved: &Move) -> v1::TagMove {
+    let (by, job) = match moved.by {
+        Mover::Earlier => (v1::TagMover::Earlier, None),
+        Mover::Person => (v1::TagMover::Person, None),
+        Mover::Rollback => (v1::TagMover::Rollback, None),
+        Mover::Job(job) => (v1::TagMover::Job, Some(job)),
+        Mover::Import => (v1::TagMover::Import, None),
+    };
+    v1::TagMove {
+        tag: moved.tag.clone(),
+        number: moved.number,
+        id: moved.id.map(|id| id.to_string()).unwrap_or_default(),
+        at_ms: ms(moved.at),
+        from: moved.from.map(|from| from.to_string()).unwrap_or_default(),
+        to: moved.to.to_string(),
+        by: by.into(),
+        job_id: job.map(|job| job.to_string()).unwrap_or_default(),
+        reason: moved.grounds.reason.clone(),
+        forced: moved.grounds.is_forced,
+        evidence: moved.grounds.evidence.iter().map(Digest::to_string).collect(),
+        decision_json: moved.grounds.decision.clone().unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Jobs that have ended: not in memory, and read back where somebody names one.
+//! Jobs that have ended, and moves of tags: not in memory, and read back where somebody names one.
 //!
 //! Whoever drives the core keeps them: after each commit it has the core let go of what has ended ([`Core::let_go`]), and answers for that
 //! from then on. So what the core holds grows with what is still to be done, and not with what was ever done.
@@ -9,7 +9,7 @@ use super::{Attempt, Core, Effects, Job, Outcome, Refusal};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use vertigo::id::{AttemptId, JobId};
+use vertigo::id::{AttemptId, JobId, MoveId};
 
 /// What was committed, as far as it has left the core. Every look-up is quick: the writer waits for it.
 pub trait Archive: Debug + Send + Sync {
@@ -43,6 +43,12 @@ pub trait Archive: Debug + Send + Sync {
     /// # Errors
     /// The same.
     fn beginning_with(&self, prefix: &str, limit: usize) -> Result<Vec<JobId>, ArchiveError>;
+
+    /// Whether a move of this id was committed.
+    ///
+    /// # Errors
+    /// The same.
+    fn has_move(&self, id: MoveId) -> Result<bool, ArchiveError>;
 }
 
 /// What has ended cannot be read.
@@ -73,6 +79,10 @@ impl Archive for NoArchive {
 
     fn beginning_with(&self, _: &str, _: usize) -> Result<Vec<JobId>, ArchiveError> {
         Ok(Vec::new())
+    }
+
+    fn has_move(&self, _: MoveId) -> Result<bool, ArchiveError> {
+        Ok(false)
     }
 }
 

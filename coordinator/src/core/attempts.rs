@@ -1,7 +1,7 @@
 //! What becomes of an attempt, and of its job because of it.
 
 use super::{
-    Core, EventBody, FactorKey, Job, Made, Moment, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
+    Core, EventBody, FactorKey, Job, Made, Moment, Mover, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
     SessionId, State, Variant, retry, services,
 };
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Core {
             outputs.push((role, digest));
         }
         let first = outputs.first().map(|(_, digest)| *digest);
-        let untagged = first.and_then(|first| self.tag_output(job, first));
+        let untagged = first.and_then(|first| self.tag_output(at.now, job, first));
         let reason = [made.remark, untagged.unwrap_or_default()].into_iter().filter(|text| !text.is_empty());
         let reason = reason.collect::<Vec<_>>().join("; ");
         if let Some(need) = &variant.need {
@@ -164,7 +164,7 @@ impl Core {
     }
 
     /// Moves the tag of the job's name to what it has made, unless that names another kind of thing by now. Then it says so.
-    fn tag_output(&mut self, job: JobId, output: Digest) -> Option<String> {
+    fn tag_output(&mut self, now: Millis, job: JobId, output: Digest) -> Option<String> {
         let name = self.jobs.get(&job)?.name.clone()?;
         let made = self.index.get(&output)?.manifest.kind();
         let tagged = self.index.tagged(&name).and_then(|at| self.index.get(&at));
@@ -172,8 +172,7 @@ impl Core {
             // Imported since the job was queued. Later jobs read it by that name.
             Some(kind) => Some(format!("`{name}` names a {kind} by now, so the {made} has no tag")),
             None => {
-                self.index.tag(&name, output);
-                self.effects.tags.insert(name);
+                self.tag(now, &name, output, Mover::Job(job));
                 None
             }
         }

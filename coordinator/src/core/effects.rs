@@ -1,6 +1,6 @@
 //! What a change of the state means outside: rows to write, events to journal, messages to send.
 
-use super::{Event, FactorKey, SessionId, Task};
+use super::{Event, FactorKey, Move, SessionId, Task};
 use std::collections::BTreeSet;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, WorkerId};
@@ -21,8 +21,8 @@ pub struct Effects {
     pub forgotten: Forgotten,
     /// Artifacts that became visible.
     pub artifacts: BTreeSet<Digest>,
-    /// Tags that moved.
-    pub tags: BTreeSet<String>,
+    /// Moves of tags, in order.
+    pub moves: Vec<Move>,
     /// Factors that changed.
     pub factors: BTreeSet<FactorKey>,
     /// What people see of it, in order.
@@ -41,7 +41,7 @@ impl Effects {
             && self.forgotten.artifacts.is_empty()
             && self.forgotten.events.is_empty()
             && self.artifacts.is_empty()
-            && self.tags.is_empty()
+            && self.moves.is_empty()
             && self.factors.is_empty()
             && self.journal.is_empty())
     }
@@ -50,7 +50,7 @@ impl Effects {
 /// What is there no more.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Forgotten {
-    /// Artifacts, on which no tag is.
+    /// Artifacts, which nothing names.
     pub artifacts: BTreeSet<Digest>,
     /// Positions in the journal. The last of a job is never among them, so that no position is given twice.
     pub events: BTreeSet<u64>,

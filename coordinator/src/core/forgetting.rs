@@ -1,8 +1,9 @@
 //! What the core lets go: checkpoints, events of jobs that have ended, workers that are gone for good.
 //!
-//! Which of them are old enough is decided outside, from the database's rows (`keep`). What is checked here is what only the core knows:
-//! who is live. Promise: nothing that a job which has not ended names ever goes, nor what a tag is on, nor what any kind of task reads
-//! or makes, nor a worker that is connected, holds a lease or is avoided by such a job; and a job's states stay.
+//! Which of them are old enough is decided outside, from the database's rows (`keep`). What is checked here is what only the core
+//! knows: who is live. Promise: nothing that a job which has not ended names ever goes, nor what the newest moves of a tag name,
+//! nor what any kind of task reads or makes, nor a worker that is connected, holds a lease or is avoided by such a job; and a
+//! job's states stay.
 
 use super::{Core, Resume, State};
 use std::sync::Arc;
@@ -52,12 +53,12 @@ impl Core {
         }
     }
 
-    /// Whether an artifact has to stay, whatever its age: it is of a kind that tasks read or make, so that any job may name it, a tag is on
-    /// it, or a job would go on from it.
+    /// Whether an artifact has to stay, whatever its age: it is of a kind that tasks read or make, so that any job may name it,
+    /// the newest moves of a tag name it, or a job would go on from it.
     pub fn is_named(&self, digest: Digest) -> bool {
         let Some(artifact) = self.index.get(&digest) else { return false };
         is_of_tasks(artifact.manifest.kind())
-            || self.index.tags_of(digest).next().is_some()
+            || self.index.tags().names(digest)
             || self
                 .resumes
                 .range((digest, JobId(Default::default()))..)

@@ -1,12 +1,12 @@
 //! The index of artifacts and the tags on them.
 
+use super::moves::{Move, Remembered, Tags};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::spelling;
 
 /// An artifact that is visible.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +25,7 @@ pub struct Index {
     artifacts: BTreeMap<Digest, Artifact>,
     /// In the order of a list: newest first.
     by_age: BTreeSet<(Reverse<Millis>, Digest)>,
-    tags: BTreeMap<String, Digest>,
-    /// The same, by what they are on.
-    tags_of: BTreeMap<Digest, BTreeSet<String>>,
+    tags: Tags,
 }
 
 /// What is wrong with a tag.
@@ -65,27 +63,25 @@ impl Index {
         digest
     }
 
-    /// Takes an artifact away, unless a tag is on it. Whether it was there and is no more.
+    /// Takes an artifact away. Whether it was there. Who asks has seen that nothing names it.
     pub fn remove(&mut self, digest: Digest) -> bool {
-        if self.tags_of.contains_key(&digest) {
-            return false;
-        }
         let removed = self.artifacts.remove(&digest);
         removed.is_some_and(|artifact| self.by_age.remove(&(Reverse(artifact.created), digest)))
     }
 
-    /// Moves a tag, from wherever it was.
-    pub fn tag(&mut self, tag: &str, digest: Digest) {
-        if let Some(before) = self.tags.insert(tag.to_owned(), digest)
-            && let Some(tags) = self.tags_of.get_mut(&before)
-        {
-            tags.remove(tag);
-            // Two indexes that say the same are the same, however they came to be.
-            if tags.is_empty() {
-                self.tags_of.remove(&before);
-            }
-        }
-        self.tags_of.entry(digest).or_default().insert(tag.to_owned());
+    /// Moves a tag.
+    pub fn note_move(&mut self, moved: &Move) {
+        self.remember(&moved.tag, moved.into());
+    }
+
+    /// The same, by what is remembered of the move.
+    pub fn remember(&mut self, tag: &str, moved: Remembered) {
+        self.tags.note(tag, moved);
+    }
+
+    /// Tags and their moves.
+    pub fn tags(&self) -> &Tags {
+        &self.tags
     }
 
     /// The artifact of a digest.
@@ -95,12 +91,12 @@ impl Index {
 
     /// What a tag names.
     pub fn tagged(&self, tag: &str) -> Option<Digest> {
-        self.tags.get(tag).copied()
+        self.tags.on(tag)
     }
 
     /// Tags of an artifact, in order.
     pub fn tags_of(&self, digest: Digest) -> impl Iterator<Item = &str> {
-        self.tags_of.get(&digest).into_iter().flatten().map(String::as_str)
+        self.tags.of(digest)
     }
 
     /// Digests that a reference may mean: a tag's, or all that a digest's prefix fits.
@@ -130,9 +126,8 @@ impl Index {
 
     /// Tags of one kind's artifacts that are spelt like `tag`, nearest first, at most three.
     pub fn near_tags(&self, kind: Kind, tag: &str) -> Vec<&str> {
-        let of_kind = |digest: &Digest| self.get(digest).is_some_and(|artifact| artifact.manifest.kind() == kind);
-        let tags = self.tags.iter().filter(|(_, digest)| of_kind(digest)).map(|(name, _)| name.as_str());
-        let mut near = spelling::near(tag, tags);
+        let of_kind = |digest: Digest| self.get(&digest).is_some_and(|artifact| artifact.manifest.kind() == kind);
+        let mut near = self.tags.near(tag, of_kind);
         near.truncate(3);
         near
     }
@@ -147,6 +142,11 @@ mod tests {
     fn manifest(kind: Kind, path: &str) -> Manifest {
         let file = FileEntry { path: path.to_owned(), digest: Digest::of(path.as_bytes()), bytes: Bytes(1) };
         Manifest::new(kind, vec![file], Default::default()).unwrap()
+    }
+
+    fn tag(index: &mut Index, tag: &str, to: Digest) {
+        let (number, from) = (1, index.tagged(tag));
+        index.remember(tag, Remembered { number, from, to, is_rollback: false, evidence: Vec::new() });
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let (a, b) = (manifest(Kind::Base, "a"), manifest(Kind::Dataset, "b"));
         let digest = index.insert(a, Millis(1), None);
         index.insert(b, Millis(2), None);
-        index.tag("base", digest);
+        tag(&mut index, "base", digest);
         for reference in ["base", &digest.to_string(), &digest.hex(), &digest.hex()[..6]] {
             assert_eq!(index.resolve(reference), [digest], "{reference}");
         }
@@ -178,9 +178,9 @@ mod tests {
         assert_eq!(index.near_tags(Kind::Base, "bases"), ["base"]);
         assert!(index.near_tags(Kind::Dataset, "bases").is_empty());
         let (base, other) = (digest, newest.0);
-        index.tag("a", base);
+        tag(&mut index, "a", base);
         assert_eq!(index.tags_of(base).collect::<Vec<_>>(), ["a", "base"]);
-        index.tag("base", other);
+        tag(&mut index, "base", other);
         assert_eq!((index.tags_of(base).next(), index.tags_of(other).next()), (Some("a"), Some("base")));
     }
 }

@@ -15,8 +15,9 @@
 //!    by smaller jobs of its rank; 8. a blocked job names at least one job that has not ended; 9. the graph has no cycle:
 //!    sources are older; 10. a job's inputs never change once they are there; 11. when a job fails or is cancelled, those
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
-//!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been up is tried
-//!    until somebody cancels it, and has no lease on a worker that drains.
+//!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
+//!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
+//!    which begins where the one before it ended; 15. what a tag's newest moves name stays.
 
 mod archive;
 mod attempts;
@@ -31,6 +32,7 @@ mod index;
 mod installation;
 mod job;
 mod lookup;
+mod moves;
 mod placing;
 mod planning;
 mod queue;
@@ -54,6 +56,7 @@ pub use index::{Artifact, Index, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
+pub use moves::{Expected, Grounds, Move, MoveTag, Mover, REMEMBERED, Remembered, Tags, Target};
 pub use refusal::Refusal;
 pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
 pub use search::Reasons;
@@ -144,6 +147,8 @@ pub enum Command {
         /// Tags to move, valid by [`Index::check_tag`].
         tags: Vec<String>,
     },
+    /// Moves a tag.
+    MoveTag(MoveTag),
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),
 }
@@ -195,7 +200,7 @@ pub struct Snapshot {
     pub workers: Vec<Worker>,
     /// Whose ids those are, and were.
     pub installations: BTreeMap<WorkerId, Installation>,
-    /// All artifacts and tags.
+    /// All artifacts and tags, with the newest moves of each.
     pub index: Index,
     /// What finished attempts have taught.
     pub factors: Factors,
@@ -339,6 +344,7 @@ impl Core {
                 self.register(at.now, manifest, &tags);
                 Ok(())
             }
+            Command::MoveTag(asked) => self.move_tag(at.now, asked),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())
@@ -404,10 +410,7 @@ impl Core {
     fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String]) {
         let digest = self.index.insert(manifest, now, None);
         self.effects.artifacts.insert(digest);
-        for tag in tags {
-            self.index.tag(tag, digest);
-            self.effects.tags.insert(tag.clone());
-        }
+        tags.iter().for_each(|tag| self.tag(now, tag, digest, Mover::Import));
     }
 
     /// Moves a job to `state` and journals it. The one place where a state changes.

@@ -1,7 +1,7 @@
 //! Why commands are not carried out, in words for a person: what is wrong and what to do.
 
-use super::ArchiveError;
-use vertigo::id::{JobId, Millis, WorkerId};
+use super::{ArchiveError, REMEMBERED};
+use vertigo::id::{Digest, JobId, Millis, WorkerId};
 
 /// Why a command was not carried out. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,44 @@ pub enum Refusal {
     /// The session has been replaced or closed.
     #[error("this session is over: the worker has connected again, or the coordinator closed it")]
     NoSession,
+    /// No such tag.
+    #[error("there is no tag `{tag}`")]
+    NoTag {
+        /// The tag.
+        tag: String,
+        /// One that is spelt like it.
+        near: Option<String>,
+    },
+    /// Somebody else has moved the tag.
+    #[error("`{tag}` is on {} by now, so it was not moved", on.map_or_else(|| "nothing".to_owned(), |on| on.to_string()))]
+    TagMoved {
+        /// The tag.
+        tag: String,
+        /// What it is on.
+        on: Option<Digest>,
+    },
+    /// A tag that was nowhere else.
+    #[error("`{}` was on nothing else before, as far as its {} newest moves tell", .0, REMEMBERED)]
+    NothingBefore(String),
+    /// A rollback to where the tag did not come by.
+    #[error("`{tag}` did not come by {digest}, as far as its {} newest moves tell", REMEMBERED)]
+    NotOnTheWay {
+        /// The tag.
+        tag: String,
+        /// Where it was to go back to.
+        digest: Digest,
+    },
+    /// A rollback to where the tag is.
+    #[error("`{tag}` is on {digest} already")]
+    OnItAlready {
+        /// The tag.
+        tag: String,
+        /// What it is on.
+        digest: Digest,
+    },
+    /// A tag's move names an artifact that there is not.
+    #[error("there is no artifact {0}")]
+    NoArtifact(Digest),
     /// What it names has ended and cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -87,6 +125,15 @@ impl Refusal {
                 "make one smaller (max_seq_length, batch_size, num_layers, a 4-bit base) or connect a larger worker"
                     .to_owned(),
             ),
+            Refusal::NoTag { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
+            Refusal::NoTag { .. } | Refusal::NoArtifact(_) => {
+                Some("`vertigo artifacts` lists what there is, with the tags on it".to_owned())
+            }
+            Refusal::TagMoved { tag, .. } => Some(format!("`vertigo history {tag}` says who moved it, and why")),
+            Refusal::OnItAlready { tag, .. } => Some(format!("`vertigo history {tag}` lists its moves")),
+            Refusal::NothingBefore(tag) | Refusal::NotOnTheWay { tag, .. } => Some(format!(
+                "`vertigo history {tag}` lists its moves; `vertigo tag ARTIFACT {tag}` moves it to any artifact"
+            )),
             Refusal::Ended { .. }
             | Refusal::NameTaken(_)
             | Refusal::OtherInstallation(_)

@@ -199,6 +199,7 @@ impl Command {
             Command::Drain { .. } => "drain",
             Command::Reports { .. } => "reports",
             Command::Register { .. } => "register",
+            Command::MoveTag(_) => "move tag",
             Command::Forget(_) => "forget",
         }
     }

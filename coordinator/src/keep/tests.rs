@@ -3,11 +3,12 @@
 use super::*;
 use crate::blobs::{Amount, Blobs, Extent, Hold, Start, Uploaded};
 use crate::core::{
-    Command, Connect, Core, Machine, Outcome, Progress, Report, ReportBody, SessionId, Settings, Step, Validation,
+    Command, Connect, Core, Expected, Grounds, Machine, MoveTag, Outcome, Progress, REMEMBERED, Refusal, Report,
+    ReportBody, SessionId, Settings, Step, Target, Validation,
 };
 use crate::kinds::Catalog;
 use crate::store::tests::submit;
-use crate::store::{EventBody, Store, Which, Writer};
+use crate::store::{ApplyError, EventBody, Store, Which, Writer};
 use bytes::Bytes as Chunk;
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vertigo::bytes::Bytes;
-use vertigo::id::{Digest, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{Digest, JobId, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
 
@@ -50,6 +51,15 @@ enum Act {
     Name {
         tag: Option<u8>,
     },
+    /// A person moves a tag so often, each time to the next of the checkpoints that there are.
+    Move {
+        tag: u8,
+        times: usize,
+    },
+    /// And back.
+    Back {
+        tag: u8,
+    },
     /// A job is queued, and there is a worker for it.
     Submit,
     /// A live job saves a checkpoint of these contents.
@@ -76,6 +86,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => content.clone().prop_map(Act::Part),
         3 => prop::collection::vec(content.clone(), 1..4).prop_map(Act::Look),
         3 => prop::option::of(0u8..3).prop_map(|tag| Act::Name { tag }),
+        2 => (0u8..3, 1usize..30).prop_map(|(tag, times)| Act::Move { tag, times }),
+        1 => (0u8..3).prop_map(|tag| Act::Back { tag }),
         2 => Just(Act::Submit),
         6 => (0usize..3, content).prop_map(|(job, content)| Act::Checkpoint { job, content }),
         1 => (0usize..3).prop_map(|job| Act::Anew { job }),
@@ -173,6 +185,8 @@ impl World {
                 let command = Command::Register { manifest: manifest(Kind::Dataset, &contents, 0), tags };
                 self.store.apply_with(command, Some(Box::new(hold.is_there()))).await.unwrap();
             }
+            Act::Move { tag, times } => self.move_tag(tag, times).await,
+            Act::Back { tag } => self.back(tag).await,
             Act::Submit => self.store.apply(submit(JobId::new(), None)).await.unwrap(),
             Act::Checkpoint { job, content } => {
                 let Some(job) = self.live().await.get(job).copied() else { return };
@@ -198,6 +212,38 @@ impl World {
             }
             Act::Collect => self.collect().await,
         }
+    }
+
+    async fn move_tag(&self, tag: u8, times: usize) {
+        let all = |core: &Core| core.index().list(Some(Kind::Checkpoint), None).map(|(digest, _)| digest).collect();
+        let checkpoints: Vec<Digest> = self.store.read(all).await.unwrap();
+        for checkpoint in checkpoints.iter().cycle().take(if checkpoints.is_empty() { 0 } else { times }) {
+            self.ask(tag, Target::To(*checkpoint)).await.unwrap();
+        }
+    }
+
+    /// A tag that can go back goes to something that is there.
+    async fn back(&self, tag: u8) {
+        match self.ask(tag, Target::Back).await {
+            Ok(()) | Err(ApplyError::Refused(Refusal::NoTag { .. } | Refusal::NothingBefore(_))) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn ask(&self, tag: u8, target: Target) -> Result<(), ApplyError> {
+        let (tag, expected, grounds) = (format!("t{tag}"), Expected::Whatever, Grounds::default());
+        self.store.apply(Command::MoveTag(MoveTag { id: MoveId::new(), tag, target, expected, grounds })).await
+    }
+
+    /// What the newest moves of all tags name, as whoever reads the history sees them.
+    async fn named_by_tags(&self) -> BTreeSet<Digest> {
+        let mut named = BTreeSet::new();
+        for tag in 0..3 {
+            for moved in self.store.moves(format!("t{tag}"), None, REMEMBERED).await.unwrap() {
+                named.extend(moved.from.into_iter().chain([moved.to]));
+            }
+        }
+        named
     }
 
     async fn begin(&mut self, content: u8) {
@@ -257,6 +303,8 @@ impl World {
         };
         let (artifacts, resumes) = self.store.read(look).await.unwrap();
         assert!(resumes.iter().all(|digest| artifacts.contains_key(digest)), "a job lost what it goes on from");
+        let named = self.named_by_tags().await;
+        assert!(named.iter().all(|digest| artifacts.contains_key(digest)), "a tag lost what it may go back to");
         let held = self.looked.iter().flat_map(|(_, contents)| contents).map(|content| digest(*content));
         let named = artifacts.values().flat_map(|manifest| manifest.files()).map(|file| file.digest);
         for blob in held.chain(named) {
@@ -294,6 +342,15 @@ proptest! {
             }
             world.collect().await;
             assert_eq!(world.collector.collect(Mode::Remove).await.unwrap(), Collected::default());
+            let left = |core: &Core| {
+                let checkpoints = core.index().list(Some(Kind::Checkpoint), None);
+                checkpoints.map(|(digest, artifact)| (digest, Arc::clone(&artifact.manifest))).collect::<Vec<_>>()
+            };
+            let named = world.named_by_tags().await;
+            for (checkpoint, manifest) in world.store.read(left).await.unwrap() {
+                assert!(named.contains(&checkpoint), "no job and no tag names {checkpoint}");
+                registered.extend(manifest.files().iter().map(|file| file.digest));
+            }
             let stock = world.blobs.stock(&registered).await.unwrap();
             assert_eq!(stock.unnamed, Amount::default());
             assert_eq!(stock.blobs.count as usize, registered.len());

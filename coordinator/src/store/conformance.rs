@@ -11,8 +11,8 @@ use super::tests::{SETTINGS, kinds, submit};
 use crate::core::tests::invariants::{Step, World, hold, step};
 use crate::core::tests::{Keeper, LEASE_MS};
 use crate::core::{
-    Attempt, Command, Connect, Core, Effects, Event, EventBody, Job, Machine, Moment, NoArchive, ReportBody, SessionId,
-    Settings, Snapshot,
+    Attempt, Command, Connect, Core, Effects, Event, EventBody, Job, Machine, Moment, Move, Mover, NoArchive,
+    ReportBody, SessionId, Settings, Snapshot,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
-use vertigo::id::{AttemptId, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, JobId, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::Kind;
 use vertigo::secret::Secret;
 use vertigo::task::TaskKind;
@@ -67,13 +67,15 @@ struct Kept {
     database: Box<dyn Durable>,
     /// All that was committed to its journal.
     journal: Vec<Event>,
+    /// All moves of tags that were committed.
+    moves: Vec<Move>,
     /// Every job that was committed, as it was last, and the attempts at it.
     jobs: BTreeMap<JobId, (Job, Vec<Attempt>)>,
 }
 
 impl Kept {
     fn new(mut place: Box<dyn Place>) -> Kept {
-        Kept { database: place.open(), place, journal: Vec::new(), jobs: BTreeMap::new() }
+        Kept { database: place.open(), place, journal: Vec::new(), moves: Vec::new(), jobs: BTreeMap::new() }
     }
 
     /// Reads every journal in pages of `limit` and compares it with what was committed.
@@ -92,6 +94,30 @@ impl Kept {
 }
 
 impl Kept {
+    /// Reads the history of each tag in pages of `limit`, and each move by its id.
+    fn check_moves(&self, limit: usize) {
+        let records = self.database.records();
+        let tags: BTreeSet<&str> = self.moves.iter().map(|moved| moved.tag.as_str()).collect();
+        for tag in tags.into_iter().chain(["nobody's"]) {
+            let expected: Vec<&Move> = self.moves.iter().rev().filter(|moved| moved.tag == tag).collect();
+            let mut all: Vec<Move> = Vec::new();
+            loop {
+                let page = records.moves(tag, all.last().map(|last| last.number), limit).unwrap();
+                let is_last = page.len() < limit;
+                all.extend(page);
+                if is_last {
+                    break;
+                }
+            }
+            assert_eq!(all.iter().collect::<Vec<_>>(), expected, "{tag}");
+        }
+        for (id, moved) in self.moves.iter().filter_map(|moved| Some((moved.id?, moved))) {
+            assert_eq!(records.one_move(id).unwrap().as_ref(), Some(moved));
+            assert_eq!(records.has_move(id), Ok(true));
+        }
+        assert_eq!((records.one_move(MoveId::new()).unwrap(), records.has_move(MoveId::new())), (None, Ok(false)));
+    }
+
     /// Looks up everything that was committed, whether it has ended or not, and something that was not.
     fn check_archive(&self) {
         let records = self.database.records();
@@ -212,6 +238,7 @@ impl Keeper for Kept {
             check_rows(&*self.database.rows(), core);
             self.journal.retain(|event| !effects.forgotten.events.contains(&event.seq));
             self.journal.extend(effects.journal.iter().cloned());
+            self.moves.extend(effects.moves.iter().cloned());
             let changed = effects.attempts.iter().filter_map(|id| core.attempt(*id)).map(|attempt| attempt.job);
             for job in changed.chain(effects.jobs.iter().copied()).filter_map(|id| core.job(id)) {
                 let attempts = job.attempts.iter().filter_map(|id| core.attempt(*id)).cloned().collect();
@@ -224,6 +251,7 @@ impl Keeper for Kept {
     fn restart(&mut self) -> Snapshot {
         self.database = self.place.open();
         self.check_pages(1 + self.journal.len() / 3);
+        self.check_moves(1 + self.moves.len() / 5);
         self.check_archive();
         self.database.load().unwrap()
     }
@@ -329,6 +357,11 @@ fn an_artifact_that_is_there_stays_as_it_is_and_a_tag_goes_where_it_was_moved_la
         assert_eq!(index.tagged("data"), Some(one.digest()));
         assert_eq!(index.get(&one.digest()).unwrap().created, Millis(5));
         assert_eq!(&index, core.index());
+        let moves = database.records().moves("data", None, 10).unwrap();
+        let told: Vec<_> = moves.iter().map(|moved| (moved.number, moved.at, moved.from, moved.to)).collect();
+        let (at, [one, other]) = (|ms| Some(Millis(ms)), [&one, &other].map(|manifest| manifest.digest()));
+        assert_eq!(told, [(3, at(7), Some(other), one), (2, at(6), Some(one), other), (1, at(5), None, one)]);
+        assert!(moves.iter().all(|moved| moved.by == Mover::Import && moved.id.is_none()));
     }
 }
 

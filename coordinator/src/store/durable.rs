@@ -6,10 +6,10 @@
 use super::StoreError;
 use super::listing::{JobFilter, Listed};
 use super::rows::Rows;
-use crate::core::{Archive, Attempt, Core, Effects, Event, Job, Snapshot};
+use crate::core::{Archive, Attempt, Core, Effects, Event, Job, Move, Snapshot};
 use std::fmt::Debug;
 use std::sync::Arc;
-use vertigo::id::JobId;
+use vertigo::id::{JobId, MoveId};
 
 /// Where the core's state outlives the process. One writer has it.
 pub(super) trait Durable: Debug + Send {
@@ -22,7 +22,7 @@ pub(super) trait Durable: Debug + Send {
     /// Something does not read back. Nothing is left out silently.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Writes what `effects` names, as `core` has it now, and the effects' journal.
+    /// Writes what `effects` names, as `core` has it now, and the effects' moves of tags and journal.
     ///
     /// All or nothing: after an error, and after a process that ended in the middle, it is as before the call. Safe: when this returns
     /// it outlives the process, and the machine's power where the database is on a disk. In order: a commit is seen by whoever
@@ -66,6 +66,19 @@ pub(super) trait Records: Archive {
     /// # Errors
     /// One does not read back.
     fn jobs(&self, ids: &[JobId]) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError>;
+
+    /// Moves of a tag, newest first, at most `limit` of them: the first ones whose number is below `before`. Fewer than `limit`
+    /// means that there are no more.
+    ///
+    /// # Errors
+    /// One does not read back.
+    fn moves(&self, tag: &str, before: Option<u64>, limit: usize) -> Result<Vec<Move>, StoreError>;
+
+    /// The move of an id.
+    ///
+    /// # Errors
+    /// It does not read back.
+    fn one_move(&self, id: MoveId) -> Result<Option<Move>, StoreError>;
 
     /// Whether reading waits for a disk. What does not is read on the thread that asks.
     fn waits(&self) -> bool {

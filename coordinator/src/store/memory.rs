@@ -7,13 +7,13 @@ use super::durable::{Durable, Records, Which};
 use super::listing::{JobFilter, Listed};
 use super::rows::{CheckpointRow, DatabaseSize, EndedRow, Rows, SeeArtifact};
 use crate::core::{
-    Archive, ArchiveError, Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, ReportBody,
-    Snapshot, Worker,
+    Archive, ArchiveError, Attempt, Core, Effects, Event, EventBody, FactorKey, Index, Installation, Job, Move,
+    ReportBody, Snapshot, Worker,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
+use vertigo::id::{AttemptId, JobId, Millis, MoveId, WorkerId};
 use vertigo::manifest::{Kind, Manifest};
 
 /// A handle on the database. Clones share it: one that is opened after a restart finds what the one before has written.
@@ -27,6 +27,8 @@ struct Tables {
     workers: BTreeMap<WorkerId, Worker>,
     installations: BTreeMap<WorkerId, Installation>,
     index: Index,
+    /// By tag, and in order.
+    moves: BTreeMap<String, Vec<Move>>,
     factors: BTreeMap<FactorKey, Vec<f64>>,
     /// By position.
     journal: BTreeMap<u64, Event>,
@@ -77,8 +79,9 @@ impl Durable for Memory {
         for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
             tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
         }
-        for (tag, digest) in effects.tags.iter().filter_map(|tag| Some((tag, core.index().tagged(tag)?))) {
-            tables.index.tag(tag, digest);
+        for moved in &effects.moves {
+            tables.index.note_move(moved);
+            tables.moves.entry(moved.tag.clone()).or_default().push(moved.clone());
         }
         for key in &effects.factors {
             tables.factors.insert(key.clone(), core.factors().ratios(key).collect());
@@ -142,6 +145,17 @@ impl Records for Memory {
         Ok(ids.iter().filter_map(|id| tables.jobs.get(id)).map(|job| (job.clone(), attempts(job))).collect())
     }
 
+    fn moves(&self, tag: &str, before: Option<u64>, limit: usize) -> Result<Vec<Move>, StoreError> {
+        let tables = self.tables();
+        let of_tag = tables.moves.get(tag).into_iter().flatten().rev();
+        let behind = of_tag.filter(|moved| before.is_none_or(|before| moved.number < before));
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    fn one_move(&self, id: MoveId) -> Result<Option<Move>, StoreError> {
+        Ok(self.tables().moves.values().flatten().find(|moved| moved.id == Some(id)).cloned())
+    }
+
     fn waits(&self) -> bool {
         false
     }
@@ -169,6 +183,10 @@ impl Archive for Memory {
         let tables = self.tables();
         let fits = |id: &&JobId| !prefix.is_empty() && id.to_string().starts_with(prefix);
         Ok(tables.jobs.keys().filter(fits).take(limit).copied().collect())
+    }
+
+    fn has_move(&self, id: MoveId) -> Result<bool, ArchiveError> {
+        Ok(self.tables().moves.values().flatten().any(|moved| moved.id == Some(id)))
     }
 }
 

@@ -29,7 +29,7 @@ pub use rows::{CheckpointRow, DatabaseSize, EndedRow, SeeArtifact};
 pub use sqlite::copies::copy as copy_database;
 pub use writer::{Outbox, Writer};
 
-use crate::core::{Attempt, Command, Core, Job, Kinds, Refusal, Settings};
+use crate::core::{Attempt, Command, Core, Job, Kinds, Move, Refusal, Settings};
 use crate::private;
 use durable::{Durable, Records};
 use rows::Rows;
@@ -39,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use vertigo::files::{AtPath, FileError, FolderLock};
-use vertigo::id::{Digest, JobId, Millis};
+use vertigo::id::{Digest, JobId, Millis, MoveId};
 use vertigo::manifest::Manifest;
 use writer::{Beginning, Change, Request, Told};
 
@@ -361,6 +361,22 @@ impl Store {
     /// The database.
     pub async fn jobs(&self, ids: Vec<JobId>) -> Result<Vec<(Job, Vec<Attempt>)>, StoreError> {
         self.recall(move |records| records.jobs(&ids)).await
+    }
+
+    /// A page of a tag's moves: see [`Records::moves`].
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn moves(&self, tag: String, before: Option<u64>, limit: usize) -> Result<Vec<Move>, StoreError> {
+        self.recall(move |records| records.moves(&tag, before, limit)).await
+    }
+
+    /// The move of an id.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn one_move(&self, id: MoveId) -> Result<Option<Move>, StoreError> {
+        self.recall(move |records| records.one_move(id)).await
     }
 
     /// Checkpoints that jobs have made, by job, beginning behind `after`: those of as many whole jobs as are `jobs`.

@@ -4,14 +4,14 @@ mod upgrades;
 
 use super::*;
 use crate::core::{
-    Connect, FactorKey, Found, Input, Job, Machine, Made, MemoryPart, Need, Outgoing, Report, ReportBody, SessionId,
-    Source, Started, Step, Submit, Task, Variant,
+    Connect, Expected, FactorKey, Found, Grounds, Input, Job, Machine, Made, MemoryPart, MoveTag, Need, Outgoing,
+    Report, ReportBody, SessionId, Source, Started, Step, Submit, Target, Task, Variant,
 };
 use crate::kinds::Catalog;
 use std::sync::Mutex;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::id::{AttemptId, Digest, Epoch, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
@@ -116,6 +116,7 @@ pub(super) struct Everything {
     pub(super) attempts: Vec<String>,
     workers: Vec<(WorkerId, String, Machine)>,
     index: crate::core::Index,
+    moves: Vec<Move>,
     factor: f64,
     pub(super) last_seq: u64,
 }
@@ -123,8 +124,10 @@ pub(super) struct Everything {
 pub(super) async fn everything(store: &Store) -> Everything {
     let listed = store.list(JobFilter::default(), None, usize::MAX).await.unwrap();
     let rows = store.jobs(listed.into_iter().map(|listed| listed.id).collect()).await.unwrap();
+    let moves = store.moves("mine".to_owned(), None, usize::MAX).await.unwrap();
     store
         .read(|core| Everything {
+            moves,
             attempts: rows.iter().flat_map(|(_, attempts)| attempts).map(|attempt| format!("{attempt:?}")).collect(),
             jobs: rows.into_iter().map(|(job, _)| Job { reason: String::new(), ..job }).collect(),
             workers: core.workers().map(|w| (w.id, w.name.clone(), w.machine.clone())).collect(),
@@ -136,7 +139,7 @@ pub(super) async fn everything(store: &Store) -> Everything {
         .unwrap()
 }
 
-/// Jobs in every state, a tag, a checkpoint, a learned factor.
+/// Jobs in every state, a tag that a person has moved to a checkpoint and back, a learned factor.
 pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
@@ -156,6 +159,13 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let made = Made { outputs: vec![output("adapter"), output("best")], remark: String::new() };
     let success = ReportBody::Finished { peak: Bytes(12), outcome: Ok(made) };
     say(store, session, ids[0], success).await;
+    let checkpoint = manifest(Kind::Checkpoint).digest();
+    for target in [Target::To(checkpoint), Target::Back] {
+        let (reason, decision) = ("because ü".to_owned(), Some("{\"holds\": false}".to_owned()));
+        let grounds = Grounds { reason, is_forced: true, evidence: vec![checkpoint], decision };
+        let (id, tag, expected) = (MoveId::new(), "mine".to_owned(), Expected::Whatever);
+        store.apply(Command::MoveTag(MoveTag { id, tag, target, expected, grounds })).await.unwrap();
+    }
     // Failed, in backoff, cancelled, leased, queued, blocked.
     store.apply(submit(ids[1], None)).await.unwrap();
     say(store, session, ids[1], failure(Cure::Never)).await;

@@ -24,6 +24,7 @@ use vertigo::v1::coordinator_message::Message;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::storage_client::StorageClient;
+use vertigo::v1::tags_client::TagsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
@@ -142,6 +143,10 @@ impl Coordinator {
 
     pub(crate) fn storage(&self) -> StorageClient<Channel> {
         StorageClient::new(self.channel())
+    }
+
+    pub(crate) fn tags(&self) -> TagsClient<Channel> {
+        TagsClient::new(self.channel())
     }
 
     pub(crate) fn blob(&self, digest: Digest) -> String {

@@ -13,4 +13,5 @@ mod keeping;
 mod lists;
 mod pipelines;
 mod process;
+mod tags;
 mod workers;

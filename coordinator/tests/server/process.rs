@@ -14,14 +14,14 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::v1::{self, fleet_client::FleetClient, jobs_client::JobsClient, worker_message};
 
-struct Process {
+pub(super) struct Process {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Process {
     /// Starts it on `state`, after `shell` has been carried out; gives what it says on stderr where it does not listen.
-    async fn start(state: &Path, shell: &str, arguments: &[&str]) -> Result<Process, String> {
+    pub(super) async fn start(state: &Path, shell: &str, arguments: &[&str]) -> Result<Process, String> {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_vertigo-coordinator")]);
         command.args(["--listen", "127.0.0.1:0", "--state"]).arg(state).args(arguments).kill_on_drop(true);
@@ -41,17 +41,17 @@ impl Process {
         }
     }
 
-    async fn kill(mut self) {
+    pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    async fn put(&self, bytes: &'static [u8]) {
+    pub(super) async fn put(&self, bytes: &'static [u8]) {
         let url = format!("{}/v1/blobs/{}", self.url, Digest::of(bytes));
         assert_eq!(Client::new().put(url).body(bytes).send().await.unwrap().status(), StatusCode::CREATED);
     }
 }
 
-fn state() -> (TempDir, PathBuf) {
+pub(super) fn state() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     (folder, state)

@@ -1,4 +1,4 @@
-//! Jobs, events, artifacts, workers and what is stored, as JSON.
+//! Jobs, events, artifacts, moves of tags, workers and what is stored, as JSON.
 //!
 //! The protocol's messages are for programs that were built with it; these views are for all others. `vertigo --json` prints them, the
 //! coordinator's HTTP routes answer with them, pages read them: one thing has one form, wherever it is met. A view is made of a message
@@ -11,6 +11,7 @@ mod artifact;
 mod event;
 mod job;
 mod storage;
+mod tag;
 mod words;
 mod worker;
 
@@ -18,7 +19,8 @@ pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
 pub use job::{Attempt, Caveats, Input, Job, MemoryPart, Output, Placement, ServedModel, Serving, Task, Variant};
 pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
-pub use words::{STATES, attempt_state, cure, slot, state, state_of};
+pub use tag::TagMove;
+pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover};
 pub use worker::Worker;
 
 /// `null` for an empty string.

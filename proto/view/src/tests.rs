@@ -66,6 +66,14 @@ fn what_is_empty_in_the_protocol_is_null() {
 }
 
 #[test]
+fn a_decision_is_json_and_not_text() {
+    let moved =
+        |decision: &str| json(TagMove::from(&v1::TagMove { decision_json: decision.to_owned(), ..Default::default() }));
+    assert_eq!(moved(r#"{"holds":true}"#)["decision"]["holds"], true);
+    assert_eq!((&moved("")["decision"], &moved("{")["decision"]), (&Value::Null, &json!("{")));
+}
+
+#[test]
 fn a_task_says_its_kind_beside_what_it_is_asked() {
     let fuse = v1::Task { kind: Some(v1::task::Kind::Fuse(v1::Fuse { bits: 8, unmeasured: true })) };
     let variant = json(Variant::from(&v1::Variant { task: Some(fuse), ..Default::default() }));
@@ -132,6 +140,7 @@ fn names_are_a_contract() {
     names("job", &json(Job::from(&whole_job())), &mut found);
     names("worker", &json(Worker::from(&v1::Worker::default())), &mut found);
     names("artifact", &json(Artifact::from(&v1::Artifact::default())), &mut found);
+    names("tag_move", &json(TagMove::from(&v1::TagMove::default())), &mut found);
     let storage = v1::StorageReport {
         kinds: vec![v1::KindStorage::default()],
         jobs_by_checkpoints: vec![v1::JobStorage::default()],
@@ -170,6 +179,8 @@ fn words_are_a_contract() {
     assert_eq!(attempts.collect::<Vec<_>>().join(" "), "unknown running succeeded failed lost cancelled");
     assert_eq!(cures.collect::<Vec<_>>().join(" "), "null never more_memory another_machine later fresh_process");
     assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu service");
+    let movers = (0..=5).map(|n| tag_mover(v1::TagMover::try_from(n).unwrap()));
+    assert_eq!(movers.collect::<Vec<_>>().join(" "), "unknown earlier person rollback job import");
     for known in STATES {
         assert_eq!(state_of(state(known)), Some(known));
     }

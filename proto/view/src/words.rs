@@ -50,6 +50,18 @@ pub fn slot(slot: v1::Slot) -> Option<&'static str> {
     }
 }
 
+/// The word for who moved a tag.
+pub fn tag_mover(mover: v1::TagMover) -> &'static str {
+    match mover {
+        v1::TagMover::Unspecified => "unknown",
+        v1::TagMover::Earlier => "earlier",
+        v1::TagMover::Person => "person",
+        v1::TagMover::Rollback => "rollback",
+        v1::TagMover::Job => "job",
+        v1::TagMover::Import => "import",
+    }
+}
+
 /// The states that a job can be in, in the order of its life.
 pub const STATES: [v1::JobState; 7] = [
     v1::JobState::Blocked,

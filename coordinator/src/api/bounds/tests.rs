@@ -78,6 +78,20 @@ fn what_a_person_submits_is_refused_with_its_field_its_size_and_its_bound() {
     let tags = |tags| v1::RegisterArtifactRequest { manifest_json: String::new(), tags };
     refused(register(&tags(vec![huge()])), &["tag", "200"]);
     refused(register(&tags(vec![String::new(); 65])), &["tags", "65", "64"]);
+    let step = |reason: String, forced| v1::MoveTagRequest { reason, forced, ..Default::default() };
+    refused(move_tag(&step(huge(), false)), &["reason", "1048576 characters", "2000"]);
+    assert!(move_tag(&step("ü".repeat(REASON_CHARACTERS_MAX), true)).is_ok());
+    refused(move_tag(&step(" ".to_owned(), true)), &["forced", "no reason"]);
+    refused(move_tag(&v1::MoveTagRequest { id: huge(), ..Default::default() }), &["id", "64"]);
+    refused(move_tag(&v1::MoveTagRequest { tag: huge(), ..Default::default() }), &["tag", "200"]);
+    refused(move_tag(&v1::MoveTagRequest { reference: huge(), ..Default::default() }), &["name", "200"]);
+    refused(move_tag(&v1::MoveTagRequest { expected: huge(), ..Default::default() }), &["expected", "71"]);
+    refused(move_tag(&v1::MoveTagRequest { decision_json: huge(), ..Default::default() }), &["decision", "65536"]);
+    let by = |evidence| move_tag(&v1::MoveTagRequest { evidence, ..Default::default() });
+    refused(by(vec![huge()]), &["evidence", "71"]);
+    refused(by(vec![String::new(); EVIDENCE_MAX + 1]), &["evidence", "65", "64"]);
+    refused(tag_history(&v1::TagHistoryRequest { tag: huge(), ..Default::default() }), &["tag", "200"]);
+    refused(tag_history(&v1::TagHistoryRequest { page_token: huge(), ..Default::default() }), &["page_token"]);
     let manifest_json = "x".repeat(MANIFEST_BYTES_MAX + 1);
     refused(register(&v1::RegisterArtifactRequest { manifest_json, tags: vec![] }), &["manifest"]);
 }

@@ -2,14 +2,23 @@
 
 use super::*;
 use std::sync::{Mutex, MutexGuard};
+use vertigo::id::MoveId;
 
 /// What was written, as the archive of both cores.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk(Arc<Mutex<Snapshot>>);
+pub(super) struct Disk {
+    rows: Arc<Mutex<Snapshot>>,
+    moves: Arc<Mutex<Vec<Move>>>,
+}
 
 impl Disk {
     pub(super) fn rows(&self) -> MutexGuard<'_, Snapshot> {
-        self.0.lock().unwrap()
+        self.rows.lock().unwrap()
+    }
+
+    /// All moves of tags that were ever made, in order.
+    pub(super) fn moves(&self) -> MutexGuard<'_, Vec<Move>> {
+        self.moves.lock().unwrap()
     }
 
     pub(super) fn archive(&self) -> Arc<dyn Archive> {
@@ -41,6 +50,10 @@ impl Archive for Disk {
         ids.sort_unstable();
         ids.truncate(limit);
         Ok(ids)
+    }
+
+    fn has_move(&self, id: MoveId) -> Result<bool, ArchiveError> {
+        Ok(self.moves().iter().any(|moved| moved.id == Some(id)))
     }
 }
 

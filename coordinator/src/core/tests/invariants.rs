@@ -1,5 +1,8 @@
 //! Random commands, and after each the promises of the core.
 
+mod strangers;
+mod tags;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -61,6 +64,7 @@ pub(crate) enum Step {
     Advance {
         ms: u64,
     },
+    Tag(tags::Act),
     /// Collection finds everything old: all artifacts, all workers, and every event but those of states.
     Forget,
     Restart,
@@ -112,6 +116,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, attempt, epoch_off, skip, body)| Step::Report { worker, attempt, epoch_off, skip, body }),
         2 => (0usize..6).prop_map(|job| Step::Cancel { job }),
         4 => (1u64..LEASE_MS).prop_map(|ms| Step::Advance { ms }),
+        4 => tags::act().prop_map(Step::Tag),
         2 => Just(Step::Forget),
         1 => Just(Step::Restart),
     ]
@@ -123,12 +128,13 @@ pub(crate) struct World {
     ids: [WorkerId; WORKERS.len()],
     /// Whose turn it is, of the processes that run on each worker's folder.
     processes: [ProcessId; WORKERS.len()],
+    asked: Option<MoveTag>,
 }
 
 impl World {
     fn new() -> World {
         let (ids, processes) = (std::array::from_fn(|_| WorkerId::new()), std::array::from_fn(|_| ProcessId::new()));
-        World { bench: Bench::new(), ids, processes }
+        World { bench: Bench::new(), ids, processes, asked: None }
     }
 
     /// A world whose core is read back from what `keeper` has kept.
@@ -198,6 +204,7 @@ impl World {
                 }
             }
             Step::Advance { ms } => self.bench.advance(ms),
+            Step::Tag(act) => self.tag(act),
             Step::Forget => self.forget(),
             Step::Restart => self.restart(),
         }
@@ -221,8 +228,10 @@ impl World {
             let of = |variant: &Variant| variant.resume.is_some_and(|resume| resume.checkpoint == digest);
             live.iter().any(|job| job.variants.iter().any(of))
         };
+        let moved = self.named_by_tags();
         for (digest, artifact) in before.0.list(None, None) {
-            let is_free = artifact.manifest.kind() == Kind::Checkpoint && !resumes(digest);
+            let is_needed = resumes(digest) || moved.contains(&digest);
+            let is_free = artifact.manifest.kind() == Kind::Checkpoint && !is_needed;
             assert_eq!(core.index.get(&digest).is_none(), is_free, "{artifact:?}");
         }
         for worker in before.1.values() {
@@ -261,41 +270,6 @@ impl World {
     ) -> Result<SessionId, Refusal> {
         let id = self.ids[worker];
         self.bench.connect_as(id, secret(id), process, name, usable, held)
-    }
-
-    /// 12: a copy of a folder gets in when nobody is there, or after a lease of silence; until then nothing changes.
-    fn copy(&mut self, worker: usize) {
-        let (id, process, (name, usable)) = (self.ids[worker], ProcessId::new(), WORKERS[worker]);
-        let core = &self.bench.core;
-        let (session, jobs) = (core.workers.get(&id).and_then(|w| w.session), core.jobs.clone());
-        let leased = core.workers.get(&id).is_some_and(|w| !w.leases.is_empty());
-        let known = core.installations.get(&id).filter(|known| known.process.is_some());
-        let alive = known.is_some_and(|known| self.bench.now < known.heard.plus(LEASE_MS));
-        match self.hello(worker, process, name, usable, &[]) {
-            Ok(_) => {
-                assert!(!alive || session.is_none() && !leased);
-                self.processes[worker] = process;
-            }
-            Err(refusal) => {
-                assert!(alive && matches!(refusal, Refusal::OtherProcess { .. }), "{refusal}");
-                let core = &self.bench.core;
-                assert_eq!((core.workers[&id].session, &core.jobs), (session, &jobs));
-            }
-        }
-    }
-
-    /// 12: without the secret nobody takes up a session, and nothing changes.
-    fn thief(&mut self, worker: usize) {
-        let (id, process, (name, usable)) = (self.ids[worker], self.processes[worker], WORKERS[worker]);
-        if !self.bench.core.installations.contains_key(&id) {
-            return;
-        }
-        let (session, held) = (self.session(worker), self.given(worker));
-        let (jobs, workers) = (self.bench.core.jobs.clone(), self.bench.core.workers.clone());
-        let answer = self.bench.connect_as(id, secret(WorkerId::new()), process, name, usable, &held);
-        assert_eq!(answer, Err(Refusal::OtherInstallation(id)));
-        let core = &self.bench.core;
-        assert_eq!((self.session(worker), &core.jobs, &core.workers), (session, &jobs, &workers));
     }
 
     /// Promise 3: only the live epoch, from the worker that holds it, is heard.
@@ -388,6 +362,7 @@ impl World {
             }
         }
         services::check(core);
+        self.check_tags();
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
             assert!(core.jobs.values().any(|job| job.output() == Some(digest)));

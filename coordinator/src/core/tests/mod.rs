@@ -115,14 +115,15 @@ impl Bench {
             disk.installations.insert(*id, self.core.installations[id].clone());
         }
         for digest in &effects.forgotten.artifacts {
-            assert!(disk.index.remove(*digest), "a tag is on {digest}, or it was never there");
+            assert!(disk.index.remove(*digest), "{digest} was never there");
         }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();
             disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
         }
-        for tag in &effects.tags {
-            disk.index.tag(tag, self.core.index.tagged(tag).unwrap());
+        for moved in &effects.moves {
+            disk.index.note_move(moved);
+            self.disk.moves().push(moved.clone());
         }
         if !effects.factors.is_empty() {
             disk.factors = self.core.factors.clone();

@@ -1,4 +1,4 @@
-//! The API over gRPC: four services, each call a span that is a child of its caller's, so that one job is one trace.
+//! The API over gRPC: five services, each call a span that is a child of its caller's, so that one job is one trace.
 //!
 //! What people ask is passed on as it came. Workers' sessions are a protocol of their own ([`fleet`]), which has no other form.
 
@@ -7,6 +7,7 @@ mod fleet;
 mod jobs;
 mod sessions;
 mod storage;
+mod tags;
 
 pub use sessions::Sessions;
 
@@ -19,6 +20,7 @@ use vertigo::v1::artifacts_server::ArtifactsServer;
 use vertigo::v1::fleet_server::FleetServer;
 use vertigo::v1::jobs_server::JobsServer;
 use vertigo::v1::storage_server::StorageServer;
+use vertigo::v1::tags_server::TagsServer;
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -40,10 +42,12 @@ pub fn router(context: Context) -> axum::Router {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let storage = StorageServer::new(storage::Storage(context.api.clone()));
+    let tags = TagsServer::new(tags::Tags(context.api.clone()));
     let fleet = FleetServer::new(fleet::Fleet(context))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(jobs).add_service(fleet).add_service(artifacts).add_service(storage).prepare().into_axum_router()
+    let routes = Routes::new(jobs).add_service(fleet).add_service(artifacts).add_service(storage).add_service(tags);
+    routes.prepare().into_axum_router()
 }
 
 /// `span` as a child of the caller's.

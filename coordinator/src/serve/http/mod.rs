@@ -6,6 +6,7 @@
 //! | `GET /v1/jobs/JOB` | a job, by id, by name or by the beginning of its id |
 //! | `GET /v1/artifacts?kind=K` | `{"artifacts": […], "next_page_token": …}`, newest first |
 //! | `GET /v1/artifacts/ARTIFACT` | an artifact with its manifest, by tag, by digest or by the job that made it |
+//! | `GET /v1/tags/TAG/history` | `{"moves": […], "next_page_token": …}`, newest first |
 //! | `GET /v1/workers` | `{"workers": […], "next_page_token": …}`, by name |
 //! | `GET /v1/storage` | what takes what on the disks |
 //! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
@@ -37,16 +38,20 @@ use tracing::{Instrument, info_span};
 use vertigo::api_error::ApiError;
 use vertigo::printable;
 use vertigo::v1;
-use vertigo_view::{Artifact, Job, Storage, Worker};
+use vertigo_port::guard::shown;
+use vertigo_view::{Artifact, Job, Storage, TagMove, Worker};
 
 /// Where events are streamed.
 pub(super) const EVENTS: &str = "/v1/events";
+
+/// Below it are tags, each with its history.
+const TAGS: &str = "/v1/tags";
 
 /// Where it is said what takes what.
 const STORAGE: &str = "/v1/storage";
 
 /// Where the routes that read begin. The guard lets their `GET` through.
-pub(super) const READS: [&str; 5] = ["/v1/jobs", "/v1/artifacts", "/v1/workers", STORAGE, EVENTS];
+pub(super) const READS: [&str; 6] = ["/v1/jobs", "/v1/artifacts", TAGS, "/v1/workers", STORAGE, EVENTS];
 
 /// The routes.
 pub fn router(api: Api) -> Router {
@@ -57,6 +62,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/jobs/{*reference}", get(job))
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/{*reference}", get(artifact))
+        .route("/v1/tags/{*rest}", get(history))
         .route("/v1/workers", get(workers))
         .route(STORAGE, get(storage))
         .route(EVENTS, get(events::stream))
@@ -181,6 +187,28 @@ async fn artifact(
     // A manifest may be long, and the threads that read it here are those that hear heartbeats.
     let written = tokio::task::spawn_blocking(move || Shown(Artifact::from(&artifact)).into_response()).await;
     Ok(written.map_err(ApiError::internal)?)
+}
+
+/// A tag may have slashes in it, and `history` stands behind the last.
+async fn history(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    rest: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let (Path(rest), mut query) = (rest?, Query::read(query.as_deref()));
+    let Some(tag) = rest.strip_suffix("/history") else {
+        let nothing = ApiError::not_found(format!("there is nothing at {TAGS}/{}", shown(rest.as_bytes())));
+        return Err(nothing.with_hint(format!("of a tag there is {TAGS}/TAG/history")).into());
+    };
+    let request = v1::TagHistoryRequest {
+        tag: tag.to_owned(),
+        page_size: query.number("page_size")?,
+        page_token: query.text("page_token")?,
+    };
+    query.end()?;
+    let answer = api.tag_history(request).instrument(traced(&headers, info_span!("tag history"))).await?;
+    Ok(page::<_, TagMove>("moves", &answer.moves, &answer.next_page_token))
 }
 
 async fn workers(

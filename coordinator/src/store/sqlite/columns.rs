@@ -54,6 +54,10 @@ pub(super) fn digest(row: &Row<'_>, column: &str) -> Result<Digest, Unreadable> 
     Ok(Digest::from_bytes(row.get(column)?))
 }
 
+pub(super) fn maybe_digest(row: &Row<'_>, column: &str) -> Result<Option<Digest>, Unreadable> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Digest::from_bytes))
+}
+
 pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T, Unreadable> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| Unreadable(format!("{column}: {error}")))

@@ -9,6 +9,7 @@ pub(super) mod copies;
 mod jobs;
 mod journal;
 mod lists;
+mod moves;
 mod pages;
 mod reader;
 mod rows;

@@ -3,13 +3,13 @@
 use super::super::StoreError;
 use super::super::durable::{Records, Which};
 use super::super::listing::{JobFilter, Listed};
-use super::{jobs, journal, pages};
-use crate::core::{Archive, ArchiveError, Attempt, Event, Job};
+use super::{jobs, journal, moves, pages};
+use crate::core::{Archive, ArchiveError, Attempt, Event, Job, Move};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use vertigo::id::{AttemptId, JobId};
+use vertigo::id::{AttemptId, JobId, MoveId};
 
 /// Statements that a connection keeps prepared: more than there are.
 pub(super) const STATEMENTS_MAX: usize = 64;
@@ -76,6 +76,14 @@ impl Records for Reader {
             ids.iter().filter_map(|id| jobs::one(&snapshot, *id).transpose()).collect::<Result<_, StoreError>>()
         })
     }
+
+    fn moves(&self, tag: &str, before: Option<u64>, limit: usize) -> Result<Vec<Move>, StoreError> {
+        self.read(|connection| moves::page(connection, tag, before, limit))
+    }
+
+    fn one_move(&self, id: MoveId) -> Result<Option<Move>, StoreError> {
+        self.read(|connection| moves::one(connection, id))
+    }
 }
 
 impl Archive for Reader {
@@ -97,5 +105,9 @@ impl Archive for Reader {
 
     fn beginning_with(&self, prefix: &str, limit: usize) -> Result<Vec<JobId>, ArchiveError> {
         self.recall(|connection| jobs::beginning_with(connection, prefix, limit))
+    }
+
+    fn has_move(&self, id: MoveId) -> Result<bool, ArchiveError> {
+        self.recall(|connection| moves::exists(connection, id))
     }
 }

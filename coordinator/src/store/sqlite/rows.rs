@@ -3,7 +3,7 @@
 use super::super::StoreError;
 use super::columns::{Unreadable, all, digest, from_json, id, int, json, maybe_id, number, parsed};
 use super::lists::Lists;
-use super::{jobs, journal};
+use super::{jobs, journal, moves};
 use crate::core::{Core, Effects, FactorKey, Installation, Outcome, Snapshot, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +20,7 @@ pub(super) fn load(connection: &Connection, lists: &mut Lists) -> Result<Snapsho
     for (_, manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", [], artifact)? {
         snapshot.index.insert(manifest, created, job);
     }
-    for (tag, digest) in
-        all(connection, "tags", "SELECT * FROM tags", [], |row| Ok((row.get(0)?, digest(row, "digest")?)))?
-    {
-        let tag: String = tag;
-        snapshot.index.tag(&tag, digest);
-    }
+    moves::load(connection, &mut snapshot.index)?;
     for (key, ratios) in all(connection, "factors", "SELECT * FROM factors", [], factor)? {
         ratios.into_iter().for_each(|ratio| snapshot.factors.push(key.clone(), ratio));
     }
@@ -139,9 +134,5 @@ fn put_index(transaction: &Transaction<'_>, core: &Core, effects: &Effects) -> r
             artifact.job.map(|job| job.0.into_bytes()),
         ])?;
     }
-    for (tag, digest) in effects.tags.iter().filter_map(|tag| index.tagged(tag).map(|digest| (tag, digest))) {
-        let put = "INSERT INTO tags VALUES (?1, ?2) ON CONFLICT DO UPDATE SET digest = excluded.digest";
-        transaction.prepare_cached(put)?.execute(params![tag, digest.as_bytes()])?;
-    }
-    Ok(())
+    effects.moves.iter().try_for_each(|moved| moves::put(transaction, moved))
 }

@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 5] = [TABLES, JOURNAL, KEYS, AGES, SERVICES];
+pub(in crate::store) const STEPS: [&str; 6] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -131,6 +131,29 @@ CREATE INDEX checkpoints ON artifacts (job) WHERE kind = 'checkpoint';
 /// Where an attempt answers requests, or did.
 const SERVICES: &str = "
 ALTER TABLE attempts ADD COLUMN service TEXT; -- JSON
+";
+
+/// Every move of every tag. A tag is on what its newest move led to, so there is no table of tags any more: each has become a
+/// first move of which nobody knows more. Old moves may name artifacts that are gone.
+const MOVES: &str = "
+CREATE TABLE moves (
+    tag         TEXT NOT NULL,
+    number      INTEGER NOT NULL,           -- of the tag's moves, from 1
+    id          BLOB UNIQUE,                -- what its caller called it
+    at_ms       INTEGER,                    -- NULL: nobody knows
+    from_digest BLOB,                       -- NULL: the tag was on nothing
+    to_digest   BLOB NOT NULL,
+    mover       TEXT NOT NULL CHECK (mover IN ('earlier', 'person', 'rollback', 'job', 'import')),
+    job         BLOB REFERENCES jobs (id),
+    reason      TEXT NOT NULL,
+    is_forced   INTEGER NOT NULL CHECK (is_forced IN (0, 1)),
+    evidence    TEXT NOT NULL,              -- JSON: digests
+    decision    TEXT,                       -- JSON
+    UNIQUE (tag, number),
+    CHECK ((mover = 'job') = (job IS NOT NULL))
+) STRICT;
+INSERT INTO moves SELECT tag, 1, NULL, NULL, NULL, digest, 'earlier', NULL, '', 0, '[]', NULL FROM tags ORDER BY tag;
+DROP TABLE tags;
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.

@@ -132,6 +132,8 @@ fn what_has_ended_is_looked_up_and_not_looked_for() {
         ("SELECT * FROM labels WHERE job = x'00'", "labels_of_job (job=?)"),
         (jobs::NEWEST_NAMED, "jobs_by_name (name=?)"),
         (jobs::BEGINNING, "sqlite_autoindex_jobs_1 (id>? AND id<?)"),
+        (moves::PAGE, "sqlite_autoindex_moves_2 (tag=? AND number<?)"),
+        (moves::ONE, "sqlite_autoindex_moves_1 (id=?)"),
     ] {
         let values = vec![0; query.matches('?').count()];
         let plan = plan(&database, query, rusqlite::params_from_iter(values));

@@ -1,10 +1,77 @@
 //! Databases that earlier versions wrote: they go on, and are kept as they were.
 
 use super::*;
+use crate::core::{Mover, Snapshot};
 use std::collections::BTreeSet;
+
+/// Forgets where tags have been, as schema 7 did.
+fn to_schema_7(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE tags (tag TEXT PRIMARY KEY NOT NULL, digest BLOB NOT NULL REFERENCES artifacts (digest)) STRICT;
+             INSERT INTO tags SELECT tag, to_digest FROM moves GROUP BY tag HAVING number = max(number);
+             DROP TABLE moves;
+             PRAGMA user_version = 7;",
+        )
+        .unwrap();
+}
+
+/// That one database is what another was before its tags had a history: each tag is where it was, by a first move.
+fn assert_same(now: Snapshot, before: Snapshot) {
+    let tags = |snapshot: &Snapshot| {
+        snapshot.index.tags().all().map(|(tag, digest)| (tag.to_owned(), digest)).collect::<Vec<_>>()
+    };
+    let artifacts = |snapshot: &Snapshot| {
+        let all = snapshot.index.list(None, None);
+        all.map(|(digest, artifact)| (digest, artifact.clone())).collect::<Vec<_>>()
+    };
+    assert!(!tags(&now).is_empty());
+    assert_eq!((tags(&now), artifacts(&now)), (tags(&before), artifacts(&before)));
+    for (tag, digest) in tags(&now) {
+        let newest = now.index.tags().newest(&tag).unwrap();
+        assert_eq!((newest.number, newest.from, newest.to), (1, None, digest));
+    }
+    let rest = |snapshot| Snapshot { index: Default::default(), ..snapshot };
+    assert_eq!(rest(now), rest(before));
+}
+
+#[tokio::test]
+async fn a_tag_from_before_its_moves_were_kept_has_one_first_move_and_goes_on_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    busy(&store).await;
+    store.stop().await;
+    writer.ended().await.unwrap();
+    let path = folder.path().join("vertigo.db");
+    let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
+    let before = written(&path);
+    to_schema_7(&path);
+    assert_same(written(&path), before);
+    assert!(folder.path().join("vertigo.schema-7.db").exists());
+
+    let (store, ..) = open(folder.path());
+    let checkpoint = manifest(Kind::Checkpoint).digest();
+    let [there, back] = [Target::To(checkpoint), Target::Back].map(|target| {
+        let (id, tag, expected) = (MoveId::new(), "mine".to_owned(), Expected::Whatever);
+        Command::MoveTag(MoveTag { id, tag, target, expected, grounds: Grounds::default() })
+    });
+    store.apply(there).await.unwrap();
+    store.apply(back.clone()).await.unwrap();
+    let moves = store.moves("mine".to_owned(), None, 10).await.unwrap();
+    let told: Vec<_> = moves.iter().map(|it| (it.number, it.by, it.to)).collect();
+    let adapter = manifest(Kind::Adapter).digest();
+    assert_eq!(told, [(3, Mover::Rollback, adapter), (2, Mover::Person, checkpoint), (1, Mover::Earlier, adapter)]);
+    assert_eq!((moves[2].at, moves[2].from), (None, None));
+    let Command::MoveTag(asked) = back else { unreachable!("it moves a tag") };
+    let further = Command::MoveTag(MoveTag { id: MoveId::new(), ..asked });
+    let refused = store.apply(further).await;
+    assert!(matches!(refused, Err(ApplyError::Refused(Refusal::NothingBefore(_)))), "{refused:?}");
+}
 
 /// Makes ids and digests text, as they were in schema 4.
 fn to_schema_4(path: &Path) {
+    to_schema_7(path);
     let id = |column: &str| {
         let part = |first, length| format!("substr(lower(hex({column})), {first}, {length})");
         let parts = [(1, 8), (9, 4), (13, 4), (17, 4), (21, 12)].map(|(first, length)| part(first, length));
@@ -65,7 +132,7 @@ async fn a_database_whose_ids_were_text_goes_on_and_lists_and_finds_what_it_had(
     let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
     let snapshot = written(&path);
     to_schema_4(&path);
-    assert_eq!(written(&path), snapshot);
+    assert_same(written(&path), snapshot);
     assert!(folder.path().join("vertigo.schema-4.db").exists());
 
     let (store, ..) = open(folder.path());
@@ -92,10 +159,11 @@ async fn a_database_from_before_services_goes_on() {
     let path = folder.path().join("vertigo.db");
     let written = |path: &Path| Sqlite::open(path, None).unwrap().load().unwrap();
     let snapshot = written(&path);
+    to_schema_7(&path);
     let database = rusqlite::Connection::open(&path).unwrap();
     database.execute_batch("ALTER TABLE attempts DROP COLUMN service; PRAGMA user_version = 6;").unwrap();
     drop(database);
-    assert_eq!(written(&path), snapshot);
+    assert_same(written(&path), snapshot);
     assert!(folder.path().join("vertigo.schema-6.db").exists());
 }
 
@@ -132,7 +200,8 @@ async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_
     // What an earlier try that was cut off has left.
     std::fs::write(&copy, "the beginning of a copy").unwrap();
 
-    assert_eq!(written(&path), before, "jobs, artifacts and the journal's position are what they were");
+    // Jobs, artifacts and the journal's position are what they were.
+    assert_same(written(&path), before);
     let journal = Sqlite::open(&path, None).unwrap().records();
     for (job, _) in journal.jobs(&ids).unwrap() {
         let events = journal.events(Some(job.id), 0, Which::All, 10).unwrap();

@@ -1,0 +1,41 @@
+//! Tags that a person moves: where one is, and one way to move it, for every command that does.
+
+use crate::coordinator::Coordinator;
+use crate::error::{Exit, Result, Subject, is_lost};
+use std::time::Duration;
+use vertigo::id::MoveId;
+use vertigo::v1;
+use vertigo_client::traced;
+
+/// Until a call that broke off is made again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What stands for a tag that there is not, where a move says what it expects.
+const NOTHING: &str = "nothing";
+
+/// Moves a tag, and gives the move as it is kept. The request needs no id: a call that broke off is made again under the one that
+/// it gets here, so that no tag moves twice.
+pub(crate) async fn move_tag(coordinator: &Coordinator, request: v1::MoveTagRequest) -> Result<v1::TagMove> {
+    let request = v1::MoveTagRequest { id: MoveId::new().to_string(), ..request };
+    let mut answer = coordinator.tags().move_tag(traced(request.clone())).await;
+    if answer.as_ref().is_err_and(is_lost) {
+        tokio::time::sleep(AGAIN).await;
+        answer = coordinator.tags().move_tag(traced(request)).await;
+    }
+    coordinator.answer(answer, Subject::Artifact)
+}
+
+/// The newest move of a tag, which says what it is on; `None` where there is no such tag.
+pub(crate) async fn newest(coordinator: &Coordinator, tag: &str) -> Result<Option<v1::TagMove>> {
+    let request = v1::TagHistoryRequest { tag: tag.to_owned(), page_size: 1, page_token: String::new() };
+    match coordinator.answer(coordinator.tags().tag_history(traced(request)).await, Subject::Artifact) {
+        Ok(page) => Ok(page.moves.into_iter().next()),
+        Err(error) if error.exit == Exit::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a move expects that is decided by where the tag is now: whoever moves it meanwhile comes first, and this one is refused.
+pub(crate) fn expected(newest: Option<&v1::TagMove>) -> String {
+    newest.map_or_else(|| NOTHING.to_owned(), |moved| moved.to.clone())
+}
