@@ -37,10 +37,11 @@ pub(super) fn raise(limits: &Limits) -> io::Result<Walls> {
 
 /// Closes what whoever started this process had open and did not mean to hand on.
 fn close_others() {
-    // Both systems have it. What is listed was not opened by this process, but for the listing, which is closed when it was read.
-    let listed = fs::read_dir("/dev/fd").map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let open = listed.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for descriptor in open.filter(|descriptor| *descriptor >= DESCRIPTORS) {
+    // Both systems have it. Only numbers are kept of it: the listing is closed before anything else is.
+    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<i32>().ok();
+    let open: Vec<i32> =
+        fs::read_dir("/dev/fd").map(|entries| entries.filter_map(number).collect()).unwrap_or_default();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor >= DESCRIPTORS) {
         let _ = close(descriptor);
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(30);
 
 /// How much longer than the program's time the room waits, since the child ends most programs itself and then says what they printed.
-const GRACE: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A child that lives, until it is dropped.
 #[derive(Debug)]

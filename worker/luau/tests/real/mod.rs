@@ -29,13 +29,20 @@ pub(crate) fn blocks(folder: &Path) -> Vec<Real> {
         for row in fs::read_to_string(&path).unwrap().lines() {
             let row: Value = serde_json::from_str(row).unwrap();
             for message in row["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "assistant") {
-                let answer = message["content"].as_str().unwrap_or_default();
+                let answer = without_thinking(message["content"].as_str().unwrap_or_default());
                 let sources = blocks::of(answer).into_iter().map(|block| block.source).chain(called(message));
                 found.extend(sources.map(|source| Real { file: file.clone(), source }));
             }
         }
     }
     found
+}
+
+/// An answer as whoever asks for one reads it: these begin with what the model thought.
+fn without_thinking(answer: &str) -> &str {
+    let is_thought = answer.trim_start().starts_with("<think>");
+    let rest = answer.split_once("</think>").filter(|_| is_thought);
+    rest.map_or(answer, |(_, answer)| answer.trim_start())
 }
 
 /// The code in a message's tool calls.

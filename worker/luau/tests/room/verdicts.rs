@@ -16,7 +16,7 @@ fn a_test_passes_fails_by_its_case_and_prints() {
     ));
     let verdict = verdict.unwrap();
     let seen: Vec<_> = verdict.cases.iter().map(|case| (&*case.name, case.passed, case.message.as_deref())).collect();
-    assert_eq!(seen, [("adds", true, None), ("adds more", false, Some("3 is not 4"))]);
+    assert_eq!(seen, [("adds", true, None), ("adds more", false, Some("test:4: 3 is not 4"))]);
     assert_eq!(
         (verdict.outcome, &*verdict.output, verdict.is_output_cut),
         (Outcome::Failed, "loading\nso\t1\n", false)
