@@ -56,7 +56,7 @@ impl Checker {
             .parse_errors
             .first()
             .map(|error| format!("line {}: {}", error.location.begin.line + 1, error.message));
-        Err(complaint.unwrap_or_else(|| "their types contradict one another".to_owned()))
+        Err(complaint.unwrap_or_else(|| "a type in them is not known, or does not fit".to_owned()))
     }
 
     /// Everything that is found in `source`.

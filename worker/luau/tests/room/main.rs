@@ -12,7 +12,7 @@ use vertigo_luau::run::{Kind, Limits, Module, Outcome, Program, Verdict};
 
 /// Limits that a test of the room runs into soon, on a slow machine too.
 fn limits() -> Limits {
-    Limits { memory_bytes: 64 << 20, steps: 500_000, wall: Duration::from_secs(20), output_bytes: 4096 }
+    Limits { memory_bytes: 32 << 20, steps: 100_000, wall: Duration::from_secs(20), output_bytes: 4096 }
 }
 
 /// The command of a child with the stand-in world.
