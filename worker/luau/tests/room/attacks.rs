@@ -1,7 +1,9 @@
 //! Programs that mean harm. Each ends in its verdict, within limits, and the next program runs as ever.
 
-use crate::{assert_well, called, failure, limits, program, room};
+use crate::{assert_well, called, failure, limits, program, room, skipped};
+use std::process::Command;
 use std::time::Duration;
+use vertigo_luau::child::World;
 use vertigo_luau::room::Room;
 use vertigo_luau::run::{Limits, Outcome};
 
@@ -176,6 +178,10 @@ const ATTACKS: &[(&str, &[End])] = &[
     ("error('\\0\\xff', 1e9)", &[End::Error]),
 ];
 
+/// What Roblox has and the stand-in has not: there it may do what it does.
+const ROBLOX_HAS: [&str; 5] =
+    ["newproxy(true)", "gcinfo()", "require('./answer')", "setmetatable(_G, {})", "_G.print = nil"];
+
 /// Runs an attack within a case, and at the top of a module; says what ended in another way than it should.
 fn attack(room: &Room, body: &str, ends: &[End]) -> Vec<String> {
     let inside = called(&format!("return function() {body} end"));
@@ -226,6 +232,30 @@ fn an_error_that_does_not_say_what_it_is_is_still_a_failure() {
     let room = room(limits(), 1);
     let verdict = room.run(&called("return function() error(setmetatable({}, {__tostring = error})) end")).unwrap();
     assert_eq!(failure(&verdict), "an error that does not say what it is");
+}
+
+#[test]
+fn no_attack_passes_in_the_world_that_answers_run_in() {
+    if World::built_in().is_err() {
+        return skipped("there is no worker/luau/world: nothing of it is attacked");
+    }
+    let own = Command::new(env!("CARGO_BIN_EXE_vertigo-luau-room"));
+    let limits = Limits { wall: Duration::from_millis(1500), steps: 300_000, memory_bytes: 64 << 20, ..limits() };
+    let room = Room::open(own, limits, 2).unwrap();
+    let mut wrong = Vec::new();
+    for (body, ends) in ATTACKS.iter().filter(|(_, ends)| !ends.contains(&End::Time)) {
+        let verdict = room.run(&called(&format!("return function() {body} end"))).unwrap();
+        let is_right = match end(&verdict.outcome) {
+            None => false,
+            Some(End::Passed) => ends.contains(&End::Passed) || ROBLOX_HAS.contains(body),
+            Some(_) => true,
+        };
+        if !is_right {
+            wrong.push(format!("{body}\nended in {:?} with {:?}", verdict.outcome, verdict.cases));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_well(&room);
 }
 
 /// The campaign: `LUAU_ATTACKS=10000 cargo test --release -p vertigo-luau --test room campaign -- --nocapture` runs so many attacks and

@@ -1,6 +1,7 @@
 //! What becomes of the room when its children die, or are no children of ours.
 
 use crate::{assert_well, called, child, limits, room};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -8,8 +9,8 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
-use vertigo_luau::room::{Room, RoomError};
-use vertigo_luau::run::{Limits, Outcome};
+use vertigo_luau::room::{Room, RoomError, Walls};
+use vertigo_luau::run::{Limits, Outcome, Program};
 
 /// The children of this process that run the room's program, from the system. None where there is no /proc.
 fn children() -> BTreeSet<i32> {
@@ -121,6 +122,64 @@ fn a_command_that_is_no_child_is_an_error_at_once() {
         let opened = open(command);
         assert!(matches!(opened, Err(RoomError::Start { .. })), "{opened:?}");
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_child_has_nothing_but_its_pipes_and_may_ask_for_nothing() {
+    if !alone("children::a_child_has_nothing_but_its_pipes_and_may_ask_for_nothing") {
+        return;
+    }
+    // A descriptor that whoever opens the room did not keep to himself.
+    let file = tempfile::tempfile().unwrap();
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let room = room(limits(), 1);
+    assert_eq!(room.walls(), Walls::Seccomp);
+    let child = format!("/proc/{}", children().first().unwrap());
+    let open: BTreeSet<_> = fs::read_dir(format!("{child}/fd")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(open, ["0", "1", "2"].map(Into::into).into());
+    assert_eq!(fs::read(format!("{child}/environ")).unwrap(), b"");
+    assert_eq!(fs::read_dir(format!("{child}/cwd")).unwrap().count(), 0);
+    let status = fs::read_to_string(format!("{child}/status")).unwrap();
+    assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+    let limits = fs::read_to_string(format!("{child}/limits")).unwrap();
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!([limit("Max open files"), limit("Max file size"), limit("Max core file size")], ["3", "0", "0"]);
+    let space: u64 = limit("Max address space").parse().unwrap();
+    assert!(space < 8 << 30, "{space} bytes of address space");
+    assert_well(&room);
+}
+
+/// A child that is ready, takes a little of the program, and then does what `script` says.
+fn impostor(script: &str) -> Room {
+    let hello = r#"printf '\023\000\000\000{"walls":"Seccomp"}'; head -c 4 > /dev/null; "#;
+    let mut command = Command::new("/bin/sh");
+    // The opening is taken in its place.
+    command.arg("-c").arg(format!("{hello} {script}"));
+    Room::open(command, Limits { wall: Duration::from_secs(2), ..limits() }, 1).unwrap()
+}
+
+#[test]
+fn a_child_that_says_rubbish_has_crashed_and_one_that_says_nothing_is_out_of_time() {
+    for script in [
+        r"printf '\004\000\000\000nope'; cat > /dev/null",
+        r"printf '\377\377\377\377'; cat > /dev/null",
+        "cat /dev/zero",
+        "printf ab",
+        "exit 1",
+        r#"printf '\002\000\000\000{}'; cat > /dev/null"#,
+    ] {
+        let verdict = impostor(script).run(&called("return print")).unwrap();
+        assert_eq!(verdict.outcome, Outcome::Crashed, "{script}");
+    }
+    let silent = r"printf '\377\000\000\000{'; cat > /dev/null";
+    assert_eq!(impostor(silent).run(&called("return print")).unwrap().outcome, Outcome::OutOfTime);
+    // One that never reads is not waited for either.
+    let deaf = Program { test: " ".repeat(4_000_000), ..called("return print") };
+    assert_eq!(impostor("exec sleep 100").run(&deaf).unwrap().outcome, Outcome::OutOfTime);
 }
 
 #[test]

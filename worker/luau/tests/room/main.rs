@@ -47,3 +47,9 @@ fn assert_well(room: &Room) {
     let verdict = room.run(&program("return 2", r#"test("it is two", function() assert(require("answer") == 2) end)"#));
     assert_eq!(verdict.unwrap().outcome, Outcome::Passed);
 }
+
+/// Says that a test did not run. Straight to stderr: what a passing test says by `eprintln!` is not shown.
+fn skipped(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
