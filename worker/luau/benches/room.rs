@@ -1,8 +1,8 @@
 //! What the room costs: runs of a small test, and the compiler and the analysis over all Luau of the real data.
 //!
-//! `cargo bench -p vertigo-luau [-- runs|blocks]`. `runs`: a small test, over and over, in as many children as there are processors, with
-//! the world that is built in, or the stand-in of the tests where there is none. `blocks`: needs `../shared/data`; one line for compiling
-//! and one for lint and types, with one analyser a processor. Each prints one JSON line.
+//! `cargo bench -p vertigo-luau [-- runs|blocks]`. `runs`: a small test, over and over, in as many children as there are
+//! processors, with the world that is built in, or the stand-in of the tests where there is none. `blocks`: needs
+//! `../shared/data`; one line for compiling and one for lint and types, with one analyser a processor. Each prints one JSON line.
 
 #[path = "../tests/real/mod.rs"]
 mod real;
@@ -11,6 +11,7 @@ use serde_json::json;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -93,11 +94,18 @@ fn blocks(processors: usize) -> Result<(), Box<dyn Error>> {
     let analyzers = (0..processors).map(|_| Analyzer::new(&Definitions::Builtin)).collect::<Result<Vec<_>, _>>()?;
     let ready = begun.elapsed().as_secs_f64();
     let (next, findings, unknown) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let slowest = Mutex::new((0.0, ""));
     thread::scope(|scope| {
         for analyzer in &analyzers {
             scope.spawn(|| {
                 while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let asked = Instant::now();
                     let analysis = analyzer.analyze(&block.source);
+                    let took = (asked.elapsed().as_secs_f64(), block.file.as_str());
+                    let mut slowest = slowest.lock().expect("nobody panics");
+                    if took > *slowest {
+                        *slowest = took;
+                    }
                     findings.fetch_add(analysis.findings.len(), Ordering::Relaxed);
                     unknown.fetch_add(usize::from(!analysis.is_known), Ordering::Relaxed);
                 }

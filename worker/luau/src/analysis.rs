@@ -1,7 +1,14 @@
 //! What Luau's own lints and types say of a source, in this process.
 //!
-//! Promise: any source within bounds gets an answer in bounded time. An analysis that panics or takes too long is an answer without
-//! findings that says [`Analysis::is_known`] is false, and the next one begins anew.
+//! Promise: any source within bounds gets an answer in bounded time. An analysis that panics or takes too long is an answer
+//! without findings that says [`Analysis::is_known`] is false, and the next one begins anew.
+//!
+//! The frontend is luau-analysis, a port of Luau's to Rust. Beside the C++ one (luau-analyze 0.0.1, Luau 0.710), over the 1,249
+//! closed `lua` and `luau` fences of the real data, each made strict, without definitions, it agrees in 1,248 on whether there is
+//! an error; the last one is a type error that 0.710 does not see. No panic, no timeout. The C++ ones (luau-analyzer-sys too)
+//! hold a whole Luau of another version than the one that programs run in, under the same C names, and so cannot be in one
+//! program with it. selene-lib was not measured: Luau's own lints come with the frontend, and its Roblox lints want a standard
+//! library file that it does not bring. `cargo bench -p vertigo-luau -- blocks` measures the time.
 
 mod definitions;
 mod frontend;

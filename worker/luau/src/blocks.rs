@@ -1,7 +1,7 @@
 //! What of an answer is code: its fenced blocks, with the names that were said for them.
 //!
-//! Promise: any text has blocks or none, in time that is linear in its length but for compiling what no fence names; every source is a
-//! part of the answer as it stands there.
+//! Promise: any text has blocks or none, in time that is linear in its length but for compiling what no fence names; every source
+//! is a part of the answer as it stands there.
 
 use crate::compile;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ pub struct Block {
     pub is_closed: bool,
 }
 
-/// The Luau in `answer`: blocks fenced as `lua` or `luau`; where there are none, blocks of a bare fence that compile; where there are none
-/// of these either, the answer itself if it is nothing but code that compiles.
+/// The Luau in `answer`: blocks fenced as `lua` or `luau`; where there are none, blocks of a bare fence that compile; where there
+/// are none of these either, the answer itself if it is nothing but code that compiles.
 #[must_use]
 pub fn of(answer: &str) -> Vec<Block> {
     let fenced = fenced(answer);

@@ -1,7 +1,8 @@
 //! What a child of the room does: it takes programs, one after the other, and says a verdict on each.
 //!
-//! Promise: the walls are up before the first program is read, and what a program did is gone with its virtual machine. A limit is no
-//! error that a program could catch: the child says the verdict from where it stands, takes nothing more, and waits for its end.
+//! Promise: the walls are up before the first program is read, and what a program did is gone with its virtual machine. A limit
+//! is no error that a program could catch: the child says the verdict from where it stands, takes nothing more, and waits for its
+//! end.
 
 mod machine;
 mod walls;
@@ -22,8 +23,8 @@ use std::rc::Rc;
 /// The hidden subcommand under which a binary of ours calls [`main`].
 pub const COMMAND: &str = "luau-room";
 
-/// A child's life, from the opening to the end of `input`, with the world that this crate has built in. To be called first in a process,
-/// before anything opens a file or starts a thread: it closes every descriptor but the standard ones.
+/// A child's life, from the opening to the end of `input`, with the world that this crate has built in. To be called first in a
+/// process, before anything opens a file or starts a thread: it closes every descriptor but the standard ones.
 ///
 /// # Errors
 ///
@@ -55,7 +56,8 @@ pub fn main_in(world: &World, input: impl Read + 'static, output: impl Write + '
     }
 }
 
-/// Says the last verdict and waits for the end of the input, or of the process: the room kills it. Nothing of the program runs on.
+/// Says the last verdict and waits for the end of the input, or of the process: the room kills it. Nothing of the program runs
+/// on.
 fn end(input: &mut impl Read, output: &mut impl Write, verdict: Verdict) -> Infallible {
     let is_said = wire::send(output, &Reply { verdict, is_last: true }).is_ok();
     let _ = io::copy(input, &mut io::sink());

@@ -6,8 +6,8 @@
 //! - [`run`]: a program with its test, and the verdict on it: plain data.
 //! - [`room`]: processes that run programs; [`child`]: what such a process does.
 //!
-//! Promise: whatever a text says or a program does, there is a verdict, within limits, and the next program runs as if this one had never
-//! been.
+//! Promise: whatever a text says or a program does, there is a verdict, within limits, and the next program runs as if this one
+//! had never been.
 
 pub mod analysis;
 pub mod blocks;

@@ -1,5 +1,5 @@
-//! A child of the room by itself, for this crate's tests and measurements: `vertigo-luau-room [WORLD]`, where WORLD is a folder of Luau
-//! files that stands in the place of the world that is built in.
+//! A child of the room by itself, for this crate's tests and measurements: `vertigo-luau-room [WORLD]`, where WORLD is a folder
+//! of Luau files that stands in the place of the world that is built in.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! The room itself: child processes in which programs run, so that nothing a program does reaches the process that asks.
 //!
-//! Promise: [`Room::run`] comes back within the limits and says a verdict, whatever the program does and whatever happens to the child.
-//! A child that ran into a limit, crashed, or has run [`RUNS_PER_CHILD`] programs is replaced; no verdict depends on what ran before.
+//! Promise: [`Room::run`] comes back within the limits and says a verdict, whatever the program does and whatever happens to the
+//! child. A child that ran into a limit, crashed, or has run [`RUNS_PER_CHILD`] programs is replaced; no verdict depends on what
+//! ran before.
 
 mod process;
 
@@ -58,8 +59,8 @@ pub enum RoomError {
 }
 
 impl Room {
-    /// A room of `children` processes, at least one, each of which is `command` and calls [`crate::child::main`]. One is started at once,
-    /// so that a command that does not work is known here. It is started without environment, in an empty folder.
+    /// A room of `children` processes, at least one, each of which is `command` and calls [`crate::child::main`]. One is started
+    /// at once, so that a command that does not work is known here. It is started without environment, in an empty folder.
     ///
     /// # Errors
     ///

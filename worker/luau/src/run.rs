@@ -1,4 +1,5 @@
-//! A program with its test, the limits it runs within, and the verdict on it: plain data, the same on both sides of the room's wall.
+//! A program with its test, the limits it runs within, and the verdict on it: plain data, the same on both sides of the room's
+//! wall.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

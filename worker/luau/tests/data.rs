@@ -5,12 +5,13 @@ mod real;
 use std::collections::BTreeMap;
 use vertigo_luau::compile;
 
-/// A file's blocks that compile, and all of its blocks; here, and with luau-compile when the data was described (pipeline.md 2.1).
+/// A file's blocks that compile, and all of its blocks; here, and with luau-compile when the data was described (pipeline.md
+/// 2.1).
 type Row = (&'static str, (usize, usize), (usize, usize));
 
-/// Eleven files have the same blocks and the same verdicts. The others differ in what was counted as a block, and none is known to differ
-/// in a verdict: of `rejection_sampled` and `teacher_distillation` blocks that nothing closes are counted here, and do not compile; of
-/// `roblox_creator_docs` the description has twelve blocks fewer than are in the data, which it does not name.
+/// Eleven files have the same blocks and the same verdicts. The others differ in what was counted as a block, and none is known
+/// to differ in a verdict: of `rejection_sampled` and `teacher_distillation` blocks that nothing closes are counted here, and do
+/// not compile; of `roblox_creator_docs` the description has twelve blocks fewer than are in the data, which it does not name.
 const ROWS: [Row; 17] = [
     ("api_docs", (100, 100), (100, 100)),
     ("bugfix_pairs", (50, 50), (50, 50)),

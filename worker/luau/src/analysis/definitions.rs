@@ -1,9 +1,9 @@
-//! What the analysis knows of the world around a source: a definitions file that somebody names, or Roblox's classes as far as rbx-dom's
-//! reflection database knows them.
+//! What the analysis knows of the world around a source: a definitions file that somebody names, or Roblox's classes as far as
+//! rbx-dom's reflection database knows them.
 //!
-//! The database has every class with its properties and every enumeration with its items, and neither methods nor events. So a property's
-//! type is held to where it is a number, a text or a truth value; an enumeration has the items that it has; and every other member of a
-//! class may be anything.
+//! The database has every class with its properties and every enumeration with its items, and neither methods nor events. So a
+//! property's type is held to where it is a number, a text or a truth value; an enumeration has the items that it has; and every
+//! other member of a class may be anything.
 
 use rbx_reflection::{ClassDescriptor, DataType, ReflectionDatabase, Scriptability};
 use rbx_types::VariantType;

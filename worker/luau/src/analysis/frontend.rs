@@ -81,8 +81,8 @@ impl Checker {
         Analysis { findings: bound(findings), is_known: checked.timeout_hits.is_empty() }
     }
 
-    /// Whether an error speaks of the source, and not of what nobody told this frontend: other files, and types of a world that it knows
-    /// in part.
+    /// Whether an error speaks of the source, and not of what nobody told this frontend: other files, and types of a world that
+    /// it knows in part.
     fn counts(&self, error: &TypeErrorData) -> bool {
         match error {
             TypeErrorData::UnknownRequire(_) => false,

@@ -1,7 +1,8 @@
 //! One program in one virtual machine: the world is made, the program put into it, the test run, and all of it thrown away.
 //!
-//! Promise: the same program and seed take the same steps. A limit on steps or time ends the run from wherever it stands; the heap's limit
-//! is an error to the program, which may catch it and still has no more heap.
+//! Promise: the same program and seed take the same steps, but for the order in which `pairs` meets keys that are tables or
+//! functions: that follows their addresses, in Roblox too. A limit on steps or time ends the run from wherever it stands; the heap's
+//! limit is an error to the program, which may catch it and still has no more heap.
 
 use super::world::World;
 use crate::compile::{self, cut};
@@ -17,8 +18,8 @@ use std::time::Instant;
 /// Steps between two looks at the clock: a look costs less than a step, and a step may fill a megabyte.
 const CLOCK_STEPS: u64 = 16;
 
-/// What the virtual machine's own library must not offer, even to the world: the machine's clock, its files, and what reaches into
-/// functions and the collector.
+/// What the virtual machine's own library must not offer, even to the world: the machine's clock, its files, and what reaches
+/// into functions and the collector.
 const PRELUDE: &str = r#"
     local time = os.time
     os.time = function(at) return time(at or error("the room has no clock of the machine", 2)) end

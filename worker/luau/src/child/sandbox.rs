@@ -16,7 +16,7 @@ unsafe extern "C" {
 /// Enters `kSBXProfilePureComputation`: no file, no network, no other process. What is open stays open. Says whether it did.
 pub(super) fn enter() -> bool {
     let mut error = ptr::null_mut();
-    // SAFETY: the profile is a C string that lives as long as the program; `error` is a place for one pointer, which the system fills
-    // with text that it allocated and that is left to the process, once.
+    // SAFETY: the profile is a C string that lives as long as the program; `error` is a place for one pointer, which the system
+    // fills with text that it allocated and that is left to the process, once.
     unsafe { sandbox_init(c"pure-computation".as_ptr(), NAMED, &raw mut error) == 0 }
 }

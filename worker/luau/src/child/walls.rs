@@ -1,11 +1,11 @@
 //! What a child may still ask of the system: to compute, and to speak with the room.
 //!
-//! Promise: raised once, never lowered. Limits on files, descriptors, memory and time stand on every system; behind them seccomp on Linux
-//! and the sandbox on macOS, and [`Walls`] says which.
+//! Promise: raised once, never lowered. Limits on files, descriptors, memory and time stand on every system; behind them seccomp
+//! on Linux and the sandbox on macOS, and [`Walls`] says which.
 
 use crate::run::Limits;
 use crate::wire::Walls;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{alarm, close};
 use std::fs;
 use std::io;
@@ -26,13 +26,18 @@ const LIFE: Duration = Duration::from_secs(3600);
 /// Puts all walls up.
 pub(super) fn raise(limits: &Limits) -> io::Result<Walls> {
     close_others();
-    let limit = |resource, most: u64| setrlimit(resource, most, most);
     limit(Resource::RLIMIT_CORE, 0)?;
     limit(Resource::RLIMIT_FSIZE, 0)?;
     limit(Resource::RLIMIT_CPU, LIFE.as_secs())?;
     limit_space(limits)?;
     limit(Resource::RLIMIT_NOFILE, DESCRIPTORS.unsigned_abs().into())?;
     Ok(fence())
+}
+
+/// Sets a limit for good, or leaves a lower one that is there.
+fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    let (_, hard) = getrlimit(resource)?;
+    Ok(setrlimit(resource, most.min(hard), most.min(hard))?)
 }
 
 /// Closes what whoever started this process had open and did not mean to hand on.
@@ -46,15 +51,15 @@ fn close_others() {
     }
 }
 
-/// The process's address space, from what it has now. macOS takes such a limit and does not keep it: there the virtual machine's own
-/// limit stands alone.
+/// The process's address space, from what it has now. macOS takes such a limit and does not keep it: there the virtual machine's
+/// own limit stands alone.
 #[cfg(target_os = "linux")]
 fn limit_space(limits: &Limits) -> io::Result<()> {
     let pages = fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = pages.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096).unsigned_abs();
     let most = (pages * page).saturating_add(limits.memory_bytes).saturating_add(SPACE_BYTES);
-    Ok(setrlimit(Resource::RLIMIT_AS, most, most)?)
+    limit(Resource::RLIMIT_AS, most)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -42,7 +42,8 @@ impl World {
         Self::new(BUILT_IN.iter().copied())
     }
 
-    /// A world of the named sources. The value of `init` is a function that is called with the host's functions and makes the world.
+    /// A world of the named sources. The value of `init` is a function that is called with the host's functions and makes the
+    /// world.
     ///
     /// # Errors
     ///

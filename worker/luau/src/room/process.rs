@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// How long a child may take to be ready. It loads a binary and compiles the world; a busy machine takes its time.
 const START: Duration = Duration::from_secs(30);
 
-/// How much longer than the program's time the room waits, since the child ends most programs itself and then says what they printed.
+/// How much longer than the program's time the room waits, since the child ends most programs itself and then says what they
+/// printed.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A child that lives, until it is dropped.

@@ -258,8 +258,8 @@ fn no_attack_passes_in_the_world_that_answers_run_in() {
     assert_well(&room);
 }
 
-/// The campaign: `LUAU_ATTACKS=10000 cargo test --release -p vertigo-luau --test room campaign -- --nocapture` runs so many attacks and
-/// ordinary programs in turns. Without the variable there are enough of them to see that it works.
+/// The campaign: `LUAU_ATTACKS=10000 cargo test --release -p vertigo-luau --test room campaign -- --nocapture` runs so many
+/// attacks and ordinary programs in turns. Without the variable there are enough of them to see that it works.
 #[test]
 fn the_campaign_leaves_the_room_as_it_was() {
     let runs: usize = std::env::var("LUAU_ATTACKS").ok().map_or(100, |text| text.parse().unwrap());
