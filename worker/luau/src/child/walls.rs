@@ -15,6 +15,7 @@ use std::time::Duration;
 const DESCRIPTORS: i32 = 3;
 
 /// Address space beyond the virtual machine's heap, for the compiler, for messages and for what the allocator has not given back.
+#[cfg(target_os = "linux")]
 const SPACE_BYTES: u64 = 1 << 30;
 
 /// How much longer than the program's time the process has, if nobody ends it: the room is gone then.
@@ -64,7 +65,6 @@ fn limit_space(limits: &Limits) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn limit_space(_: &Limits) -> io::Result<()> {
-    let _ = SPACE_BYTES;
     Ok(())
 }
 

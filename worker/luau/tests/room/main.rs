@@ -2,6 +2,8 @@
 
 mod attacks;
 mod children;
+#[cfg(target_os = "linux")]
+mod linux;
 mod verdicts;
 
 use std::path::Path;
