@@ -21,6 +21,18 @@ HEAD = """--!nocheck
 -- Made by classes.py from rbx_reflection_database {version} and @rbxts/types (both MIT); change the script, not this file.
 """
 
+# Defaults that are not saved in files, so that the database does not have them.
+DEFAULTS = {
+    ("BaseScript", "Enabled"): "t",
+    ("Lighting", "ClockTime"): "14",
+    ("Player", "CameraMaxZoomDistance"): "128",
+    ("Player", "CameraMinZoomDistance"): "0.5",
+    ("Player", "CanLoadCharacterAppearance"): "t",
+    ("Player", "Neutral"): "t",
+    ("Team", "AutoColorCharacters"): "t",
+    ("Workspace", "FilteringEnabled"): "t",
+}
+
 
 def number(value):
     if abs(value) > 1e30:
@@ -106,6 +118,7 @@ def main():
             if value is None:
                 values = [v for v in (default(c, prop) for c in below(name)) if v is not None]
                 value = max(set(values), key=lambda v: (values.count(v), v)) if values else None
+            value = DEFAULTS.get((name, prop), value)
             if prop not in ("Name", "Parent", "ClassName"):
                 mine[prop] = value
                 own.append(prop + ":" + ("!" if access == "Read" else "") + kind + ("" if value is None else ":" + value))
