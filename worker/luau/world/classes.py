@@ -136,10 +136,10 @@ def main():
         own += [":c" + c for c in sorted(set(callbacks)) if c not in properties and c != "Parent"]
         lines.append("|".join([name + " " + (superclass or "") + " " + flags] + own))
     head = HEAD.format(what="Roblox's classes: a line is `name super flags|property:type:default|:mmethod|:eevent|:ccallback`.", version=version)
-    (HERE / "classes.luau").write_text(head + "return [[\n" + "\n".join(sorted(lines)) + "\n]]\n")
+    (HERE / "classes.luau").write_text(head + "return [[\n\n" + "\n".join(sorted(lines)) + "\n]]\n")
     rows = [name + " " + ",".join(f"{item}={value}" for item, value in sorted(enums[name][1].items(), key=lambda i: (i[1], i[0]))) for name in sorted(enums)]
     head = HEAD.format(what="Roblox's enums: a line is `name item=value,item=value`.", version=version)
-    (HERE / "enums.luau").write_text(head + "return [[\n" + "\n".join(rows) + "\n]]\n")
+    (HERE / "enums.luau").write_text(head + "return [[\n\n" + "\n".join(rows) + "\n]]\n")
 
 
 main()
