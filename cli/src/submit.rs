@@ -109,7 +109,7 @@ impl Answering {
     ///
     /// # Errors
     /// What is missing from an address.
-    pub(crate) fn parse(reference: &str, key: &str) -> Result<Answering, String> {
+    pub(crate) fn parse(reference: &str, key: &str) -> std::result::Result<Answering, String> {
         if !["https://", "http://"].iter().any(|scheme| reference.starts_with(scheme)) {
             let (model, base) = split_served(reference);
             return Ok(Answering::Model { model: model.to_owned(), base: base.map(str::to_owned) });

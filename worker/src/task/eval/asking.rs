@@ -6,9 +6,12 @@
 use super::super::codes;
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::Duration;
 use vertigo::task::{Cure, Failure};
+use vertigo_evaluation::prompt::Prompt;
+use vertigo_evaluation::report::Tokens;
+use vertigo_evaluation::suite::Thinking;
 
 /// A server has so long for one answer: a thought of a large model on a slow machine takes its time.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1800);
@@ -28,24 +31,35 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// What a server says of an error is kept up to this.
 const ERROR_CHARS_MAX: usize = 300;
 
-/// What every question of an evaluation has. Only what is set is sent: servers refuse what they do not know.
+/// What every question of an evaluation has.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Manner {
-    pub(super) temperature: Option<f64>,
+    pub(super) temperature: f64,
+    /// Sent where they are set: servers refuse what they do not know.
     pub(super) top_p: Option<f64>,
     pub(super) top_k: Option<u32>,
-    pub(super) thinking: Option<bool>,
-    pub(super) thinking_tokens_max: Option<u32>,
+    /// Whether the server is told if and how long the model thinks. OpenAI's own API has no word for it.
+    pub(super) tells_thinking: bool,
 }
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Question {
-    pub(super) messages: Value,
-    /// OpenAI's tools; null where there are none.
-    pub(super) tools: Value,
-    pub(super) tokens_max: u32,
+    messages: Vec<Value>,
+    tools: Vec<Value>,
+    thinking: Thinking,
+    /// Tokens of answer and thought together.
+    tokens_max: u32,
     pub(super) seed: u64,
+}
+
+impl Question {
+    /// A prompt, to be answered by a seed.
+    pub(super) fn of(prompt: &Prompt, seed: u64) -> Question {
+        let Prompt { messages, tools, thinking, tokens_max: _ } = prompt;
+        let (messages, tools, tokens_max) = (messages.clone(), tools.clone(), prompt.tokens_in_all());
+        Question { messages, tools, thinking: *thinking, tokens_max, seed }
+    }
 }
 
 /// What came back.
@@ -68,8 +82,7 @@ pub(super) struct Said {
     pub(super) calls: Vec<(String, String)>,
     /// Whether the bound on tokens ended it.
     pub(super) is_cut: bool,
-    pub(super) prompt_tokens: u64,
-    pub(super) tokens: u64,
+    pub(super) tokens: Tokens,
 }
 
 /// Whom to ask.
@@ -201,31 +214,27 @@ async fn read(mut response: Response) -> Result<String, Cut> {
 }
 
 fn body(model: &str, manner: &Manner, question: &Question) -> Value {
-    let Manner { temperature, top_p, top_k, thinking, thinking_tokens_max } = manner;
-    let Question { messages, tools, tokens_max, seed } = question;
-    let mut body = Map::new();
-    body.insert("model".to_owned(), json!(model));
-    body.insert("messages".to_owned(), messages.clone());
-    body.insert("max_tokens".to_owned(), json!(tokens_max));
-    body.insert("seed".to_owned(), json!(seed));
-    let mut set = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(key.to_owned(), value);
-        }
-    };
-    set("tools", Some(tools.clone()).filter(|tools| tools.as_array().is_some_and(|tools| !tools.is_empty())));
-    set("temperature", temperature.map(|it| json!(it)));
-    set("top_p", top_p.map(|it| json!(it)));
-    set("top_k", top_k.map(|it| json!(it)));
-    let mut template = Map::new();
-    if let Some(thinking) = thinking {
-        template.insert("enable_thinking".to_owned(), json!(thinking));
+    let Manner { temperature, top_p, top_k, tells_thinking } = manner;
+    let Question { messages, tools, thinking, tokens_max, seed } = question;
+    let mut body = json!({
+        "model": model, "messages": messages, "max_tokens": tokens_max, "seed": seed, "temperature": temperature,
+    });
+    if !tools.is_empty() {
+        body["tools"] = json!(tools);
     }
-    if let Some(budget) = thinking_tokens_max {
-        template.insert("thinking_budget".to_owned(), json!(budget));
+    if let Some(top_p) = top_p {
+        body["top_p"] = json!(top_p);
     }
-    set("chat_template_kwargs", Some(Value::Object(template)).filter(|it| it.as_object().is_some_and(|it| !it.is_empty())));
-    Value::Object(body)
+    if let Some(top_k) = top_k {
+        body["top_k"] = json!(top_k);
+    }
+    if *tells_thinking {
+        body["chat_template_kwargs"] = match thinking {
+            Thinking::Off => json!({"enable_thinking": false}),
+            Thinking::Tokens(budget) => json!({"enable_thinking": true, "thinking_budget": budget}),
+        };
+    }
+    body
 }
 
 /// Reads an answer of OpenAI's form; the error says what is not of it.
@@ -244,14 +253,20 @@ fn said(text: &str) -> Result<Said, String> {
         Some((name, arguments))
     };
     let calls = message.get("tool_calls").and_then(Value::as_array);
-    let usage = |key: &str| value["usage"][key].as_u64().unwrap_or_default();
+    let count = |it: &Value| it.as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
+    let usage = &value["usage"];
+    let thinking = count(&usage["completion_tokens_details"]["reasoning_tokens"]);
+    let made = count(&usage["completion_tokens"]);
     Ok(Said {
         text: string("content"),
         thought: string("reasoning_content"),
         calls: calls.into_iter().flatten().filter_map(call).collect(),
         is_cut: choice["finish_reason"] == "length",
-        prompt_tokens: usage("prompt_tokens"),
-        tokens: usage("completion_tokens"),
+        tokens: Tokens {
+            prompt: count(&usage["prompt_tokens"]),
+            thinking,
+            answer: made.saturating_sub(thinking),
+        },
     })
 }
 
@@ -268,14 +283,17 @@ mod tests {
 
     #[test]
     fn only_what_is_set_is_sent() {
-        let question = Question { messages: json!([]), tools: Value::Null, tokens_max: 7, seed: 3 };
-        let bare = Manner { temperature: None, top_p: None, top_k: None, thinking: None, thinking_tokens_max: None };
-        assert_eq!(body("m", &bare, &question), json!({"model": "m", "messages": [], "max_tokens": 7, "seed": 3}));
-        let full = Manner { thinking: Some(false), thinking_tokens_max: Some(9), temperature: Some(0.5), ..bare };
-        let question = Question { tools: json!([{"type": "function"}]), ..question };
+        let (messages, thinking) = (Vec::new(), Thinking::Off);
+        let question = Question { messages, tools: Vec::new(), thinking, tokens_max: 7, seed: 3 };
+        let bare = Manner { temperature: 0.5, top_p: None, top_k: None, tells_thinking: false };
+        let expected = json!({"model": "m", "messages": [], "max_tokens": 7, "seed": 3, "temperature": 0.5});
+        assert_eq!(body("m", &bare, &question), expected);
+        let full = Manner { top_p: Some(0.9), top_k: Some(20), tells_thinking: true, ..bare };
+        let question =
+            Question { tools: vec![json!({"type": "function"})], thinking: Thinking::Tokens(9), ..question };
         let body = body("m", &full, &question);
-        assert_eq!(body["chat_template_kwargs"], json!({"enable_thinking": false, "thinking_budget": 9}));
-        assert_eq!((&body["temperature"], &body["tools"][0]["type"]), (&json!(0.5), &json!("function")));
+        assert_eq!(body["chat_template_kwargs"], json!({"enable_thinking": true, "thinking_budget": 9}));
+        assert_eq!((&body["top_k"], &body["tools"][0]["type"]), (&json!(20), &json!("function")));
     }
 
     #[test]
@@ -284,12 +302,12 @@ mod tests {
             "choices": [{"finish_reason": "length", "message": {
                 "content": null, "reasoning_content": "hm",
                 "tool_calls": [{"function": {"name": "run", "arguments": "{\"a\":1}"}}, {"function": {}}]}}],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+            "usage": {"prompt_tokens": 5, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 1}},
         });
         let said = said(&text.to_string()).unwrap();
         assert_eq!((said.text.as_str(), said.thought.as_str(), said.is_cut), ("", "hm", true));
         assert_eq!(said.calls, [("run".to_owned(), "{\"a\":1}".to_owned())]);
-        assert_eq!((said.prompt_tokens, said.tokens), (5, 2));
+        assert_eq!(said.tokens, Tokens { prompt: 5, thinking: 1, answer: 2 });
         for broken in ["", "[]", "{\"choices\": []}", "{\"choices\": [{\"message\": 3}]}"] {
             assert!(super::said(broken).is_err(), "{broken}");
         }
