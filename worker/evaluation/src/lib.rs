@@ -1,7 +1,11 @@
 //! What an answer is worth, and how sure that is: suites, scorers, statistics, comparisons, gates and reports. Pure.
 
 pub mod answer;
+pub mod contamination;
+pub mod nonsense;
+pub mod prompt;
 pub mod python;
+pub mod report;
 pub mod room;
 pub mod score;
 pub mod suite;

@@ -7,10 +7,41 @@ use super::verdict::{Standing, Verdict};
 use super::{benchmark_v2, calls, opengameeval};
 use crate::suite::{Check, Task, What};
 
-/// The verdicts of a task's checks, in the order of the task's checks. `seed` is what the program's random numbers come from.
-pub fn judge(task: &Task, answer: &Answer, room: &impl Room, seed: u64) -> Vec<Verdict> {
-    let seen = Seen { task, answer, room, seed, code: code(task, answer, room) };
-    task.checks.iter().map(|check| seen.verdict(check)).collect()
+/// A task whose patterns are ready to search, for as many answers as come.
+#[derive(Debug)]
+pub struct Judge<'t> {
+    task: &'t Task,
+    checks: Vec<(&'t Check, Ready)>,
+}
+
+/// What of a check is made ready once.
+#[derive(Debug)]
+enum Ready {
+    Nothing,
+    Patterns(Result<Vec<Pattern>, PatternError>),
+    BenchmarkV2(Result<benchmark_v2::Expected, PatternError>),
+}
+
+impl<'t> Judge<'t> {
+    /// Makes a task's checks ready. A pattern that is none, which no suite that was read has, breaks its check and no other.
+    pub fn of(task: &'t Task) -> Judge<'t> {
+        let ready = |check: &'t Check| match &check.what {
+            What::Patterns { all } => {
+                Ready::Patterns(all.iter().map(|pattern| Pattern::new(pattern, Case::Told)).collect())
+            }
+            What::BenchmarkV2 { patterns } => {
+                Ready::BenchmarkV2(benchmark_v2::Expected::new(&task.category, patterns, task.tool_names()))
+            }
+            _ => Ready::Nothing,
+        };
+        Judge { task, checks: task.checks.iter().map(|check| (check, ready(check))).collect() }
+    }
+
+    /// The verdicts on an answer, in the order of the task's checks. `seed` is what the program's random numbers come from.
+    pub fn verdicts(&self, answer: &Answer, room: &impl Room, seed: u64) -> Vec<Verdict> {
+        let seen = Seen { answer, room, seed, code: code(self.task, answer, room) };
+        self.checks.iter().map(|(check, ready)| seen.verdict(check, ready)).collect()
+    }
 }
 
 /// The code of an answer: its blocks, and what became of the scripts that the task wants.
@@ -34,7 +65,6 @@ fn code(task: &Task, answer: &Answer, room: &impl Room) -> Code {
 }
 
 struct Seen<'s, R: Room> {
-    task: &'s Task,
     answer: &'s Answer,
     room: &'s R,
     seed: u64,
@@ -42,7 +72,7 @@ struct Seen<'s, R: Room> {
 }
 
 impl<R: Room> Seen<'_, R> {
-    fn verdict(&self, check: &Check) -> Verdict {
+    fn verdict(&self, check: &Check, ready: &Ready) -> Verdict {
         let mut verdict = Verdict {
             check: check.what.name(),
             standing: Standing::Failed,
@@ -59,29 +89,23 @@ impl<R: Room> Seen<'_, R> {
             Ending::ApiError => verdict.remarks.push("the API answered with an error".to_owned()),
             // The pipeline's scorers know no cut answer and score it as it is.
             Ending::Cut if !check.what.is_kept() => verdict.remarks.push("the answer was cut at its bound".to_owned()),
-            Ending::Cut | Ending::Answered => self.ask(&check.what, &mut verdict),
+            Ending::Cut | Ending::Answered => self.ask(&check.what, ready, &mut verdict),
         }
         verdict
     }
 
-    fn ask(&self, what: &What, verdict: &mut Verdict) {
+    fn ask(&self, what: &What, ready: &Ready, verdict: &mut Verdict) {
+        match ready {
+            Ready::Patterns(patterns) => return patterns_in(verdict, patterns, &self.answer.text),
+            Ready::BenchmarkV2(expected) => return self.benchmark_v2(verdict, expected),
+            Ready::Nothing => {}
+        }
         match what {
             What::Compile => self.compile(verdict),
             What::Lint { deny } => self.analyze(verdict, FindingKind::Lint, |code| {
                 deny.is_empty() || code.is_some_and(|code| deny.iter().any(|denied| denied == code))
             }),
             What::Types => self.analyze(verdict, FindingKind::Type, |_| true),
-            What::Patterns { all } => {
-                let lacking = lacking(all, &self.answer.text);
-                let all = all.len();
-                match lacking {
-                    Ok(lacking) => {
-                        share(verdict, all - lacking.len(), all);
-                        verdict.remarks.extend(lacking.iter().map(|pattern| format!("`{pattern}` is not in the answer")));
-                    }
-                    Err(error) => broken(verdict, &error),
-                }
-            }
             What::ToolCalls(wanted) => match calls::lacks(wanted, &self.answer.tool_calls) {
                 Ok(lacks) => {
                     share(verdict, usize::from(lacks.is_empty()), 1);
@@ -90,7 +114,8 @@ impl<R: Room> Seen<'_, R> {
                 Err(error) => broken(verdict, &error),
             },
             What::Run { test } => self.run(verdict, test),
-            What::BenchmarkV2 { patterns } => self.benchmark_v2(verdict, patterns),
+            // These were made ready.
+            What::Patterns { .. } | What::BenchmarkV2 { .. } => {}
             What::OpenGameEvalDryRun => {
                 let scores = opengameeval::score(&self.answer.text, &self.answer.tool_calls);
                 verdict.standing = if scores.passed { Standing::Passed } else { Standing::Failed };
@@ -156,16 +181,14 @@ impl<R: Room> Seen<'_, R> {
         }
     }
 
-    fn benchmark_v2(&self, verdict: &mut Verdict, patterns: &[String]) {
-        let tools = self.task.tool_names();
+    fn benchmark_v2(&self, verdict: &mut Verdict, expected: &Result<benchmark_v2::Expected, PatternError>) {
         // The pipeline's runner appended calls to the text, each as a line of JSON.
         let mut response = self.answer.text.clone();
         for call in &self.answer.tool_calls {
             response.push('\n');
             response.push_str(&serde_json::json!({"name": call.name, "arguments": call.arguments}).to_string());
         }
-        let expected = benchmark_v2::Expected::new(&self.task.category, patterns, tools);
-        match expected.and_then(|expected| expected.score(&response)) {
+        match expected.as_ref().map_err(PatternError::clone).and_then(|expected| expected.score(&response)) {
             Ok(scores) => {
                 verdict.standing = Standing::Scored;
                 verdict.score = scores.overall;
@@ -203,12 +226,18 @@ fn broken(verdict: &mut Verdict, error: &dyn std::error::Error) {
     verdict.remarks.push(error.to_string());
 }
 
-fn lacking<'p>(all: &'p [String], text: &str) -> Result<Vec<&'p str>, PatternError> {
-    let mut lacking = Vec::new();
-    for written in all {
-        if !Pattern::new(written, Case::Told)?.is_in(text)? {
-            lacking.push(written.as_str());
+fn patterns_in(verdict: &mut Verdict, patterns: &Result<Vec<Pattern>, PatternError>, text: &str) {
+    let patterns = match patterns {
+        Ok(patterns) => patterns,
+        Err(error) => return broken(verdict, error),
+    };
+    let mut found = 0;
+    for pattern in patterns {
+        match pattern.is_in(text) {
+            Ok(true) => found += 1,
+            Ok(false) => verdict.remarks.push(format!("`{}` is not in the answer", pattern.written())),
+            Err(error) => return broken(verdict, &error),
         }
     }
-    Ok(lacking)
+    share(verdict, found, patterns.len());
 }

@@ -12,7 +12,7 @@ mod judge;
 pub mod opengameeval;
 mod verdict;
 
-pub use judge::judge;
+pub use judge::Judge;
 pub use verdict::{Score, Standing, Verdict};
 
 #[cfg(test)]
