@@ -228,7 +228,7 @@ fn line(wanted: Wanted, reply: Reply, begun: Instant) -> AnswerLine {
         prompt: wanted.prompt,
         answer,
         tokens,
-        time: Some(Time { first_ms: 0, whole_ms }),
+        time: Some(Time { whole_ms }),
     }
 }
 

@@ -81,6 +81,9 @@ pub struct Sampling {
     pub temperature: f64,
     /// The mass of the likeliest tokens that are drawn from.
     pub top_p: f64,
+    /// How many of the likeliest tokens are drawn from; 0: all.
+    #[serde(default)]
+    pub top_k: u32,
     /// Answers to each task.
     pub samples: u32,
     /// What every answer's own seed is made of.

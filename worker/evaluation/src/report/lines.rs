@@ -81,9 +81,7 @@ pub struct Tokens {
 /// How long an answer took, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Time {
-    /// Until its first token.
-    pub first_ms: u64,
-    /// In all.
+    /// From the question to the whole answer.
     pub whole_ms: u64,
 }
 
@@ -212,6 +210,14 @@ impl Kept {
             kept.whole_bytes += written.len();
         }
         Ok(kept)
+    }
+
+    /// Takes a line that has just been written. What another one says stays, where two are of the same thing, as [`Kept::read`] has it.
+    ///
+    /// # Errors
+    /// It says that the answers are of another eval.
+    pub fn add(&mut self, line: Line) -> Result<(), LinesError> {
+        self.take(0, line)
     }
 
     fn take(&mut self, line: usize, read: Line) -> Result<(), LinesError> {

@@ -10,8 +10,6 @@ pub struct Times {
     pub answers: u32,
     /// Their time in all, in seconds.
     pub seconds: f64,
-    /// The mean time until the first token, in seconds.
-    pub first_seconds: f64,
     /// Tokens made in a second of an answer, thoughts among them.
     pub tokens_per_second: f64,
 }
@@ -19,12 +17,11 @@ pub struct Times {
 impl Times {
     /// The times of what an eval has so far.
     pub fn of(kept: &Kept) -> Times {
-        let (mut answers, mut whole, mut first, mut tokens) = (0u32, 0u64, 0u64, 0u64);
+        let (mut answers, mut whole, mut tokens) = (0u32, 0u64, 0u64);
         for line in kept.answers.values() {
             let Some(time) = line.time else { continue };
             answers += 1;
             whole = whole.saturating_add(time.whole_ms);
-            first = first.saturating_add(time.first_ms);
             tokens += u64::from(line.tokens.answer) + u64::from(line.tokens.thinking);
         }
         if answers == 0 {
@@ -32,6 +29,6 @@ impl Times {
         }
         let seconds = whole as f64 / 1000.0;
         let tokens_per_second = if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
-        Times { answers, seconds, first_seconds: first as f64 / 1000.0 / f64::from(answers), tokens_per_second }
+        Times { answers, seconds, tokens_per_second }
     }
 }
