@@ -19,6 +19,9 @@ use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 
+/// The subcommand under which binaries of Vertigo are such a child.
+pub const COMMAND: &str = "luau-room";
+
 /// A child's life, from the opening to the end of `input`, with the world that this crate has built in. To be called first in a process,
 /// before anything opens a file or starts a thread: it closes every descriptor but the standard ones.
 ///
