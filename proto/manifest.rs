@@ -33,11 +33,16 @@ pub enum Kind {
     Adapter,
     /// A base with an adapter's change in its weights: stands wherever a base does. Facts: `config`, `base`, `adapter`, `bits`.
     Model,
+    /// Tasks with their checks. Facts: `name`, `tasks`, `categories`.
+    Suite,
+    /// What an evaluation found. Facts: `suite`, `model`, `score`, `passed`, `answers`.
+    Report,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 5] = [Kind::Base, Kind::Dataset, Kind::Checkpoint, Kind::Adapter, Kind::Model];
+    pub const ALL: [Kind; 7] =
+        [Kind::Base, Kind::Dataset, Kind::Checkpoint, Kind::Adapter, Kind::Model, Kind::Suite, Kind::Report];
 
     /// The kind's name, as it stands in manifests and tables.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +52,8 @@ impl Kind {
             Kind::Checkpoint => "checkpoint",
             Kind::Adapter => "adapter",
             Kind::Model => "model",
+            Kind::Suite => "suite",
+            Kind::Report => "report",
         }
     }
 }

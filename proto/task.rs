@@ -21,6 +21,10 @@ pub mod role {
     pub const BEST: &str = "best";
     /// A model that is ready to use.
     pub const MODEL: &str = "model";
+    /// Tasks with their checks.
+    pub const SUITE: &str = "suite";
+    /// What an evaluation found.
+    pub const REPORT: &str = "report";
 }
 
 /// A kind of task.
@@ -32,6 +36,8 @@ pub enum TaskKind {
     Fuse,
     /// Answers requests over OpenAI's API, until it is told to end.
     Serve,
+    /// Asks a model the tasks of a suite, and scores what it answers.
+    Eval,
 }
 
 /// An input of a kind.
@@ -77,9 +83,12 @@ pub struct OutputRole {
 /// What may stand where a base is wanted.
 const MODELS: &[Kind] = &[Kind::Base, Kind::Model];
 
+/// What can answer.
+const ANSWERING: &[Kind] = &[Kind::Model, Kind::Base, Kind::Adapter];
+
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [TaskKind; 3] = [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve];
+    pub const ALL: [TaskKind; 4] = [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve, TaskKind::Eval];
 
     /// The kind's name, as people write it.
     pub fn as_str(self) -> &'static str {
@@ -87,6 +96,7 @@ impl TaskKind {
             TaskKind::Train => "train",
             TaskKind::Fuse => "fuse",
             TaskKind::Serve => "serve",
+            TaskKind::Eval => "eval",
         }
     }
 
@@ -113,8 +123,18 @@ impl TaskKind {
             TaskKind::Serve => {
                 const {
                     &[
-                        InputRole::numbered(role::MODEL, &[Kind::Model, Kind::Base, Kind::Adapter], true),
+                        InputRole::numbered(role::MODEL, ANSWERING, true),
                         InputRole::numbered(role::BASE, MODELS, false),
+                    ]
+                }
+            }
+            TaskKind::Eval => {
+                const {
+                    &[
+                        InputRole::one(role::SUITE, &[Kind::Suite], true),
+                        InputRole::one(role::MODEL, ANSWERING, false),
+                        InputRole::one(role::BASE, MODELS, false),
+                        InputRole::one(role::DATA, &[Kind::Dataset], false),
                     ]
                 }
             }
@@ -130,6 +150,7 @@ impl TaskKind {
             ],
             TaskKind::Fuse => &[OutputRole { role: role::MODEL, kind: Kind::Model }],
             TaskKind::Serve => &[],
+            TaskKind::Eval => &[OutputRole { role: role::REPORT, kind: Kind::Report }],
         }
     }
 
@@ -329,6 +350,7 @@ mod wire {
                 task::Kind::Train(_) => Some(TaskKind::Train),
                 task::Kind::Fuse(_) => Some(TaskKind::Fuse),
                 task::Kind::Serve(_) => Some(TaskKind::Serve),
+                task::Kind::Eval(_) => Some(TaskKind::Eval),
             }
         }
     }

@@ -95,6 +95,53 @@ pub(crate) fn serve_with(
     v1::NewVariant { name: "serve".to_owned(), task, inputs }
 }
 
+/// Who answers the tasks of a suite.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answering {
+    /// A model of ours, or an adapter, over a base where one is named.
+    Model { model: String, base: Option<String> },
+    /// A server elsewhere.
+    Server(v1::ModelServer),
+}
+
+impl Answering {
+    /// Reads `MODEL`, `BASE@ADAPTER`, or `https://host/v1#MODEL`, whose key the worker finds at `key`: `env:NAME`, `file:PATH` or nothing.
+    ///
+    /// # Errors
+    /// What is missing from an address.
+    pub(crate) fn parse(reference: &str, key: &str) -> std::result::Result<Answering, String> {
+        if !["https://", "http://"].iter().any(|scheme| reference.starts_with(scheme)) {
+            let (model, base) = split_served(reference);
+            return Ok(Answering::Model { model: model.to_owned(), base: base.map(str::to_owned) });
+        }
+        match reference.split_once('#').filter(|(_, model)| !model.is_empty()) {
+            Some((url, model)) => Ok(Answering::Server(v1::ModelServer {
+                url: url.trim_end_matches('/').to_owned(),
+                model: model.to_owned(),
+                key: key.to_owned(),
+            })),
+            None => Err(format!("`{reference}` does not say which of the server's models: write {reference}#MODEL")),
+        }
+    }
+
+    /// The server, if it is one, and what is read otherwise.
+    pub(crate) fn into_parts(self) -> (Option<v1::ModelServer>, Vec<v1::Input>) {
+        match self {
+            Answering::Server(server) => (Some(server), Vec::new()),
+            Answering::Model { model, base } => {
+                let base = base.map(|base| artifact(role::BASE, &base));
+                (None, [artifact(role::MODEL, &model)].into_iter().chain(base).collect())
+            }
+        }
+    }
+}
+
+/// Asking a model, or a server, a suite's tasks.
+pub(crate) fn eval(eval: v1::Eval, inputs: Vec<v1::Input>) -> v1::NewVariant {
+    let task = Some(v1::Task { kind: Some(task::Kind::Eval(eval)) });
+    v1::NewVariant { name: "eval".to_owned(), task, inputs }
+}
+
 /// An artifact that is there.
 pub(crate) fn artifact(role: &str, reference: &str) -> v1::Input {
     v1::Input { role: role.to_owned(), source: Some(input::Source::Artifact(reference.to_owned())) }

@@ -1,6 +1,7 @@
 //! `vertigo-worker`: the daemon; as `vertigo-worker attempt`, its child; as `vertigo-worker serve`, models for OpenAI's clients.
 
 use clap::{Args, Parser, Subcommand};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ enum Command {
         #[arg(long)]
         spec: PathBuf,
     },
+    /// A process in which an evaluation runs Luau that a model wrote.
+    #[command(hide = true, name = vertigo_luau::child::COMMAND)]
+    LuauRoom,
     /// Serve models to OpenAI's clients, until SIGTERM or Ctrl-C.
     Serve(Serve),
 }
@@ -84,6 +88,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Attempt { spec }) => child::main::run(&spec),
+        // First of all, before anything opens a file.
+        Some(Command::LuauRoom) => ended(vertigo_luau::child::main(io::stdin(), io::stdout()).map_err(Into::into)),
         Some(Command::Serve(args)) => {
             ended(serve_settings(args).and_then(|settings| within("vertigo-worker serve", serve::run(settings))))
         }

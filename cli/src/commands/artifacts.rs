@@ -59,6 +59,10 @@ fn about(artifact: &v1::Artifact) -> String {
         Ok(Kind::Adapter) => number("validation_before")
             .zip(number("validation_after"))
             .map(|(before, after)| format!("loss {before:.3} → {after:.3}")),
+        Ok(Kind::Suite) => number("tasks").map(|n| format!("{n} tasks")),
+        Ok(Kind::Report) => {
+            number("passed").zip(number("answers")).map(|(passed, all)| format!("{passed} of {all} passed"))
+        }
         // Its tag says it, or it is of a kind that this version does not know.
         Ok(Kind::Base) | Err(_) => None,
     };

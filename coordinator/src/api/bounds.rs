@@ -40,6 +40,12 @@ const LABELS_MAX: usize = 32;
 const LABEL_BYTES_MAX: usize = 200;
 /// States that a list is asked for.
 const STATES_MAX: usize = 16;
+/// Answers to each task of a suite.
+const SAMPLES_MAX: u32 = 1000;
+/// Tokens of an answer: what a context can hold.
+const ANSWER_TOKENS_MAX: u32 = 1 << 20;
+/// Tasks that an evaluation names.
+const EVAL_TASKS_MAX: usize = 1000;
 /// A worker's name.
 const WORKER_NAME_BYTES_MAX: usize = 200;
 /// Chip, system and version: what a table shows of a machine.
@@ -200,6 +206,7 @@ fn variants(variants: &[v1::NewVariant]) -> Result<(), ApiError> {
                 text(format_args!("recipe `{recipe}`"), yaml, RECIPE_BYTES_MAX)?;
             }
             Some(task::Kind::Serve(serve)) => self::serve(serve)?,
+            Some(task::Kind::Eval(eval)) => self::eval(eval)?,
             Some(task::Kind::Fuse(v1::Fuse { bits: _, unmeasured: _ })) | None => {}
         }
         count("inputs", inputs, INPUTS_MAX)?;
@@ -222,6 +229,41 @@ fn serve(serve: &v1::Serve) -> Result<(), ApiError> {
             Err(ApiError::invalid(format!("cache_bytes is {bytes}, and at most {AMOUNT_MAX} are taken")))
         }
         _ => Ok(()),
+    }
+}
+
+fn eval(eval: &v1::Eval) -> Result<(), ApiError> {
+    let v1::Eval {
+        samples,
+        seed: _,
+        temperature: _,
+        top_p: _,
+        top_k: _,
+        thinking: _,
+        tokens_max,
+        thinking_tokens_max,
+        tasks,
+        server,
+    } = eval;
+    let amounts = [
+        ("samples", samples, SAMPLES_MAX),
+        ("tokens_max", tokens_max, ANSWER_TOKENS_MAX),
+        ("thinking_tokens_max", thinking_tokens_max, ANSWER_TOKENS_MAX),
+    ];
+    for (what, amount, most) in amounts {
+        if *amount > most {
+            return Err(ApiError::invalid(format!("{what} is {amount}, and at most {most} are taken")));
+        }
+    }
+    count("tasks", tasks, EVAL_TASKS_MAX)?;
+    tasks.iter().try_for_each(|task| text("a task's id", task, REFERENCE_BYTES_MAX))?;
+    match server {
+        Some(v1::ModelServer { url, model, key }) => {
+            text("the server's address", url, URL_BYTES_MAX)?;
+            text("the server's model", model, REFERENCE_BYTES_MAX)?;
+            text("where the server's key is", key, URL_BYTES_MAX)
+        }
+        None => Ok(()),
     }
 }
 

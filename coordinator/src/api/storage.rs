@@ -13,7 +13,8 @@ use vertigo::v1;
 const JOBS_NAMED_MAX: usize = 10;
 
 /// Kinds in the order in which a blob that several name is counted: what goes first comes last.
-const BY_WORTH: [Kind; 5] = [Kind::Base, Kind::Dataset, Kind::Model, Kind::Adapter, Kind::Checkpoint];
+const BY_WORTH: [Kind; 7] =
+    [Kind::Base, Kind::Dataset, Kind::Suite, Kind::Model, Kind::Adapter, Kind::Report, Kind::Checkpoint];
 
 impl From<CollectError> for ApiError {
     fn from(error: CollectError) -> ApiError {

@@ -7,6 +7,8 @@
 //!
 //! Promise: pure functions of task, index and factors. No I/O, no wire type but the task itself, no knowledge of jobs' states.
 
+mod answering;
+mod eval;
 mod fuse;
 mod inputs;
 mod serve;
@@ -58,6 +60,7 @@ pub(crate) enum Task {
     Train(Box<train::Train>),
     Fuse(fuse::Fuse),
     Serve(serve::Serve),
+    Eval(eval::Eval),
 }
 
 /// What is asked for.
@@ -84,6 +87,7 @@ pub(crate) enum Appraisal {
     Train(Box<train::Appraisal>),
     Fuse(fuse::Appraisal),
     Serve(serve::Appraisal),
+    Eval(eval::Appraisal),
 }
 
 /// A need but for what finished attempts have taught.
@@ -107,6 +111,7 @@ impl Task {
             Some(task::Kind::Train(train)) => Ok(Task::Train(Box::new(train::Train::read(train)?))),
             Some(task::Kind::Fuse(fuse)) => Ok(Task::Fuse(fuse::Fuse::read(fuse)?)),
             Some(task::Kind::Serve(serve)) => Ok(Task::Serve(serve::Serve::read(serve)?)),
+            Some(task::Kind::Eval(eval)) => Ok(Task::Eval(eval::Eval::read(eval)?)),
             None => Err(KindError::Invalid("the task is of no kind that this coordinator knows".to_owned())),
         }
     }
@@ -117,6 +122,7 @@ impl Task {
             Task::Train(_) => TaskKind::Train,
             Task::Fuse(_) => TaskKind::Fuse,
             Task::Serve(_) => TaskKind::Serve,
+            Task::Eval(_) => TaskKind::Eval,
         }
     }
 
@@ -126,6 +132,7 @@ impl Task {
             Task::Train(train) => train.model(),
             Task::Fuse(_) => "",
             Task::Serve(serve) => serve.model(),
+            Task::Eval(eval) => eval.model(),
         }
     }
 
@@ -138,6 +145,7 @@ impl Task {
             Task::Train(train) => train.find(core, inputs, purpose),
             Task::Fuse(fuse) => fuse.find(core, inputs),
             Task::Serve(serve) => serve.find(core, inputs),
+            Task::Eval(eval) => eval.find(core, inputs),
         }
     }
 }
@@ -152,6 +160,7 @@ impl Appraisal {
             Appraisal::Train(appraisal) => appraisal.appraise(),
             Appraisal::Fuse(appraisal) => appraisal.appraise(),
             Appraisal::Serve(appraisal) => appraisal.appraise(),
+            Appraisal::Eval(appraisal) => appraisal.appraise(),
         }
     }
 }

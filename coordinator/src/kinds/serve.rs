@@ -3,20 +3,17 @@
 //! Its models are numbered, and so are its inputs: `model.1`, and `base.1` where that is an adapter. An adapter knows its base by the facts
 //! of its manifest. Adapters over one base share it.
 
-use super::inputs::trained_with;
-use super::{Appraised, Findings, KindError, added, given, parts};
-use crate::core::{Core, Found, Input};
+use super::{Appraised, Findings, KindError, answering, parts};
+use crate::core::{Core, Input};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use vertigo::bounds::{REFERENCE_BYTES_MAX, shorten};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
-use vertigo::manifest::Kind;
 use vertigo::task::{Slot, TaskKind, numbered, role, split_number};
 use vertigo::v1;
-use vertigo_model::estimate::{self, Rank, Served};
-use vertigo_model::shape::Shape;
+use vertigo_model::estimate::{self, Served};
 
 /// What is to be answered with.
 #[derive(Debug, Clone)]
@@ -74,61 +71,15 @@ impl Serve {
         let mut found = Findings::default();
         let mut loaded: BTreeMap<Digest, (Value, Bytes)> = BTreeMap::new();
         for number in 1..=self.count {
-            let Some((model, adapter)) = self.over(core, inputs, number, &mut found.added)? else {
+            let roles = (numbered(role::MODEL, number), numbered(role::BASE, number));
+            let Some((model, adapter)) = answering::over(core, TaskKind::Serve, inputs, &roles, &mut found.added)? else {
                 return Ok(Findings::default());
             };
-            let config = || core.manifest(&model.digest).and_then(|manifest| manifest.fact("config")).cloned();
-            let entry = loaded.entry(model.digest).or_insert_with(|| (config().unwrap_or(Value::Null), Bytes::ZERO));
+            let entry = loaded.entry(model.digest).or_insert_with(|| (answering::config(core, model), Bytes::ZERO));
             entry.1 += adapter;
         }
         found.appraisal = Some(super::Appraisal::Serve(Appraisal { contexts: self.contexts, loaded }));
         Ok(found)
-    }
-
-    /// The model to load for the one of a number, and the bytes of an adapter over it. A base that nobody named is added. `None` for as
-    /// long as an input is not there yet.
-    fn over(
-        &self,
-        core: &Core,
-        inputs: &[Input],
-        number: usize,
-        new: &mut Vec<Input>,
-    ) -> Result<Option<(Found, Bytes)>, KindError> {
-        let (model_role, base_role) = (numbered(role::MODEL, number), numbered(role::BASE, number));
-        let named = |role: &str| inputs.iter().find(|input| input.role == role);
-        let Some(input) = named(&model_role) else {
-            return Err(KindError::Invalid(format!("no `{model_role}`: each model of a service is an input of it")));
-        };
-        let Some(model) = input.artifact else { return Ok(None) };
-        let gone = || KindError::Missing { message: format!("`{model_role}` is not there"), hint: None };
-        let manifest = core.manifest(&model.digest).ok_or_else(gone)?;
-        if manifest.kind() != Kind::Adapter {
-            return match named(&base_role) {
-                None => Ok(Some((model, Bytes::ZERO))),
-                Some(_) => Err(KindError::Invalid(format!(
-                    "`{model_role}` is a {} and no adapter, so there is nothing to put over a base",
-                    manifest.kind()
-                ))),
-            };
-        }
-        if manifest.fact("rank").and_then(Value::as_str).and_then(Rank::parse) == Some(Rank::Full) {
-            return Err(KindError::Invalid(format!(
-                "`{model_role}` is an adapter of whole matrices, which replaces its base: fuse it with `vertigo fuse`, and serve the model"
-            )));
-        }
-        let base = match named(&base_role) {
-            Some(input) => match given(inputs, &input.role) {
-                Some(base) => base,
-                None => return Ok(None),
-            },
-            None => {
-                let takes = TaskKind::Serve.input(&base_role).map_or(&[][..], |input| input.takes);
-                let base = trained_with(core, (&model.digest, manifest), role::BASE, takes, "`BASE@ADAPTER`")?;
-                new.push(added(&base_role, base));
-                base
-            }
-        };
-        Ok(Some((base, model.bytes)))
     }
 }
 
@@ -136,16 +87,9 @@ impl Appraisal {
     pub(super) fn appraise(self) -> Result<Appraised, KindError> {
         let Appraisal { contexts, loaded } = self;
         let shape = |(digest, (config, adapters)): (&Digest, &(Value, Bytes))| {
-            let told = |problem| KindError::Invalid(format!("the config.json of {}: {problem}", digest.short()));
-            let shape = Shape::from_config(config).map_err(|error| told(error.to_string()))?;
-            match shape.experts {
-                Some(_) => {
-                    Err(told("mixtures of experts are planned for only; the engine runs dense models".to_owned()))
-                }
-                None => Ok((shape, *adapters)),
-            }
+            Ok((answering::shape(digest, config)?, *adapters))
         };
-        let shapes = loaded.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+        let shapes = loaded.iter().map(shape).collect::<Result<Vec<_>, KindError>>()?;
         let models: Vec<_> = shapes.iter().map(|(shape, adapters)| Served { shape, adapters: *adapters }).collect();
         let contexts = contexts.unwrap_or_else(|| estimate::contexts_bytes(&models));
         Ok(Appraised {

@@ -99,6 +99,33 @@ pub enum Task {
     Train { recipe: String, yaml: String },
     Fuse { bits: String, measured: bool },
     Serve { models: Vec<ServedModel>, cache_bytes: Option<u64>, listen: Option<String> },
+    Eval(Box<Eval>),
+}
+
+/// How a model is evaluated. `null`: as the suite says.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct Eval {
+    pub samples: Option<u32>,
+    pub seed: u64,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub top_k: Option<u32>,
+    pub thinking: Option<bool>,
+    pub tokens_max: Option<u32>,
+    pub thinking_tokens_max: Option<u32>,
+    pub tasks: Vec<String>,
+    /// `null` where a model of ours answers.
+    pub server: Option<ModelServer>,
+}
+
+/// A model behind a server, and where its key is found; the key itself is nowhere.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct ModelServer {
+    pub url: String,
+    pub model: String,
+    pub key: Option<String>,
 }
 
 /// A model that a service answers with, and what it follows.
@@ -239,6 +266,30 @@ impl From<&v1::task::Kind> for Task {
                 cache_bytes: known(it.cache_bytes),
                 listen: text(&it.listen),
             },
+            v1::task::Kind::Eval(it) => Task::Eval(Box::new(Eval::from(it))),
+        }
+    }
+}
+
+impl From<&v1::Eval> for Eval {
+    fn from(it: &v1::Eval) -> Eval {
+        let some = |amount: u32| (amount > 0).then_some(amount);
+        let server = |it: &v1::ModelServer| ModelServer {
+            url: it.url.clone(),
+            model: it.model.clone(),
+            key: text(&it.key),
+        };
+        Eval {
+            samples: some(it.samples),
+            seed: it.seed,
+            temperature: it.temperature,
+            top_p: it.top_p,
+            top_k: it.top_k,
+            thinking: it.thinking,
+            tokens_max: some(it.tokens_max),
+            thinking_tokens_max: some(it.thinking_tokens_max),
+            tasks: it.tasks.clone(),
+            server: it.server.as_ref().map(server),
         }
     }
 }

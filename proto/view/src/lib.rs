@@ -17,7 +17,9 @@ mod worker;
 
 pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
-pub use job::{Attempt, Caveats, Input, Job, MemoryPart, Output, Placement, ServedModel, Serving, Task, Variant};
+pub use job::{
+    Attempt, Caveats, Eval, Input, Job, MemoryPart, ModelServer, Output, Placement, ServedModel, Serving, Task, Variant,
+};
 pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
 pub use tag::TagMove;
 pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover};

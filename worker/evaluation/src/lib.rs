@@ -1,5 +1,14 @@
 //! What an answer is worth, and how sure that is: suites, scorers, statistics, comparisons, gates and reports. Pure.
 
+pub mod answer;
 pub mod compare;
+pub mod contamination;
 pub mod gate;
+pub mod nonsense;
+pub mod prompt;
+pub mod python;
+pub mod report;
+pub mod room;
+pub mod score;
 pub mod statistics;
+pub mod suite;

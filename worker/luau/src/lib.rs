@@ -4,6 +4,7 @@
 //! - [`compile`]: whether it is Luau.
 //! - [`analysis`]: what Luau's lints and types say of it.
 //! - [`run`]: a program with its test, and the verdict on it: plain data.
+//! - [`sandbox`]: all of that, as `vertigo-evaluation` asks for it.
 //! - [`room`]: processes that run programs; [`child`]: what such a process does.
 //!
 //! Promise: whatever a text says or a program does, there is a verdict, within limits, and the next program runs as if this one
@@ -15,4 +16,5 @@ pub mod child;
 pub mod compile;
 pub mod room;
 pub mod run;
+pub mod sandbox;
 mod wire;

@@ -3,6 +3,7 @@
 //! A kind's file has its child's side: it reads the inputs by role, tells how it gets on by [`Event`]s, and ends with what it has made,
 //! by role. Nothing outside this folder knows a kind. The last event of a child that has done its task is [`Event::Finished`].
 
+pub mod eval;
 mod failure;
 pub mod fuse;
 pub mod serve;
@@ -55,6 +56,8 @@ pub enum Task {
         /// Where it listens.
         listen: SocketAddr,
     },
+    /// Scores of what a model answers to a suite's tasks.
+    Eval(Box<eval::Options>),
 }
 
 /// A model that is answered with.
@@ -127,6 +130,7 @@ impl Task {
                     listen: listen.parse().map_err(|error| TaskError::Wrong(format!("listen `{listen}`: {error}")))?,
                 })
             }
+            task::Kind::Eval(eval) => Ok(Task::Eval(Box::new(eval::Options::of(eval)))),
         }
     }
 
@@ -136,6 +140,7 @@ impl Task {
             Task::Train { .. } => TaskKind::Train,
             Task::Fuse { .. } => TaskKind::Fuse,
             Task::Serve { .. } => TaskKind::Serve,
+            Task::Eval(_) => TaskKind::Eval,
         }
     }
 
@@ -163,6 +168,7 @@ impl Task {
                 let options = serve::Options { models, cache: *cache, listen: *listen };
                 serve::run(spec, &options, news, say)
             }
+            Task::Eval(options) => eval::run(spec, options, say),
         }
     }
 }

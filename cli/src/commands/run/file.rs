@@ -12,6 +12,8 @@
 //! the line of the file.
 
 use super::places::Places;
+use crate::submit::Answering;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +21,7 @@ use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::spelling;
 use vertigo::task::{Bits, TaskKind, numbered, role, split_served};
+use vertigo::v1;
 
 /// Jobs of a file.
 const JOBS_MAX: usize = 100;
@@ -58,6 +61,8 @@ pub(super) enum Kind {
         names: Vec<String>,
         cache: Option<Bytes>,
     },
+    /// What is asked, but for what is read.
+    Eval(Box<v1::Eval>),
 }
 
 /// What a job reads.
@@ -122,6 +127,7 @@ fn own_keys(kind: TaskKind) -> &'static [&'static str] {
         TaskKind::Train => &["recipes"],
         TaskKind::Fuse => &["bits", "measure"],
         TaskKind::Serve => &["cache"],
+        TaskKind::Eval => &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key"],
     }
 }
 
@@ -228,6 +234,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
         TaskKind::Train => Kind::Train { recipes: reader.recipes()? },
         TaskKind::Fuse => Kind::Fuse { bits: reader.bits()?, is_measured: reader.measure()? },
         TaskKind::Serve => reader.serve(&mut inputs)?,
+        TaskKind::Eval => reader.eval(&mut inputs)?,
     };
     if let Some(odd) = fields.keys().next() {
         let roles = kind.inputs().iter().map(|input| input.role);
@@ -327,6 +334,42 @@ impl Fields<'_> {
         Ok(Kind::Serve { names, cache: cache.transpose()? })
     }
 
+    /// A value of any form; `what` says which is meant.
+    fn value<T: DeserializeOwned>(&mut self, key: &str, what: &str) -> Result<Option<T>, PipelineError> {
+        let Some(value) = self.fields.remove(key) else { return Ok(None) };
+        serde_json::from_value(value).map(Some).map_err(|_| self.wrong(key, format!("write {what}")))
+    }
+
+    /// What an evaluation asks, and who answers: an input, or a server by its address.
+    fn eval(&mut self, inputs: &mut BTreeMap<String, Source>) -> Result<Kind, PipelineError> {
+        let mut eval = v1::Eval {
+            samples: self.value("samples", "a number of answers to each task")?.unwrap_or_default(),
+            seed: self.value("seed", "a whole number")?.unwrap_or_default(),
+            temperature: self.value("temperature", "a number")?,
+            tokens_max: self.value("tokens_max", "a number of tokens")?.unwrap_or_default(),
+            thinking: self.value("thinking", "true or false")?,
+            tasks: self.value("tasks", "a list of tasks, each with * for any text")?.unwrap_or_default(),
+            ..v1::Eval::default()
+        };
+        let key: String = self.string("key")?.unwrap_or_default();
+        match inputs.get(role::MODEL).cloned() {
+            None => return Err(self.wrong(role::MODEL, "is missing: a model, or a server as https://host/v1#MODEL")),
+            Some(Source::Output { .. }) => {}
+            Some(Source::Artifact(reference)) => {
+                let answering = Answering::parse(&reference, &key).map_err(|error| self.wrong(role::MODEL, error))?;
+                inputs.remove(role::MODEL);
+                match answering {
+                    Answering::Server(server) => eval.server = Some(server),
+                    Answering::Model { model, base } => {
+                        inputs.insert(role::MODEL.to_owned(), Source::Artifact(model));
+                        base.map(|base| inputs.insert(role::BASE.to_owned(), Source::Artifact(base)));
+                    }
+                }
+            }
+        }
+        Ok(Kind::Eval(Box::new(eval)))
+    }
+
     fn measure(&mut self) -> Result<bool, PipelineError> {
         match self.string("measure")?.as_deref() {
             None | Some("all") => Ok(true),
@@ -376,6 +419,7 @@ impl Job {
             Kind::Train { .. } => TaskKind::Train,
             Kind::Fuse { .. } => TaskKind::Fuse,
             Kind::Serve { .. } => TaskKind::Serve,
+            Kind::Eval(_) => TaskKind::Eval,
         }
     }
 

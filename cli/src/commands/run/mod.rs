@@ -93,6 +93,7 @@ fn new_job(
             let options = ServeOptions { cache: *cache, listen: None };
             vec![submit::serve_with(served(job, names), &options, inputs)]
         }
+        Kind::Eval(eval) => vec![submit::eval(eval.as_ref().clone(), inputs)],
     };
     let name = job.name.as_deref().unwrap_or(&job.key);
     let labels = [("pipeline".to_owned(), pipeline.to_owned()), ("job".to_owned(), job.key.clone())].into();

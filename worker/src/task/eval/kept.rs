@@ -1,0 +1,136 @@
+//! What an evaluation has so far, on this machine's disk and in checkpoints that outlive it.
+
+use super::super::{Event, Spec, codes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use vertigo::files::AtPath;
+use vertigo::task::{Cure, Failure};
+use vertigo_evaluation::report::{AnswerLine, Facts, Kept, Line, Times};
+
+/// The file of lines, here and in checkpoints.
+const FILE: &str = "answers.jsonl";
+
+/// A checkpoint is due after so many answers,
+const ANSWERS_DUE: u64 = 16;
+
+/// or with the first answer after this.
+const TIME_DUE: Duration = Duration::from_secs(30);
+
+/// Lines as they come, and checkpoints of them now and then.
+pub(super) struct Keeping {
+    kept: Kept,
+    file: File,
+    path: PathBuf,
+    out: PathBuf,
+    answers_since: u64,
+    last: Instant,
+}
+
+impl Keeping {
+    /// Begins with what the checkpoint has, where there is one and it is of the same evaluation.
+    ///
+    /// # Errors
+    /// This machine's disk.
+    pub(super) fn open(spec: &Spec, facts: &Facts, say: &mut dyn FnMut(Event)) -> Result<Keeping, Failure> {
+        let path = spec.out.join(FILE);
+        let before = spec.checkpoint.as_deref().map_or(Ok(String::new()), |folder| read(&folder.join(FILE), facts));
+        let before = before.unwrap_or_else(|problem| {
+            let text = format!("the evaluation begins anew: {problem}");
+            tracing::warn!("{text}");
+            say(Event::Warning { text });
+            String::new()
+        });
+        let begin = || {
+            fs::create_dir_all(&spec.out)?;
+            fs::write(&path, &before)?;
+            OpenOptions::new().append(true).open(&path)
+        };
+        let file = begin().at(&path).map_err(here)?;
+        // It has just been read, so that it reads.
+        let kept = Kept::read(&before).unwrap_or_default();
+        let mut keeping =
+            Keeping { kept, file, path, out: spec.out.clone(), answers_since: 0, last: Instant::now() };
+        if keeping.kept.facts.is_none() {
+            keeping.add(&Line::Facts(Box::new(facts.clone())))?;
+        }
+        Ok(keeping)
+    }
+
+    /// Whether an answer is there.
+    pub(super) fn has(&self, task: &str, sample: u32) -> bool {
+        self.kept.answers.contains_key(&(task.to_owned(), sample))
+    }
+
+    /// All answers.
+    pub(super) fn answers(&self) -> impl Iterator<Item = &AnswerLine> {
+        self.kept.answers.values()
+    }
+
+    /// All of it.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// How long answers took, as JSON.
+    pub(super) fn times(&self) -> String {
+        serde_json::to_string_pretty(&Times::of(&self.kept)).unwrap_or_default() + "\n"
+    }
+
+    /// Keeps a line.
+    ///
+    /// # Errors
+    /// This machine's disk.
+    pub(super) fn add(&mut self, line: &Line) -> Result<(), Failure> {
+        self.file.write_all(line.to_text().as_bytes()).at(&self.path).map_err(here)?;
+        self.answers_since += u64::from(matches!(line, Line::Answer(_)));
+        self.kept.add(line.clone()).map_err(|error| Failure::new(Cure::Never, codes::BAD_INPUT, error.to_string()))
+    }
+
+    /// Makes a checkpoint where one is due. One that cannot be made is no reason to lose what is under way.
+    pub(super) fn checkpoint_if_due(&mut self, done: u64, say: &mut dyn FnMut(Event)) {
+        if self.answers_since == 0 || self.answers_since < ANSWERS_DUE && self.last.elapsed() < TIME_DUE {
+            return;
+        }
+        (self.answers_since, self.last) = (0, Instant::now());
+        // In a folder of their own, where nothing but checkpoints is removed when they are outdated.
+        let folder = self.out.join("checkpoints").join(format!("{done:08}"));
+        match self.checkpoint(&folder) {
+            Ok(()) => say(Event::Checkpoint { iter: done, folder, facts: BTreeMap::new() }),
+            Err(error) => say(Event::Warning { text: format!("no checkpoint at {done} answers: {error}") }),
+        }
+    }
+
+    fn checkpoint(&self, folder: &Path) -> io::Result<()> {
+        self.file.sync_data().at(&self.path)?;
+        fs::create_dir_all(folder).at(folder)?;
+        fs::copy(&self.path, folder.join(FILE)).at(folder)?;
+        Ok(())
+    }
+}
+
+/// The whole lines of a checkpoint of the same evaluation.
+fn read(path: &Path, facts: &Facts) -> Result<String, String> {
+    let text = fs::read_to_string(path).at(path).map_err(|error| error.to_string())?;
+    let kept = Kept::read(&text).map_err(|error| error.to_string())?;
+    match &kept.facts {
+        Some(known) if known == facts => Ok(only_answers(&text[..kept.whole_bytes])),
+        _ => Err("its checkpoint is of another model, another suite, or other software".to_owned()),
+    }
+}
+
+/// Lines without verdicts, which are made anew.
+fn only_answers(text: &str) -> String {
+    let kinds = BTreeSet::from(["facts", "prompt", "answer"]);
+    let is_kept = |line: &&str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        value["line"].as_str().is_some_and(|kind| kinds.contains(kind))
+    };
+    text.split_inclusive('\n').filter(is_kept).collect()
+}
+
+fn here(error: io::Error) -> Failure {
+    Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
+}

@@ -1,0 +1,149 @@
+//! What an evaluation reads: the suite, who answers by their digests, and the data that the model has learned from.
+
+use super::super::{Spec, codes};
+use super::Options;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use vertigo::files::AtPath;
+use vertigo::manifest::Kind;
+use vertigo::task::{Cure, Failure, role};
+use vertigo_evaluation::contamination::{Contamination, Index};
+use vertigo_evaluation::report::Model;
+use vertigo_evaluation::suite::{FILE_BYTES_MAX, Suite};
+
+/// The suite, or those of its tasks that are asked for.
+pub(super) fn suite(spec: &Spec, tasks: &[String]) -> Result<Suite, Failure> {
+    let input = spec.inputs.get(role::SUITE).ok_or_else(|| bad("the evaluation has no input `suite`"))?;
+    let suite = Suite::parse(&texts(&input.folder)?).map_err(|error| bad(error.to_string()))?;
+    if tasks.is_empty() {
+        return Ok(suite);
+    }
+    let is_meant = |id: &str| tasks.iter().any(|pattern| matches(pattern, id));
+    if let Some(pattern) = tasks.iter().find(|pattern| !suite.tasks.iter().any(|task| matches(pattern, &task.id))) {
+        return Err(bad(format!("`{pattern}` is no task of the suite {}", suite.about.name)));
+    }
+    let tasks = suite.tasks.iter().filter(|task| is_meant(&task.id)).cloned().collect();
+    Ok(Suite { tasks, ..suite })
+}
+
+/// Whether a pattern, in which `*` is any text, is all of `text`.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else { return rest.is_empty() };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Who answers.
+pub(super) fn model(spec: &Spec, options: &Options) -> Result<Model, Failure> {
+    if let Some(server) = &options.server {
+        return Ok(Model::Api { url: server.url.clone(), model: server.model.clone() });
+    }
+    let model = spec.inputs.get(role::MODEL).ok_or_else(|| bad("the evaluation has no input `model`"))?;
+    let name = model.digest.short();
+    Ok(match spec.inputs.get(role::BASE) {
+        Some(base) => Model::Adapted { name, base: base.digest, adapter: model.digest },
+        // What was fused says what it was fused from.
+        None if model.facts.contains_key(Kind::Adapter.as_str()) => Model::Fused { name, model: model.digest },
+        None => Model::Base { name, base: model.digest },
+    })
+}
+
+/// Which of the suite's tasks stand in the data that the model has learned from; `None` where nobody knows that data.
+pub(super) fn contamination(spec: &Spec, suite: &Suite) -> Result<Option<Contamination>, Failure> {
+    let Some(data) = spec.inputs.get(role::DATA) else { return Ok(None) };
+    let index = Index::of(suite);
+    let mut found = Contamination::default();
+    for file in files(&data.folder)? {
+        if !file.ends_with(".jsonl") {
+            continue;
+        }
+        let path = data.folder.join(&file);
+        let text = fs::read_to_string(&path).at(&path).map_err(|error| here(&error))?;
+        for (n, line) in text.lines().enumerate() {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            index.look(&file, u32::try_from(n + 1).unwrap_or(u32::MAX), &said(&row), &mut found);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// All that is said in a row of any of mlx-lm's shapes.
+fn said(row: &serde_json::Value) -> Vec<String> {
+    let messages = row["messages"].as_array().into_iter().flatten().filter_map(|message| message["content"].as_str());
+    let fields = ["prompt", "completion", "text"].into_iter().filter_map(|key| row[key].as_str());
+    messages.chain(fields).map(str::to_owned).collect()
+}
+
+/// The paths of a folder's files, sorted. The folder is an artifact's, so that there is nothing else in it, and not much.
+fn files(root: &Path) -> Result<Vec<String>, Failure> {
+    fn walk(root: &Path, below: &str, found: &mut Vec<String>) -> io::Result<()> {
+        for entry in fs::read_dir(root.join(below))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+            if entry.path().is_dir() { walk(root, &path, found)? } else { found.push(path) }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(root, "", &mut found).at(root).map_err(|error| here(&error))?;
+    found.sort();
+    Ok(found)
+}
+
+/// A folder's files that are text, by path.
+fn texts(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let mut files = BTreeMap::new();
+    for path in files(root)? {
+        let at = root.join(&path);
+        let bytes = fs::metadata(&at).at(&at).map_err(|error| here(&error))?.len();
+        // tasks.jsonl has a bound for each of its lines, which its reader knows.
+        if bytes > FILE_BYTES_MAX as u64 && !path.ends_with(".jsonl") {
+            return Err(bad(format!("{path} of the suite has {bytes} bytes, and at most {FILE_BYTES_MAX} are read")));
+        }
+        if let Ok(text) = fs::read_to_string(&at) {
+            files.insert(path, text);
+        }
+    }
+    Ok(files)
+}
+
+fn bad(problem: impl Into<String>) -> Failure {
+    Failure::new(Cure::Never, codes::BAD_INPUT, problem)
+}
+
+fn here(error: &dyn std::error::Error) -> Failure {
+    Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_text() {
+        for (pattern, text, is_match) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.bc", false),
+            ("a.*", "a.b", true),
+            ("a.*", "ab", false),
+            ("*", "", true),
+            ("*-x", "a-x", true),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1c", false),
+            ("ab*b", "ab", false),
+        ] {
+            assert_eq!(matches(pattern, text), is_match, "{pattern} {text}");
+        }
+    }
+}
