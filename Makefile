@@ -8,7 +8,7 @@ demo: setup
 # The binaries too: the tests that cross processes start them.
 test: setup
 	cargo build --workspace --bins --tests
-	cargo test --workspace
+	@tests/all.sh
 
 # The session protocol, simulated: SEEDS histories from FIRST on, or the one of SEED. The same seed is the same history.
 SEEDS ?= 10000

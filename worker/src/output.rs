@@ -37,7 +37,7 @@ pub const KEPT_DAYS_MAX: u64 = 14;
 
 /// What was done: an output is for this and nothing else. The checkpoint that a run went on from is no part of it: it does not change
 /// the bits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     job: JobId,
     variant: String,

@@ -23,13 +23,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::runtime::Handle;
-use vertigo::files::AtPath;
+use vertigo::files::{AtPath, FileError};
 use vertigo::task::{Cure, Failure, role};
 use vertigo::v1;
 use vertigo_engine::device;
 use vertigo_evaluation::answer::{Answer, Call, Ending};
 use vertigo_evaluation::prompt::{Prompt, ToolsIn};
-use vertigo_evaluation::report::{AnswerLine, Facts, Line, Model, PromptLine, Report, Sampling, Time, Tokens};
+use vertigo_evaluation::report::{AnswerLine, Facts, Line, PromptLine, Report, Sampling, Time, Tokens};
 use vertigo_evaluation::suite::{Suite, Thinking};
 
 /// What is asked of an evaluation. What is `None` is as the suite says.
@@ -241,7 +241,7 @@ fn finish(
     say: &mut dyn FnMut(Event),
 ) -> Result<(), Failure> {
     let out = spec.out.join(role::REPORT);
-    let here = |error: std::io::Error| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string());
+    let here = |error: FileError| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string());
     std::fs::create_dir_all(&out).at(&out).map_err(here)?;
     let mut files: BTreeMap<String, String> =
         suite.files().into_iter().map(|(path, text)| (format!("suite/{path}"), text)).collect();

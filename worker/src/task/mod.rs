@@ -30,7 +30,7 @@ use vertigo_engine::EngineError;
 const ANYWHERE: &str = "127.0.0.1:0";
 
 /// What an assignment asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Task {
     /// An adapter by a recipe. The recipe's text is the child's to read.

@@ -4,7 +4,7 @@
 //! again, a bounded number of times; what it refuses or breaks after that is that answer's own outcome. The key stands in no message.
 
 use super::super::codes;
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Server {
             let header = HeaderValue::from_str(&format!("Bearer {key}"));
             let mut header = header.map_err(|_| here("the server's key has characters that no header may".to_owned()))?;
             header.set_sensitive(true);
-            Ok(header)
+            Ok::<_, Failure>(header)
         };
         let client = client.map_err(|error| here(format!("no client for HTTP: {error}")))?;
         Ok(Server { client, url, model, key: key.map(header).transpose()?, manner })
@@ -137,7 +137,8 @@ impl Server {
     }
 
     async fn send(&self, body: &Value) -> Result<Reply, Trouble> {
-        let mut request = self.client.post(format!("{}/chat/completions", self.url)).json(body);
+        let request = self.client.post(format!("{}/chat/completions", self.url));
+        let mut request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, key);
         }

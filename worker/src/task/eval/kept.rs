@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vertigo::files::AtPath;
+use vertigo::files::{AtPath, FileError};
 use vertigo::task::{Cure, Failure};
 use vertigo_evaluation::report::{AnswerLine, Facts, Kept, Line, Times};
 
@@ -43,7 +43,7 @@ impl Keeping {
             say(Event::Warning { text });
             String::new()
         });
-        let begin = || {
+        let begin = || -> io::Result<File> {
             fs::create_dir_all(&spec.out)?;
             fs::write(&path, &before)?;
             OpenOptions::new().append(true).open(&path)
@@ -103,7 +103,7 @@ impl Keeping {
         }
     }
 
-    fn checkpoint(&self, folder: &Path) -> io::Result<()> {
+    fn checkpoint(&self, folder: &Path) -> Result<(), FileError> {
         self.file.sync_data().at(&self.path)?;
         fs::create_dir_all(folder).at(folder)?;
         fs::copy(&self.path, folder.join(FILE)).at(folder)?;
@@ -131,6 +131,6 @@ fn only_answers(text: &str) -> String {
     text.split_inclusive('\n').filter(is_kept).collect()
 }
 
-fn here(error: io::Error) -> Failure {
+fn here(error: FileError) -> Failure {
     Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
 }

@@ -103,7 +103,7 @@ fn files(root: &Path) -> Result<Vec<String>, Failure> {
 
 /// A folder's files that are text, by path.
 fn texts(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let mut files = BTreeMap::new();
+    let mut texts = BTreeMap::new();
     for path in files(root)? {
         let at = root.join(&path);
         let bytes = fs::metadata(&at).at(&at).map_err(|error| here(&error))?.len();
@@ -112,10 +112,10 @@ fn texts(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
             return Err(bad(format!("{path} of the suite has {bytes} bytes, and at most {FILE_BYTES_MAX} are read")));
         }
         if let Ok(text) = fs::read_to_string(&at) {
-            files.insert(path, text);
+            texts.insert(path, text);
         }
     }
-    Ok(files)
+    Ok(texts)
 }
 
 fn bad(problem: impl Into<String>) -> Failure {
