@@ -41,7 +41,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -52,6 +52,7 @@ const SOURCES: [&str; 14] = [
     "coordinator/src/",
     "worker/src/",
     "worker/engine/src/",
+    "worker/evaluation/src/",
     "worker/serving/src/",
     "cli/src/",
     "tests/src/",
@@ -125,7 +126,21 @@ fn a_command_imports_no_other_and_rendering_asks_nobody() {
         ("commands", &["commands"][..]),
         (
             "render",
-            &["commands", "coordinator", "datasets", "download", "events", "follow", "recipes", "submit", "upload"][..],
+            &[
+                "commands",
+                "comparison",
+                "coordinator",
+                "datasets",
+                "download",
+                "events",
+                "follow",
+                "promotion",
+                "recipes",
+                "reports",
+                "submit",
+                "suites",
+                "upload",
+            ][..],
         ),
     ] {
         let all = files(&format!("cli/src/{room}/"));
@@ -282,7 +297,18 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/client", &["vertigo", "vertigo-telemetry"]),
         ("proto/port", &[]),
         ("coordinator", &["vertigo", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"]),
-        ("cli", &["vertigo", "vertigo-client", "vertigo-model", "vertigo-telemetry", "vertigo-text", "vertigo-view"]),
+        (
+            "cli",
+            &[
+                "vertigo",
+                "vertigo-client",
+                "vertigo-evaluation",
+                "vertigo-model",
+                "vertigo-telemetry",
+                "vertigo-text",
+                "vertigo-view",
+            ],
+        ),
         (
             "worker",
             &[
@@ -297,6 +323,7 @@ fn crates_depend_only_on_whom_they_may() {
         ),
         ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
+        ("worker/evaluation", &["vertigo"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
         ("tests/kit", &["vertigo", "vertigo-model"]),
     ] {

@@ -1,10 +1,12 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
 mod data;
+mod evaluation;
 mod queue;
 mod tags;
 
 pub(crate) use data::{DataCommand, ShowArgs, Which};
+pub(crate) use evaluation::{EvalArgs, ImportSuiteArgs, PromoteArgs, ReportArgs, ShowSuiteArgs, SuiteCommand};
 pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
@@ -122,8 +124,17 @@ pub(crate) enum Command {
     Jobs(JobsArgs),
     /// Show a job: its variants, its attempts, what it made
     Job(JobArgs),
-    /// Show what differs in jobs' recipes beside what came out
+    /// Suites: tasks with checks that say what a model is worth
+    #[command(subcommand)]
+    Suite(SuiteCommand),
+    /// Queue jobs that ask models the tasks of suites
+    Eval(EvalArgs),
+    /// Show what an evaluation found
+    Report(ReportArgs),
+    /// Show what differs in jobs' recipes beside what came out, or which of evaluated models is better
     Compare(CompareArgs),
+    /// Move a tag to a model, where a gate holds
+    Promote(PromoteArgs),
     /// Follow a job until it has ended; the exit code is the job's. Without a job: all of them
     Watch(WatchArgs),
     /// Print what a job's attempts wrote
@@ -132,7 +143,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
-    /// List artifacts: bases, datasets, checkpoints, adapters, models
+    /// List artifacts: bases, datasets, checkpoints, adapters, models, suites, reports
     Artifacts(ArtifactsArgs),
     /// Move a tag to an artifact
     Tag(TagArgs),
@@ -302,7 +313,7 @@ pub(crate) struct JobsArgs {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub(crate) state: Vec<State>,
     /// Of this kind only
-    #[arg(long, value_name = "train|fuse|serve")]
+    #[arg(long, value_name = "train|fuse|serve|eval")]
     pub(crate) kind: Option<TaskKind>,
     /// Of this group only
     #[arg(long, value_name = "NAME")]
@@ -357,7 +368,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ArtifactsArgs {
-    /// One kind only: base, dataset, checkpoint, adapter or model
+    /// One kind only: base, dataset, checkpoint, adapter, model, suite or report
     #[arg(long)]
     pub(crate) kind: Option<Kind>,
     /// At most this many, newest first [default: all]
@@ -403,6 +414,10 @@ impl Command {
             Command::Run(_) => tracing::info_span!("vertigo run"),
             Command::Sweep(_) => tracing::info_span!("vertigo sweep"),
             Command::Rerun(_) => tracing::info_span!("vertigo rerun"),
+            Command::Suite(_) => tracing::info_span!("vertigo suite"),
+            Command::Eval(_) => tracing::info_span!("vertigo eval"),
+            Command::Report(_) => tracing::info_span!("vertigo report"),
+            Command::Promote(_) => tracing::info_span!("vertigo promote"),
             Command::Compare(_) => tracing::info_span!("vertigo compare"),
             Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
             Command::Job(_) => tracing::info_span!("vertigo job"),
@@ -460,6 +475,15 @@ mod tests {
         assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train, fuse, serve"));
         assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
         assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
+        assert!(parse("vertigo eval").is_err() && parse("vertigo eval m").unwrap_err().contains("--suite"));
+        assert!(parse("vertigo eval m --suite s --samples 0").unwrap_err().contains("0 is not in 1..=1000"));
+        assert!(parse("vertigo eval m n --suite s --suite t --tasks a* b --thinking off --baseline o").is_ok());
+        assert!(parse("vertigo suite import v2 --system s.txt").unwrap_err().contains("PATH"));
+        assert!(parse("vertigo suite import luau").is_ok() && parse("vertigo suite show luau --samples 0").is_err());
+        assert!(parse("vertigo promote m --to t").unwrap_err().contains("--gate"));
+        assert!(parse("vertigo promote m --to t --gate g --force").unwrap_err().contains("--reason"));
+        assert!(parse("vertigo promote m --to t --gate g --force --reason x --dry-run").is_err());
+        assert!(parse("vertigo promote m --to t --gate g --report a --report b --dry-run").is_ok());
         assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
     }

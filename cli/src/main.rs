@@ -10,16 +10,20 @@ mod base;
 mod bounded;
 mod cli;
 mod commands;
+mod comparison;
 mod coordinator;
 mod datasets;
 mod download;
 mod error;
 mod events;
 mod follow;
+mod promotion;
 mod recipes;
 mod render;
+mod reports;
 mod settings;
 mod submit;
+mod suites;
 mod tags;
 mod upload;
 
@@ -86,6 +90,10 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Run(args) => commands::run::run(args, coordinator, output).await,
         Command::Sweep(args) => commands::sweep::run(args, coordinator, output).await,
         Command::Rerun(args) => commands::rerun::run(args, coordinator, output).await,
+        Command::Suite(command) => commands::suite::run(command, coordinator, output).await,
+        Command::Eval(args) => commands::eval::run(args, coordinator, output).await,
+        Command::Report(args) => commands::report::run(args, coordinator, output).await,
+        Command::Promote(args) => commands::promote::run(args, coordinator, output).await,
         Command::Compare(args) => commands::compare::run(args, coordinator, output).await,
         Command::Jobs(args) => commands::jobs::run(args, coordinator, output).await,
         Command::Job(args) => commands::job::run(args, coordinator, output).await,

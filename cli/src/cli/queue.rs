@@ -214,11 +214,15 @@ pub(crate) struct RerunArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Where every name is that of a report, or of the evaluation that made it, the models are compared: which is better, by how much, how sure \
+that is, and how many tasks it would take to be sure.
+
 Examples:
   vertigo compare luau-tutor luau-tutor-2
-  vertigo compare --group 4b")]
+  vertigo compare --group 4b
+  vertigo compare tutor-eval base-eval")]
 pub(crate) struct CompareArgs {
-    /// Jobs, each by its id or the beginning of it, or its name
+    /// Jobs, each by its id or the beginning of it, or its name; or reports
     #[arg(required_unless_present = "group", value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
     /// All jobs of this group

@@ -2,6 +2,7 @@
 //!
 //! Promise: text from outside drives no terminal ([`safe`]), and nothing is printed past [`output`]. Absent: calls of the coordinator.
 
+pub(crate) mod decision;
 pub(crate) mod findings;
 pub(crate) mod jobs;
 pub(crate) mod json;
@@ -10,5 +11,7 @@ pub(crate) mod narrator;
 pub(crate) mod output;
 pub(crate) mod pages;
 pub(crate) mod progress;
+pub(crate) mod report;
 pub(crate) mod safe;
 pub(crate) mod screen;
+pub(crate) mod suite;

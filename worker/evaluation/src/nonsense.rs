@@ -26,6 +26,15 @@ impl Nonsense {
     /// All kinds.
     pub const ALL: [Nonsense; 3] = [Nonsense::Empty, Nonsense::Echo, Nonsense::EchoWithConventions];
 
+    /// As reports and gates write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Nonsense::Empty => "empty",
+            Nonsense::Echo => "echo",
+            Nonsense::EchoWithConventions => "echo_with_conventions",
+        }
+    }
+
     /// The answer of this kind to a prompt.
     pub fn answer(self, prompt: &Prompt) -> Answer {
         match self {

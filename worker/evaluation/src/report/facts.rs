@@ -65,6 +65,16 @@ pub enum Model {
 }
 
 impl Model {
+    /// The artifact that answers, which a tag can be on; none of a server elsewhere.
+    pub fn artifact(&self) -> Option<Digest> {
+        match self {
+            Model::Base { base, .. } => Some(*base),
+            Model::Adapted { adapter, .. } => Some(*adapter),
+            Model::Fused { model, .. } => Some(*model),
+            Model::Api { .. } => None,
+        }
+    }
+
     /// What a person calls it.
     pub fn name(&self) -> String {
         match self {

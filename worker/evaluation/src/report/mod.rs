@@ -5,12 +5,16 @@
 //!
 //! Promise: the same lines in any order give the same bytes. Times are in none of them ([`Times`] has those).
 
+mod counted;
 mod facts;
+mod figures;
 mod fold;
 mod lines;
 mod times;
 
+pub use counted::{CountError, Counted, alongside, facts_alongside};
 pub use facts::{FORMAT, Facts, Model, Sampling};
+pub use figures::{Figure, Figures};
 pub use fold::ReportError;
 pub use lines::{
     AnswerLine, FILE_BYTES_MAX, Kept, LINE_BYTES_MAX, Line, LinesError, NonsenseLine, PromptLine, Time, Tokens, Torn,

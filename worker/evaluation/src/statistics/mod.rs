@@ -8,6 +8,7 @@
 //! mean over a task's samples, so a task counts once however often it was asked. Categories are strata: their sizes are part of
 //! the suite, not chance.
 
+mod alone;
 mod bootstrap;
 mod chance;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod share;
 #[cfg(test)]
 mod tests;
 
+pub use alone::score_interval;
 pub use bootstrap::{Bootstrap, Resampling};
 pub use flips::flips;
 pub use holm::holm;

@@ -8,6 +8,7 @@
 //! name) is an error that names the file and the place in it, before any model answers. Its digest does not depend on how the files were
 //! laid out.
 
+mod chosen;
 mod fields;
 mod folder;
 mod import;

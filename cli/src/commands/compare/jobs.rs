@@ -1,4 +1,4 @@
-//! `vertigo compare`: what differs in jobs' recipes beside what came out of them.
+//! Jobs: what differs in their recipes beside what came out of them.
 
 use crate::cli::CompareArgs;
 use crate::coordinator::Coordinator;
@@ -15,7 +15,7 @@ use vertigo_client::traced;
 /// Jobs that are compared at a time.
 const JOBS_MAX: usize = 256;
 
-pub(crate) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+pub(super) async fn run(args: &CompareArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let mut found = Vec::new();
     for id in &args.jobs {
         found.push(coordinator.job(id).await?);

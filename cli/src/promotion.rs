@@ -1,0 +1,198 @@
+//! What a promotion is judged by: the gate, the newest reports of two models, and the decision.
+
+use crate::bounded;
+use crate::coordinator::Coordinator;
+use crate::error::{CliError, Exit, Result, Subject};
+use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
+use std::path::Path;
+use std::str::FromStr;
+use vertigo::id::Digest;
+use vertigo::manifest::{Kind, Manifest};
+use vertigo::v1;
+use vertigo_client::traced;
+use vertigo_evaluation::gate::{Decision, Facts, Gate, VERTIGO_V2, judge};
+use vertigo_evaluation::report::{self, Report, facts_alongside};
+use vertigo_evaluation::statistics::Resampling;
+
+/// Bytes of a gate's file.
+const GATE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Reports that are looked at, the newest first. A model whose reports are older is named with --report.
+const REPORTS_MAX: usize = 1_000;
+
+/// Reports of a page, and manifests that are asked for at once.
+const PAGE_ITEMS: u32 = 200;
+const AT_ONCE: usize = 8;
+
+/// Reads a gate: a file, or the pipeline's by its name, which is about the suite `vertigo-benchmark`.
+pub(crate) fn gate(name: &str) -> Result<Gate> {
+    let path = Path::new(name);
+    if name == VERTIGO_V2 && !path.exists() {
+        let preset = format!("suites: {{vertigo-benchmark: {{preset: {VERTIGO_V2}}}}}");
+        return Gate::parse(&preset).map_err(CliError::refused);
+    }
+    let text = bounded::read(path, GATE_BYTES_MAX).map_err(|error| {
+        CliError::new(Exit::Usage, format!("cannot read the gate {name}: {error}"))
+            .hint(format!("name a gate's YAML file, or {VERTIGO_V2}"))
+    })?;
+    Gate::parse(&text).map_err(|error| CliError::refused(format!("{name}: {error}")))
+}
+
+/// A model that is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) artifact: Digest,
+    /// What an adapter was trained over, as far as it says.
+    base: Option<Digest>,
+}
+
+impl Judged {
+    pub(crate) fn of(manifest: &Manifest) -> Judged {
+        let base = (manifest.kind() == Kind::Adapter).then(|| manifest.fact("base")).flatten();
+        let base = base.and_then(Value::as_str).and_then(|text| Digest::from_str(text).ok());
+        Judged { artifact: manifest.digest(), base }
+    }
+
+    /// Whether a report's model is this one. An adapter over another base than its own is another model.
+    pub(crate) fn is(&self, model: &report::Model) -> bool {
+        let own_base = match model {
+            report::Model::Adapted { base, .. } => self.base.is_none_or(|own| own == *base),
+            _ => true,
+        };
+        own_base && model.artifact() == Some(self.artifact)
+    }
+}
+
+/// A report as its manifest tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) digest: Digest,
+    suite: String,
+    suite_digest: String,
+    model: report::Model,
+}
+
+impl Known {
+    fn of(manifest: &Manifest) -> Option<Known> {
+        let text = |key: &str| manifest.fact(key).and_then(Value::as_str).map(str::to_owned);
+        let model = serde_json::from_value(manifest.fact("model")?.clone()).ok()?;
+        Some(Known { digest: manifest.digest(), suite: text("suite")?, suite_digest: text("suite_digest")?, model })
+    }
+}
+
+/// The reports that a model and the tag's present one are judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    pub(crate) candidate: Vec<Digest>,
+    pub(crate) present: Vec<Digest>,
+}
+
+/// Of each suite the newest report of the candidate, and of the present model the newest of the same suite's content, or else the newest of
+/// its name, of which the gate then says what is not alike. `known` has the newest first.
+pub(crate) fn choose<'s>(
+    known: &[Known],
+    suites: impl IntoIterator<Item = &'s str>,
+    candidate: &Judged,
+    present: Option<&Judged>,
+) -> Chosen {
+    let mut chosen = Chosen::default();
+    for suite in suites {
+        let of = |who: &Judged| known.iter().filter(|it| it.suite == suite && who.is(&it.model)).collect::<Vec<_>>();
+        let ours = of(candidate).first().copied();
+        chosen.candidate.extend(ours.map(|it| it.digest));
+        let theirs = present.map(of).unwrap_or_default();
+        let alike = theirs.iter().find(|it| ours.is_some_and(|ours| ours.suite_digest == it.suite_digest));
+        chosen.present.extend(alike.or(theirs.first()).map(|it| it.digest));
+    }
+    chosen
+}
+
+/// The reports that the coordinator has of a gate's suites, the newest first.
+pub(crate) async fn known(gate: &Gate, coordinator: &Coordinator) -> Result<Vec<Known>> {
+    let (mut digests, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListArtifactsRequest { kind: Kind::Report.to_string(), page_size: PAGE_ITEMS, page_token };
+        let page = coordinator.answer(coordinator.artifacts().list(traced(request)).await, Subject::Artifact)?;
+        let asked = page.artifacts.into_iter().filter(|artifact| is_asked(gate, &artifact.facts_json));
+        digests.extend(asked.map(|artifact| artifact.digest));
+        page_token = page.next_page_token;
+        if page_token.is_empty() || digests.len() >= REPORTS_MAX {
+            break;
+        }
+    }
+    digests.truncate(REPORTS_MAX);
+    let manifest = |digest: String| async move {
+        let found = coordinator.transfer().manifest(&digest).await;
+        found.map(|(_, manifest)| Known::of(&manifest)).map_err(|e| coordinator.transfer_error(&e))
+    };
+    let all: Vec<Option<Known>> = futures::stream::iter(digests).map(manifest).buffered(AT_ONCE).try_collect().await?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// Whether a report is of one of a gate's suites, as far as a list tells.
+fn is_asked(gate: &Gate, facts_json: &str) -> bool {
+    let facts: Value = serde_json::from_str(facts_json).unwrap_or_default();
+    facts["suite"].as_str().is_some_and(|suite| gate.suites.contains_key(suite))
+}
+
+/// Judges a model by its reports, beside those of the model that the tag is on, if it is on any. Either is called by its name.
+pub(crate) fn decide(
+    gate: &Gate,
+    (candidate, ours): (&str, &[Report]),
+    present: Option<(&str, &[Report])>,
+    how: Resampling,
+) -> Result<Decision> {
+    let facts = |name: &str, reports: &[Report]| -> Result<Vec<Facts>> {
+        let of = |report: &Report| {
+            let told = |e| CliError::refused(format!("the report of `{name}` in suite {}: {e}", report.facts.suite));
+            report.gate_facts(name).map_err(told)
+        };
+        reports.iter().map(of).collect()
+    };
+    let mut ours = facts(candidate, ours)?;
+    let mut theirs = present.map(|(name, reports)| facts(name, reports)).transpose()?;
+    for one in &mut ours {
+        // The gate takes the first of a suite. Both are judged in the tasks that both could be judged in.
+        if let Some(other) = theirs.iter_mut().flatten().find(|other| other.side.suite == one.side.suite) {
+            facts_alongside(one, other);
+        }
+    }
+    Ok(judge(gate, &ours, theirs.as_deref(), how))
+}
+
+/// What a tag is on now; `None` where there is no such tag.
+pub(crate) async fn on_now(tag: &str, coordinator: &Coordinator) -> Result<Option<Manifest>> {
+    let request = traced(v1::GetArtifactRequest { reference: tag.to_owned() });
+    match coordinator.answer(coordinator.artifacts().get(request).await, Subject::Artifact) {
+        // A name may be that of a job, too, or begin a digest.
+        Ok(artifact) if artifact.tags.iter().any(|other| other == tag) => {
+            Manifest::parse(&artifact.manifest_json).map(Some).map_err(CliError::refused)
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.exit == Exit::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves a tag to an artifact, if it is still on what it was on when that was decided.
+///
+/// To be replaced, where the history of tags is merged, by `tags::move_tag` with an expected place, reason, evidence and decision: until
+/// then another move between the look and this one is not seen, and nothing of the decision is kept.
+pub(crate) async fn move_tag(
+    tag: &str,
+    to: &Manifest,
+    expected: Option<Digest>,
+    coordinator: &Coordinator,
+) -> Result<()> {
+    let now = on_now(tag, coordinator).await?.map(|manifest| manifest.digest());
+    if now != expected {
+        return Err(CliError::refused(format!("`{tag}` has moved meanwhile"))
+            .hint("run the command again: it judges beside what it is on now"));
+    }
+    let moved = coordinator.transfer().register(to, &[tag.to_owned()]).await;
+    moved.map(drop).map_err(|e| coordinator.transfer_error(&e))
+}
+
+#[cfg(test)]
+mod tests;
