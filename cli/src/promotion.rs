@@ -175,24 +175,5 @@ pub(crate) async fn on_now(tag: &str, coordinator: &Coordinator) -> Result<Optio
     }
 }
 
-/// Moves a tag to an artifact, if it is still on what it was on when that was decided.
-///
-/// To be replaced, where the history of tags is merged, by `tags::move_tag` with an expected place, reason, evidence and decision: until
-/// then another move between the look and this one is not seen, and nothing of the decision is kept.
-pub(crate) async fn move_tag(
-    tag: &str,
-    to: &Manifest,
-    expected: Option<Digest>,
-    coordinator: &Coordinator,
-) -> Result<()> {
-    let now = on_now(tag, coordinator).await?.map(|manifest| manifest.digest());
-    if now != expected {
-        return Err(CliError::refused(format!("`{tag}` has moved meanwhile"))
-            .hint("run the command again: it judges beside what it is on now"));
-    }
-    let moved = coordinator.transfer().register(to, &[tag.to_owned()]).await;
-    moved.map(drop).map_err(|e| coordinator.transfer_error(&e))
-}
-
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use vertigo_client::traced;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What stands for a tag that there is not, where a move says what it expects.
-const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// Moves a tag, and gives the move as it is kept. The request needs no id: a call that broke off is made again under the one that
 /// it gets here, so that no tag moves twice.

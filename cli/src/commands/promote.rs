@@ -7,9 +7,12 @@ use crate::promotion::{self, Judged};
 use crate::render::decision;
 use crate::render::output::{Output, bold};
 use crate::reports;
+use crate::tags;
 use serde_json::{Value, json};
+use vertigo::bounds::DECISION_BYTES_MAX;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::v1;
 use vertigo_evaluation::gate::{Decision, Gate};
 use vertigo_evaluation::report::Report;
 use vertigo_evaluation::statistics::Resampling;
@@ -57,11 +60,27 @@ pub(crate) async fn run(args: &PromoteArgs, coordinator: &Coordinator, output: O
     let outcome = outcome(decision.held, args.force, args.dry_run);
     let from = present.map(|present| present.digest());
     if matches!(outcome, Outcome::Moved | Outcome::Forced) {
-        promotion::move_tag(&args.to, &manifest, from, coordinator).await?;
+        let request = v1::MoveTagRequest {
+            tag: args.to.clone(),
+            reference: digest.to_string(),
+            expected: from.map_or_else(|| tags::NOTHING.to_owned(), |from| from.to_string()),
+            reason: args.reason.clone().unwrap_or_default(),
+            forced: outcome == Outcome::Forced,
+            evidence: evidence.digests.iter().map(ToString::to_string).collect(),
+            decision_json: decision_json(&decision),
+            ..Default::default()
+        };
+        tags::move_tag(coordinator, request).await?;
     }
     let document = || document(args, (from, digest), &decision, outcome, &evidence.digests);
     output.show(document, || render(args, &decision, outcome));
     if decision.held || outcome == Outcome::Forced { Ok(()) } else { Err(refused(args)) }
+}
+
+/// The decision as it is kept with the move; nothing of one that is too long to be.
+fn decision_json(decision: &Decision) -> String {
+    let json = serde_json::to_string(decision).unwrap_or_default();
+    if json.len() <= DECISION_BYTES_MAX { json } else { String::new() }
 }
 
 fn outcome(held: bool, is_forced: bool, is_dry: bool) -> Outcome {
