@@ -121,12 +121,7 @@ impl TaskKind {
                 }
             }
             TaskKind::Serve => {
-                const {
-                    &[
-                        InputRole::numbered(role::MODEL, ANSWERING, true),
-                        InputRole::numbered(role::BASE, MODELS, false),
-                    ]
-                }
+                const { &[InputRole::numbered(role::MODEL, ANSWERING, true), InputRole::numbered(role::BASE, MODELS, false)] }
             }
             TaskKind::Eval => {
                 const {

@@ -6,7 +6,10 @@ mod queue;
 mod tags;
 
 pub(crate) use data::{DataCommand, ShowArgs, Which};
-pub(crate) use evaluation::{EvalArgs, ImportSuiteArgs, PromoteArgs, ReportArgs, ShowSuiteArgs, SuiteCommand};
+pub(crate) use evaluation::{
+    CheckSuiteArgs, EvalArgs, ImportSuiteArgs, LuauCommand, LuauFileArgs, LuauRunArgs, PromoteArgs, ReportArgs,
+    ShowSuiteArgs, SuiteCommand,
+};
 pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
@@ -127,6 +130,12 @@ pub(crate) enum Command {
     /// Suites: tasks with checks that say what a model is worth
     #[command(subcommand)]
     Suite(SuiteCommand),
+    /// Check or run Luau by hand, as evaluations do
+    #[command(subcommand)]
+    Luau(LuauCommand),
+    /// A process in which Luau is run
+    #[command(hide = true, name = vertigo_luau::child::COMMAND)]
+    LuauRoom,
     /// Queue jobs that ask models the tasks of suites
     Eval(EvalArgs),
     /// Show what an evaluation found
@@ -415,6 +424,8 @@ impl Command {
             Command::Sweep(_) => tracing::info_span!("vertigo sweep"),
             Command::Rerun(_) => tracing::info_span!("vertigo rerun"),
             Command::Suite(_) => tracing::info_span!("vertigo suite"),
+            Command::Luau(_) => tracing::info_span!("vertigo luau"),
+            Command::LuauRoom => tracing::info_span!("vertigo luau-room"),
             Command::Eval(_) => tracing::info_span!("vertigo eval"),
             Command::Report(_) => tracing::info_span!("vertigo report"),
             Command::Promote(_) => tracing::info_span!("vertigo promote"),

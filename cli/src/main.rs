@@ -21,6 +21,7 @@ mod promotion;
 mod recipes;
 mod render;
 mod reports;
+mod room;
 mod settings;
 mod submit;
 mod suites;
@@ -40,6 +41,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(message) => return ExitCode::from(explain(&message) as u8),
     };
+    if matches!(cli.command, cli::Command::LuauRoom) {
+        // First of all, before anything opens a file or starts a thread. Whoever started it knows how it ends by what it says.
+        let ended = vertigo_luau::child::main(std::io::stdin(), std::io::stdout());
+        return ExitCode::from(u8::from(ended.is_err()));
+    }
     let output = Output::new(cli.global.json, cli.global.color);
     let exit = match start(&cli, output) {
         Ok(()) => Exit::Done,
@@ -91,6 +97,8 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Sweep(args) => commands::sweep::run(args, coordinator, output).await,
         Command::Rerun(args) => commands::rerun::run(args, coordinator, output).await,
         Command::Suite(command) => commands::suite::run(command, coordinator, output).await,
+        Command::Luau(command) => commands::luau::run(command, output),
+        Command::LuauRoom => Err(CliError::refused("it is started by vertigo itself")),
         Command::Eval(args) => commands::eval::run(args, coordinator, output).await,
         Command::Report(args) => commands::report::run(args, coordinator, output).await,
         Command::Promote(args) => commands::promote::run(args, coordinator, output).await,

@@ -17,6 +17,14 @@ Examples:
   vertigo suite import vertigo-benchmark benchmark.jsonl --system system.txt
   vertigo suite import ogv ~/src/open-game-eval")]
     Import(ImportSuiteArgs),
+    /// Run a suite's own answers: every reference has to pass, every wrong answer to fail
+    #[command(after_help = "\
+Everything is run in the room in which evaluations run what models answer. The code is 0 where the suite holds what it says.
+
+Examples:
+  vertigo suite check
+  vertigo suite check ./suites/mine")]
+    Check(CheckSuiteArgs),
     /// Show a suite: its categories, checks and budgets, and what it can show of two models
     #[command(after_help = "\
 What a suite can show is said of so many tasks and samples, before any model was asked.
@@ -25,6 +33,52 @@ Examples:
   vertigo suite show luau
   vertigo suite show ./suites/mine --samples 10")]
     Show(ShowSuiteArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LuauCommand {
+    /// Compile, lint and type-check a file
+    #[command(after_help = "\
+FILE is Luau, or an answer with fenced blocks of it. The code is 0 where everything compiles.
+
+Examples:
+  vertigo luau check src/Score.luau
+  vertigo luau check answer.md --json")]
+    Check(LuauFileArgs),
+    /// Run a file in the room in which evaluations run what models answer
+    #[command(after_help = "\
+FILE becomes the module `answer` of a stand-in of Roblox's engine without files, network, processes or the machine's clock. With --test \
+the cases of that file are run; without, the module is required once. The code is 0 where all cases pass.
+
+Examples:
+  vertigo luau run src/Score.luau
+  vertigo luau run src/Score.luau --test tests/Score.test.luau")]
+    Run(LuauRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LuauFileArgs {
+    /// The file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LuauRunArgs {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// A test file, in the form of suites' `run` checks
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
+    /// What random numbers are drawn from
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckSuiteArgs {
+    /// A suite: its tag or digest, a folder, or a file [default: the suite that comes with Vertigo]
+    #[arg(value_name = "NAME|PATH")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

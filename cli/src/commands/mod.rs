@@ -15,6 +15,7 @@ pub(crate) mod history;
 pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod logs;
+pub(crate) mod luau;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod report;

@@ -1,11 +1,13 @@
 //! `vertigo suite`: tasks with their checks.
 
-use crate::cli::{ImportSuiteArgs, ShowSuiteArgs, SuiteCommand};
+use crate::cli::{CheckSuiteArgs, ImportSuiteArgs, ShowSuiteArgs, SuiteCommand};
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Result};
 use crate::render::json;
 use crate::render::output::{Output, bold, pairs, short_id};
+use crate::render::safe;
 use crate::render::suite as shown;
+use crate::room;
 use crate::suites;
 use crate::upload::Upload;
 use serde_json::{Value, json};
@@ -15,11 +17,13 @@ use tempfile::TempDir;
 use vertigo::files::AtPath;
 use vertigo::manifest::Kind;
 use vertigo::v1;
-use vertigo_evaluation::suite::Suite;
+use vertigo_evaluation::soundness::{self, Unsound};
+use vertigo_evaluation::suite::{Suite, Task};
 
 pub(crate) async fn run(command: &SuiteCommand, coordinator: &Coordinator, output: Output) -> Result<()> {
     match command {
         SuiteCommand::Import(args) => import(args, coordinator, output).await,
+        SuiteCommand::Check(args) => check(args, coordinator, output).await,
         SuiteCommand::Show(args) => show(args, coordinator, output).await,
     }
 }
@@ -67,6 +71,46 @@ async fn show(args: &ShowSuiteArgs, coordinator: &Coordinator, output: Output) -
     let suite = suites::named(&args.name, folder.path(), coordinator, output).await?;
     output.show(|| shown::document(&suite, args.samples), || shown::render(&suite, args.samples));
     Ok(())
+}
+
+async fn check(args: &CheckSuiteArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let folder = scratch()?;
+    let suite = match &args.name {
+        Some(name) => suites::named(name, folder.path(), coordinator, output).await?,
+        None => suites::ours()?,
+    };
+    let unsound = tokio::task::block_in_place(|| unsound(&suite))?;
+    let answers =
+        suite.tasks.iter().map(|task| usize::from(task.reference.is_some()) + task.wrong.len()).sum::<usize>();
+    let document =
+        || json!({"suite": suite.about.name, "tasks": suite.tasks.len(), "answers": answers, "unsound": unsound});
+    output.show(document, || checked(&suite, answers, &unsound));
+    match unsound.len() {
+        0 => Ok(()),
+        count => Err(CliError::refused(format!("{} does not hold what it says, in {count} places", suite.about.name))
+            .hint("mend the tasks, their references or their wrong answers, and check again")),
+    }
+}
+
+/// All that is wrong with a suite. Tasks are looked at two at a time, as many as run in the room at once.
+fn unsound(suite: &Suite) -> Result<Vec<Unsound>> {
+    let sandbox = room::open()?;
+    let half = suite.tasks.len().div_ceil(room::AT_ONCE).max(1);
+    let of = |tasks: &[Task]| tasks.iter().flat_map(|task| soundness::of_task(suite, task, &sandbox)).collect();
+    let halves: Vec<Vec<Unsound>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = suite.tasks.chunks(half).map(|tasks| scope.spawn(move || of(tasks))).collect();
+        threads.into_iter().map(|thread| thread.join()).collect::<std::thread::Result<_>>()
+    })
+    .map_err(|_| CliError::refused("a thread that checked the suite panicked"))?;
+    Ok(halves.into_iter().flatten().collect())
+}
+
+fn checked(suite: &Suite, answers: usize, unsound: &[Unsound]) -> String {
+    if unsound.is_empty() {
+        let name = bold(&suite.about.name);
+        return format!("{name}: {} tasks, {answers} answers, each as it should be\n", suite.tasks.len());
+    }
+    unsound.iter().map(|it| format!("{}: {}\n", bold(&it.task), safe::text(&it.said))).collect()
 }
 
 fn scratch() -> Result<TempDir> {

@@ -58,7 +58,10 @@ impl Eval {
         };
         if !key.is_empty() && !is_place(key) {
             // What stands there may be the key itself, so it is not said.
-            return invalid("server: its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself".to_owned());
+            return invalid(
+                "server: its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself"
+                    .to_owned(),
+            );
         }
         Ok(Eval { server: model.clone() })
     }
@@ -71,7 +74,9 @@ impl Eval {
         let named = |role: &str| inputs.iter().find(|input| input.role == role);
         if !self.server.is_empty() {
             return match [role::MODEL, role::BASE].into_iter().find(|role| named(role).is_some()) {
-                Some(role) => Err(KindError::Invalid(format!("`{role}` is read, and a server answers: name one of them"))),
+                Some(role) => {
+                    Err(KindError::Invalid(format!("`{role}` is read, and a server answers: name one of them")))
+                }
                 None => Ok(Findings { added: Vec::new(), appraisal: Some(super::Appraisal::Eval(Appraisal::Server)) }),
             };
         }

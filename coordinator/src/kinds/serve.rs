@@ -72,7 +72,8 @@ impl Serve {
         let mut loaded: BTreeMap<Digest, (Value, Bytes)> = BTreeMap::new();
         for number in 1..=self.count {
             let roles = (numbered(role::MODEL, number), numbered(role::BASE, number));
-            let Some((model, adapter)) = answering::over(core, TaskKind::Serve, inputs, &roles, &mut found.added)? else {
+            let Some((model, adapter)) = answering::over(core, TaskKind::Serve, inputs, &roles, &mut found.added)?
+            else {
                 return Ok(Findings::default());
             };
             let entry = loaded.entry(model.digest).or_insert_with(|| (answering::config(core, model), Bytes::ZERO));

@@ -274,11 +274,8 @@ impl From<&v1::task::Kind> for Task {
 impl From<&v1::Eval> for Eval {
     fn from(it: &v1::Eval) -> Eval {
         let some = |amount: u32| (amount > 0).then_some(amount);
-        let server = |it: &v1::ModelServer| ModelServer {
-            url: it.url.clone(),
-            model: it.model.clone(),
-            key: text(&it.key),
-        };
+        let server =
+            |it: &v1::ModelServer| ModelServer { url: it.url.clone(), model: it.model.clone(), key: text(&it.key) };
         Eval {
             samples: some(it.samples),
             seed: it.seed,

@@ -10,5 +10,6 @@ pub mod python;
 pub mod report;
 pub mod room;
 pub mod score;
+pub mod soundness;
 pub mod statistics;
 pub mod suite;

@@ -64,7 +64,8 @@ impl asked::Room for Sandbox {
     }
 
     fn compile(&self, source: &str) -> Result<(), asked::Problem> {
-        compile::check(source).map_err(|problem| asked::Problem { line: number(problem.line), message: problem.message })
+        compile::check(source)
+            .map_err(|problem| asked::Problem { line: number(problem.line), message: problem.message })
     }
 
     fn analyze(&self, source: &str) -> Result<Vec<asked::Finding>, asked::RoomError> {

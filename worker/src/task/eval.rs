@@ -77,11 +77,8 @@ impl Options {
     /// Reads them as they were assigned.
     pub(super) fn of(task: &v1::Eval) -> Options {
         let some = |amount: u32| (amount > 0).then_some(amount);
-        let server = |it: &v1::ModelServer| ModelServer {
-            url: it.url.clone(),
-            model: it.model.clone(),
-            key: it.key.clone(),
-        };
+        let server =
+            |it: &v1::ModelServer| ModelServer { url: it.url.clone(), model: it.model.clone(), key: it.key.clone() };
         Options {
             samples: some(task.samples),
             seed: task.seed,
@@ -284,7 +281,9 @@ fn remark(report: &Report) -> String {
         let kind = kind.as_str().unwrap_or("nonsense").replace('_', " ");
         remarks.push(format!("an answer that says nothing ({kind}) does well in this suite: its figures say little"));
     }
-    if let Some(inside) = report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|count| *count > 0) {
+    if let Some(inside) =
+        report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|count| *count > 0)
+    {
         remarks.push(format!("{inside} of {} tasks stand in the model's training data", report.tasks.len()));
     }
     let broken = report.overall.broken;

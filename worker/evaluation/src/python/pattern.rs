@@ -156,7 +156,9 @@ mod tests {
 
     #[test]
     fn the_letters_i_are_one_where_case_is_ignored() {
-        for (pattern, text) in [("init", "İNIT"), ("ınit", "init"), ("[h-j]", "ı"), ("K", "\u{212a}"), ("s", "ſ"), ("μ", "µ")] {
+        for (pattern, text) in
+            [("init", "İNIT"), ("ınit", "init"), ("[h-j]", "ı"), ("K", "\u{212a}"), ("s", "ſ"), ("μ", "µ")]
+        {
             assert!(is_in(pattern, Case::Ignored, text), "{pattern} in {text}");
             assert!(!is_in(pattern, Case::Told, text), "{pattern} in {text}");
         }
@@ -169,7 +171,9 @@ mod tests {
         let plain = Pattern::new("(a+)+$", Case::Told).unwrap();
         let begun = format!("{}b", "a".repeat(4000));
         assert!(!matches!(plain.is_in(&begun), Ok(true)));
-        for pattern in ["(", "[a", "a**{", "(?P<", "*", r"\", r"\N{DASH}", "(((a{999}){999}){999})", "(?x)a", "(?L)a", r"\q"] {
+        for pattern in
+            ["(", "[a", "a**{", "(?P<", "*", r"\", r"\N{DASH}", "(((a{999}){999}){999})", "(?x)a", "(?L)a", r"\q"]
+        {
             let read = Pattern::new(pattern, Case::Told);
             assert!(read.is_err() || pattern == "a**{", "{pattern}");
         }

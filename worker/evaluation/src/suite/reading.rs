@@ -98,7 +98,9 @@ fn agrees(place: &Place<'_>, task: &Task) -> Result<(), SuiteError> {
         }
     }
     if task.answer_from.is_some() && !task.modules.is_empty() {
-        return Err(place.error("`answer_from` makes the script `answer` of a call, and `modules` wants others; keep one"));
+        return Err(
+            place.error("`answer_from` makes the script `answer` of a call, and `modules` wants others; keep one")
+        );
     }
     Ok(())
 }
@@ -107,7 +109,9 @@ fn thinking(fields: &mut Fields<'_>) -> Result<Option<Thinking>, SuiteError> {
     let Some((place, value)) = fields.take("thinking") else { return Ok(None) };
     const TOKENS_MORE: u32 = TOKENS_MAX + 1;
     match Thinking::try_from(value.clone()) {
-        Ok(Thinking::Tokens(TOKENS_MORE..)) | Err(_) => Err(place.error(format!("is {value}; write `false`, or how many tokens it may take up to {TOKENS_MAX}"))),
+        Ok(Thinking::Tokens(TOKENS_MORE..)) | Err(_) => {
+            Err(place.error(format!("is {value}; write `false`, or how many tokens it may take up to {TOKENS_MAX}")))
+        }
         Ok(thinking) => Ok(Some(thinking)),
     }
 }
@@ -115,7 +119,9 @@ fn thinking(fields: &mut Fields<'_>) -> Result<Option<Thinking>, SuiteError> {
 fn messages(fields: &mut Fields<'_>) -> Result<Vec<Value>, SuiteError> {
     let prompt = fields.take("prompt");
     let (place, listed) = match (fields.take("messages"), prompt) {
-        (None, Some((place, value))) => return Ok(vec![json!({"role": "user", "content": place.text(value, TEXT_BYTES_MAX)?})]),
+        (None, Some((place, value))) => {
+            return Ok(vec![json!({"role": "user", "content": place.text(value, TEXT_BYTES_MAX)?})]);
+        }
         (Some((place, value)), None) => (place, value),
         (Some((place, _)), Some(_)) => return Err(place.error("stands beside `prompt`; keep one of them")),
         (None, None) => return Err(fields.place.error("lacks the key `prompt`; write what the person asks")),
@@ -252,7 +258,9 @@ fn text_or_file(fields: &mut Fields<'_>, key: &'static str, files: Files<'_>) ->
             let path = place.text(path, NAME_BYTES_MAX)?;
             match files.get(&path) {
                 Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(text.clone()),
-                Some(text) => Err(place.error(format!("is `{path}` of {} bytes; at most {TEXT_BYTES_MAX} are read", text.len()))),
+                Some(text) => {
+                    Err(place.error(format!("is `{path}` of {} bytes; at most {TEXT_BYTES_MAX} are read", text.len())))
+                }
                 None => Err(place.error(format!("is `{path}`, which the suite's folder does not have"))),
             }
         }
@@ -370,7 +378,10 @@ fn weighed(mut fields: Fields<'_>, what: What) -> Result<Check, SuiteError> {
     let weight = fields.number("weight", WEIGHT_MIN, WEIGHT_MAX)?.unwrap_or(1.0);
     let decides = fields.flag("decides")?.unwrap_or(what.decides());
     if decides && matches!(what, What::BenchmarkV2 { .. }) {
-        return Err(fields.place.key("decides").error("is true, but the benchmark gives a score and no pass; leave it out"));
+        return Err(fields
+            .place
+            .key("decides")
+            .error("is true, but the benchmark gives a score and no pass; leave it out"));
     }
     fields.finish()?;
     Ok(Check { what, weight, decides })

@@ -106,7 +106,8 @@ impl Server {
         let header = |key: &str| {
             // Its error would tell nothing, and must not tell the key.
             let header = HeaderValue::from_str(&format!("Bearer {key}"));
-            let mut header = header.map_err(|_| here("the server's key has characters that no header may".to_owned()))?;
+            let mut header =
+                header.map_err(|_| here("the server's key has characters that no header may".to_owned()))?;
             header.set_sensitive(true);
             Ok::<_, Failure>(header)
         };
@@ -152,7 +153,9 @@ impl Server {
         let text = match read(response).await {
             Ok(text) => text,
             Err(Cut::TimedOut) => return Ok(Reply::TimedOut),
-            Err(Cut::TooLong) => return Ok(Reply::Refused(format!("its answer is over {ANSWER_BYTES_MAX} bytes long"))),
+            Err(Cut::TooLong) => {
+                return Ok(Reply::Refused(format!("its answer is over {ANSWER_BYTES_MAX} bytes long")));
+            }
             Err(Cut::Broken(problem)) => return Err(Trouble::Again(problem, None)),
         };
         if status.is_success() {
@@ -263,11 +266,7 @@ fn said(text: &str) -> Result<Said, String> {
         thought: string("reasoning_content"),
         calls: calls.into_iter().flatten().filter_map(call).collect(),
         is_cut: choice["finish_reason"] == "length",
-        tokens: Tokens {
-            prompt: count(&usage["prompt_tokens"]),
-            thinking,
-            answer: made.saturating_sub(thinking),
-        },
+        tokens: Tokens { prompt: count(&usage["prompt_tokens"]), thinking, answer: made.saturating_sub(thinking) },
     })
 }
 
@@ -290,8 +289,7 @@ mod tests {
         let expected = json!({"model": "m", "messages": [], "max_tokens": 7, "seed": 3, "temperature": 0.5});
         assert_eq!(body("m", &bare, &question), expected);
         let full = Manner { top_p: Some(0.9), top_k: Some(20), tells_thinking: true, ..bare };
-        let question =
-            Question { tools: vec![json!({"type": "function"})], thinking: Thinking::Tokens(9), ..question };
+        let question = Question { tools: vec![json!({"type": "function"})], thinking: Thinking::Tokens(9), ..question };
         let body = body("m", &full, &question);
         assert_eq!(body["chat_template_kwargs"], json!({"enable_thinking": true, "thinking_budget": 9}));
         assert_eq!((&body["top_k"], &body["tools"][0]["type"]), (&json!(20), &json!("function")));

@@ -51,8 +51,7 @@ impl Keeping {
         let file = begin().at(&path).map_err(here)?;
         // It has just been read, so that it reads.
         let kept = Kept::read(&before).unwrap_or_default();
-        let mut keeping =
-            Keeping { kept, file, path, out: spec.out.clone(), answers_since: 0, last: Instant::now() };
+        let mut keeping = Keeping { kept, file, path, out: spec.out.clone(), answers_since: 0, last: Instant::now() };
         if keeping.kept.facts.is_none() {
             keeping.add(&Line::Facts(Box::new(facts.clone())))?;
         }
