@@ -78,7 +78,9 @@ impl Prompt {
 fn write(messages: &mut Vec<Value>, tools: &[Value], tools_in: ToolsIn) {
     let (role, json, then) = match tools_in {
         ToolsIn::Request => return,
-        ToolsIn::SystemText => ("system", as_python(&json!(tools)), "\nCall tools by responding with a JSON tool_call block."),
+        ToolsIn::SystemText => {
+            ("system", as_python(&json!(tools)), "\nCall tools by responding with a JSON tool_call block.")
+        }
         ToolsIn::QuestionText => {
             let functions: Vec<&Value> = tools.iter().map(|tool| &tool["function"]).collect();
             let then = "\n\nTo use a tool, respond with a JSON code block containing a tool_call with the function name and \
@@ -89,7 +91,9 @@ fn write(messages: &mut Vec<Value>, tools: &[Value], tools_in: ToolsIn) {
     };
     let said = format!("\n\nYou have access to the following tools:\n```json\n{json}\n```{then}");
     match messages.iter_mut().rev().find(|message| message["role"] == role) {
-        Some(message) => message["content"] = format!("{}{said}", message["content"].as_str().unwrap_or_default()).into(),
+        Some(message) => {
+            message["content"] = format!("{}{said}", message["content"].as_str().unwrap_or_default()).into()
+        }
         None => messages.insert(0, json!({"role": role, "content": said.trim_start()})),
     }
 }
@@ -140,6 +144,9 @@ mod tests {
 
     #[test]
     fn json_is_pythons() {
-        assert_eq!(as_python(&json!({"ü": ["😀", [], {}]})), "{\n  \"\\u00fc\": [\n    \"\\ud83d\\ude00\",\n    [],\n    {}\n  ]\n}");
+        assert_eq!(
+            as_python(&json!({"ü": ["😀", [], {}]})),
+            "{\n  \"\\u00fc\": [\n    \"\\ud83d\\ude00\",\n    [],\n    {}\n  ]\n}"
+        );
     }
 }

@@ -1,11 +1,13 @@
 use super::*;
 use proptest::prelude::*;
 
-const QUESTION: &str = "Write a module that keeps a list of scores and says which of the players has the highest one at any time.";
+const QUESTION: &str =
+    "Write a module that keeps a list of scores and says which of the players has the highest one at any time.";
 
 fn suite(prompts: &[&str]) -> Suite {
     let rows = prompts.iter().enumerate().map(|(n, prompt)| {
-        serde_json::json!({"id": format!("t{n}"), "category": "c", "prompt": prompt, "expected_patterns": ["x"]}).to_string()
+        serde_json::json!({"id": format!("t{n}"), "category": "c", "prompt": prompt, "expected_patterns": ["x"]})
+            .to_string()
     });
     crate::suite::benchmark("b", &rows.collect::<Vec<_>>().join("\n"), None).unwrap()
 }
@@ -46,7 +48,9 @@ fn half_of_a_question_is_near_and_less_is_nothing() {
 
 #[test]
 fn a_short_question_is_found_only_where_a_message_is_nothing_else() {
-    assert!(found(&["Make it red"], &["First make it red, then blue, and then leave it alone for good."]).found.is_empty());
+    assert!(
+        found(&["Make it red"], &["First make it red, then blue, and then leave it alone for good."]).found.is_empty()
+    );
     assert!(found(&["Make it red"], &["make it blue"]).found.is_empty());
     assert_eq!(found(&["Make it red"], &["make it red!"]).found["t0"].likeness, Likeness::Exact);
 }

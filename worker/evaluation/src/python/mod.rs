@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_even_digit_and_only_exact_values_are_ties() {
-        for (value, rounded) in [(0.0625, 0.062), (0.1875, 0.188), (0.3125, 0.312), (0.5625, 0.562), (2.675, 2.675), (1.0005, 1.0)] {
+        for (value, rounded) in
+            [(0.0625, 0.062), (0.1875, 0.188), (0.3125, 0.312), (0.5625, 0.562), (2.675, 2.675), (1.0005, 1.0)]
+        {
             assert_eq!(round(value, 3), rounded, "{value}");
         }
         assert_eq!(round(2.675, 2), 2.67);
@@ -54,7 +56,9 @@ mod tests {
     fn space_and_words_are_pythons() {
         assert_eq!(strip("\u{1c}\u{3000} a\u{85}"), "a");
         assert_eq!(strip("\u{200b}a\u{feff}"), "\u{200b}a\u{feff}", "neither is a space");
-        for (c, is) in [('é', true), ('²', true), ('Ⅷ', true), ('一', true), ('\u{301}', false), ('\u{200d}', false), ('·', false)] {
+        for (c, is) in
+            [('é', true), ('²', true), ('Ⅷ', true), ('一', true), ('\u{301}', false), ('\u{200d}', false), ('·', false)]
+        {
             assert_eq!(is_word(c), is, "{c:?}");
         }
     }

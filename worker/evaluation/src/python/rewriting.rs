@@ -29,7 +29,8 @@ struct Flags {
 /// The pattern for fancy-regex, or what is wrong with it.
 pub(super) fn rewrite(pattern: &str, ignores_case: bool, alphabet: Alphabet) -> Result<String, String> {
     let flags = Flags { ignores_case, is_multiline: false, dot_takes_all: false };
-    let mut writer = Writer { rest: pattern.chars().peekable(), out: String::new(), alphabet, flags, outer: Vec::new() };
+    let mut writer =
+        Writer { rest: pattern.chars().peekable(), out: String::new(), alphabet, flags, outer: Vec::new() };
     writer.begin()?;
     while let Some(c) = writer.rest.next() {
         writer.piece(c)?;

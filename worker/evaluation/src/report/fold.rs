@@ -1,9 +1,7 @@
 //! The fold from an eval's lines to its report.
 
 use super::lines::{AnswerLine, FILE_BYTES_MAX, Kept};
-use super::{
-    AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, Tally, TaskReport,
-};
+use super::{AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, Tally, TaskReport};
 use crate::contamination::Contamination;
 use crate::nonsense::Nonsense;
 use crate::score::{Score, Standing, Verdict, benchmark_v2, opengameeval};
@@ -47,7 +45,9 @@ pub(super) fn report(
     contamination: Option<&Contamination>,
 ) -> Result<Report, ReportError> {
     let asked = suite.digest();
-    if let Some(digest) = kept.facts.iter().chain([facts]).map(|facts| facts.suite_digest).find(|digest| *digest != asked) {
+    if let Some(digest) =
+        kept.facts.iter().chain([facts]).map(|facts| facts.suite_digest).find(|digest| *digest != asked)
+    {
         return Err(ReportError::OtherSuite { kept: digest.short(), asked: asked.short() });
     }
     if kept.facts.as_ref().is_some_and(|known| known != facts) {
@@ -63,7 +63,8 @@ pub(super) fn report(
         by_category.entry(task.category.clone()).or_default().push(task);
     }
     let contamination = contamination.map(|contamination| {
-        let (inside, outside) = tasks.iter().partition::<Vec<_>, _>(|task| contamination.found.contains_key(&task.task));
+        let (inside, outside) =
+            tasks.iter().partition::<Vec<_>, _>(|task| contamination.found.contains_key(&task.task));
         Contaminated { contamination: contamination.clone(), inside: tally(&inside), outside: tally(&outside) }
     });
     let wanted = u64::from(facts.sampling.samples) * suite.tasks.len() as u64;
@@ -133,7 +134,8 @@ fn tally(tasks: &[&TaskReport]) -> Tally {
         let scores = task.answers.iter().filter_map(|answer| answer.score.and_then(|score| score.score));
         means.extend(mean(scores));
         for answer in &task.answers {
-            let has = |standing: Standing| u32::from(answer.verdicts.iter().any(|verdict| verdict.standing == standing));
+            let has =
+                |standing: Standing| u32::from(answer.verdicts.iter().any(|verdict| verdict.standing == standing));
             tally.answers += 1;
             *tally.endings.entry(answer.answer.ending).or_default() += 1;
             tally.unsupported += has(Standing::Unsupported);
@@ -155,7 +157,8 @@ fn benchmark(tasks: &[TaskReport]) -> Option<BenchmarkV2> {
     let mut categories: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for task in tasks {
         let verdicts = task.answers.iter().flat_map(|answer| &answer.verdicts);
-        let scores = verdicts.filter(|verdict| verdict.check == CheckName::BenchmarkV2 && verdict.standing != Standing::Broken);
+        let scores =
+            verdicts.filter(|verdict| verdict.check == CheckName::BenchmarkV2 && verdict.standing != Standing::Broken);
         categories.entry(task.category.clone()).or_default().extend(scores.map(|verdict| verdict.score));
     }
     categories.retain(|_, scores| !scores.is_empty());
@@ -210,7 +213,10 @@ pub(super) fn parse(text: &str) -> Result<Report, ReportError> {
         format: u32,
     }
     if text.len() > FILE_BYTES_MAX {
-        return Err(ReportError::Malformed(format!("it has {} bytes, and at most {FILE_BYTES_MAX} are read", text.len())));
+        return Err(ReportError::Malformed(format!(
+            "it has {} bytes, and at most {FILE_BYTES_MAX} are read",
+            text.len()
+        )));
     }
     let malformed = |error: serde_json::Error| ReportError::Malformed(error.to_string());
     let begins: Begins = serde_json::from_str(text).map_err(malformed)?;

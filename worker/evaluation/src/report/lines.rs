@@ -145,7 +145,9 @@ pub enum LinesError {
     #[error("answers.jsonl has {0} bytes, and at most {FILE_BYTES_MAX} are read")]
     Large(usize),
     /// Two lines say of what the answers are, and say different things.
-    #[error("answers.jsonl:{line}: these are answers of another eval than those above; keep each eval's in a file of its own")]
+    #[error(
+        "answers.jsonl:{line}: these are answers of another eval than those above; keep each eval's in a file of its own"
+    )]
     Mixed {
         /// The second one's number.
         line: usize,
@@ -223,7 +225,9 @@ impl Kept {
             Line::Prompt(read) => least(&mut self.prompts, read.task, read.prompt, text_of),
             Line::Answer(read) => {
                 let key = (read.task.clone(), read.sample);
-                least(&mut self.answers, key, *read, |line| text_of(&(&line.answer, line.seed, line.prompt, line.tokens)));
+                least(&mut self.answers, key, *read, |line| {
+                    text_of(&(&line.answer, line.seed, line.prompt, line.tokens))
+                });
             }
             Line::Verdicts(read) => {
                 least(&mut self.verdicts, (read.task, read.sample, read.answer), read.verdicts, text_of);

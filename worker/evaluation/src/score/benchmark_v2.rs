@@ -5,8 +5,8 @@
 //!
 //! Promise: every field equals Python's, to the last bit of its three decimals.
 
-use crate::python::{Case, Pattern, PatternError};
 use crate::python;
+use crate::python::{Case, Pattern, PatternError};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 

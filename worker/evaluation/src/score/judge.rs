@@ -1,10 +1,10 @@
 //! Every check of a task, asked about an answer.
 
+use super::verdict::{Standing, Verdict};
+use super::{benchmark_v2, calls, opengameeval};
 use crate::answer::{Answer, Ending, ONLY, assigned};
 use crate::python::{Case, Pattern, PatternError};
 use crate::room::{Block, FindingKind, Module, ModuleKind, Program, Room, Run, RunOutcome};
-use super::verdict::{Standing, Verdict};
-use super::{benchmark_v2, calls, opengameeval};
 use crate::suite::{Check, Task, What};
 
 /// A task whose patterns are ready to search, for as many answers as come.
@@ -58,7 +58,10 @@ fn code(task: &Task, answer: &Answer, room: &impl Room) -> Code {
     // As OpenGameEval does: the last call's code is the program.
     let call = answer.tool_calls.iter().rev().find(|call| call.name == from.tool);
     let Some(source) = call.and_then(|call| call.arguments[from.argument.as_str()].as_str()).map(str::to_owned) else {
-        return Code { blocks: Vec::new(), modules: Err(vec![format!("{} of a call of `{}`", from.argument, from.tool)]) };
+        return Code {
+            blocks: Vec::new(),
+            modules: Err(vec![format!("{} of a call of `{}`", from.argument, from.tool)]),
+        };
     };
     let block = Block { name: None, fence: None, source: source.clone(), is_closed: true };
     Code { blocks: vec![block], modules: Ok(vec![Module { path: ONLY.to_owned(), kind: ModuleKind::Server, source }]) }

@@ -59,7 +59,9 @@ impl<'f> Place<'f> {
     pub(super) fn text(&self, value: Value, bytes_max: usize) -> Result<String, SuiteError> {
         match value {
             Value::String(text) if text.len() <= bytes_max => Ok(text),
-            Value::String(text) => Err(self.error(format!("has {} bytes, and at most {bytes_max} are read", text.len()))),
+            Value::String(text) => {
+                Err(self.error(format!("has {} bytes, and at most {bytes_max} are read", text.len())))
+            }
             other => Err(self.error(format!("is {}; write a text", kind(&other)))),
         }
     }

@@ -42,9 +42,12 @@ pub fn ours() -> BTreeMap<String, String> {
 
 pub(super) fn parse(files: &BTreeMap<String, String>) -> Result<Suite, SuiteError> {
     if files.len() > FILES_MAX {
-        return Err(Place::at(ABOUT).error(format!("the folder has {} files, and at most {FILES_MAX} are read", files.len())));
+        return Err(
+            Place::at(ABOUT).error(format!("the folder has {} files, and at most {FILES_MAX} are read", files.len()))
+        );
     }
-    let written = files.get(ABOUT).ok_or_else(|| Place::at(ABOUT).error("is not there; write at least `name: …` in it"))?;
+    let written =
+        files.get(ABOUT).ok_or_else(|| Place::at(ABOUT).error("is not there; write at least `name: …` in it"))?;
     let about = reading::about(ABOUT, yaml(ABOUT, written)?)?;
     let mut tasks = Vec::new();
     for (path, text) in files.iter().filter(|(path, _)| is_task(path)) {
@@ -69,7 +72,9 @@ pub(super) fn whole(about: About, mut tasks: Vec<(String, Task)>) -> Result<Suit
         return Err(Place::at(ABOUT).error("the suite has no task; write one below tasks/, or tasks.jsonl"));
     }
     if tasks.len() > TASKS_MAX {
-        return Err(Place::at(ABOUT).error(format!("the suite has {} tasks, and at most {TASKS_MAX} are read", tasks.len())));
+        return Err(
+            Place::at(ABOUT).error(format!("the suite has {} tasks, and at most {TASKS_MAX} are read", tasks.len()))
+        );
     }
     if let Some(twice) = tasks.windows(2).find(|pair| pair[0].1.id == pair[1].1.id) {
         let said = format!("the id `{}` is that of {} as well; give it another", twice[1].1.id, twice[0].0);
@@ -101,7 +106,8 @@ fn bounded(file: &str, text: &str) -> Result<(), SuiteError> {
 fn yaml(file: &str, text: &str) -> Result<Value, SuiteError> {
     bounded(file, text)?;
     // Without a picture of the place: its line is in the message.
-    serde_saphyr::from_str(text).map_err(|error| Place::at(file).error(format!("no YAML: {}", first_line(&error.to_string()))))
+    serde_saphyr::from_str(text)
+        .map_err(|error| Place::at(file).error(format!("no YAML: {}", first_line(&error.to_string()))))
 }
 
 fn first_line(text: &str) -> &str {

@@ -98,7 +98,9 @@ fn agrees(place: &Place<'_>, task: &Task) -> Result<(), SuiteError> {
         }
     }
     if task.answer_from.is_some() && !task.modules.is_empty() {
-        return Err(place.error("`answer_from` makes the script `answer` of a call, and `modules` wants others; keep one"));
+        return Err(
+            place.error("`answer_from` makes the script `answer` of a call, and `modules` wants others; keep one")
+        );
     }
     Ok(())
 }
@@ -107,7 +109,9 @@ fn thinking(fields: &mut Fields<'_>) -> Result<Option<Thinking>, SuiteError> {
     let Some((place, value)) = fields.take("thinking") else { return Ok(None) };
     const TOKENS_MORE: u32 = TOKENS_MAX + 1;
     match Thinking::try_from(value.clone()) {
-        Ok(Thinking::Tokens(TOKENS_MORE..)) | Err(_) => Err(place.error(format!("is {value}; write `false`, or how many tokens it may take up to {TOKENS_MAX}"))),
+        Ok(Thinking::Tokens(TOKENS_MORE..)) | Err(_) => {
+            Err(place.error(format!("is {value}; write `false`, or how many tokens it may take up to {TOKENS_MAX}")))
+        }
         Ok(thinking) => Ok(Some(thinking)),
     }
 }
@@ -115,7 +119,9 @@ fn thinking(fields: &mut Fields<'_>) -> Result<Option<Thinking>, SuiteError> {
 fn messages(fields: &mut Fields<'_>) -> Result<Vec<Value>, SuiteError> {
     let prompt = fields.take("prompt");
     let (place, listed) = match (fields.take("messages"), prompt) {
-        (None, Some((place, value))) => return Ok(vec![json!({"role": "user", "content": place.text(value, TEXT_BYTES_MAX)?})]),
+        (None, Some((place, value))) => {
+            return Ok(vec![json!({"role": "user", "content": place.text(value, TEXT_BYTES_MAX)?})]);
+        }
         (Some((place, value)), None) => (place, value),
         (Some((place, _)), Some(_)) => return Err(place.error("stands beside `prompt`; keep one of them")),
         (None, None) => return Err(fields.place.error("lacks the key `prompt`; write what the person asks")),
@@ -225,9 +231,13 @@ fn reference(place: &Place<'_>, value: Value) -> Result<Reference, SuiteError> {
         for (place, item) in place.list(listed)? {
             let mut fields = place.fields(item)?;
             let name = fields.name("name")?;
-            let arguments = fields.take("arguments").map(|(place, value)| place.value(value)).transpose()?;
+            let arguments = match fields.take("arguments") {
+                Some((place, value)) if value.is_object() => place.value(value)?,
+                Some((place, _)) => return Err(place.error("is no table of arguments")),
+                None => json!({}),
+            };
             fields.finish()?;
-            tool_calls.push(Call { name, arguments: arguments.unwrap_or_else(|| json!({})) });
+            tool_calls.push(Call { name, arguments });
         }
     }
     fields.finish()?;
@@ -252,7 +262,9 @@ fn text_or_file(fields: &mut Fields<'_>, key: &'static str, files: Files<'_>) ->
             let path = place.text(path, NAME_BYTES_MAX)?;
             match files.get(&path) {
                 Some(text) if text.len() <= TEXT_BYTES_MAX => Ok(text.clone()),
-                Some(text) => Err(place.error(format!("is `{path}` of {} bytes; at most {TEXT_BYTES_MAX} are read", text.len()))),
+                Some(text) => {
+                    Err(place.error(format!("is `{path}` of {} bytes; at most {TEXT_BYTES_MAX} are read", text.len())))
+                }
                 None => Err(place.error(format!("is `{path}`, which the suite's folder does not have"))),
             }
         }
@@ -322,17 +334,27 @@ fn listed(
     case: Case,
     what: impl Fn(Vec<String>) -> What,
 ) -> Result<Check, SuiteError> {
-    let value = if value.is_array() { json!({key: value}) } else { value };
-    let mut fields = place.fields(value)?;
-    let (place, list) = fields.required(key)?;
+    let (fields, place, list) = short_or_table(place, value, key)?;
     let what = what(place.patterns(list, case)?);
     weighed(fields, what)
 }
 
-fn tool_calls(place: &Place<'_>, value: Value, forbidden: Vec<String>) -> Result<Check, SuiteError> {
-    let value = if value.is_array() { json!({"calls": value}) } else { value };
+/// A list that is all of a check, or stands under `key` in its table: the table's other keys, the list's place, the list.
+fn short_or_table<'f>(
+    place: &Place<'f>,
+    value: Value,
+    key: &'static str,
+) -> Result<(Fields<'f>, Place<'f>, Value), SuiteError> {
+    if value.is_array() {
+        return Ok((place.fields(json!({}))?, place.clone(), value));
+    }
     let mut fields = place.fields(value)?;
-    let (place, listed) = fields.required("calls")?;
+    let (place, list) = fields.required(key)?;
+    Ok((fields, place, list))
+}
+
+fn tool_calls(place: &Place<'_>, value: Value, forbidden: Vec<String>) -> Result<Check, SuiteError> {
+    let (mut fields, place, listed) = short_or_table(place, value, "calls")?;
     let mut wanted = CallsWanted { forbidden, is_exact: fields.flag("exactly")?.unwrap_or(false), calls: Vec::new() };
     wanted.forbidden.extend(fields.names("forbidden")?);
     for (place, item) in place.list(listed)? {
@@ -370,7 +392,10 @@ fn weighed(mut fields: Fields<'_>, what: What) -> Result<Check, SuiteError> {
     let weight = fields.number("weight", WEIGHT_MIN, WEIGHT_MAX)?.unwrap_or(1.0);
     let decides = fields.flag("decides")?.unwrap_or(what.decides());
     if decides && matches!(what, What::BenchmarkV2 { .. }) {
-        return Err(fields.place.key("decides").error("is true, but the benchmark gives a score and no pass; leave it out"));
+        return Err(fields
+            .place
+            .key("decides")
+            .error("is true, but the benchmark gives a score and no pass; leave it out"));
     }
     fields.finish()?;
     Ok(Check { what, weight, decides })

@@ -36,7 +36,9 @@ fn task(file: &str, line: &str) -> Result<Task, SuiteError> {
     let get = |key: &str| row.get(key).cloned().unwrap_or_default();
     let lacking = ["id", "category", "prompt", "expected_patterns"].into_iter().find(|key| !row.contains_key(*key));
     if let Some(key) = lacking {
-        return Err(place.error(format!("lacks `{key}`; a line of the benchmark has id, category, prompt, expected_patterns")));
+        return Err(
+            place.error(format!("lacks `{key}`; a line of the benchmark has id, category, prompt, expected_patterns"))
+        );
     }
     // What else a row says is its author's own.
     let ours = json!({

@@ -24,12 +24,10 @@ static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"\bplace\s*=\
 static DIFFICULTY: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"difficulty\s*=\s*"([^"]*)""#));
 static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\btags\s*=\s*\{([^}]*)\}"));
 static QUOTED: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#""((?:[^"\\]|\\.)*)""#));
-static TURN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r#"(?s)role\s*=\s*"(\w+)"\s*,\s*content\s*=\s*(?:\[\[(.*?)\]\]|"((?:[^"\\]|\\.)*)")"#)
-});
-static PROMPTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(r#"(?s)\bprompt\s*=\s*\{\s*((?:(?:\[\[.*?\]\]|"(?:[^"\\]|\\.)*")\s*,?\s*)+)\}"#)
-});
+static TURN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r#"(?s)role\s*=\s*"(\w+)"\s*,\s*content\s*=\s*(?:\[\[(.*?)\]\]|"((?:[^"\\]|\\.)*)")"#));
+static PROMPTS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r#"(?s)\bprompt\s*=\s*\{\s*((?:(?:\[\[.*?\]\]|"(?:[^"\\]|\\.)*")\s*,?\s*)+)\}"#));
 static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"(?s)\[\[(.*?)\]\]|"((?:[^"\\]|\\.)*)""#));
 
 /// The suite of a checkout's files, by path: the scripts below `Evals/` and `DebugEvals/`. Asked and scored as the pipeline's dry run does:
@@ -40,14 +38,16 @@ static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"(?s)\[\[(.*?)
 pub fn read(name: &str, files: &BTreeMap<String, String>) -> Result<Suite, SuiteError> {
     let about = About {
         name: name.to_owned(),
-        description: "OpenGameEval's tasks, scored by the pipeline's dry run: a pattern match, which runs nothing.".to_owned(),
+        description: "OpenGameEval's tasks, scored by the pipeline's dry run: a pattern match, which runs nothing."
+            .to_owned(),
         system: None,
         categories: FOLDERS.iter().map(|(folder, category)| ((*category).to_owned(), (*folder).to_owned())).collect(),
         defaults: Defaults { tokens_max: 4096, samples: 1, thinking: Thinking::Off, temperature: 0.7 },
     };
     let mut tasks = Vec::new();
     for (path, source) in files.iter().filter(|(path, _)| path.ends_with(".lua") || path.ends_with(".luau")) {
-        let folder = FOLDERS.iter().find(|(folder, _)| path.starts_with(folder) || path.contains(&format!("/{folder}")));
+        let folder =
+            FOLDERS.iter().find(|(folder, _)| path.starts_with(folder) || path.contains(&format!("/{folder}")));
         if let Some((_, category)) = folder {
             tasks.push((path.clone(), task(path, source, category)?));
         }
