@@ -1,4 +1,5 @@
-//! Scorers, importers and contamination beside the pipeline's real data and what it measured of it. Says SKIPPED where that is absent.
+//! Scorers, importers and contamination beside the pipeline's real data and what it measured of it. Says SKIPPED where that is
+//! absent.
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Patterns as Python's `re` reads them, run by a Rust engine.
 //!
-//! The languages differ in what decides scores: `\w` and `\s` (Python's letters and numbers are not Rust's alphabet), `$` (which also
-//! matches before a last line's end), braces and brackets that stand for themselves, the letters that are one letter when case is ignored.
-//! A pattern is therefore rewritten ([`super::rewriting`]), once for text of ASCII alone, which the engine searches in one pass, and once
-//! for the rest.
+//! The languages differ in what decides scores: `\w` and `\s` (Python's letters and numbers are not Rust's alphabet), `$` (which
+//! also matches before a last line's end), braces and brackets that stand for themselves, the letters that are one letter when
+//! case is ignored. A pattern is therefore rewritten ([`super::rewriting`]), once for text of ASCII alone, which the engine
+//! searches in one pass, and once for the rest.
 //!
 //! Promise: [`Pattern::is_in`] is `re.search(pattern, text) is not None`, or an error; never a search without end.
 

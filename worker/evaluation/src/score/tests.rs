@@ -56,8 +56,8 @@ fn every_row_that_python_scored_has_pythons_scores() {
     assert!(looked_at.len() == 4 && looked_at.values().all(|count| *count >= 100), "{looked_at:?}");
 }
 
-/// A room that knows code by its words: `broken` does not compile, `lint` and `type` are findings, `slow` runs out of time, `missing` asks
-/// for what the room lacks, `fault` is the room's own.
+/// A room that knows code by its words: `broken` does not compile, `lint` and `type` are findings, `slow` runs out of time,
+/// `missing` asks for what the room lacks, `fault` is the room's own.
 #[derive(Default)]
 struct Played {
     ran: RefCell<Vec<Program>>,

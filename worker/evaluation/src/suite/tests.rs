@@ -172,8 +172,8 @@ fn hostile_files_end_with_an_error() {
     assert!(refused(&lines).starts_with("tasks.jsonl:1: no JSON"));
 }
 
-/// What the schema and the reader each say of a task that is changed in one place. Of what only the whole task shows (a tool that is not
-/// there, a file that is missing, a pattern that is none) the schema says nothing, so none of these is such a change.
+/// What the schema and the reader each say of a task that is changed in one place. Of what only the whole task shows (a tool that
+/// is not there, a file that is missing, a pattern that is none) the schema says nothing, so none of these is such a change.
 #[test]
 fn the_schema_says_what_the_reader_does() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
