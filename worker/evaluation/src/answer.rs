@@ -7,6 +7,9 @@ use serde_json::Value;
 /// The longest text of an answer that is scored, in bytes. What is longer is cut there, and is an answer that was cut.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
+/// The most calls of an answer that are looked at. One with more goes round in circles, and is an answer that was cut.
+pub const CALLS_MAX: usize = 64;
+
 /// The marks of a thought in the text.
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
@@ -58,17 +61,24 @@ impl Answer {
 
     /// An answer as it came. Thoughts within the text are taken out of it; `thinking` is what came apart from it.
     pub fn of(ending: Ending, text: &str, thinking: Option<String>, tool_calls: Vec<Call>) -> Answer {
-        let is_long = text.len() > TEXT_BYTES_MAX;
-        let ending = if is_long && ending == Ending::Answered { Ending::Cut } else { ending };
-        let (thought, text) = apart(&text[..text.floor_char_boundary(TEXT_BYTES_MAX)]);
+        let (text, is_long) = bounded(text);
+        let is_cut = is_long || tool_calls.len() > CALLS_MAX;
+        let ending = if is_cut && ending == Ending::Answered { Ending::Cut } else { ending };
+        let (thought, text) = apart(text);
         let thinking = [thinking.unwrap_or_default(), thought].into_iter().filter(|part| !part.is_empty());
-        let thinking = thinking.collect::<Vec<_>>().join("\n");
+        let thinking = bounded(&thinking.collect::<Vec<_>>().join("\n")).0.to_owned();
+        let tool_calls = tool_calls.into_iter().take(CALLS_MAX).collect();
         Answer { ending, text, thinking: (!thinking.is_empty()).then_some(thinking), tool_calls }
     }
 }
 
-/// The thoughts of a text, and the rest of it. Where a template has opened the thought already only its end is there; a thought without an
-/// end is all that there is.
+/// As much of a text as is kept, and whether that is not all.
+fn bounded(text: &str) -> (&str, bool) {
+    (&text[..text.floor_char_boundary(TEXT_BYTES_MAX)], text.len() > TEXT_BYTES_MAX)
+}
+
+/// The thoughts of a text, and the rest of it. Where a template has opened the thought already only its end is there; a thought
+/// without an end is all that there is.
 fn apart(text: &str) -> (String, String) {
     let mut thoughts = Vec::new();
     let mut said = String::new();
@@ -104,8 +114,9 @@ pub struct Wanted {
 /// The path of a task's only module, where it names none.
 pub const ONLY: &str = "answer";
 
-/// The blocks as the scripts that are wanted. Without any the longest block is the module `answer`. With some, each takes the block that
-/// is named for it (by its whole path, or by its last part where only one wanted script ends so), the rest in order those without a name.
+/// The blocks as the scripts that are wanted. Without any the longest block is the module `answer`. With some, each takes the
+/// block that is named for it (by its whole path, or by its last part where only one wanted script ends so), the rest in order
+/// those without a name.
 ///
 /// # Errors
 /// The paths that no block is there for.

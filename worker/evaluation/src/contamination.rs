@@ -1,11 +1,12 @@
 //! Which of a suite's tasks a model's training data contains.
 //!
-//! Texts are compared by their words, in small letters and without punctuation, so that a changed comma hides nothing. A task is **exact**
-//! where one message of an example has the whole question, and **near** where an example has at least half of the question's or of the
-//! reference's runs of [`RUN_WORDS`] words. Questions shorter than such a run are only ever exact, and only where a message is nothing else.
+//! Texts are compared by their words, in small letters and without punctuation, so that a changed comma hides nothing. A task is
+//! **exact** where one message of an example has the whole question, and **near** where an example has at least half of the
+//! question's or of the reference's runs of [`RUN_WORDS`] words. Questions shorter than such a run are only ever exact, and only
+//! where a message is nothing else.
 //!
-//! Promise: what is found does not depend on the order of the examples. The time grows with the examples' words alone: each run of words is
-//! looked up once, for all tasks together.
+//! Promise: what is found does not depend on the order of the examples. The time grows with the examples' words alone: each run
+//! of words is looked up once, for all tasks together.
 
 use crate::suite::Suite;
 use serde::{Deserialize, Serialize};

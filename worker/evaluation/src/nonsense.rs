@@ -1,7 +1,7 @@
 //! Answers that answer nothing, which every suite is scored with beside the model.
 //!
-//! What they score is what a scorer gives for nothing. The pipeline's benchmark gives an echo of the prompt 80.8 of 100; such a scorer says
-//! little of a model, and a report has to say so.
+//! What they score is what a scorer gives for nothing. The pipeline's benchmark gives an echo of the prompt 80.8 of 100; such a
+//! scorer says little of a model, and a report has to say so.
 
 use crate::answer::Answer;
 use crate::prompt::Prompt;

@@ -1,8 +1,8 @@
 //! What a model is asked, as it is sent: one way for models here and for APIs.
 //!
-//! The suite's system prompt comes first, tools go as tools (each model's own template writes them), and thinking is said apart. The two
-//! ways in which the pipeline wrote tools into text are there for comparison with its figures. What was sent is kept with the answers, so
-//! that nobody has to guess it later.
+//! The suite's system prompt comes first, tools go as tools (each model's own template writes them), and thinking is said apart.
+//! The two ways in which the pipeline wrote tools into text are there for comparison with its figures. What was sent is kept with
+//! the answers, so that nobody has to guess it later.
 //!
 //! Promise: the same suite, task and way give the same prompt, whoever is asked.
 

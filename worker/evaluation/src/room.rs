@@ -1,7 +1,7 @@
 //! Where Luau that a model wrote is compiled, analysed and run, as scorers see it.
 //!
-//! A trait and plain data, so that scoring needs no Luau of its own: the crate `vertigo-luau` stands behind it in the worker, a table in
-//! tests. Outcomes have the names that they have there.
+//! A trait and plain data, so that scoring needs no Luau of its own: the crate `vertigo-luau` stands behind it in the worker, a
+//! table in tests. Outcomes have the names that they have there.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

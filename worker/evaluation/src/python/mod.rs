@@ -1,6 +1,7 @@
 //! What Python's `re`, `str` and `round` do, where the pipeline's scores depend on it.
 //!
-//! Promise: equal to CPython 3.11 for every text of Unicode 14; characters that later versions of Unicode added are whatever they are now.
+//! Promise: equal to CPython 3.11 for every text of Unicode 14; characters that later versions of Unicode added are whatever they
+//! are now.
 
 mod pattern;
 mod rewriting;
@@ -9,7 +10,8 @@ pub use pattern::{Case, PATTERN_BYTES_MAX, Pattern, PatternError};
 
 use std::sync::LazyLock;
 
-/// Whether Python's `str.isspace` holds: Unicode's white space and the four separators of ASCII, which Unicode does not count to it.
+/// Whether Python's `str.isspace` holds: Unicode's white space and the four separators of ASCII, which Unicode does not count to
+/// it.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

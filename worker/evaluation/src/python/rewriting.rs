@@ -1,7 +1,7 @@
 //! A pattern of Python's, written again for fancy-regex.
 //!
-//! One pass over the characters, without recursion: whatever is written, the time is linear and the stack flat. What is kept as it is
-//! (alternatives, groups, repetitions) means the same in both languages; the engine refuses what neither takes.
+//! One pass over the characters, without recursion: whatever is written, the time is linear and the stack flat. What is kept as
+//! it is (alternatives, groups, repetitions) means the same in both languages; the engine refuses what neither takes.
 
 use std::iter::Peekable;
 use std::str::Chars;

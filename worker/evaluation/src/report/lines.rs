@@ -1,7 +1,8 @@
 //! `answers.jsonl`: what an eval has so far, a line for each thing that was learned, written as it comes.
 //!
-//! An eval that is killed goes on from the file: [`Kept::read`] says what is there, and how long the part of the file is that is whole.
-//! A last line without its end was being written when the process died; it is dropped and named, and what it said is asked again.
+//! An eval that is killed goes on from the file: [`Kept::read`] says what is there, and how long the part of the file is that is
+//! whole. A last line without its end was being written when the process died; it is dropped and named, and what it said is asked
+//! again.
 //!
 //! Promise: every line has a bound, and a line that is none is an error with its number, except for that last one.
 

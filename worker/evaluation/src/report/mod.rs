@@ -1,7 +1,8 @@
 //! What an eval came to: every answer with its verdicts, and what they say of the model.
 //!
-//! A report is a fold over the lines of `answers.jsonl` ([`lines`]), so that an eval which was killed anywhere goes on with the rest.
-//! Beside the model's figures stand what nonsense scores and which tasks the training data has: figures that say how much to believe.
+//! A report is a fold over the lines of `answers.jsonl` ([`lines`]), so that an eval which was killed anywhere goes on with the
+//! rest. Beside the model's figures stand what nonsense scores and which tasks the training data has: figures that say how much
+//! to believe.
 //!
 //! Promise: the same lines in any order give the same bytes. Times are in none of them ([`Times`] has those).
 
@@ -98,7 +99,8 @@ pub struct NonsenseScore {
     pub score: Option<f64>,
     /// The tasks that it passes as a whole.
     pub passes: Vec<String>,
-    /// The checks that it passes, or scores at least a half in, on half of their tasks or more: they say little of a model. In red.
+    /// The checks that it passes, or scores at least a half in, on half of their tasks or more: they say little of a model. In
+    /// red.
     pub red: Vec<CheckName>,
     /// Its mean in each check.
     pub checks: BTreeMap<CheckName, f64>,

@@ -1,7 +1,7 @@
 //! Vertigo Benchmark v2, kept exactly as the pipeline scored it: a pattern match, which an echo of the prompt passes.
 //!
-//! Source of the formulas: `scoring.py` of adpena/vertigo-lora at dfca4f5. Four dimensions, each from 0 to 1 or absent; their mean by
-//! weight over those that are there, times a penalty for answers that are hardly one.
+//! Source of the formulas: `scoring.py` of adpena/vertigo-lora at dfca4f5. Four dimensions, each from 0 to 1 or absent; their
+//! mean by weight over those that are there, times a penalty for answers that are hardly one.
 //!
 //! Promise: every field equals Python's, to the last bit of its three decimals.
 
@@ -109,7 +109,9 @@ impl Expected {
     }
 }
 
-/// A category's figure, or that of the whole: the mean of overall scores in per cent, with one decimal.
+/// A category's figure, or that of the whole: the mean of overall scores in per cent, with one decimal. Where the mean lies right
+/// between two decimals Python's own figure depends on the order of its sum and, since 3.12, on its version; ours is that of the
+/// order given.
 pub fn mean(overall: &[f64]) -> f64 {
     // No task, no score.
     if overall.is_empty() { 0.0 } else { python::round(overall.iter().sum::<f64>() / overall.len() as f64 * 100.0, 1) }

@@ -5,8 +5,8 @@ use crate::python::{Case, Pattern, PatternError};
 use crate::suite::{ArgumentWanted, CallsWanted};
 use serde_json::Value;
 
-/// What the calls lack, one sentence each; nothing where they are as wanted. A wanted call is met by a call of its own: two that are
-/// alike need two.
+/// What the calls lack, one sentence each; nothing where they are as wanted. A wanted call is met by a call of its own: two that
+/// are alike need two.
 pub(super) fn lacks(wanted: &CallsWanted, calls: &[Call]) -> Result<Vec<String>, PatternError> {
     let mut fits = Vec::with_capacity(wanted.calls.len());
     for want in &wanted.calls {

@@ -2,10 +2,11 @@
 
 use super::verdict::{Standing, Verdict};
 use super::{benchmark_v2, calls, opengameeval};
-use crate::answer::{Answer, Ending, ONLY, assigned};
+use crate::answer::{Answer, Call, Ending, ONLY, assigned};
 use crate::python::{Case, Pattern, PatternError};
 use crate::room::{Block, FindingKind, Module, ModuleKind, Program, Room, Run, RunOutcome};
 use crate::suite::{Check, Task, What};
+use serde_json::{Value, json};
 
 /// A task whose patterns are ready to search, for as many answers as come.
 #[derive(Debug)]
@@ -185,11 +186,16 @@ impl<R: Room> Seen<'_, R> {
     }
 
     fn benchmark_v2(&self, verdict: &mut Verdict, expected: &Result<benchmark_v2::Expected, PatternError>) {
-        // The pipeline's runner appended calls to the text, each as a line of JSON.
         let mut response = self.answer.text.clone();
-        for call in &self.answer.tool_calls {
+        // The pipeline's runner appended the calls to the text as a line of JSON, as the API had them.
+        if !self.answer.tool_calls.is_empty() {
+            let call = |call: &Call| {
+                let arguments = call.arguments.as_str().map_or_else(|| call.arguments.to_string(), str::to_owned);
+                json!({"type": "function", "function": {"name": call.name, "arguments": arguments}})
+            };
+            let calls: Vec<Value> = self.answer.tool_calls.iter().map(call).collect();
             response.push('\n');
-            response.push_str(&serde_json::json!({"name": call.name, "arguments": call.arguments}).to_string());
+            response.push_str(&json!(calls).to_string());
         }
         match expected.as_ref().map_err(PatternError::clone).and_then(|expected| expected.score(&response)) {
             Ok(scores) => {

@@ -1,7 +1,7 @@
 //! The pipeline's dry run of OpenGameEval, kept exactly: it looks for a block of code and two words in it, and runs nothing.
 //!
-//! Source: `run_opengameeval.py` of adpena/vertigo-lora at dfca4f5. The score ranks how models fence their code; it is no verdict of
-//! OpenGameEval's. Promise: code, score and pass equal Python's.
+//! Source: `run_opengameeval.py` of adpena/vertigo-lora at dfca4f5. The score ranks how models fence their code; it is no verdict
+//! of OpenGameEval's. Promise: code, score and pass equal Python's.
 
 use crate::answer::Call;
 use crate::python;
@@ -55,8 +55,8 @@ pub fn scored(response: &str, called: Option<&str>) -> Scores {
     Scores { code, score, passed: score >= PASS_MIN }
 }
 
-/// The first block that is fenced as Luau, else the first that is fenced as nothing: from a fence with a line's end to the next fence,
-/// whatever that one opens or closes.
+/// The first block that is fenced as Luau, else the first that is fenced as nothing: from a fence with a line's end to the next
+/// fence, whatever that one opens or closes.
 fn block(response: &str) -> Option<&str> {
     let after = |fences: &[&str]| {
         // At every backtick: a fence may be the end of four.

@@ -75,7 +75,4 @@ impl Score {
         };
         Score { score: (weights > 0.0).then(|| (sum / weights).clamp(0.0, 1.0)), passed }
     }
-
-    /// Of an answer that never came.
-    pub const NOTHING: Score = Score { score: Some(0.0), passed: Some(false) };
 }

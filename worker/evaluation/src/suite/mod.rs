@@ -1,12 +1,12 @@
 //! Suites: tasks with their checks, as a folder that is read once and then never changes.
 //!
-//! A suite is `suite.yaml` (what it is, the system prompt, what holds for all tasks) and its tasks, as YAML files below `tasks/` or as one
-//! `tasks.jsonl`. `suites/README.md` documents the form and `suites/schema.json` describes a task to editors; a test holds both to what
-//! this module reads. A benchmark of the pipeline and a checkout of OpenGameEval are read into the same form.
+//! A suite is `suite.yaml` (what it is, the system prompt, what holds for all tasks) and its tasks, as YAML files below `tasks/`
+//! or as one `tasks.jsonl`. `suites/README.md` documents the form and `suites/schema.json` describes a task to editors; a test
+//! holds both to what this module reads. A benchmark of the pipeline and a checkout of OpenGameEval are read into the same form.
 //!
-//! Promise: a [`Suite`] can be run. Every mistake (an unknown key, a pattern that is none, a test that is not there, two tasks of one
-//! name) is an error that names the file and the place in it, before any model answers. Its digest does not depend on how the files were
-//! laid out.
+//! Promise: a [`Suite`] can be run. Every mistake (an unknown key, a pattern that is none, a test that is not there, two tasks of
+//! one name) is an error that names the file and the place in it, before any model answers. Its digest does not depend on how the
+//! files were laid out.
 
 mod chosen;
 mod fields;
@@ -74,8 +74,8 @@ impl Default for Defaults {
 }
 
 impl Suite {
-    /// Reads a suite from the texts of its files by path: `suite.yaml`, `tasks/**.yaml`, `tasks.jsonl`, and the test files and evals that
-    /// tasks name.
+    /// Reads a suite from the texts of its files by path: `suite.yaml`, `tasks/**.yaml`, `tasks.jsonl`, and the test files and
+    /// evals that tasks name.
     ///
     /// # Errors
     /// Names the file, the place in it, what is wrong and what to write instead.
@@ -83,8 +83,8 @@ impl Suite {
         folder::parse(files)
     }
 
-    /// The suite in the one form that its digest is taken of: `suite.yaml` and `tasks.jsonl`, both as JSON, which YAML takes too. Test
-    /// files stand in their tasks.
+    /// The suite in the one form that its digest is taken of: `suite.yaml` and `tasks.jsonl`, both as JSON, which YAML takes too.
+    /// Test files stand in their tasks.
     pub fn files(&self) -> BTreeMap<String, String> {
         let tasks = self.tasks.iter().map(|task| format!("{}\n", task.to_value())).collect();
         // Strings, numbers and maps with string keys always have a JSON.

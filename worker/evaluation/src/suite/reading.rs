@@ -231,9 +231,13 @@ fn reference(place: &Place<'_>, value: Value) -> Result<Reference, SuiteError> {
         for (place, item) in place.list(listed)? {
             let mut fields = place.fields(item)?;
             let name = fields.name("name")?;
-            let arguments = fields.take("arguments").map(|(place, value)| place.value(value)).transpose()?;
+            let arguments = match fields.take("arguments") {
+                Some((place, value)) if value.is_object() => place.value(value)?,
+                Some((place, _)) => return Err(place.error("is no table of arguments")),
+                None => json!({}),
+            };
             fields.finish()?;
-            tool_calls.push(Call { name, arguments: arguments.unwrap_or_else(|| json!({})) });
+            tool_calls.push(Call { name, arguments });
         }
     }
     fields.finish()?;
@@ -330,17 +334,27 @@ fn listed(
     case: Case,
     what: impl Fn(Vec<String>) -> What,
 ) -> Result<Check, SuiteError> {
-    let value = if value.is_array() { json!({key: value}) } else { value };
-    let mut fields = place.fields(value)?;
-    let (place, list) = fields.required(key)?;
+    let (fields, place, list) = short_or_table(place, value, key)?;
     let what = what(place.patterns(list, case)?);
     weighed(fields, what)
 }
 
-fn tool_calls(place: &Place<'_>, value: Value, forbidden: Vec<String>) -> Result<Check, SuiteError> {
-    let value = if value.is_array() { json!({"calls": value}) } else { value };
+/// A list that is all of a check, or stands under `key` in its table: the table's other keys, the list's place, the list.
+fn short_or_table<'f>(
+    place: &Place<'f>,
+    value: Value,
+    key: &'static str,
+) -> Result<(Fields<'f>, Place<'f>, Value), SuiteError> {
+    if value.is_array() {
+        return Ok((place.fields(json!({}))?, place.clone(), value));
+    }
     let mut fields = place.fields(value)?;
-    let (place, listed) = fields.required("calls")?;
+    let (place, list) = fields.required(key)?;
+    Ok((fields, place, list))
+}
+
+fn tool_calls(place: &Place<'_>, value: Value, forbidden: Vec<String>) -> Result<Check, SuiteError> {
+    let (mut fields, place, listed) = short_or_table(place, value, "calls")?;
     let mut wanted = CallsWanted { forbidden, is_exact: fields.flag("exactly")?.unwrap_or(false), calls: Vec::new() };
     wanted.forbidden.extend(fields.names("forbidden")?);
     for (place, item) in place.list(listed)? {

@@ -14,7 +14,8 @@ pub struct Task {
     pub category: String,
     /// From 1 to 5, as its author finds it.
     pub difficulty: Option<u8>,
-    /// The conversation up to the answer, without the suite's system prompt: objects with `role` and `content`, as OpenAI's API has them.
+    /// The conversation up to the answer, without the suite's system prompt: objects with `role` and `content`, as OpenAI's API
+    /// has them.
     pub messages: Vec<Value>,
     /// The tools on offer, as OpenAI's API has them.
     pub tools: Vec<Value>,
@@ -172,8 +173,8 @@ impl What {
         matches!(self, What::BenchmarkV2 { .. } | What::OpenGameEvalDryRun)
     }
 
-    /// Whether an answer must hold it to pass, where the suite does not say: style is scored and decides nothing, and the pipeline's
-    /// benchmark has no pass.
+    /// Whether an answer must hold it to pass, where the suite does not say: style is scored and decides nothing, and the
+    /// pipeline's benchmark has no pass.
     pub fn decides(&self) -> bool {
         !matches!(self, What::Lint { .. } | What::Types | What::BenchmarkV2 { .. })
     }

@@ -6,8 +6,8 @@ use crate::suite::{About, Defaults, Suite, Task, Thinking, reading};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The suite of a benchmark's JSONL, asked and scored as the pipeline does: the system prompt first, 2048 tokens, one answer at temperature
-/// 0.1, [`benchmark_v2`](crate::score::benchmark_v2) alone.
+/// The suite of a benchmark's JSONL, asked and scored as the pipeline does: the system prompt first, 2048 tokens, one answer at
+/// temperature 0.1, the pipeline's own scorer alone.
 ///
 /// # Errors
 /// Names the line and what is wrong with it.

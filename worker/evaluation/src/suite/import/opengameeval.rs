@@ -1,7 +1,7 @@
 //! A checkout of Roblox's OpenGameEval: its evals are scripts, of which patterns take the question, the place and the tags.
 //!
-//! The patterns are the pipeline's (`run_opengameeval.py`), and one more for debug evals, whose prompt is a list of texts and which the
-//! pipeline does not read. Nothing is run: the whole script is kept beside the task for who has a real Roblox.
+//! The patterns are the pipeline's (`run_opengameeval.py`), and one more for debug evals, whose prompt is a list of texts and
+//! which the pipeline does not read. Nothing is run: the whole script is kept beside the task for who has a real Roblox.
 
 use crate::suite::fields::{Place, SuiteError};
 use crate::suite::folder::whole;
@@ -30,8 +30,8 @@ static PROMPTS: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r#"(?s)\bprompt\s*=\s*\{\s*((?:(?:\[\[.*?\]\]|"(?:[^"\\]|\\.)*")\s*,?\s*)+)\}"#));
 static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"(?s)\[\[(.*?)\]\]|"((?:[^"\\]|\\.)*)""#));
 
-/// The suite of a checkout's files, by path: the scripts below `Evals/` and `DebugEvals/`. Asked and scored as the pipeline's dry run does:
-/// no system prompt, 4096 tokens, one answer at temperature 0.7, and the tool `execute_luau`.
+/// The suite of a checkout's files, by path: the scripts below `Evals/` and `DebugEvals/`. Asked and scored as the pipeline's dry
+/// run does: no system prompt, 4096 tokens, one answer at temperature 0.7, and the tool `execute_luau`.
 ///
 /// # Errors
 /// Names the script that no question was found in.
