@@ -5,6 +5,7 @@
 #![allow(missing_docs)] // a test's name says what it shows
 
 mod bucket;
+mod evals;
 mod main_job;
 mod peer;
 mod pipelines;

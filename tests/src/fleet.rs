@@ -125,9 +125,10 @@ impl Fleet {
         self.dir.path().join(name)
     }
 
-    /// A file that the test makes.
+    /// A file that the test makes, with the folders above it.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path)).expect("the test's folder can be written");
         std::fs::write(&path, text).expect("the test's folder can be written");
         path
     }

@@ -21,7 +21,7 @@ use kept::Keeping;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use vertigo::files::{AtPath, FileError};
 use vertigo::task::{Cure, Failure, role};
@@ -69,6 +69,9 @@ pub struct ModelServer {
     /// Where this machine has the key: `env:NAME`, `file:PATH`, or nothing.
     pub key: String,
 }
+
+/// Between two reports of progress.
+const PACE: Duration = Duration::from_secs(1);
 
 /// Tokens of a thought where somebody wants one and says not how long.
 const THOUGHT_TOKENS: u32 = 2048;
@@ -176,7 +179,7 @@ async fn answer(
         return Ok(());
     }
     let answering = Answering::start(spec, options, facts).await?;
-    let mut done = total - wanted.len() as u64;
+    let (mut done, mut told) = (total - wanted.len() as u64, Instant::now());
     {
         let ask = |wanted: Wanted| {
             let server = answering.server();
@@ -192,8 +195,11 @@ async fn answer(
             kept.add(&Line::Answer(Box::new(line.clone())))?;
             judging.look_at(line);
             done += 1;
-            let peak_bytes = device::peak_memory().map_or(0, |peak| peak.0);
-            say(Event::Progress { done, total, unit: "answers".to_owned(), peak_bytes });
+            if told.elapsed() >= PACE || done == total {
+                told = Instant::now();
+                let peak_bytes = device::peak_memory().map_or(0, |peak| peak.0);
+                say(Event::Progress { done, total, unit: "answers".to_owned(), peak_bytes });
+            }
             kept.checkpoint_if_due(done, say);
         }
     }
