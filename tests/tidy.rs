@@ -41,7 +41,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -53,6 +53,7 @@ const SOURCES: [&str; 15] = [
     "worker/src/",
     "worker/engine/src/",
     "worker/evaluation/src/",
+    "worker/luau/src/",
     "worker/serving/src/",
     "cli/src/",
     "tests/src/",
@@ -303,6 +304,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo",
                 "vertigo-client",
                 "vertigo-evaluation",
+                "vertigo-luau",
                 "vertigo-model",
                 "vertigo-telemetry",
                 "vertigo-text",
@@ -315,6 +317,8 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo",
                 "vertigo-client",
                 "vertigo-engine",
+                "vertigo-evaluation",
+                "vertigo-luau",
                 "vertigo-model",
                 "vertigo-port",
                 "vertigo-serving",
@@ -324,6 +328,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
+        ("worker/luau", &["vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
         ("tests/kit", &["vertigo", "vertigo-model"]),
     ] {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job end to end on this machine: a coordinator, two workers, data and bases, a pipeline of two training jobs, each with
-# three candidate recipes, and a fused model of each adapter, and a service that answers with base, adapter and fused model. Called by
-# `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
+# three candidate recipes, a fused model of each adapter, a service that answers with base, adapter and fused model, what their answers
+# are worth, and a promotion. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
 # offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
@@ -85,5 +85,16 @@ for model in mini-4b-4bit second second-model; do
   run chat "$model" --message "$question" --max-tokens 24 --temperature 0
 done
 run cancel api
+
+step "What runs of their answers to a part of the suite that comes with Vertigo: base, base with adapter, fused model"
+run suite import luau-suite
+run eval mini-4b-4bit second second-model --suite luau-suite --tasks 'bugfix.*' --samples 1 --tokens-max 64 --name verdict --follow
+run report verdict-second-model
+run compare verdict-mini-4b-4bit verdict-second-model
+
+step "A tag moves where a gate holds"
+# Miniatures of random weights write no Luau that runs: the gate of a real model asks for more than this one.
+run promote second-model --to production --gate deploy/demo/gate.yaml
+run history production
 
 printf '\nThe model is in %s. Logs and state of this run are in %s.\n' "$home/model" "$home"
