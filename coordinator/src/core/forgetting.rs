@@ -116,6 +116,6 @@ mod tests {
     /// What lets checkpoints go without a look at every job that ever was. A role that takes or makes them keeps them all.
     #[test]
     fn checkpoints_are_all_that_no_kind_of_task_reads_or_makes() {
-        assert_eq!(Kind::ALL.map(is_of_tasks), [true, true, false, true, true]);
+        assert_eq!(Kind::ALL.map(is_of_tasks), [true, true, false, true, true, true, true]);
     }
 }
