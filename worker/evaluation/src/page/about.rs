@@ -23,15 +23,22 @@ pub(super) fn warnings(sides: &[Side]) -> Markup {
     for side in sides {
         let report = side.report;
         let whose = if sides.len() > 1 { format!("{}: ", side.letter) } else { String::new() };
-        said.extend(report.nonsense.iter().filter(|score| score.is_alarming()).map(|score| whose.clone() + &alarm(score)));
+        said.extend(
+            report.nonsense.iter().filter(|score| score.is_alarming()).map(|score| whose.clone() + &alarm(score)),
+        );
         if report.missing > 0 {
-            said.push(format!("{whose}{} still to come: the figures are of what is there.", are(report.missing, "answer")));
+            said.push(format!(
+                "{whose}{} still to come: the figures are of what is there.",
+                are(report.missing, "answer")
+            ));
         }
         if report.overall.broken > 0 {
             let answers = count(report.overall.broken as usize, "answer");
             said.push(format!("{whose}a check failed by itself at {answers}: the suite or the room is to be mended."));
         }
-        if let Some(found) = report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|found| *found > 0) {
+        if let Some(found) =
+            report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|found| *found > 0)
+        {
             said.push(format!("{whose}the training data has {} of this suite.", count(found, "task")));
         }
     }
@@ -49,7 +56,10 @@ pub(super) fn warnings(sides: &[Side]) -> Markup {
     }
     html! {
         @if !said.is_empty() {
-            section.alarm aria-label="Warnings" { h2 { "Before you read the figures" } ul { @for said in &said { li { (line(said)) } } } }
+            section.alarm aria-label="Warnings" {
+                h2 { "Before you read the figures" }
+                ul { @for said in &said { li { (line(said)) } } }
+            }
         }
     }
 }
@@ -70,7 +80,8 @@ pub(super) fn alarm(score: &NonsenseScore) -> String {
     }
     if !score.red.is_empty() {
         let checks: Vec<&str> = score.red.iter().map(|check| check.as_str()).collect();
-        said += &format!(": {} {} little of a model", checks.join(", "), if checks.len() == 1 { "says" } else { "say" });
+        said +=
+            &format!(": {} {} little of a model", checks.join(", "), if checks.len() == 1 { "says" } else { "say" });
     }
     let mut chars = said.chars();
     let first = chars.next().map(|c| c.to_ascii_uppercase().to_string()).unwrap_or_default();
@@ -114,7 +125,10 @@ fn model_facts(model: &Model) -> Markup {
     };
     html! {
         @for (name, digest) in digests { dt { (name) } dd { code.quiet { (digest.to_string()) } } }
-        @if matches!(model, Model::Api { .. }) { dt { "Asked over" } dd { "an API: what answers there cannot be named by a digest" } }
+        @if matches!(model, Model::Api { .. }) {
+            dt { "Asked over" }
+            dd { "an API: what answers there cannot be named by a digest" }
+        }
     }
 }
 

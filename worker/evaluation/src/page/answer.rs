@@ -1,6 +1,6 @@
 //! One answer: how it ended and what it came to, its text with code in colours, its calls, and what each check says.
 
-use super::code::luau;
+use super::code::{json, luau};
 use super::figures::{count, percent, sign};
 use super::parts::{Fenced, Part, parts};
 use super::places::{Places, Source, place, places};
@@ -57,7 +57,12 @@ fn heading(report: &AnswerReport) -> Markup {
         " " (sign(passed))
         @if report.answer.ending != Ending::Answered { " " span.tag.warn { (ending(report.answer.ending)) } }
         @if let Some(score) = score { " " span.quiet { "score " (percent(score)) } }
-        " " span.quiet { (count(tokens.answer as usize, "token")) @if tokens.thinking > 0 { " after " (tokens.thinking) " of thought" } ", seed " (report.seed) }
+        " "
+        span.quiet {
+            (count(tokens.answer as usize, "token"))
+            @if tokens.thinking > 0 { " after " (tokens.thinking) " of thought" }
+            ", seed " (report.seed)
+        }
     }
 }
 
@@ -190,11 +195,4 @@ fn calls(answer: &Answer, sources: &Sources, places: &Places, bytes_max: usize) 
             p.rest { "… " (count(more, "more call")) " not on this page; the report has all." }
         }
     }
-}
-
-/// A value as JSON.
-pub(super) fn json(value: &Value, bytes_max: usize) -> Markup {
-    // A value that was read as JSON has a JSON.
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    html! { pre.plain tabindex="0" { code { (text_of(&text, bytes_max)) } } }
 }

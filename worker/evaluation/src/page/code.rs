@@ -1,8 +1,9 @@
 //! Code with its lines' numbers, its colours, and what was found in a line right below it.
 
 use super::luau::{Kind, tokens};
-use super::text::{beginning, escape, line, rest_said};
+use super::text::{beginning, escape, line, rest_said, text_of};
 use maud::{Markup, PreEscaped, html};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -24,6 +25,7 @@ const NOTES_MAX: usize = 50;
 pub(super) fn luau(source: &str, notes: &[Note], bytes_max: usize) -> Markup {
     let shown = beginning(source, bytes_max).trim_end_matches(['\n', '\r']);
     let shown = shown.replace("\r\n", "\n");
+    let left_out = notes.len().saturating_sub(NOTES_MAX);
     let mut notes: Vec<&Note> = notes.iter().take(NOTES_MAX).collect();
     notes.sort_by_key(|note| note.line);
     let pieces = pieces(&shown, &notes);
@@ -39,6 +41,7 @@ pub(super) fn luau(source: &str, notes: &[Note], bytes_max: usize) -> Markup {
                     p.note.(note.of) { b { "line " (note.line) ", " (note.of) ": " } (line(&note.said)) }
                 }
             }
+            @if left_out > 0 { p.rest { "… and " (left_out) " more notes on this code, which the report has." } }
             @if let Some(rest) = rest_said(source, bytes_max) { p.rest { (rest) } }
         }
     }
@@ -105,4 +108,11 @@ fn put(kind: Kind, text: &str, pieces: &mut [Piece]) {
     html.push_str(open);
     escape(text, html);
     html.push_str(close);
+}
+
+/// A value as JSON.
+pub(super) fn json(value: &Value, bytes_max: usize) -> Markup {
+    // A value that was read as JSON has a JSON.
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    html! { pre.plain tabindex="0" { code { (text_of(&text, bytes_max)) } } }
 }

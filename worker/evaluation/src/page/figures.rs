@@ -15,6 +15,11 @@ pub(super) fn signed(share: f64) -> String {
     if text == "-0.0" { "+0.0".to_owned() } else { text }
 }
 
+/// An interval of shares in points of a hundred.
+pub(super) fn range(interval: Interval) -> String {
+    format!("{} to {}", percent(interval.low), percent(interval.high))
+}
+
 /// So many of something.
 pub(super) fn count(of: usize, what: &str) -> String {
     if of == 1 { format!("1 {what}") } else { format!("{of} {what}s") }

@@ -1,7 +1,8 @@
 //! Luau in colours: which parts of a text are keywords, strings, comments, numbers and types.
 //!
-//! A look at the words and not at the grammar, so that it has something to say about code that does not parse. What is a type is told by
-//! what stands before it. Promise: any text is taken, in time that is linear in its length, and its tokens are the whole text in order.
+//! A look at the words and not at the grammar, so that it has something to say about code that does not parse. What is a
+//! type is told by what stands before it. Promise: any text is taken, in time that is linear in its length, and its tokens
+//! are the whole text in order.
 
 /// What a part of the code is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,9 @@ impl Reader<'_> {
             "type" | "export" if is_word_after => Kind::Keyword,
             "continue" if !after.starts_with(['=', '(', '.', ':', '[', ',']) => Kind::Keyword,
             _ if [":", "::", "->", "type"].contains(&self.before) => Kind::Type,
-            "number" | "string" | "boolean" | "any" | "unknown" | "never" if is_in_type(self.before, after) => Kind::Type,
+            "number" | "string" | "boolean" | "any" | "unknown" | "never" if is_in_type(self.before, after) => {
+                Kind::Type
+            }
             _ => Kind::Plain,
         }
     }

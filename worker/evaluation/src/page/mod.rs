@@ -1,9 +1,10 @@
 //! A report as one page of HTML: for a browser without network, by mouse or keyboard, on any width, in the dark.
 //!
-//! Almost all texts on it were written by models, and are hostile. Promises: whatever a report says, the page has the elements that are
-//! written here and no others ([`text`] escapes every text on its way in, and `maud` every other value); should a text get through, the
-//! page's policy lets no script run but its own, which is named by its hash, and nothing be loaded; the page is a function of the reports,
-//! the same bytes for the same ones; its size has a bound, and what was left out for it is said in its place.
+//! Almost all texts on it were written by models, and are hostile. Promises: whatever a report says, the page has the
+//! elements that are written here and no others ([`text`] escapes every text on its way in, and `maud` every other value);
+//! should a text get through, the page's policy lets no script run but its own, which is named by its hash, and nothing be
+//! loaded; the page is a function of the reports, the same bytes for the same ones; its size has a bound, and what was
+//! left out for it is said in its place.
 
 mod about;
 mod answer;
@@ -15,10 +16,10 @@ mod places;
 mod results;
 mod side;
 mod tasks;
-mod text;
-mod verdict;
 #[cfg(test)]
 mod tests;
+mod text;
+mod verdict;
 
 use crate::report::Report;
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -32,8 +33,8 @@ use vertigo::id::Digest;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page of a report, or of two over the same suite side by side: then the tasks come first on which the two differ most. Of more
-/// reports than two the first two are shown.
+/// The page of a report, or of two over the same suite side by side: then the tasks come first on which the two differ
+/// most. Of more reports than two the first two are shown.
 pub fn page(reports: &[&Report]) -> String {
     let sides = sides(&reports[..reports.len().min(SIDES_MAX)]);
     let rows = rows(&sides);
@@ -94,7 +95,10 @@ fn filters(sides: &[Side]) -> Markup {
     html! {
         form id="filters" role="search" aria-label="Filter the tasks" hidden {
             label { "Category "
-                select id="by-category" { option value="" { "all" } @for category in categories { option { (line(category)) } } }
+                select id="by-category" {
+                    option value="" { "all" }
+                    @for category in categories { option value=(line(category)) { (line(category)) } }
+                }
             }
             label { "Outcome "
                 select id="by-state" {

@@ -1,7 +1,8 @@
 //! The parts of an answer: what is said, and the code between fences.
 //!
-//! Fences are told as `vertigo-luau` tells them, which finds the code that is judged; it compiles what no fence names, and a page does not,
-//! so which bare blocks are code is left to it. Promise: any text has parts, in time that is linear in its length.
+//! Fences are told as `vertigo-luau` tells them, which finds the code that is judged; it compiles what no fence names, and
+//! a page does not, so which bare blocks are code is left to it. Promise: any text has parts, in time that is linear in
+//! its length.
 
 /// A part of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Which line of which piece of an answer's code a message is about.
 //!
-//! Compile errors name their block, findings of an analysis do not: where an answer has several blocks, a finding is placed only if a
-//! single one of them has so many lines. What cannot be placed is said below the answer, never at a wrong line.
+//! Compile errors name their block, findings of an analysis do not: where an answer has several blocks, a finding is
+//! placed only if a single one of them has so many lines. What cannot be placed is said below the answer, never at a wrong
+//! line.
 
 use super::code::Note;
 use crate::room::{Finding, FindingKind};
@@ -29,8 +30,12 @@ pub(super) struct Places<'v> {
 /// Lines at the beginning of a block in which its file's name is looked for, as the room does.
 const NAME_LINES: usize = 3;
 
+/// Findings of one verdict that are looked at.
+pub(super) const FINDINGS_MAX: usize = 100;
+
 /// Places what the verdicts say of lines.
 pub(super) fn places<'v>(sources: &[Source], verdicts: &'v [Verdict]) -> Places<'v> {
+    let lines: Vec<usize> = sources.iter().map(|source| source.text.lines().count()).collect();
     let mut places = Places { notes: vec![Vec::new(); sources.len()], rest: Vec::new() };
     for verdict in verdicts {
         let remarks = verdict.remarks.iter().filter(|_| verdict.check == CheckName::Compile);
@@ -39,8 +44,8 @@ pub(super) fn places<'v>(sources: &[Source], verdicts: &'v [Verdict]) -> Places<
                 places.notes[at].push(Note { line, of: "compile", said: said.to_owned() });
             }
         }
-        for finding in &verdict.findings {
-            match only(sources, finding.line) {
+        for finding in verdict.findings.iter().take(FINDINGS_MAX) {
+            match only(&lines, finding.line) {
                 Some(at) => {
                     let note = note(finding);
                     // Lint and types both say where code does not parse.
@@ -73,12 +78,13 @@ fn named(sources: &[Source], name: &str) -> Option<usize> {
     single(sources, has)
 }
 
-fn only(sources: &[Source], line: u32) -> Option<usize> {
-    single(sources, |source| source.text.lines().count() as u64 >= u64::from(line))
+/// The only source that has so many lines.
+fn only(lines: &[usize], line: u32) -> Option<usize> {
+    single(lines, |lines| *lines as u64 >= u64::from(line))
 }
 
-fn single(sources: &[Source], holds: impl Fn(&Source) -> bool) -> Option<usize> {
-    let mut holding = (0..sources.len()).filter(|at| holds(&sources[*at]));
+fn single<T>(all: &[T], holds: impl Fn(&T) -> bool) -> Option<usize> {
+    let mut holding = (0..all.len()).filter(|at| holds(&all[*at]));
     holding.next().filter(|_| holding.next().is_none())
 }
 
@@ -118,7 +124,11 @@ mod tests {
             kept: None,
         };
         let verdicts = [
-            verdict(CheckName::Compile, &["block 2:3: no: end", "src/A.luau:2: bad", "B.luau:1: worse", "C.luau:1: lost"], vec![]),
+            verdict(
+                CheckName::Compile,
+                &["block 2:3: no: end", "src/A.luau:2: bad", "B.luau:1: worse", "C.luau:1: lost"],
+                vec![],
+            ),
             verdict(CheckName::Lint, &["block 1:1: no compile error"], vec![finding(3), finding(2), finding(9)]),
         ];
         let places = places(&sources, &verdicts);

@@ -1,7 +1,7 @@
 //! The figures: overall and by category, endings, nonsense, what only matches patterns, contamination, the pipeline's.
 
 use super::about::{alarm, letter, nonsense_name};
-use super::figures::{Passing, bar, count, passing, percent};
+use super::figures::{Passing, bar, count, passing, percent, range};
 use super::side::Side;
 use super::text::{anchor, line};
 use crate::answer::Ending;
@@ -58,8 +58,9 @@ fn scores(sides: &[Side]) -> Markup {
                 } } }
             } }
             p.quiet {
-                "Passed: the mean over tasks of the share of their answers that hold all checks that decide; whiskers are Wilson's interval "
-                "at 95 %, over tasks. Score: the mean over tasks of all checks by their weight; what style is worth is in it."
+                "Passed: the mean over tasks of the share of their answers that hold all checks that decide; "
+                "whiskers are Wilson's interval at 95 %, over tasks. Score: the mean over tasks of all checks by their weight; "
+                "what style is worth is in it."
             }
         }
     }
@@ -78,7 +79,7 @@ fn figures(side: &Side, is_named: bool, tally: &Tally, passing: Option<Passing>)
                     @if is_named { (letter(side)) " " }
                     b { (percent(rate)) } " "
                     span.quiet {
-                        (percent(interval.low)) " to " (percent(interval.high)) "; "
+                        (range(interval)) "; "
                         (tally.passed) " of " (count(tally.decided as usize, "answer"))
                     }
                 }
@@ -94,6 +95,13 @@ fn figures(side: &Side, is_named: bool, tally: &Tally, passing: Option<Passing>)
     }
 }
 
+/// How an answer may end, in the order of the table's columns.
+const ENDINGS: [Ending; 4] = [Ending::Answered, Ending::Cut, Ending::TimedOut, Ending::ApiError];
+
+/// What of answers is counted.
+const COUNTED: [&str; 9] =
+    ["Answers", "Whole", "Cut", "Timed out", "API errors", "Unsupported", "Broken checks", "Not judged", "To come"];
+
 fn endings(sides: &[Side]) -> Markup {
     let of = |tally: &Tally, ending| tally.endings.get(&ending).copied().unwrap_or(0);
     html! {
@@ -102,21 +110,22 @@ fn endings(sides: &[Side]) -> Markup {
             div.wide tabindex="0" role="region" aria-label="How answers ended" { table.counts {
                 thead { tr {
                     @if sides.len() > 1 { th scope="col" { "Side" } }
-                    @for name in ["Answers", "Whole", "Cut", "Timed out", "API errors", "Unsupported", "Broken checks", "Not judged", "To come"] {
-                        th scope="col" { (name) }
-                    }
+                    @for name in COUNTED { th scope="col" { (name) } }
                 } }
                 tbody { @for side in sides {
                     @let tally = &side.report.overall;
                     tr {
                         @if sides.len() > 1 { th scope="row" { (letter(side)) } }
                         td { (tally.answers) }
-                        @for ending in [Ending::Answered, Ending::Cut, Ending::TimedOut, Ending::ApiError] { td { (of(tally, ending)) } }
+                        @for ending in ENDINGS { td { (of(tally, ending)) } }
                         @for count in [tally.unsupported, tally.broken, tally.unjudged, side.report.missing] { td { (count) } }
                     }
                 } }
             } }
-            p.quiet { "Answers that were cut, late or an error pass nothing. What the room does not support and checks that failed by themselves are not held against the model." }
+            p.quiet {
+                "Answers that were cut, late or an error pass nothing. What the room does not support and checks that "
+                "failed by themselves are not held against the model."
+            }
         }
     }
 }
@@ -141,7 +150,8 @@ fn of_nonsense(score: &NonsenseScore) -> Markup {
             "For " (nonsense_name(score.kind)) ": "
             @match score.score { Some(share) => { "scores " (percent(share)) ", passes nothing." }, None => "no score." }
         }
-        " " span.quiet { "By check, over " (count(score.tasks as usize, "task")) ": " (checks.collect::<Vec<_>>().join(", ")) "." }
+        " "
+        span.quiet { "By check, over " (count(score.tasks as usize, "task")) ": " (checks.collect::<Vec<_>>().join(", ")) "." }
         @if !score.passes.is_empty() { p { "It passes " (names(score.passes.iter().map(String::as_str))) } }
     }
 }
@@ -195,16 +205,21 @@ fn of_contamination(contaminated: &Contaminated, tasks: &[TaskReport]) -> Markup
         p {
             (contaminated.contamination.examples) " examples were looked at. "
             @if found.is_empty() { "None has a task of the suite." }
-            @else { b { (count(found.len(), "task")) } " of the suite " (if found.len() == 1 { "is" } else { "are" }) " in them: " (names(found.keys().map(String::as_str))) }
+            @else {
+                b { (count(found.len(), "task")) } " of the suite " (if found.len() == 1 { "is" } else { "are" }) " in them: "
+                (names(found.keys().map(String::as_str)))
+            }
         }
         @if !found.is_empty() {
             div.wide tabindex="0" role="region" aria-label="With and without the tasks that were found" { table.counts {
-                thead { tr { th scope="col" { "Tasks" } th scope="col" { "How many" } th scope="col" { "Passed" } th scope="col" { "95 %" } th scope="col" { "Score" } } }
+                thead { tr {
+                    @for name in ["Tasks", "How many", "Passed", "95 %", "Score"] { th scope="col" { (name) } }
+                } }
                 tbody { @for (name, tally, passing) in rows { tr {
                     th scope="row" { (name) }
                     td { (tally.tasks) }
                     td { (passing.map_or("–".to_owned(), |passing| percent(passing.rate))) }
-                    td { (passing.map_or("–".to_owned(), |passing| format!("{} to {}", percent(passing.interval.low), percent(passing.interval.high)))) }
+                    td { (passing.map_or("–".to_owned(), |passing| range(passing.interval))) }
                     td { (tally.score.map_or("–".to_owned(), percent)) }
                 } } }
             } }
@@ -239,7 +254,10 @@ fn benchmark(sides: &[Side]) -> Markup {
                         @for (side, _) in there() { th scope="col" { @if sides.len() > 1 { (letter(side)) } @else { "Mean" } } }
                     } }
                     tbody {
-                        tr { th scope="row" { "overall" } @for (_, figures) in there() { td { b { (format!("{:.1}", figures.overall)) } } } }
+                        tr {
+                            th scope="row" { "overall" }
+                            @for (_, figures) in there() { td { b { (format!("{:.1}", figures.overall)) } } }
+                        }
                         @for category in categories { tr {
                             th scope="row" { (line(category)) }
                             @for (_, figures) in there() {

@@ -1,7 +1,8 @@
 //! Every task: what was sent, and every answer on each side.
 
 use super::about::letter;
-use super::answer::{answer, json};
+use super::answer::answer;
+use super::code::json;
 use super::figures::{count, passed_share, percent, signed};
 use super::results::found;
 use super::side::{Row, Side};
@@ -73,7 +74,8 @@ fn states(row: &Row, sides: &[Side]) -> String {
         let is_apart = answer.verdicts.iter().any(|it| matches!(it.standing, Standing::Unsupported | Standing::Broken));
         states.extend(is_apart.then_some("apart"));
     }
-    let is_found = |side: &Side| side.report.contamination.as_ref().is_some_and(|it| it.contamination.found.contains_key(row.id));
+    let is_found =
+        |side: &Side| side.report.contamination.as_ref().is_some_and(|it| it.contamination.found.contains_key(row.id));
     states.extend(sides.iter().any(is_found).then_some("found"));
     states.extend(row.differs().then_some(DIFFERS.0));
     states.into_iter().collect::<Vec<_>>().join(" ")
@@ -165,7 +167,9 @@ fn prompt(prompt: Option<&Prompt>, side: Option<&Side>, room: Room) -> Markup {
                 p.whose { "tool" }
                 (json(tool, room.bytes))
             }
-            @if prompt.messages.len().max(prompt.tools.len()) > MESSAGES_MAX { p.rest { "… there is more, which the report has." } }
+            @if prompt.messages.len().max(prompt.tools.len()) > MESSAGES_MAX {
+                p.rest { "… there is more, which the report has." }
+            }
             p.quiet {
                 "At most " (count(prompt.tokens_max as usize, "token"))
                 @match prompt.thinking {

@@ -1,8 +1,8 @@
 //! Text from outside on its way into the page.
 //!
-//! Promise: whatever a text has in it, the page shows it as text. `<`, `>`, `&` and quotes are escaped; what HTML does not allow (control
-//! characters, code points that are no characters) stands as a picture of itself; marks that turn the direction of writing around, with
-//! which code can be made to look like other code, are named.
+//! Promise: whatever a text has in it, the page shows it as text. `<`, `>`, `&` and quotes are escaped; what HTML does not
+//! allow (control characters, code points that are no characters) stands as a picture of itself; marks that turn the
+//! direction of writing around, with which code can be made to look like other code, are named.
 
 use maud::{Escaper, Render};
 use std::fmt::Write;
@@ -71,9 +71,12 @@ fn picture(c: char) -> Option<String> {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).map(String::from),
         '\u{7f}' => Some('\u{2421}'.to_string()),
         // Control characters beyond ASCII, and marks of direction.
-        '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some(format!("⟨U+{:04X}⟩", u32::from(c)))
-        }
+        '\u{80}'..='\u{9f}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{61c}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => Some(format!("⟨U+{:04X}⟩", u32::from(c))),
         '\u{fdd0}'..='\u{fdef}' => Some('\u{fffd}'.to_string()),
         // The last two code points of each plane are no characters.
         c if u32::from(c) & 0xfffe == 0xfffe => Some('\u{fffd}'.to_string()),
@@ -81,8 +84,8 @@ fn picture(c: char) -> Option<String> {
     }
 }
 
-/// The id of a task's place in the page, and what links to it: letters of any kind that an address has as they are, all others as `%` and
-/// the hexadecimal digits of their bytes.
+/// The id of a task's place in the page, and what links to it: letters of any kind that an address has as they are, all
+/// others as `%` and the hexadecimal digits of their bytes.
 pub(super) fn anchor(task: &str) -> String {
     let mut out = "task-".to_owned();
     for byte in task.bytes() {

@@ -1,8 +1,8 @@
 //! What the checks say of an answer.
 
-use super::answer::json;
+use super::code::json;
 use super::figures::{count, percent};
-use super::places::Places;
+use super::places::{FINDINGS_MAX, Places};
 use super::text::{line, text_of};
 use crate::room::{Case, Run, RunOutcome};
 use crate::score::{Standing, Verdict};
@@ -33,7 +33,7 @@ fn standing(standing: Standing) -> (&'static str, &'static str) {
 fn verdict(verdict: &Verdict, places: &Places, bytes_max: usize) -> Markup {
     let (word, class) = standing(verdict.standing);
     let rest = || places.rest.iter().filter(|(check, _)| *check == verdict.check).map(|(_, finding)| finding);
-    let placed = verdict.findings.len() - rest().count();
+    let placed = verdict.findings.len().min(FINDINGS_MAX) - rest().count();
     html! {
         span.check { (verdict.check.as_str()) } " " span.tag.(class) { (word) } " "
         span.quiet { (percent(verdict.score)) @if !verdict.decides { ", does not decide" } }
@@ -46,8 +46,9 @@ fn verdict(verdict: &Verdict, places: &Places, bytes_max: usize) -> Markup {
                 (line(&finding.message))
             }
         }
-        (more(verdict.remarks.len()))
-        (more(rest().count()))
+        (more(verdict.remarks.len(), LINES_MAX))
+        (more(rest().count(), LINES_MAX))
+        (more(verdict.findings.len(), FINDINGS_MAX))
         @if let Some(run) = &verdict.run { (self::run(run, bytes_max)) }
         @if let Some(kept) = &verdict.kept {
             details { summary { "The scorer's own figures" } (json(kept, bytes_max)) }
@@ -55,9 +56,10 @@ fn verdict(verdict: &Verdict, places: &Places, bytes_max: usize) -> Markup {
     }
 }
 
-fn more(all: usize) -> Markup {
+/// What is said of those that are not shown.
+fn more(all: usize, shown: usize) -> Markup {
     html! {
-        @if let Some(more) = all.checked_sub(LINES_MAX).filter(|more| *more > 0) {
+        @if let Some(more) = all.checked_sub(shown).filter(|more| *more > 0) {
             p.rest { "… and " (more) " more, which the report has." }
         }
     }
@@ -80,10 +82,14 @@ fn outcome(outcome: RunOutcome) -> &'static str {
 fn run(run: &Run, bytes_max: usize) -> Markup {
     let passed = run.cases.iter().filter(|case| case.passed).count();
     html! {
-        p.remark { "Run: " (outcome(run.outcome)) @if !run.cases.is_empty() { ", " (passed) " of " (run.cases.len()) " cases" } "." }
+        p.remark {
+            "Run: " (outcome(run.outcome))
+            @if !run.cases.is_empty() { ", " (passed) " of " (count(run.cases.len(), "case")) }
+            "."
+        }
         @if !run.cases.is_empty() {
             ul.cases { @for case in run.cases.iter().take(LINES_MAX) { (self::case(case)) } }
-            (more(run.cases.len()))
+            (more(run.cases.len(), LINES_MAX))
         }
         @if !run.output.is_empty() {
             details {
