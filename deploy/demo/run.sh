@@ -91,10 +91,11 @@ run suite import luau-suite
 run eval mini-4b-4bit second second-model --suite luau-suite --tasks 'bugfix.*' --samples 1 --tokens-max 64 --name verdict --follow
 run report verdict-second-model
 run compare verdict-mini-4b-4bit verdict-second-model
+run report verdict-second-model --beside verdict-mini-4b-4bit --html "$home/report.html"
 
 step "A tag moves where a gate holds"
 # Miniatures of random weights write no Luau that runs: the gate of a real model asks for more than this one.
 run promote second-model --to production --gate deploy/demo/gate.yaml
 run history production
 
-printf '\nThe model is in %s. Logs and state of this run are in %s.\n' "$home/model" "$home"
+printf '\nThe model is in %s, its report in %s. Logs and state of this run are in %s.\n' "$home/model" "$home/report.html" "$home"

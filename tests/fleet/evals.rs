@@ -19,7 +19,8 @@ fn suite(fleet: &Fleet) -> PathBuf {
             format!("id: {kind}-{n}\ncategory: {kind}\nprompt: Write a function that gives {n}.\nchecks:\n{checks}")
         };
         fleet.write(&format!("small/tasks/said-{n}.yaml"), &task("said", "  patterns: [\".*\"]\n"));
-        let test = format!("  run: |\n    test(\"gives it\", function() expect(require(\"answer\")()).toBe({n}) end)\n");
+        let test =
+            format!("  run: |\n    test(\"gives it\", function() expect(require(\"answer\")()).toBe({n}) end)\n");
         fleet.write(&format!("small/tasks/run-{n}.yaml"), &task("run", &test));
     }
     path.parent().unwrap().to_owned()
@@ -96,7 +97,8 @@ async fn a_tag_moves_where_a_gate_holds_and_goes_back() {
         report(&fleet, &id).await;
     }
     let gate = |name: &str, rule: &str| fleet.write(name, &format!("suites:\n  small:\n    {rule}\n"));
-    let (strict, lenient) = (gate("strict.yaml", "floors: {overall: 0}\n    echo: 5"), gate("lenient.yaml", "floors: {overall: 0}"));
+    let (strict, lenient) =
+        (gate("strict.yaml", "floors: {overall: 0}\n    echo: 5"), gate("lenient.yaml", "floors: {overall: 0}"));
     let promote = |model: &'static str, gate: &PathBuf, more: &[&'static str]| {
         let gate = gate.to_string_lossy().into_owned();
         let more = more.to_vec();

@@ -179,6 +179,12 @@ pub(crate) struct ReportArgs {
     /// Only what did not pass
     #[arg(long)]
     pub(crate) failed: bool,
+    /// Write all of it to a page that needs no network
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    pub(crate) html: Option<PathBuf>,
+    /// Another report of the same suite, beside this one on the page
+    #[arg(long, value_name = "REPORT", requires = "html")]
+    pub(crate) beside: Option<String>,
 }
 
 #[derive(Debug, Args)]

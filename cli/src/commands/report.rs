@@ -7,6 +7,8 @@ use crate::render::output::Output;
 use crate::render::report::{self, Listed};
 use crate::reports::{self, Named};
 use serde_json::{Value, json};
+use std::path::Path;
+use vertigo_evaluation::page::page;
 use vertigo_evaluation::report::{Figures, Report, TaskReport};
 use vertigo_evaluation::statistics::Resampling;
 
@@ -17,11 +19,37 @@ pub(crate) async fn run(args: &ReportArgs, coordinator: &Coordinator, output: Ou
         output.show(|| json!(task), || report::render_task(task, args.failed));
         return Ok(());
     }
+    if let Some(file) = &args.html {
+        return write_page(args, &named, file, coordinator, output).await;
+    }
     let figures = Figures::of(&named.report, Resampling::default()).map_err(|e| e.to_string());
     let listed = if args.failed { Listed::Failed } else { Listed::Worst };
     let title = report::title(&named.name, named.digest);
     let text = || report::render(&title, &named.report, figures.as_ref().map_err(String::as_str), listed);
     output.show(|| document(&named, figures.as_ref().ok(), args.failed), text);
+    Ok(())
+}
+
+async fn write_page(
+    args: &ReportArgs,
+    named: &Named,
+    file: &Path,
+    coordinator: &Coordinator,
+    output: Output,
+) -> Result<()> {
+    let other = match &args.beside {
+        Some(name) => Some(reports::named(name, coordinator, output).await?),
+        None => None,
+    };
+    let suite = |named: &Named| named.report.facts.suite_digest;
+    if let Some(other) = other.as_ref().filter(|other| suite(other) != suite(named)) {
+        let message = format!("{} and {} are reports of different suites", named.name, other.name);
+        return Err(CliError::refused(message).hint("evaluate both models with the same suite and the same --tasks"));
+    }
+    let reports: Vec<&Report> = [named].into_iter().chain(&other).map(|named| &named.report).collect();
+    let written = std::fs::write(file, page(&reports));
+    written.map_err(|error| CliError::refused(format!("cannot write {}: {error}", file.display())))?;
+    output.show(|| json!({"page": file}), || format!("the page is in {}\n", file.display()));
     Ok(())
 }
 

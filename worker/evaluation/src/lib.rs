@@ -5,6 +5,7 @@ pub mod compare;
 pub mod contamination;
 pub mod gate;
 pub mod nonsense;
+pub mod page;
 pub mod prompt;
 pub mod python;
 pub mod report;

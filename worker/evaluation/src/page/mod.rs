@@ -1,0 +1,114 @@
+//! A report as one page of HTML: for a browser without network, by mouse or keyboard, on any width, in the dark.
+//!
+//! Almost all texts on it were written by models, and are hostile. Promises: whatever a report says, the page has the
+//! elements that are written here and no others ([`text`] escapes every text on its way in, and `maud` every other value);
+//! should a text get through, the page's policy lets no script run but its own, which is named by its hash, and nothing be
+//! loaded; the page is a function of the reports, the same bytes for the same ones; its size has a bound, and what was
+//! left out for it is said in its place.
+
+mod about;
+mod answer;
+mod code;
+mod figures;
+mod luau;
+mod parts;
+mod places;
+mod results;
+mod side;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verdict;
+
+use crate::report::Report;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use side::{SIDES_MAX, Side, rows, sides};
+use std::collections::BTreeSet;
+use tasks::{DIFFERS, Room, STATES};
+use text::line;
+use vertigo::id::Digest;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The page of a report, or of two over the same suite side by side: then the tasks come first on which the two differ
+/// most. Of more reports than two the first two are shown.
+pub fn page(reports: &[&Report]) -> String {
+    let sides = sides(&reports[..reports.len().min(SIDES_MAX)]);
+    let rows = rows(&sides);
+    let room = Room::of(&rows);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (line(&title(&sides))) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#tasks" { "To the tasks" }
+                header { h1 { (line(&title(&sides))) } }
+                main {
+                    (about::warnings(&sides))
+                    (about::facts(&sides))
+                    (results::results(&sides))
+                    section id="tasks" aria-labelledby="tasks-title" {
+                        h2 id="tasks-title" { "Tasks" @if sides.len() > 1 { ", first where the two differ" } }
+                        (filters(&sides))
+                        @for row in &rows { (tasks::task(row, &sides, room)) }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn title(sides: &[Side]) -> String {
+    let models: Vec<String> = sides.iter().map(|side| side.report.facts.model.name()).collect();
+    match sides.first() {
+        Some(side) => format!("{} on suite {}", models.join(" and "), side.report.facts.suite),
+        None => "No report".to_owned(),
+    }
+}
+
+/// What the page may do: be styled and filtered by what stands in it.
+fn policy() -> String {
+    // The hash of what stands between the tags, byte by byte.
+    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()));
+    let (style, script) = (hash(STYLE), hash(SCRIPT));
+    format!("default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'")
+}
+
+/// What tasks are looked for by. Without a script they do nothing, and are not there.
+fn filters(sides: &[Side]) -> Markup {
+    let categories: BTreeSet<&String> =
+        sides.iter().flat_map(|side| side.report.tasks.iter().map(|task| &task.category)).collect();
+    let differs = (sides.len() > 1).then_some(DIFFERS);
+    html! {
+        form id="filters" role="search" aria-label="Filter the tasks" hidden {
+            label { "Category "
+                select id="by-category" {
+                    option value="" { "all" }
+                    @for category in categories { option value=(line(category)) { (line(category)) } }
+                }
+            }
+            label { "Outcome "
+                select id="by-state" {
+                    option value="" { "any" }
+                    @for (state, said) in differs.into_iter().chain(STATES) { option value=(state) { (said) } }
+                }
+            }
+            label { "Text " input id="by-text" type="search" placeholder="in a task or an answer"; }
+            button id="fold" type="button" { "Unfold all" }
+            output id="count" for="by-category by-state by-text" {}
+        }
+    }
+}
