@@ -34,12 +34,12 @@ pub(super) fn warnings(sides: &[Side]) -> Markup {
         }
         if report.overall.broken > 0 {
             let answers = count(report.overall.broken as usize, "answer");
-            said.push(format!("{whose}a check failed by itself at {answers}: the suite or the room is to be mended."));
+            said.push(format!("{whose}A check failed by itself at {answers}: the suite or the room is to be mended."));
         }
         if let Some(found) =
             report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|found| *found > 0)
         {
-            said.push(format!("{whose}the training data has {} of this suite.", count(found, "task")));
+            said.push(format!("{whose}The training data has {} of this suite.", count(found, "task")));
         }
     }
     if let [a, b] = sides {
