@@ -460,6 +460,8 @@ mod tests {
         assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train, fuse, serve"));
         assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
         assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
+        assert!(parse("vertigo tag a").is_err() && parse("vertigo history production --limit 0").is_err());
+        assert!(parse("vertigo rollback production --to 4dfe542c1703 --reason prose").is_ok());
         assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
     }
