@@ -486,6 +486,7 @@ mod tests {
         assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train, fuse, serve"));
         assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
         assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());
+<<<<<<< HEAD
         assert!(parse("vertigo eval").is_err() && parse("vertigo eval m").unwrap_err().contains("--suite"));
         assert!(parse("vertigo eval m --suite s --samples 0").unwrap_err().contains("0 is not in 1..=1000"));
         assert!(parse("vertigo eval m n --suite s --suite t --tasks a* b --thinking off --baseline o").is_ok());
@@ -495,6 +496,10 @@ mod tests {
         assert!(parse("vertigo promote m --to t --gate g --force").unwrap_err().contains("--reason"));
         assert!(parse("vertigo promote m --to t --gate g --force --reason x --dry-run").is_err());
         assert!(parse("vertigo promote m --to t --gate g --report a --report b --dry-run").is_ok());
+=======
+        assert!(parse("vertigo tag a").is_err() && parse("vertigo history production --limit 0").is_err());
+        assert!(parse("vertigo rollback production --to 4dfe542c1703 --reason prose").is_ok());
+>>>>>>> tags
         assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
         assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());
     }

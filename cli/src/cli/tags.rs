@@ -23,7 +23,7 @@ pub(crate) struct TagArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-BY is `person`, `rollback`, `import`, the job of that name whose success moved the tag, or `earlier`: before moves were kept. \
+BY is `person`, `rollback`, `import`, `job` for the success of a job of that name, or `earlier`: before moves were kept. \
 --json has all that was said at each move, with the decision of a gate.
 
 Examples:

@@ -33,24 +33,21 @@ pub(crate) fn render_history(moves: &[v1::TagMove], now: u64) -> String {
         [
             moved.number.to_string(),
             if moved.at_ms == 0 { String::new() } else { age(now, moved.at_ms) },
-            short_id(&moved.from).to_owned(),
             short_id(&moved.to).to_owned(),
-            by(moved),
+            tag_mover(moved.by()).to_owned(),
             why(moved),
         ]
     };
-    table(["MOVE", "AGE", "FROM", "TO", "BY", "WHY"], &[0, 1], moves.iter().map(row).collect())
-}
-
-fn by(moved: &v1::TagMove) -> String {
-    match moved.job_id.as_str() {
-        "" => tag_mover(moved.by()).to_owned(),
-        job => format!("job {}", short_id(job)),
-    }
+    // Where a move began is where the one below it ended.
+    table(["MOVE", "AGE", "TO", "BY", "WHY"], &[0, 1], moves.iter().map(row).collect())
 }
 
 fn why(moved: &v1::TagMove) -> String {
-    let reason = if moved.forced { format!("forced: {}", moved.reason) } else { moved.reason.clone() };
+    let reason = match moved.job_id.as_str() {
+        "" if moved.forced => format!("forced: {}", moved.reason),
+        "" => moved.reason.clone(),
+        job => format!("job {} succeeded", short_id(job)),
+    };
     let evidence: Vec<&str> = moved.evidence.iter().map(|digest| short_id(digest)).collect();
     let evidence = if evidence.is_empty() { String::new() } else { format!("by {}", evidence.join(", ")) };
     [reason, evidence].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
@@ -92,15 +89,41 @@ mod tests {
         let moves = [back, forced, job, moved(2, "a", "a", v1::TagMover::Import), earlier];
         let text = plain(&render_history(&moves, 5_065_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        MOVE      AGE  TO            BY        WHY
+           5    1m 5s  3e23e8160039  rollback  prose
+           4  17m 45s  2e7d2c03a950  person    forced: the gate's suite was wrong, and
+                                               every answer was read by hand; by
+                                               845e91831319
+           3  34m 25s  3e23e8160039  job       job 0190163d-8694 succeeded
+           2   51m 5s  ca978112ca1b  import
+           1           ca978112ca1b  earlier
+        ");
     }
 
     #[test]
     fn a_move_says_where_the_tag_is_and_how_to_go_back() {
         let text = |moved: &v1::TagMove| plain(&render_moved(moved));
-        insta::assert_snapshot!(text(&moved(1, "", "a", v1::TagMover::Person)), @"");
-        insta::assert_snapshot!(text(&moved(2, "a", "b", v1::TagMover::Person)), @"");
-        insta::assert_snapshot!(text(&moved(3, "b", "a", v1::TagMover::Rollback)), @"");
-        insta::assert_snapshot!(text(&moved(4, "a", "a", v1::TagMover::Person)), @"");
+        insta::assert_snapshot!(text(&moved(1, "", "a", v1::TagMover::Person)), @r"
+        production is new, and is on ca978112ca1b
+          kept as  move 1
+        ");
+        insta::assert_snapshot!(text(&moved(2, "a", "b", v1::TagMover::Person)), @r"
+        production is on 3e23e8160039 now
+          kept as    move 2
+          it was on  ca978112ca1b
+          back       vertigo rollback production
+        ");
+        insta::assert_snapshot!(text(&moved(3, "b", "a", v1::TagMover::Rollback)), @r"
+        production is back on ca978112ca1b
+          kept as       move 3
+          it was on     3e23e8160039
+          further back  vertigo rollback production
+          there again   vertigo tag 3e23e8160039 production
+        ");
+        insta::assert_snapshot!(text(&moved(4, "a", "a", v1::TagMover::Person)), @r"
+        production stays on ca978112ca1b
+          kept as  move 4
+        ");
     }
 }

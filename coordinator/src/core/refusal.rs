@@ -132,7 +132,7 @@ impl Refusal {
             Refusal::TagMoved { tag, .. } => Some(format!("`vertigo history {tag}` says who moved it, and why")),
             Refusal::OnItAlready { tag, .. } => Some(format!("`vertigo history {tag}` lists its moves")),
             Refusal::NothingBefore(tag) | Refusal::NotOnTheWay { tag, .. } => Some(format!(
-                "`vertigo history {tag}` lists its moves; `vertigo tag ARTIFACT {tag}` moves it to any artifact"
+                "`vertigo history {tag}` lists its moves; `vertigo tag MODEL {tag}` moves it to any artifact"
             )),
             Refusal::Ended { .. }
             | Refusal::NameTaken(_)

@@ -150,7 +150,8 @@ async fn jobs_and_imports_move_tags_and_it_is_kept_that_they_did() {
         let given = worker.assignment().await;
         let output = coordinator.upload(Kind::Adapter, weights, json!({})).await;
         worker.report(&given, 1, success(&output)).await;
-        coordinator.until(&job.id, JobState::Succeeded).await;
+        assert_eq!(worker.ack().await, 1);
+        assert_eq!(coordinator.job(&job.id).await.state(), JobState::Succeeded);
         jobs.push(job.id);
     }
     let moves = history(&coordinator, "tutor").await;

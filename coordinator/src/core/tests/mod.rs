@@ -68,12 +68,18 @@ impl Bench {
 
     /// What the driver does with a batch of one: apply, let time pass, place, write, send.
     fn apply(&mut self, command: Command) -> Result<(), Refusal> {
+        let answer = self.carry_out(command);
+        self.settle();
+        answer
+    }
+
+    /// One command of a batch.
+    fn carry_out(&mut self, command: Command) -> Result<(), Refusal> {
         let answer = self.core.apply(self.moment(), command.clone());
         if let Some(twin) = &mut self.twin {
             let moment = Moment { now: self.now, jitter: JITTER };
             assert_eq!(twin.apply(moment, command), answer, "what has ended changes no answer");
         }
-        self.settle();
         answer
     }
 

@@ -80,7 +80,7 @@ pub(super) fn report(model: &str, tasks: Vec<TaskReport>) -> Report {
         suite: "luau".to_owned(),
         suite_digest: Digest::of(b"suite"),
         model: Model::Base { name: model.to_owned(), base: Digest::of(model.as_bytes()) },
-        sampling: Sampling { temperature: 0.7, top_p: 0.95, samples: 2, seed: 0 },
+        sampling: Sampling { temperature: 0.7, top_p: 0.95, top_k: 0, samples: 2, seed: 0 },
         tools_in: ToolsIn::Request,
         room: "luau 0.739".to_owned(),
     };
