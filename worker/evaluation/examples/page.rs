@@ -65,7 +65,7 @@ fn attacked(report: &Report) -> Report {
 
 /// A model that fails the more the larger `weakness` is.
 fn report(suite: &Suite, model: Model, weakness: usize) -> Result<Report, Box<dyn Error>> {
-    let sampling = Sampling { temperature: 0.7, top_p: 0.95, samples: SAMPLES, seed: 0 };
+    let sampling = Sampling { temperature: 0.7, top_p: 0.95, top_k: 0, samples: SAMPLES, seed: 0 };
     let room = "luau 0.739, lune-roblox 0.4.1".to_owned();
     let facts = Facts::new(suite, model, sampling, ToolsIn::Request, room);
     let mut kept = Kept { facts: Some(facts.clone()), ..Kept::default() };
