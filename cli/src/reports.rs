@@ -31,8 +31,8 @@ pub(crate) enum Place {
     Kept(Box<Manifest>),
 }
 
-/// Where the report of a name is: in a folder of it, or else with the coordinator as a tag, a digest or a job. `None` where the name is
-/// that of something else, or of nothing.
+/// Where the report of a name is: in a folder of it, or else with the coordinator as a tag, a digest or a job. `None` where the
+/// name is that of something else, or of nothing.
 pub(crate) async fn find(name: &str, coordinator: &Coordinator) -> Result<Option<Place>> {
     if Path::new(name).join(FILE).is_file() {
         return Ok(Some(Place::Folder));
@@ -60,7 +60,11 @@ pub(crate) async fn named(name: &str, coordinator: &Coordinator, output: Output)
     })?;
     if manifest.kind() != Kind::Report {
         let message = format!("`{name}` is no report but an artifact of kind {}", manifest.kind());
-        return Err(CliError::refused(message).hint(format!("make one with `vertigo eval {name} --suite SUITE`")));
+        let hint = match manifest.kind() {
+            Kind::Base | Kind::Adapter | Kind::Model => format!("make one with `vertigo eval {name} --suite SUITE`"),
+            _ => "`vertigo artifacts --kind report` lists reports".to_owned(),
+        };
+        return Err(CliError::refused(message).hint(hint));
     }
     read(name, &Place::Kept(Box::new(manifest)), coordinator, output).await
 }

@@ -28,8 +28,8 @@ pub(crate) fn ours() -> Result<Suite> {
     Suite::parse(&suite::ours()).map_err(CliError::refused)
 }
 
-/// The suite at a path: a folder of a suite, a benchmark's .jsonl, or a checkout of OpenGameEval. A benchmark and a checkout are called
-/// `name`; a benchmark alone has its system prompt in a file.
+/// The suite at a path: a folder of a suite, a benchmark's .jsonl, or a checkout of OpenGameEval. A benchmark and a checkout are
+/// called `name`; a benchmark alone has its system prompt in a file.
 pub(crate) fn read(name: &str, path: &Path, system: Option<&Path>) -> Result<Suite> {
     let told = |error: &dyn std::fmt::Display| CliError::refused(format!("{}: {error}", path.display()));
     if !path.is_dir() {
@@ -58,8 +58,8 @@ pub(crate) fn read(name: &str, path: &Path, system: Option<&Path>) -> Result<Sui
     suite::opengameeval(name, &files).map_err(|error| told(&error))
 }
 
-/// The texts of a folder's files by path, `/` between parts. What begins with a dot, such as `.git`, is passed over, and so is what a
-/// suite does not read.
+/// The texts of a folder's files by path, `/` between parts. What begins with a dot, such as `.git`, is passed over, and so is
+/// what a suite does not read.
 fn texts(path: &Path) -> std::io::Result<BTreeMap<String, String>> {
     let other = std::io::Error::other;
     let folder = Folder::at(path)?;
@@ -153,7 +153,8 @@ mod tests {
         assert_eq!(read("mine", &mine, Some(&system)).unwrap_err().exit, Exit::Usage);
         let checkout = dir.path().join("ogv");
         fs::create_dir_all(checkout.join("Evals")).unwrap();
-        let eval = r#"local eval = {scenario_name = "a", place = "a.rbxl", prompt = {{ {role = "user", content = "Make a part."} }}}"#;
+        let turn = r#"{role = "user", content = "Make a part."}"#;
+        let eval = format!(r#"local eval = {{scenario_name = "a", place = "a.rbxl", prompt = {{{{ {turn} }}}}}}"#);
         fs::write(checkout.join("Evals/a.lua"), eval).unwrap();
         assert_eq!(read("ogv", &checkout, None).unwrap().tasks.len(), 1);
     }

@@ -110,7 +110,7 @@ said before they are queued. What is not given is as the suite says.
 
 Examples:
   vertigo eval luau-tutor --suite luau --follow
-  vertigo eval luau-tutor luau-model --suite luau --baseline qwen3.5-4b-4bit --follow
+  vertigo eval luau-tutor luau-model --suite luau --baseline base --follow
   vertigo eval https://api.example.com/v1#big --suite luau --key env:EXAMPLE_KEY
   vertigo eval luau-model --suite luau --samples 10 --tasks 'coding-*'
   vertigo report luau-tutor-eval")]
@@ -196,8 +196,8 @@ the suite `vertigo-benchmark`.
 Examples:
   vertigo promote luau-model --to production --gate gates.yaml --dry-run
   vertigo promote luau-model --to production --gate gates.yaml
-  vertigo promote luau-model --to production --gate gates.yaml --report luau-eval
-  vertigo promote luau-model --to production --gate gates.yaml --force --reason 'the old one answers nothing'")]
+  vertigo promote luau-model --to production --gate vertigo-v2 --report v2-eval
+  vertigo promote luau-model --to production --gate gates.yaml --force --reason why")]
 pub(crate) struct PromoteArgs {
     /// The model: a tag, a digest or its beginning, or the job that made it
     #[arg(value_name = "MODEL")]

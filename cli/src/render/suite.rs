@@ -50,6 +50,7 @@ pub(crate) fn document(suite: &Suite, samples_max: u32) -> Value {
         "description": suite.about.description,
         "tasks": suite.tasks.len(),
         "categories": categories(suite),
+        "ids": suite.tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(),
         "checks": checks,
         "references": suite.tasks.iter().filter(|task| task.reference.is_some()).count(),
         "wrong_answers": suite.tasks.iter().map(|task| task.wrong.len()).sum::<usize>(),
@@ -70,7 +71,8 @@ pub(crate) fn render(suite: &Suite, samples_max: u32) -> String {
         Thinking::Tokens(tokens) => format!("a thought of at most {tokens} before it"),
     };
     let defaults = about.defaults;
-    let sampling = format!("{} samples at temperature {}", defaults.samples, defaults.temperature);
+    let plural = if defaults.samples == 1 { "" } else { "s" };
+    let sampling = format!("{} sample{plural} at temperature {}", defaults.samples, defaults.temperature);
     let wrong: usize = suite.tasks.iter().map(|task| task.wrong.len()).sum();
     let references = suite.tasks.iter().filter(|task| task.reference.is_some()).count();
     let checks = checks(suite).into_iter().map(|(name, (tasks, decides))| match decides {
@@ -102,9 +104,8 @@ mod tests {
         let about =
             "name: luau\ndescription: Whether a model writes Luau.\ncategories: {coding: Modules., tools: Calls.}\n";
         let task = |n: usize, category: &str| {
-            format!(
-                "{{\"id\": \"t{n}\", \"category\": \"{category}\", \"prompt\": \"p\", \"checks\": {{\"patterns\": [\"x\"], \"compile\": {{}}}}}}\n"
-            )
+            let checks = json!({"patterns": ["x"], "compile": {}});
+            format!("{}\n", json!({"id": format!("t{n}"), "category": category, "prompt": "p", "checks": checks}))
         };
         let tasks: String = (0..30).map(|n| task(n, if n < 20 { "coding" } else { "tools" })).collect();
         let files = [("suite.yaml", about.to_owned()), ("tasks.jsonl", tasks)];
@@ -141,6 +142,7 @@ mod tests {
         let document = document(&suite(), 3);
         assert_eq!((&document["tasks"], &document["categories"]["coding"]), (&json!(30), &json!(20)));
         assert_eq!(document["checks"]["compile"], json!({"tasks": 30, "decides": 30}));
+        assert_eq!(document["ids"][29], "t9");
         assert_eq!(document["reach"].as_array().unwrap().len(), 3);
     }
 }

@@ -15,17 +15,19 @@ pub(crate) fn report() -> Report {
 fn report_with(said: &str, remark: &str) -> Report {
     let run = |passes: bool| {
         let cases = json!([{"name": "adds", "passed": passes, "message": (!passes).then_some(remark)}]);
-        let run = json!({"outcome": if passes { "passed" } else { "failed" }, "cases": cases, "output": "", "is_output_cut": false});
+        let outcome = if passes { "passed" } else { "failed" };
+        let run = json!({"outcome": outcome, "cases": cases, "output": "", "is_output_cut": false});
         let remarks = if passes { json!([]) } else { json!([remark]) };
         let score = if passes { 1.0 } else { 0.0 };
         json!({
-            "check": "run", "standing": if passes { "passed" } else { "failed" }, "score": score, "weight": 1.0,
+            "check": "run", "standing": outcome, "score": score, "weight": 1.0,
             "decides": true, "remarks": remarks, "run": run,
         })
     };
     let answer = |sample: u32, passes: bool, ending: &str| {
         json!({
-            "sample": sample, "seed": 7, "prompt": Digest::of(b"p"), "score": {"score": f64::from(u8::from(passes)), "passed": passes},
+            "sample": sample, "seed": 7, "prompt": Digest::of(b"p"),
+            "score": {"score": f64::from(u8::from(passes)), "passed": passes},
             "tokens": {"prompt": 20, "thinking": 0, "answer": 12}, "answer": {"ending": ending, "text": said},
             "verdicts": [run(passes)],
         })
@@ -45,7 +47,10 @@ fn report_with(said: &str, remark: &str) -> Report {
             "answers": [answer(0, true, "answered"), answer(1, passes, if passes { "answered" } else { "cut" })],
         })
     };
-    let nonsense = |kind: &str, score: f64, red: &[&str]| json!({"kind": kind, "tasks": 6, "score": score, "passes": [], "red": red, "checks": {}});
+    let nonsense = |kind: &str, score: f64, red: &[&str]| {
+        let nothing = json!({});
+        json!({"kind": kind, "tasks": 6, "score": score, "passes": [], "red": red, "checks": nothing})
+    };
     let found = json!({"likeness": "exact", "part": "question", "share": 1.0, "source": "a.jsonl", "line": 3});
     let mut overall = tally(6, 10.0 / 12.0, 10, 12);
     overall["endings"] = json!({"answered": 10, "cut": 2});
@@ -57,7 +62,9 @@ fn report_with(said: &str, remark: &str) -> Report {
         },
         "pattern_matches": {}, "overall": overall, "categories": {}, "benchmark_v2": null,
         "nonsense": [nonsense("empty", 0.0, &[]), nonsense("echo", 0.808, &["patterns"])],
-        "contamination": {"examples": 1249, "found": {"t1": found}, "inside": tally(1, 1.0, 2, 2), "outside": tally(5, 0.8, 8, 10)},
+        "contamination": {
+            "examples": 1249, "found": {"t1": found}, "inside": tally(1, 1.0, 2, 2), "outside": tally(5, 0.8, 8, 10),
+        },
         "missing": 0, "tasks": (0..6).map(task).collect::<Vec<_>>(),
     });
     serde_json::from_value(report).unwrap()

@@ -1,8 +1,8 @@
 //! What of a report counts, as statistics look at it: from answers with verdicts to outcomes.
 //!
-//! An answer whose deciding checks say nothing, because the room lacks what it uses or a check failed itself, counts neither for the model
-//! nor against it, and a task without an answer that counts is left out and named. An answer that was cut scores nothing, unless a scorer of
-//! the pipeline's, which knows no cut answer, has given it something: then it counts as that scorer has it.
+//! An answer whose deciding checks say nothing, because the room lacks what it uses or a check failed itself, counts neither for
+//! the model nor against it, and a task without an answer that counts is left out and named. An answer that was cut scores nothing,
+//! unless a scorer of the pipeline's, which knows no cut answer, has given it something: then it counts as that scorer has it.
 //!
 //! Promise: where nothing is left out, the mean over the outcomes is the report's own score.
 
@@ -131,8 +131,8 @@ impl Report {
         answers.flat_map(|answer| &answer.verdicts).map(|verdict| verdict.check).collect()
     }
 
-    /// How the suite was asked, as far as two models must be asked alike to be compared. Seeds are not a part of it, because no answer of
-    /// one model has anything to do with the other's of the same seed; nor are samples, of which either may have more.
+    /// How the suite was asked, as far as two models must be asked alike to be compared. Seeds are not a part of it, because no
+    /// answer of one model has anything to do with the other's of the same seed; nor are samples, of which either may have more.
     pub fn conditions(&self) -> Conditions {
         let mut conditions = Conditions::new();
         // Numbers always have a JSON.
@@ -221,8 +221,8 @@ fn sample(answer: &AnswerReport, given: &Given, decides: bool) -> Option<SampleO
     Some(SampleOutcome::Answered { score, passed: given.passed })
 }
 
-/// Leaves out of outcomes of one suite every task that is not in all of them: what a model's answers could not be judged in is no task that
-/// it is compared in. Says which tasks those are.
+/// Leaves out of the sides of one suite every task that is not in all of them: what a model's answers could not be judged in is
+/// no task that it is compared in. Says which tasks those are.
 pub fn alongside(sides: &mut [Side], digest: &str) -> BTreeSet<TaskId> {
     let here = |side: &&mut Side| side.digest == digest;
     restrict(sides.iter_mut().filter(here).map(|side| &mut side.outcomes).collect())
