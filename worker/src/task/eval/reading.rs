@@ -17,32 +17,7 @@ use vertigo_evaluation::suite::{FILE_BYTES_MAX, Suite};
 pub(super) fn suite(spec: &Spec, tasks: &[String]) -> Result<Suite, Failure> {
     let input = spec.inputs.get(role::SUITE).ok_or_else(|| bad("the evaluation has no input `suite`"))?;
     let suite = Suite::parse(&texts(&input.folder)?).map_err(|error| bad(error.to_string()))?;
-    if tasks.is_empty() {
-        return Ok(suite);
-    }
-    let is_meant = |id: &str| tasks.iter().any(|pattern| matches(pattern, id));
-    if let Some(pattern) = tasks.iter().find(|pattern| !suite.tasks.iter().any(|task| matches(pattern, &task.id))) {
-        return Err(bad(format!("`{pattern}` is no task of the suite {}", suite.about.name)));
-    }
-    let tasks = suite.tasks.iter().filter(|task| is_meant(&task.id)).cloned().collect();
-    Ok(Suite { tasks, ..suite })
-}
-
-/// Whether a pattern, in which `*` is any text, is all of `text`.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = pattern.contains('*').then(|| parts.next_back().unwrap_or_default()) else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
+    suite.only(tasks).map_err(bad)
 }
 
 /// Who answers.
@@ -126,26 +101,4 @@ fn bad(problem: impl Into<String>) -> Failure {
 
 fn here(error: &dyn std::error::Error) -> Failure {
     Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_is_any_text() {
-        for (pattern, text, is_match) in [
-            ("a.b", "a.b", true),
-            ("a.b", "a.bc", false),
-            ("a.*", "a.b", true),
-            ("a.*", "ab", false),
-            ("*", "", true),
-            ("*-x", "a-x", true),
-            ("a*b*c", "a1b2b3c", true),
-            ("a*b*c", "a1c", false),
-            ("ab*b", "ab", false),
-        ] {
-            assert_eq!(matches(pattern, text), is_match, "{pattern} {text}");
-        }
-    }
 }
