@@ -79,7 +79,8 @@ pub(super) fn alarm(score: &NonsenseScore) -> String {
         said += &format!(" and passes {}", count(score.passes.len(), "task"));
     }
     if !score.red.is_empty() {
-        let checks: Vec<&str> = score.red.iter().map(|check| check.as_str()).collect();
+        let mean = |check| score.checks.get(check).map(|mean| format!(" ({})", percent(*mean))).unwrap_or_default();
+        let checks: Vec<String> = score.red.iter().map(|check| check.as_str().to_owned() + &mean(check)).collect();
         said +=
             &format!(": {} {} little of a model", checks.join(", "), if checks.len() == 1 { "says" } else { "say" });
     }

@@ -56,7 +56,7 @@ fn heading(report: &AnswerReport) -> Markup {
         span.name { "Answer " (u64::from(report.sample) + 1) }
         " " (sign(passed))
         @if report.answer.ending != Ending::Answered { " " span.tag.warn { (ending(report.answer.ending)) } }
-        @if let Some(score) = score { " " span.quiet { "score " (percent(score)) } }
+        @if let Some(score) = score { " " span.quiet { "score " (percent(score)) "," } }
         " "
         span.quiet {
             (count(tokens.answer as usize, "token"))

@@ -41,7 +41,7 @@ fn two_small_reports_are_this_page() {
     insta::assert_snapshot!("two", golden(&page(&[&small("base", false), &small("tutor", true)])));
 }
 
-/// What an answer may hold to get out of its place.
+/// What an answer may hold to get out of its place. None has a backtick: those make other parts of a text.
 const ATTACKS: [&str; 16] = [
     "</script><img src=x onerror=alert(1)>",
     "</style><script>alert(1)</script>",
@@ -58,7 +58,7 @@ const ATTACKS: [&str; 16] = [
     "</textarea></select></template></noscript><base href=//example.com>",
     "a\0b\u{1b}[31m\u{7f}\u{85}\r\u{fffe}\u{1ffff}\u{fdd0}",
     "\u{202e}dne\u{2066}",
-    "[[</q>`{<b>}`]] --[[</i>]] '</q>' 1</u>:</em>",
+    "[[</q>{<b>}]] --[[</i>]] '</q>' 1</u>:</em>",
 ];
 
 #[test]
@@ -164,7 +164,7 @@ fn the_policy_names_the_script_and_the_style_as_they_stand_in_the_page() {
 #[test]
 fn nonsense_that_does_well_is_said_in_words_before_any_figure() {
     let page = page(&[&small("base", true)]);
-    let said = "An echo of the prompt scores 80.8 here: benchmark_v2 says little of a model.";
+    let said = "An echo of the prompt scores 80.8 here: benchmark_v2 (80.8) says little of a model.";
     let alarm = page.find(said).unwrap();
     assert!(alarm < page.find("<h2>Results</h2>").unwrap());
     assert!(page[..alarm].ends_with("<li>") && page[..alarm].contains("<section class=\"alarm\""));
