@@ -30,8 +30,9 @@ const FINDINGS_MAX: usize = 500;
 /// Bytes of a finding's message that are kept: a type can be written at any length.
 const MESSAGE_BYTES_MAX: usize = 2048;
 
-/// How long one source may take. Types are inferred in time that has no bound in theory; real blocks take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one source may take. Types are inferred in time that has no bound in theory; real blocks take milliseconds,
+/// and a busy machine stretches them.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The stack on which types are inferred, by recursion over what the source nests. Only what is used of it takes memory.
 const STACK_BYTES: usize = 256 << 20;
