@@ -39,7 +39,7 @@ fn report_with(said: &str, remark: &str) -> Report {
         })
     };
     let task = |n: u32| {
-        let passes = n % 3 != 0;
+        let passes = !n.is_multiple_of(3);
         let prompt = json!({"messages": [{"role": "user", "content": "Add."}], "thinking": false, "tokens_max": 64});
         json!({
             "task": format!("t{n}"), "category": if n < 4 { "coding" } else { "tools" }, "prompt": prompt,
