@@ -88,7 +88,7 @@ run cancel api
 
 step "What runs of their answers to a part of the suite that comes with Vertigo: base, base with adapter, fused model"
 run suite import luau-suite
-run eval mini-4b-4bit second second-model --suite luau-suite --tasks 'bugfix.*' --samples 1 --tokens-max 64 --name verdict --follow
+run eval mini-4b-4bit second second-model --suite luau-suite --tasks 'coding.*' --samples 1 --tokens-max 64 --name verdict --follow
 run report verdict-second-model
 run compare verdict-mini-4b-4bit verdict-second-model
 run report verdict-second-model --beside verdict-mini-4b-4bit --html "$home/report.html"

@@ -282,10 +282,14 @@ fn finish(
 /// What a person has to know of the figures: nonsense that does well, tasks that the model has seen, answers that say nothing of it.
 fn remark(report: &Report) -> String {
     let mut remarks = Vec::new();
-    if let Some(nonsense) = report.nonsense.iter().find(|nonsense| nonsense.is_alarming()) {
-        let kind = serde_json::to_value(nonsense.kind).unwrap_or_default();
-        let kind = kind.as_str().unwrap_or("nonsense").replace('_', " ");
-        remarks.push(format!("an answer that says nothing ({kind}) does well in this suite: its figures say little"));
+    if let Some(nonsense) = report.nonsense.iter().max_by_key(|it| (it.passes.len(), it.red.len())) {
+        let kind = nonsense.kind.as_str();
+        let red: Vec<_> = nonsense.red.iter().map(|check| check.as_str()).collect();
+        match (nonsense.passes.len(), red.join(", ")) {
+            (0, red) if red.is_empty() => {}
+            (0, red) => remarks.push(format!("what says nothing ({kind}) does well in {red}, which says little of a model")),
+            (count, _) => remarks.push(format!("what says nothing ({kind}) passes {count} tasks: the figures say little")),
+        }
     }
     if let Some(inside) =
         report.contamination.as_ref().map(|it| it.contamination.found.len()).filter(|count| *count > 0)
