@@ -287,8 +287,12 @@ fn remark(report: &Report) -> String {
         let red: Vec<_> = nonsense.red.iter().map(|check| check.as_str()).collect();
         match (nonsense.passes.len(), red.join(", ")) {
             (0, red) if red.is_empty() => {}
-            (0, red) => remarks.push(format!("what says nothing ({kind}) does well in {red}, which says little of a model")),
-            (count, _) => remarks.push(format!("what says nothing ({kind}) passes {count} tasks: the figures say little")),
+            (0, red) => {
+                remarks.push(format!("what says nothing ({kind}) does well in {red}, which says little of a model"))
+            }
+            (count, _) => {
+                remarks.push(format!("what says nothing ({kind}) passes {count} tasks: the figures say little"))
+            }
         }
     }
     if let Some(inside) =
