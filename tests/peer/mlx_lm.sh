@@ -4,18 +4,9 @@
 set -euo pipefail
 version=0.32.2       # of mlx and of mlx-lm
 transformers=5.24.0
-cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}
-venv=$cache/mlx-lm-$version-openblas
+name=mlx-lm-$version-openblas
 openblas=/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3
-
-mkdir -p "$cache"
-if [ ! -f "$venv/ready" ] && [ -z "${LOCKED:-}" ]; then
-  # One process installs, the others wait. By Python, because macOS has no flock; the lock goes with the process.
-  exec env LOCKED=1 python3 -c 'import fcntl, subprocess, sys
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-sys.exit(subprocess.run(sys.argv[2:]).returncode)' "$venv.lock" bash "${BASH_SOURCE[0]}"
-fi
+. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 if [ ! -f "$venv/ready" ]; then
   echo "installing mlx-lm $version in $venv" >&2
   mlx="mlx[cpu]==$version"

@@ -3,17 +3,8 @@
 # `~/.cache/vertigo`. Says on stderr what it does. Used by the tests of what Vertigo serves.
 set -euo pipefail
 version=3.57.0
-cache=${VERTIGO_MLX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vertigo}
-venv=$cache/openai-$version
-
-mkdir -p "$cache"
-if [ ! -f "$venv/ready" ] && [ -z "${LOCKED:-}" ]; then
-  # One process installs, the others wait. By Python, because macOS has no flock; the lock goes with the process.
-  exec env LOCKED=1 python3 -c 'import fcntl, subprocess, sys
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-sys.exit(subprocess.run(sys.argv[2:]).returncode)' "$venv.lock" bash "${BASH_SOURCE[0]}"
-fi
+name=openai-$version
+. "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 if [ ! -f "$venv/ready" ]; then
   echo "installing openai $version in $venv" >&2
   python3 -m venv --clear "$venv" >&2
