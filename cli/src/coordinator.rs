@@ -1,6 +1,7 @@
 //! The coordinator as commands call it: clients, and errors that say where it should have been.
 
-use crate::error::{self, CliError, Result, Subject};
+use crate::error::{self, CliError, Result, Subject, is_lost};
+use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vertigo::bounds::MESSAGE_BYTES_MAX;
@@ -12,6 +13,22 @@ use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::tags_client::TagsClient;
 use vertigo_client::{Transfer, TransferError, traced};
+
+/// Until a call that broke off is made again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes a call whose ids say that it is the same one, and makes it again where it broke off.
+pub(crate) async fn again_if_lost<T, F>(call: impl Fn() -> F) -> std::result::Result<Response<T>, Status>
+where
+    F: Future<Output = std::result::Result<Response<T>, Status>>,
+{
+    let answer = call().await;
+    if !answer.as_ref().is_err_and(is_lost) {
+        return answer;
+    }
+    tokio::time::sleep(AGAIN).await;
+    call().await
+}
 
 /// A coordinator. Connects when it is first used.
 #[derive(Debug, Clone)]

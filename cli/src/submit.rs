@@ -1,11 +1,10 @@
 //! Jobs as they are sent to the coordinator: what commands build, and one way to send it.
 
-use crate::coordinator::Coordinator;
-use crate::error::{CliError, Result, Subject, is_lost};
+use crate::coordinator::{Coordinator, again_if_lost};
+use crate::error::{CliError, Result, Subject};
 use crate::recipes::RecipeOnDisk;
 use prost::Message;
 use std::net::SocketAddr;
-use std::time::Duration;
 use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::id::JobId;
@@ -13,19 +12,12 @@ use vertigo::task::{Bits, numbered, role, split_served};
 use vertigo::v1::{self, input, task};
 use vertigo_client::traced;
 
-/// Until a call that broke off is made again.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// Queues jobs, all of them or none, and gives them as they stand. A call that broke off is made again under the same ids, so that no
 /// job is queued twice.
 pub(crate) async fn submit(coordinator: &Coordinator, jobs: Vec<v1::NewJob>) -> Result<Vec<v1::Job>> {
     let request = v1::SubmitRequest { jobs };
     check_length(&request)?;
-    let mut answer = coordinator.jobs().submit(traced(request.clone())).await;
-    if answer.as_ref().is_err_and(is_lost) {
-        tokio::time::sleep(AGAIN).await;
-        answer = coordinator.jobs().submit(traced(request)).await;
-    }
+    let answer = again_if_lost(|| async { coordinator.jobs().submit(traced(request.clone())).await }).await;
     Ok(coordinator.answer(answer, Subject::Inputs)?.jobs)
 }
 

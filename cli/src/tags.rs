@@ -1,14 +1,10 @@
 //! Tags that a person moves: where one is, and one way to move it, for every command that does.
 
-use crate::coordinator::Coordinator;
-use crate::error::{Exit, Result, Subject, is_lost};
-use std::time::Duration;
+use crate::coordinator::{Coordinator, again_if_lost};
+use crate::error::{Exit, Result, Subject};
 use vertigo::id::MoveId;
 use vertigo::v1;
 use vertigo_client::traced;
-
-/// Until a call that broke off is made again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What stands for a tag that there is not, where a move says what it expects.
 pub(crate) const NOTHING: &str = "nothing";
@@ -17,11 +13,7 @@ pub(crate) const NOTHING: &str = "nothing";
 /// it gets here, so that no tag moves twice.
 pub(crate) async fn move_tag(coordinator: &Coordinator, request: v1::MoveTagRequest) -> Result<v1::TagMove> {
     let request = v1::MoveTagRequest { id: MoveId::new().to_string(), ..request };
-    let mut answer = coordinator.tags().move_tag(traced(request.clone())).await;
-    if answer.as_ref().is_err_and(is_lost) {
-        tokio::time::sleep(AGAIN).await;
-        answer = coordinator.tags().move_tag(traced(request)).await;
-    }
+    let answer = again_if_lost(|| async { coordinator.tags().move_tag(traced(request.clone())).await }).await;
     coordinator.answer(answer, Subject::Artifact)
 }
 
