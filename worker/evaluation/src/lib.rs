@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod compare;
 pub mod contamination;
+pub mod fence;
 pub mod gate;
 pub mod nonsense;
 pub mod page;

@@ -5,6 +5,7 @@
 
 use crate::compile;
 use serde::{Deserialize, Serialize};
+use vertigo_evaluation::fence::fence;
 
 /// Lines at the beginning of a block in which its file's name is looked for.
 const NAME_LINES: usize = 3;
@@ -14,9 +15,6 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// Blocks of one answer. Later ones are left out: no answer of any use has so many.
 const BLOCKS_MAX: usize = 256;
-
-/// Spaces before a fence, beyond which it is text. Models indent blocks below list items, so more than Markdown's three.
-const INDENT_MAX: usize = 12;
 
 /// A piece of code in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,18 +121,6 @@ fn fenced(answer: &str) -> Vec<Block> {
     }
     blocks.extend(open.map(|at| at.block(answer, answer.len(), false)));
     blocks
-}
-
-/// A fence's mark, its width and the first word after it.
-fn fence(line: &str) -> Option<(char, usize, &str)> {
-    let inner = line.trim_start_matches([' ', '\t']);
-    let mark = inner.chars().next().filter(|c| ['`', '~'].contains(c))?;
-    let rest = inner.trim_start_matches(mark);
-    let width = inner.len() - rest.len();
-    // A fence of backticks has none in what follows: that is code within a line.
-    let is_inline = mark == '`' && rest.contains('`');
-    let is_fence = width >= 3 && line.len() - inner.len() <= INDENT_MAX && !is_inline;
-    is_fence.then(|| (mark, width, rest.split_whitespace().next().unwrap_or_default()))
 }
 
 /// The name in a comment of the first lines that says it: `-- src/Score.luau`, `-- File: src/Score.luau`.

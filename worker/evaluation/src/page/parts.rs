@@ -4,6 +4,8 @@
 //! a page does not, so which bare blocks are code is left to it. Promise: any text has parts, in time that is linear in
 //! its length.
 
+use crate::fence::fence;
+
 /// A part of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part<'t> {
@@ -30,9 +32,6 @@ impl Fenced<'_> {
         self.word.eq_ignore_ascii_case("luau") || self.word.eq_ignore_ascii_case("lua")
     }
 }
-
-/// Spaces before a fence, beyond which it is text.
-const INDENT_MAX: usize = 12;
 
 /// A fence that is open.
 struct Open<'t> {
@@ -76,17 +75,6 @@ fn said<'t>(parts: &mut Vec<Part<'t>>, text: &'t str) {
     if !text.trim().is_empty() {
         parts.push(Part::Prose(text));
     }
-}
-
-/// A fence's mark, its width and the first word after it.
-fn fence(line: &str) -> Option<(char, usize, &str)> {
-    let inner = line.trim_start_matches([' ', '\t']);
-    let mark = inner.chars().next().filter(|c| ['`', '~'].contains(c))?;
-    let rest = inner.trim_start_matches(mark);
-    let width = inner.len() - rest.len();
-    let is_inline = mark == '`' && rest.contains('`');
-    let is_fence = width >= 3 && line.len() - inner.len() <= INDENT_MAX && !is_inline;
-    is_fence.then(|| (mark, width, rest.split_whitespace().next().unwrap_or_default()))
 }
 
 #[cfg(test)]
