@@ -173,7 +173,10 @@ async fn answer(
             let question = Question::of(&prompt, facts.sampling.seed_of(&task.id, sample));
             wanted.push(Wanted { task: task.id.clone(), sample, question, prompt: digest });
         }
-        kept.add(&Line::Prompt(PromptLine { task: task.id.clone(), prompt }))?;
+        // An evaluation that goes on has it already.
+        if !kept.kept().prompts.contains_key(&task.id) {
+            kept.add(&Line::Prompt(PromptLine { task: task.id.clone(), prompt }))?;
+        }
     }
     if wanted.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! What an evaluation has so far, on this machine's disk and in checkpoints that outlive it.
 
 use super::super::{Event, Spec, codes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -36,21 +36,20 @@ impl Keeping {
     /// This machine's disk.
     pub(super) fn open(spec: &Spec, facts: &Facts, say: &mut dyn FnMut(Event)) -> Result<Keeping, Failure> {
         let path = spec.out.join(FILE);
-        let before = spec.checkpoint.as_deref().map_or(Ok(String::new()), |folder| read(&folder.join(FILE), facts));
+        let before = spec.checkpoint.as_deref().map(|folder| read(&folder.join(FILE), facts)).transpose();
         let before = before.unwrap_or_else(|problem| {
             let text = format!("the evaluation begins anew: {problem}");
             tracing::warn!("{text}");
             say(Event::Warning { text });
-            String::new()
+            None
         });
+        let (before, kept) = before.unwrap_or_default();
         let begin = || -> io::Result<File> {
             fs::create_dir_all(&spec.out)?;
             fs::write(&path, &before)?;
             OpenOptions::new().append(true).open(&path)
         };
         let file = begin().at(&path).map_err(here)?;
-        // It has just been read, so that it reads.
-        let kept = Kept::read(&before).unwrap_or_default();
         let mut keeping = Keeping { kept, file, path, out: spec.out.clone(), answers_since: 0, last: Instant::now() };
         if keeping.kept.facts.is_none() {
             keeping.add(&Line::Facts(Box::new(facts.clone())))?;
@@ -110,24 +109,16 @@ impl Keeping {
     }
 }
 
-/// The whole lines of a checkpoint of the same evaluation.
-fn read(path: &Path, facts: &Facts) -> Result<String, String> {
-    let text = fs::read_to_string(path).at(path).map_err(|error| error.to_string())?;
+/// The whole lines of a checkpoint of the same evaluation, and what they say. There is no verdict among them: those are added once all
+/// answers are there, after the last checkpoint.
+fn read(path: &Path, facts: &Facts) -> Result<(String, Kept), String> {
+    let mut text = fs::read_to_string(path).at(path).map_err(|error| error.to_string())?;
     let kept = Kept::read(&text).map_err(|error| error.to_string())?;
-    match &kept.facts {
-        Some(known) if known == facts => Ok(only_answers(&text[..kept.whole_bytes])),
-        _ => Err("its checkpoint is of another model, another suite, or other software".to_owned()),
+    if kept.facts.as_ref() != Some(facts) {
+        return Err("its checkpoint is of another model, another suite, or other software".to_owned());
     }
-}
-
-/// Lines without verdicts, which are made anew.
-fn only_answers(text: &str) -> String {
-    let kinds = BTreeSet::from(["facts", "prompt", "answer"]);
-    let is_kept = |line: &&str| {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        value["line"].as_str().is_some_and(|kind| kinds.contains(kind))
-    };
-    text.split_inclusive('\n').filter(is_kept).collect()
+    text.truncate(kept.whole_bytes);
+    Ok((text, kept))
 }
 
 fn here(error: FileError) -> Failure {
