@@ -32,8 +32,22 @@ pub fn is_word(c: char) -> bool {
     WORD.as_ref().is_some_and(|word| word.is_in(c.encode_utf8(&mut bytes)).unwrap_or(false))
 }
 
+/// How near to the middle between two decimals a value may be before its exact digits are asked, as a part of their distance. The
+/// product below is off by less than 2⁻⁵² of itself.
+const MIDDLE: f64 = 1e-6;
+
+/// The largest product that is rounded by itself: below it, what the product is off by is nothing beside [`MIDDLE`].
+const PRODUCT_MAX: f64 = 1e9;
+
 /// `round(value, digits)`: the decimal nearest to the exact value of the float, and of two equally near ones the even.
-pub fn round(value: f64, digits: usize) -> f64 {
+pub fn round(value: f64, digits: u8) -> f64 {
+    let scale = 10f64.powi(i32::from(digits));
+    let product = value * scale;
+    if product.abs() < PRODUCT_MAX && (product.fract().abs() - 0.5).abs() > MIDDLE {
+        // A whole number over a power of ten that is exact: the division gives the float nearest to the decimal, as reading it does.
+        return product.round() / scale;
+    }
+    let digits = usize::from(digits);
     // Rust writes a float's exact value rounded half to even, as CPython's own conversion does. What was just written reads back.
     format!("{value:.digits$}").parse().unwrap_or(value)
 }
@@ -52,6 +66,23 @@ mod tests {
         assert_eq!(round(2.675, 2), 2.67);
         assert_eq!(round(82.85, 1), 82.8);
         assert_eq!(round(0.25, 1), 0.2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_way_to_round_gives_what_the_exact_digits_do(
+            whole in -2_000_000i64..2_000_000, off in -4i64..4, other in -1e12..1e12f64, digits in 0u8..5,
+        ) {
+            // The middle between two decimals, and the floats around it.
+            let middle = whole as f64 / 10f64.powi(i32::from(digits)) / 2.0;
+            let around = f64::from_bits(middle.to_bits().wrapping_add_signed(off));
+            for value in [middle, around, other, other / 1e12] {
+                if value.is_finite() {
+                    let exact: f64 = format!("{value:.0$}", usize::from(digits)).parse().unwrap();
+                    proptest::prop_assert_eq!(round(value, digits), exact, "{} to {}", value, digits);
+                }
+            }
+        }
     }
 
     #[test]

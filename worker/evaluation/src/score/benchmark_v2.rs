@@ -8,6 +8,7 @@
 use crate::python;
 use crate::python::{Case, Pattern, PatternError};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What reports call this scorer: what it is.
@@ -37,7 +38,7 @@ pub struct Scores {
     /// The mean by weight, times the penalty.
     pub overall: f64,
     /// Which dimensions it has.
-    pub applicable_dimensions: Vec<String>,
+    pub applicable_dimensions: Vec<Cow<'static, str>>,
 }
 
 /// The dimensions with their weights, in the order in which they are summed.
@@ -88,12 +89,12 @@ impl Expected {
         };
         let penalty = failure_penalty(response);
         let dimensions = [Some(correctness), convention, tool_selection, code_presence];
-        let (mut sum, mut weights, mut applicable) = (0.0, 0.0, Vec::new());
+        let (mut sum, mut weights, mut applicable) = (0.0, 0.0, Vec::with_capacity(WEIGHTS.len()));
         for ((name, weight), score) in WEIGHTS.into_iter().zip(dimensions) {
             if let Some(score) = score {
                 sum += score * weight;
                 weights += weight;
-                applicable.push(name.to_owned());
+                applicable.push(Cow::Borrowed(name));
             }
         }
         let round = |score: f64| python::round(score, 3);

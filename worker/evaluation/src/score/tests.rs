@@ -45,7 +45,7 @@ fn every_row_that_python_scored_has_pythons_scores() {
                 assert_eq!(pattern.is_in(row["text"].as_str().unwrap()).unwrap(), row["found"] == true, "{row}");
             }
             "round" => {
-                let digits = row["digits"].as_u64().unwrap() as usize;
+                let digits = row["digits"].as_u64().unwrap() as u8;
                 let rounded = python::round(row["value"].as_f64().unwrap(), digits);
                 assert_eq!(rounded, row["rounded"].as_f64().unwrap(), "{row}");
             }
