@@ -15,10 +15,11 @@ SEEDS ?= 10000
 sim: setup
 	SEEDS=$(SEEDS) cargo test --release -p vertigo-tests --test sim -- --nocapture whatever
 
-# Breaks a real fleet for MINUTES, as SEED draws it (a random one, printed, unless given), and checks that nothing was lost.
+# Breaks a real fleet for MINUTES, as SEED draws it (a random one, printed, unless given), and checks that nothing was lost. The build is that
+# of the tests: of the programs alone, crates would have other features and be built anew.
 MINUTES ?= 2
 faults: setup
-	cargo build --workspace --bins
+	cargo build --workspace --bins --tests
 	target/debug/faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: setup
