@@ -19,6 +19,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// As often as a collection may run.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Imports and jobs that are enough for a race, however long a busy machine takes over them.
+const IMPORTS_MIN: usize = 11;
+const JOBS_MIN: usize = 4;
+
 /// All that is named is kept by nothing but its name.
 fn tight() -> Keep {
     let zero = Some(Duration::ZERO);
@@ -57,10 +61,10 @@ async fn named(coordinator: &Coordinator) -> BTreeSet<String> {
 }
 
 /// Imports folders whose files are the same again and again, some of which were uploaded long before they are named.
-async fn import(coordinator: &Coordinator, until: Instant) -> usize {
+async fn import(coordinator: &Coordinator, until: Instant) {
     let transfer = Transfer::new(&coordinator.url.parse().unwrap());
     let (folder, mut round) = (tempfile::tempdir().unwrap(), 0);
-    while Instant::now() < until {
+    while Instant::now() < until || round < IMPORTS_MIN {
         // Nobody names these for now: a later round does, after they have gone or just before.
         for ahead in 0..3 {
             coordinator.put(format!("file {}", (round + ahead * 7) % 40).as_bytes()).await;
@@ -74,14 +78,13 @@ async fn import(coordinator: &Coordinator, until: Instant) -> usize {
         transfer.register(&made, &[format!("set-{}", round % 3)]).await.unwrap();
         round += 1;
     }
-    round
 }
 
 /// Runs jobs one after another, each with many checkpoints, some of which earlier jobs have saved as well.
-async fn run_jobs(coordinator: &Coordinator, until: Instant) -> usize {
+async fn run_jobs(coordinator: &Coordinator, until: Instant) {
     let mut worker = Worker::connect(coordinator, WorkerId::new(), "mac", &[]).await.unwrap();
     let (heart, mut done) = (Heart::of(&worker), 0);
-    while Instant::now() < until {
+    while Instant::now() < until || done < JOBS_MIN {
         let job = coordinator.submit(&format!("job-{done}")).await;
         let given = worker.assignment().await;
         heart.holds(&given);
@@ -102,7 +105,6 @@ async fn run_jobs(coordinator: &Coordinator, until: Instant) -> usize {
         assert_eq!(ended.state, v1::JobState::Succeeded as i32, "{}", ended.reason);
         done += 1;
     }
-    done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,8 +113,7 @@ async fn jobs_and_imports_never_notice_a_collection_without_pause_and_in_the_end
     coordinator.import().await;
     // Nothing goes before the grace has passed since the start; then collections race for twice as long.
     let until = Instant::now() + GRACE * 3;
-    let (imports, jobs) = tokio::join!(import(&coordinator, until), run_jobs(&coordinator, until));
-    assert!(imports > 10 && jobs > 3, "{imports} imports, {jobs} jobs");
+    tokio::join!(import(&coordinator, until), run_jobs(&coordinator, until));
     let is_settled = async {
         loop {
             let (stored, named) = (stored(&coordinator), named(&coordinator).await);
