@@ -11,6 +11,7 @@ use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1;
 use vertigo_client::traced;
+use vertigo_evaluation::compare::Side;
 use vertigo_evaluation::gate::{Decision, Facts, Gate, VERTIGO_V2, judge};
 use vertigo_evaluation::report::{self, Report, facts_alongside};
 use vertigo_evaluation::statistics::Resampling;
@@ -64,6 +65,46 @@ impl Judged {
     }
 }
 
+/// A suite that a gate asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// As the gate calls it: by a tag, or else by the name that it has itself.
+    key: String,
+    /// The name that it has itself, and that its reports have.
+    name: String,
+}
+
+impl Asked {
+    /// The suite that an artifact is, if a gate's key is a tag of it.
+    fn tagged(key: &str, artifact: &v1::Artifact) -> Option<Asked> {
+        let is_it = artifact.kind == Kind::Suite.as_str() && artifact.tags.iter().any(|tag| tag == key);
+        let facts: Value = serde_json::from_str(&artifact.facts_json).unwrap_or_default();
+        let name = facts["name"].as_str().filter(|_| is_it)?.to_owned();
+        Some(Asked { key: key.to_owned(), name })
+    }
+
+    /// The suite that has a gate's key for its own name.
+    fn named(key: &str) -> Asked {
+        Asked { key: key.to_owned(), name: key.to_owned() }
+    }
+}
+
+/// The suites of a gate.
+pub(crate) async fn asked(gate: &Gate, coordinator: &Coordinator) -> Result<Vec<Asked>> {
+    let mut all = Vec::new();
+    for key in gate.suites.keys() {
+        let request = traced(v1::GetArtifactRequest { reference: key.clone() });
+        let found = match coordinator.answer(coordinator.artifacts().get(request).await, Subject::Artifact) {
+            Ok(artifact) => Asked::tagged(key, &artifact),
+            Err(error) if error.exit == Exit::Unreachable => return Err(error),
+            // No tag has this name, or none could.
+            Err(_) => None,
+        };
+        all.push(found.unwrap_or_else(|| Asked::named(key)));
+    }
+    Ok(all)
+}
+
 /// A report as its manifest tells of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
@@ -71,13 +112,17 @@ pub(crate) struct Known {
     suite: String,
     suite_digest: String,
     model: report::Model,
+    /// Whether all tasks were asked. Few that were chosen say nothing of a suite.
+    is_whole: bool,
 }
 
 impl Known {
     fn of(manifest: &Manifest) -> Option<Known> {
         let text = |key: &str| manifest.fact(key).and_then(Value::as_str).map(str::to_owned);
         let model = serde_json::from_value(manifest.fact("model")?.clone()).ok()?;
-        Some(Known { digest: manifest.digest(), suite: text("suite")?, suite_digest: text("suite_digest")?, model })
+        let is_whole = manifest.fact("only").is_none();
+        let (suite, suite_digest) = (text("suite")?, text("suite_digest")?);
+        Some(Known { digest: manifest.digest(), suite, suite_digest, model, is_whole })
     }
 }
 
@@ -88,17 +133,13 @@ pub(crate) struct Chosen {
     pub(crate) present: Vec<Digest>,
 }
 
-/// Of each suite the newest report of the candidate, and of the present model the newest of the same suite's content, or else the newest of
+/// Of each suite the newest report of the candidate over all of its tasks, and of the present model the newest of the same suite's content, or else the newest of
 /// its name, of which the gate then says what is not alike. `known` has the newest first.
-pub(crate) fn choose<'s>(
-    known: &[Known],
-    suites: impl IntoIterator<Item = &'s str>,
-    candidate: &Judged,
-    present: Option<&Judged>,
-) -> Chosen {
+pub(crate) fn choose(known: &[Known], asked: &[Asked], candidate: &Judged, present: Option<&Judged>) -> Chosen {
     let mut chosen = Chosen::default();
-    for suite in suites {
-        let of = |who: &Judged| known.iter().filter(|it| it.suite == suite && who.is(&it.model)).collect::<Vec<_>>();
+    for suite in asked {
+        let is_of = |it: &&Known| it.is_whole && it.suite == suite.name;
+        let of = |who: &Judged| known.iter().filter(is_of).filter(|it| who.is(&it.model)).collect::<Vec<_>>();
         let ours = of(candidate).first().copied();
         chosen.candidate.extend(ours.map(|it| it.digest));
         let theirs = present.map(of).unwrap_or_default();
@@ -109,13 +150,13 @@ pub(crate) fn choose<'s>(
 }
 
 /// The reports that the coordinator has of a gate's suites, the newest first.
-pub(crate) async fn known(gate: &Gate, coordinator: &Coordinator) -> Result<Vec<Known>> {
+pub(crate) async fn known(asked: &[Asked], coordinator: &Coordinator) -> Result<Vec<Known>> {
     let (mut digests, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::ListArtifactsRequest { kind: Kind::Report.to_string(), page_size: PAGE_ITEMS, page_token };
         let page = coordinator.answer(coordinator.artifacts().list(traced(request)).await, Subject::Artifact)?;
-        let asked = page.artifacts.into_iter().filter(|artifact| is_asked(gate, &artifact.facts_json));
-        digests.extend(asked.map(|artifact| artifact.digest));
+        let of_these = page.artifacts.into_iter().filter(|artifact| is_asked(asked, &artifact.facts_json));
+        digests.extend(of_these.map(|artifact| artifact.digest));
         page_token = page.next_page_token;
         if page_token.is_empty() || digests.len() >= REPORTS_MAX {
             break;
@@ -131,24 +172,27 @@ pub(crate) async fn known(gate: &Gate, coordinator: &Coordinator) -> Result<Vec<
 }
 
 /// Whether a report is of one of a gate's suites, as far as a list tells.
-fn is_asked(gate: &Gate, facts_json: &str) -> bool {
+fn is_asked(asked: &[Asked], facts_json: &str) -> bool {
     let facts: Value = serde_json::from_str(facts_json).unwrap_or_default();
-    facts["suite"].as_str().is_some_and(|suite| gate.suites.contains_key(suite))
+    facts["suite"].as_str().is_some_and(|name| asked.iter().any(|it| it.name == name))
 }
 
 /// Judges a model by its reports, beside those of the model that the tag is on, if it is on any. Either is called by its name.
 pub(crate) fn decide(
-    gate: &Gate,
+    (gate, asked): (&Gate, &[Asked]),
     (candidate, ours): (&str, &[Report]),
     present: Option<(&str, &[Report])>,
     how: Resampling,
 ) -> Result<Decision> {
     let facts = |name: &str, reports: &[Report]| -> Result<Vec<Facts>> {
-        let of = |report: &Report| {
+        let of = |report: &Report| -> Result<Vec<Facts>> {
             let told = |e| CliError::refused(format!("the report of `{name}` in suite {}: {e}", report.facts.suite));
-            report.gate_facts(name).map_err(told)
+            let facts = report.gate_facts(name).map_err(told)?;
+            // The gate finds a suite by what it calls it itself.
+            let keys = asked.iter().filter(|it| it.name == report.facts.suite).map(|it| it.key.clone());
+            Ok(keys.map(|suite| Facts { side: Side { suite, ..facts.side.clone() }, ..facts.clone() }).collect())
         };
-        reports.iter().map(of).collect()
+        Ok(reports.iter().map(of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     };
     let mut ours = facts(candidate, ours)?;
     let mut theirs = present.map(|(name, reports)| facts(name, reports)).transpose()?;

@@ -31,6 +31,16 @@ pub(crate) enum Place {
     Kept(Box<Manifest>),
 }
 
+impl Place {
+    /// The report's artifact; none of a folder.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match self {
+            Place::Folder => None,
+            Place::Kept(manifest) => Some(manifest.digest()),
+        }
+    }
+}
+
 /// Where the report of a name is: in a folder of it, or else with the coordinator as a tag, a digest or a job. `None` where the
 /// name is that of something else, or of nothing.
 pub(crate) async fn find(name: &str, coordinator: &Coordinator) -> Result<Option<Place>> {

@@ -5,7 +5,9 @@
 #![allow(missing_docs)] // a test's name says what it shows
 
 mod bucket;
+mod comparisons;
 mod evals;
+mod keys;
 mod main_job;
 mod peer;
 mod pipelines;

@@ -3,22 +3,19 @@
 use crate::cli::PromoteArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Result};
-use crate::promotion::{self, Judged};
+use crate::promotion::{self, Asked, Judged};
 use crate::render::decision;
 use crate::render::output::{Output, bold};
 use crate::reports;
 use crate::tags;
 use serde_json::{Value, json};
-use vertigo::bounds::DECISION_BYTES_MAX;
+use vertigo::bounds::{DECISION_BYTES_MAX, REASON_CHARACTERS_MAX};
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1;
-use vertigo_evaluation::gate::{Decision, Gate};
+use vertigo_evaluation::gate::Decision;
 use vertigo_evaluation::report::Report;
 use vertigo_evaluation::statistics::Resampling;
-
-/// The most characters of a reason.
-const REASON_CHARACTERS_MAX: usize = 2_000;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +51,15 @@ pub(crate) async fn run(args: &PromoteArgs, coordinator: &Coordinator, output: O
         output.show(document, || format!("{} is on {} already\n", bold(&args.to), args.model));
         return Ok(());
     }
-    let evidence = evidence(args, &gate, &manifest, present.as_ref(), coordinator, output).await?;
+    if let Some(other) = present.as_ref().map(Manifest::kind).filter(|kind| !is_model(*kind)) {
+        let message = format!("{} is on an artifact of kind {other}, and what moves by a gate is on models", args.to);
+        return Err(CliError::refused(message)
+            .hint("name another tag with --to; `vertigo tag` moves one without looking at what it is on"));
+    }
+    let asked = promotion::asked(&gate, coordinator).await?;
+    let evidence = evidence(args, &asked, &manifest, present.as_ref(), coordinator, output).await?;
     let theirs = present.as_ref().map(|_| (args.to.as_str(), evidence.theirs.as_slice()));
-    let decision = promotion::decide(&gate, (&args.model, &evidence.ours), theirs, Resampling::default())?;
+    let decision = promotion::decide((&gate, &asked), (&args.model, &evidence.ours), theirs, Resampling::default())?;
     let outcome = outcome(decision.held, args.force, args.dry_run);
     let from = present.map(|present| present.digest());
     if matches!(outcome, Outcome::Moved | Outcome::Forced) {
@@ -103,17 +106,21 @@ fn check_reason(reason: Option<&str>) -> Result<()> {
 }
 
 fn check_kind(name: &str, kind: Kind) -> Result<()> {
-    if matches!(kind, Kind::Base | Kind::Adapter | Kind::Model) {
+    if is_model(kind) {
         return Ok(());
     }
     Err(CliError::refused(format!("`{name}` is no model but an artifact of kind {kind}"))
         .hint("name a base, a fused model or an adapter; `vertigo artifacts` lists what there is"))
 }
 
+fn is_model(kind: Kind) -> bool {
+    matches!(kind, Kind::Base | Kind::Adapter | Kind::Model)
+}
+
 /// The reports to judge by: those that were named, or the newest.
 async fn evidence(
     args: &PromoteArgs,
-    gate: &Gate,
+    asked: &[Asked],
     candidate: &Manifest,
     present: Option<&Manifest>,
     coordinator: &Coordinator,
@@ -121,8 +128,8 @@ async fn evidence(
 ) -> Result<Evidence> {
     let (candidate, present) = (Judged::of(candidate), present.map(Judged::of));
     let names: Vec<String> = if args.report.is_empty() {
-        let known = promotion::known(gate, coordinator).await?;
-        let chosen = promotion::choose(&known, gate.suites.keys().map(String::as_str), &candidate, present.as_ref());
+        let known = promotion::known(asked, coordinator).await?;
+        let chosen = promotion::choose(&known, asked, &candidate, present.as_ref());
         chosen.candidate.iter().chain(&chosen.present).map(ToString::to_string).collect()
     } else {
         args.report.clone()
@@ -131,7 +138,18 @@ async fn evidence(
     for name in &names {
         let named = reports::named(name, coordinator, output).await?;
         let model = &named.report.facts.model;
-        evidence.digests.extend(named.digest);
+        let Some(digest) = named.digest else {
+            // Nobody could look up afterwards what it said, nor whether it was written by hand.
+            let message = format!("report `{name}` is a folder on this machine, and what a tag moves by is kept");
+            return Err(
+                CliError::refused(message).hint("name a report that the coordinator has, by tag, digest or job")
+            );
+        };
+        // A gate may call one suite by two names.
+        if evidence.digests.contains(&digest) {
+            continue;
+        }
+        evidence.digests.push(digest);
         if candidate.is(model) {
             evidence.ours.push(named.report);
         } else if present.as_ref().is_some_and(|present| present.is(model)) {

@@ -43,8 +43,10 @@ pub(crate) fn render(name: &str, report: &Report, figures: Result<&Figures, &str
 fn about<'a>(report: &Report, figures: Result<&Figures, &str>) -> Vec<(&'a str, String)> {
     let (facts, overall) = (&report.facts, &report.overall);
     let sampling = facts.sampling;
-    let suite =
-        format!("{} (sha256:{}), {}", facts.suite, facts.suite_digest.short(), some(report.tasks.len(), "task"));
+    // What it can be found by, where that is known.
+    let found = facts.suite_artifact.unwrap_or(facts.suite_digest);
+    let suite = format!("{} (sha256:{}), {}", facts.suite, found.short(), some(report.tasks.len(), "task"))
+        + &if facts.only.is_empty() { String::new() } else { format!(": only {}", facts.only.join(", ")) };
     let asked = format!(
         "{} at temperature {}, seed {}{}",
         some(sampling.samples as usize, "sample"),
@@ -52,7 +54,8 @@ fn about<'a>(report: &Report, figures: Result<&Figures, &str>) -> Vec<(&'a str, 
         sampling.seed,
         if facts.room.is_empty() { String::new() } else { format!(", judged in {}", facts.room) }
     );
-    let mut rows = vec![("suite", suite), ("model", model(&facts.model)), ("asked", asked)];
+    let engine = if facts.engine.is_empty() { String::new() } else { format!(", by {}", facts.engine) };
+    let mut rows = vec![("suite", suite), ("model", model(&facts.model) + &engine), ("asked", asked)];
     match figures {
         Ok(figures) => {
             rows.push(("score", scored(&figures.overall)));

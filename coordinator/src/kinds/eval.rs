@@ -6,6 +6,7 @@
 use super::{Appraised, Findings, KindError, added, answering, given, parts};
 use crate::core::{Core, Found, Input};
 use serde_json::Value;
+use url::{Host, Url};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::Kind;
@@ -42,28 +43,9 @@ impl Eval {
         if !in_range(task.top_p, 1.0) {
             return invalid("top_p: a number from 0 to 1".to_owned());
         }
-        let Some(v1::ModelServer { url, model, key }) = &task.server else { return Ok(Eval { server: String::new() }) };
-        let is_url = |text: &str| text.starts_with("https://") || text.starts_with("http://");
-        if !is_url(url) || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return invalid(format!("server: `{url}` is no address such as https://host/v1"));
-        }
-        if url.contains('@') {
-            return invalid("server: an address with a user or a key in it would be kept for all to see".to_owned());
-        }
-        if model.trim().is_empty() || model.contains(char::is_control) {
-            return invalid("server: which of its models? write https://host/v1#MODEL".to_owned());
-        }
-        let is_place = |place: &str| {
-            ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
-        };
-        if !key.is_empty() && !is_place(key) {
-            // What stands there may be the key itself, so it is not said.
-            return invalid(
-                "server: its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself"
-                    .to_owned(),
-            );
-        }
-        Ok(Eval { server: model.clone() })
+        let Some(server) = &task.server else { return Ok(Eval { server: String::new() }) };
+        read_server(server).map_err(|problem| KindError::Invalid(format!("server: {problem}")))?;
+        Ok(Eval { server: server.model.clone() })
     }
 
     pub(super) fn model(&self) -> &str {
@@ -99,6 +81,50 @@ impl Eval {
     }
 }
 
+/// What is wrong with a server elsewhere. Its address and its key's place may have a secret in them and are not said again.
+fn read_server(v1::ModelServer { url, model, key }: &v1::ModelServer) -> Result<(), String> {
+    let no_address = || "what stands there is no address such as https://host/v1".to_owned();
+    // A reader of addresses passes over tabs and line breaks, and whoever shows this one would not.
+    if url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(no_address());
+    }
+    let address = Url::parse(url).map_err(|_| no_address())?;
+    let Some(host) = address.host().filter(|_| ["https", "http"].contains(&address.scheme())) else {
+        return Err(no_address());
+    };
+    let has_user = !address.username().is_empty() || address.password().is_some();
+    if has_user || address.query().is_some() || address.fragment().is_some() {
+        return Err("an address with a user, a `?` or a `#` in it is kept for all to see, with any key in it; write \
+             https://host/v1 alone"
+            .to_owned());
+    }
+    if model.trim().is_empty() || model.contains(char::is_control) {
+        return Err("which of its models? write https://host/v1#MODEL".to_owned());
+    }
+    let is_place = |place: &str| {
+        ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
+    };
+    if !key.is_empty() && (!is_place(key) || key.contains(char::is_control)) {
+        // What stands there may be the key itself, so it is not said.
+        return Err("its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself".to_owned());
+    }
+    if !key.is_empty() && address.scheme() == "http" && !is_loopback(&host) {
+        return Err(format!(
+            "its key would go to {host} over http:// for all on the way to read; write https://, or take the key away"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what is sent to a host stays on the machine.
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
 /// The newest data that a model or an adapter was trained on, as far as manifests say and it is there.
 fn learned_from(core: &Core, model: Found) -> Option<Found> {
     let fact = |digest: &Digest, role: &str| {
@@ -128,5 +154,62 @@ impl Appraisal {
             Appraisal::Server => (Vec::new(), Slot::Cpu),
         };
         Ok(Appraised { method: "eval".to_owned(), parts, disk: Bytes::ZERO, slot, guessed: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str, key: &str) -> Result<Eval, String> {
+        let server = v1::ModelServer { url: url.to_owned(), model: "big".to_owned(), key: key.to_owned() };
+        let task = v1::Eval { server: Some(server), ..v1::Eval::default() };
+        Eval::read(&task).map_err(|error| match error {
+            KindError::Invalid(problem) => problem,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_key_goes_to_another_machine_over_tls_alone() {
+        for url in ["https://host/v1", "http://127.0.0.1:8080/v1", "http://127.9.9.9/v1", "http://[::1]:1/v1"] {
+            assert!(read(url, "env:KEY").is_ok() && read(url, "").is_ok(), "{url}");
+        }
+        assert!(read("HTTP://LOCALHOST:8080/v1", "file:/key").is_ok());
+        for url in [
+            "http://host/v1",
+            "HTTP://host/v1",
+            "http://10.0.0.1/v1",
+            "http://0.0.0.0/v1",
+            "http://127.0.0.1.example.com/v1",
+            "http://localhost.example.com/v1",
+            "http://[::ffff:10.0.0.1]/v1",
+            // What is one number to a person is an address to a reader of addresses.
+            "http://167772161/v1",
+        ] {
+            let problem = read(url, "env:KEY").unwrap_err();
+            assert!(problem.contains("for all on the way to read"), "{url}: {problem}");
+            assert!(read(url, "").is_ok(), "{url} without a key");
+        }
+    }
+
+    #[test]
+    fn an_address_has_no_place_for_a_secret_and_none_is_said() {
+        for url in [
+            "https://sk-secret@host/v1",
+            "https://user:sk-secret@host/v1",
+            "https://host/v1?key=sk-secret",
+            "https://host/v1#sk-secret",
+        ] {
+            let problem = read(url, "").unwrap_err();
+            assert!(problem.contains("https://host/v1 alone") && !problem.contains("sk-secret"), "{problem}");
+        }
+        for key in ["sk-secret", "env:", "file: ", "env:A\nB", "ENV:sk-secret"] {
+            let problem = read("https://host/v1", key).unwrap_err();
+            assert!(problem.contains("env:NAME") && !problem.contains("sk-secret"), "{problem}");
+        }
+        for url in ["", "host/v1", "ftp://host/v1", "file:///v1", "https://", "https://a b/v1", "https://host/\tv1"] {
+            assert!(read(url, "").unwrap_err().contains("no address"), "{url:?}");
+        }
     }
 }

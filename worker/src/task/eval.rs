@@ -4,12 +4,14 @@
 //! are made, others are judged: what they say is compiled and run in the Luau room, in processes of its own.
 //!
 //! Promise: what was answered is kept as it comes ([`kept`]), so that an evaluation which is killed anywhere goes on with the rest, on
-//! another Mac as well. The same model, suite and seed give the same report, bit for bit, whether or not it was interrupted.
+//! another Mac as well. The same model, suite, seed, engine and MLX give the same report, bit for bit, whether or not it was interrupted;
+//! answers of another engine or MLX are thrown away, which is said, and asked again.
 
 mod answering;
 mod asking;
 mod judging;
 mod kept;
+mod key;
 mod reading;
 
 use super::{Done, Event, Product, Spec, codes};
@@ -137,7 +139,12 @@ pub fn run(spec: &Spec, options: &Options, say: &mut dyn FnMut(Event)) -> Result
     say(Event::begun());
     let suite = reading::suite(spec, &options.tasks)?;
     let model = reading::model(spec, options)?;
-    let facts = Facts::new(&suite, model, options.sampling(&suite), ToolsIn::Request, judging::ROOM.to_owned());
+    let facts = Facts {
+        engine: reading::engine(options)?,
+        only: options.tasks.clone(),
+        suite_artifact: spec.inputs.get(role::SUITE).map(|input| input.digest),
+        ..Facts::new(&suite, model, options.sampling(&suite), ToolsIn::Request, judging::ROOM.to_owned())
+    };
     let mut kept = Keeping::open(spec, &facts, say)?;
     let judging = Judging::start(&suite)?;
     Handle::current().block_on(async {
@@ -267,7 +274,7 @@ fn finish(
             say(Event::Measured { name: format!("score.{name}"), value });
         }
     }
-    let facts = BTreeMap::from([
+    let mut facts = BTreeMap::from([
         ("suite".to_owned(), json!(report.facts.suite)),
         ("suite_digest".to_owned(), json!(report.facts.suite_digest)),
         ("model".to_owned(), json!(report.facts.model)),
@@ -276,6 +283,10 @@ fn finish(
         ("answers".to_owned(), json!(overall.answers)),
         ("engine".to_owned(), json!(vertigo::VERSION)),
     ]);
+    if !report.facts.only.is_empty() {
+        // Whoever judges a model by reports looks for those of whole suites.
+        facts.insert("only".to_owned(), json!(report.facts.only));
+    }
     let peak_bytes = device::peak_memory().map_or(0, |peak| peak.0);
     let product = Product { role: role::REPORT.to_owned(), folder: out, facts };
     say(Event::Finished(Done { products: vec![product], remark: remark(report), peak_bytes }));

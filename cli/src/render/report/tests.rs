@@ -91,9 +91,9 @@ fn a_report_says_what_the_model_is_worth_and_how_much_to_believe_it() {
       passed   83.3 % (95 %: 43.6 to 97.0): 10 of 12 answers
       endings  10 whole, 2 cut, 0 out of time, 0 errors of the API
 
-    CATEGORY  TASKS  SCORE            95 %  PASSED           95 %
-    coding        4   75.0   28.5 to 100.0    75.0   30.1 to 95.4
-    tools         2  100.0  100.0 to 100.0   100.0  34.2 to 100.0
+    CATEGORY  TASKS  SCORE           95 %  PASSED           95 %
+    coding        4   75.0  28.5 to 100.0    75.0   30.1 to 95.4
+    tools         2  100.0  34.2 to 100.0   100.0  34.2 to 100.0
 
     Nonsense scores: an empty answer 0.0, an echo of the prompt 80.8.
     An echo of the prompt does well in patterns: this says little of a model.

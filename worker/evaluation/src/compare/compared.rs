@@ -3,7 +3,7 @@
 use super::{CompareError, Side, alike};
 use crate::statistics::{
     Bootstrap, Demand, Design, Discordant, Interval, Means, Pairs, Reach, Resampling, Share, Spread,
-    TASKS_DIFFERING_MIN, discordant, flips, holm, means,
+    TASKS_DIFFERING_MIN, discordant, flips, holm, means, normal_above,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +55,10 @@ pub struct PairDifference {
     pub verdict: Verdict,
     /// The first's score less the second's, from -1 to 1.
     pub difference: f64,
-    /// Where the difference lies: BCa, at 95 %.
+    /// Where the difference lies, at 95 %: BCa, or where all tasks differ alike, so that draws of them tell nothing of others, the normal
+    /// interval by [`Spread::of`].
     pub interval: Interval,
-    /// The bootstrap's probability that the first is better.
+    /// The probability that the first is better, from the same.
     pub probability: f64,
     /// The chance of so large a difference between models that are alike, by turned signs, two-sided.
     pub p: f64,
@@ -92,9 +93,9 @@ pub struct CategoryDifference {
     pub tasks: u64,
     /// The first's score less the second's.
     pub difference: f64,
-    /// Where the difference lies: percentile, at 95 %.
+    /// Where the difference lies, at 95 %: percentile, or where all tasks differ alike as for all categories.
     pub interval: Interval,
-    /// The bootstrap's probability that the first is better.
+    /// The probability that the first is better, from the same.
     pub probability: f64,
     /// The chance of so large a difference between models that are alike.
     pub p: f64,
@@ -142,8 +143,20 @@ pub fn compare(sides: &[Side], how: Resampling) -> Result<Comparison, CompareErr
     })
 }
 
+/// An interval and the probability that the first is better as they were drawn; or by the spread that is assumed where nothing was seen
+/// to vary: one task that the first alone passes would be certainty otherwise.
+fn or_by_spread(pairs: &Pairs, drawn: (Interval, f64)) -> (Interval, f64) {
+    if !drawn.0.is_a_point() {
+        return drawn;
+    }
+    let samples = pairs.iter().map(|pair| pair.a.len().min(pair.b.len())).min().unwrap_or(1) as u64;
+    let error = (Spread::of(pairs).at(samples) / pairs.iter().count() as f64).sqrt();
+    (Interval::normal(pairs.difference(), error, Share::LEVEL), normal_above(pairs.difference(), error))
+}
+
 fn pair_difference(pairs: &Pairs, how: Resampling) -> PairDifference {
     let drawn = Bootstrap::either_way(pairs, how);
+    let (interval, probability) = or_by_spread(pairs, (drawn.bca(Share::LEVEL), drawn.chance_above(0.0)));
     let p = flips(&pairs.differences(), how.seed);
     let mut categories: Vec<CategoryDifference> =
         pairs.categories().map(|(name, _)| name).filter_map(|name| category_difference(pairs, name, how)).collect();
@@ -156,8 +169,8 @@ fn pair_difference(pairs: &Pairs, how: Resampling) -> PairDifference {
         second: 0,
         verdict: Verdict::Unsure,
         difference: pairs.difference(),
-        interval: drawn.bca(Share::LEVEL),
-        probability: drawn.chance_above(0.0),
+        interval,
+        probability,
         p,
         p_holm: p,
         discordant: None,
@@ -170,14 +183,15 @@ fn pair_difference(pairs: &Pairs, how: Resampling) -> PairDifference {
 fn category_difference(pairs: &Pairs, name: &str, how: Resampling) -> Option<CategoryDifference> {
     let pairs = pairs.category(name)?;
     let drawn = Bootstrap::either_way(&pairs, how);
+    let (interval, probability) = or_by_spread(&pairs, (drawn.percentile(Share::LEVEL), drawn.chance_above(0.0)));
     let differences = pairs.differences();
     let p = flips(&differences, how.seed);
     Some(CategoryDifference {
         category: name.to_owned(),
         tasks: differences.len() as u64,
         difference: pairs.difference(),
-        interval: drawn.percentile(Share::LEVEL),
-        probability: drawn.chance_above(0.0),
+        interval,
+        probability,
         p,
         p_holm: p,
     })

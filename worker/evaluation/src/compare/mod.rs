@@ -11,5 +11,5 @@ mod side;
 mod tests;
 
 pub use compared::{CategoryDifference, Comparison, Needed, PairDifference, SIDES_MAX, Standing, Verdict, compare};
-pub use said::said;
+pub use said::{said, sentences};
 pub use side::{CompareError, Conditions, Side, SideError, Unlike, alike};

@@ -58,8 +58,8 @@ fn line<const N: usize>(text: &mut String, name: &str, figures: [String; N]) {
     text.push('\n');
 }
 
-/// What is to be said of one pair.
-fn sentences(comparison: &Comparison, pair: &PairDifference) -> String {
+/// What is to be said of one pair of a comparison.
+pub fn sentences(comparison: &Comparison, pair: &PairDifference) -> String {
     let model = |at: usize| comparison.standings[at].model.as_str();
     let (first, second, by) = (model(pair.first), model(pair.second), pair.difference);
     let mut said = match pair.verdict {

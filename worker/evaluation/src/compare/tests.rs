@@ -72,6 +72,22 @@ fn models_that_are_alike_are_not_told_apart() {
 }
 
 #[test]
+fn tasks_that_differ_alike_make_nobody_certain() {
+    for (tasks, least, most) in [(1, -0.5, 0.95), (3, 0.3, 0.9999), (30, 0.9, 1.0)] {
+        let all = |sign: &'static str| written(&[("coding", &vec![sign; tasks])]);
+        let pair = compare(&[side("a", all("+")), side("b", all("-"))], HOW).unwrap().pairs.remove(0);
+        assert_eq!((pair.difference, pair.interval.high), (1.0, 1.0));
+        assert!(pair.interval.low > least - 0.3 && pair.interval.low < 1.0, "{tasks}: {:?}", pair.interval);
+        assert!(pair.probability > 0.5 && pair.probability <= most, "{tasks}: {}", pair.probability);
+        assert_eq!(pair.categories[0].interval, pair.interval);
+    }
+    // Nor that there is no difference.
+    let all = || written(&[("coding", &["+"; 3])]);
+    let pair = compare(&[side("a", all()), side("b", all())], HOW).unwrap().pairs.remove(0);
+    assert!(pair.interval.low < -0.2 && pair.interval.high > 0.2 && pair.probability == 0.5, "{pair:?}");
+}
+
+#[test]
 fn a_pair_among_many_has_to_be_surer() {
     // Seven tasks to none: p is 0.0156 for one pair, and three times that among three of the same.
     let outcomes = |signs: &str| written(&[("coding", &[signs; 7])]);

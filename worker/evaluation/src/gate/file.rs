@@ -156,13 +156,15 @@ fn wrong(message: impl Into<String>) -> GateError {
     GateError { line: None, message: message.into() }
 }
 
-/// The first line that starts with a key, as far as that tells where it is.
+/// The line that starts with a key, where one alone does: another suite's rule of that name would lead astray.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let starts = |line: &str| {
         let mut words = line.split(['{', ',']).map(str::trim_start);
         words.any(|word| word.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':')))
     };
-    text.lines().position(|line| !line.trim_start().starts_with('#') && starts(line)).map(|n| n + 1)
+    let is_meant = |line: &str| !line.trim_start().starts_with('#') && starts(line);
+    let mut lines = text.lines().enumerate().filter(|(_, line)| is_meant(line)).map(|(n, _)| n + 1);
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 fn check_all_keys(text: &str, value: &Value) -> Result<(), GateError> {

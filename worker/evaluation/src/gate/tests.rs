@@ -100,6 +100,40 @@ fn a_mistake_in_a_file_is_named_with_what_was_meant() {
 }
 
 #[test]
+fn a_gate_that_says_two_things_or_unfolds_without_end_is_refused() {
+    let luau = |rules: &str| format!("suites: {{luau: {{{rules}}}}}");
+    for rules in [
+        "floors: {overall: 90}, floors: {overall: 1}",
+        "floors: {overall: 90, overall: 1}",
+        "floors: {overall: -1}",
+        "floors: {overall: .inf}",
+        "floors: {overall: 1}, echo: -.inf",
+        "floors: {overall: 1}, echo: ~x",
+        "better: {probability: -0.9, expects: 5}",
+        "better: {probability: 1, expects: 5}",
+        "better: {probability: 0.95, expects: .nan}",
+        "better: {probability: '0.95', expects: 5, by: nothing}",
+        "categories: {worse: -3, probability: 0.9}",
+        "floors: {overall: 1}, endings: {cut: 101}",
+    ] {
+        assert!(Gate::parse(&luau(rules)).is_err(), "{rules}");
+    }
+    assert!(Gate::parse("suites: {luau: {floors: {overall: 1}}, luau: {floors: {overall: 9}}}").is_err());
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "));
+    }
+    let begun = std::time::Instant::now();
+    assert!(Gate::parse(&(bomb + "suites: {luau: {floors: {overall: 1}}}")).is_err());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    // Whose rule is wrong is said; a line that has another suite's rule of that name is not.
+    let error =
+        Gate::parse("suites:\n  a: {preset: vertigo-v2, echo: 5}\n  b:\n    preset: vertigo-v2\n    echo: 500\n");
+    let error = error.unwrap_err();
+    assert!(error.line.is_none() && error.message.contains("`suites.b.echo` is 500"), "{error}");
+}
+
+#[test]
 fn a_first_model_is_judged_by_floors_and_without_them_by_nothing() {
     let candidate = facts("tutor", "luau", written(&[("coding", &["+", "+", "-"])]));
     let with = gate("floors: {overall: 60}\nbetter: {probability: 0.95, expects: 10}");

@@ -50,6 +50,9 @@ pub(super) fn warnings(sides: &[Side]) -> Markup {
         if a.sampling != b.sampling || a.tools_in != b.tools_in {
             said.push("The two were not asked in the same way: their figures are not to be compared.".to_owned());
         }
+        if a.engine != b.engine && !a.engine.is_empty() && !b.engine.is_empty() {
+            said.push(format!("The two were answered by different engines, {} and {}.", a.engine, b.engine));
+        }
         if a.room != b.room {
             said.push("The two were judged by different software: see what was evaluated.".to_owned());
         }
@@ -100,18 +103,25 @@ pub(super) fn facts(sides: &[Side]) -> Markup {
 }
 
 fn of_side(side: &Side, is_named: bool) -> Markup {
-    let Facts { suite, suite_digest, model, sampling, tools_in, room, format: _ } = &side.report.facts;
+    let Facts { suite, suite_digest, model, sampling, tools_in, room, engine, suite_artifact, only, format: _ } =
+        &side.report.facts;
     html! {
         dl {
             dt { "Model" } dd { @if is_named { (letter(side)) " " } b { (line(&model.name())) } }
             (model_facts(model))
-            dt { "Suite" } dd { (line(suite)) " " code.quiet { (suite_digest.to_string()) } }
+            dt { "Suite" }
+            dd {
+                (line(suite)) " " code.quiet { (suite_artifact.unwrap_or(*suite_digest).to_string()) }
+                @if !only.is_empty() { ", only " (line(&only.join(", "))) }
+                @if suite_artifact.is_some() { " " span.quiet { "of which these tasks" } " " code.quiet { (suite_digest.to_string()) } }
+            }
             dt { "Sampling" }
             dd {
                 (count(sampling.samples as usize, "sample")) " of each task, temperature " (sampling.temperature)
                 ", top-p " (sampling.top_p) ", seed " (sampling.seed)
             }
             dt { "Tools" } dd { (tools(*tools_in)) }
+            @if !engine.is_empty() { dt { "Answered by" } dd { (line(engine)) } }
             dt { "Judged by" } dd { @if room.is_empty() { "not said" } @else { (line(room)) } }
         }
     }

@@ -9,6 +9,7 @@
 mod about;
 mod answer;
 mod code;
+mod compared;
 mod figures;
 mod luau;
 mod parts;
@@ -57,6 +58,7 @@ pub fn page(reports: &[&Report]) -> String {
                 main {
                     (about::warnings(&sides))
                     (about::facts(&sides))
+                    (compared::comparison(&sides))
                     (results::results(&sides))
                     section id="tasks" aria-labelledby="tasks-title" {
                         h2 id="tasks-title" { "Tasks" @if sides.len() > 1 { ", first where the two differ" } }

@@ -41,6 +41,17 @@ fn two_small_reports_are_this_page() {
     insta::assert_snapshot!("two", golden(&page(&[&small("base", false), &small("tutor", true)])));
 }
 
+#[test]
+fn two_reports_that_are_not_alike_are_not_compared_and_it_is_said_why() {
+    let mut other = small("tutor", true);
+    other.facts.sampling.temperature = 1.5;
+    let text = page(&[&small("base", false), &other]);
+    assert!(text.contains("They are not compared. `A` and `B` were not asked alike: `temperature` is"), "{text}");
+    other.missing = 3;
+    assert!(page(&[&small("base", false), &other]).contains("They are not compared. B: 3 answers are still to come"));
+    assert!(!page(&[&other]).contains("Which is better"));
+}
+
 /// What an answer may hold to get out of its place. None has a backtick: those make other parts of a text.
 const ATTACKS: [&str; 16] = [
     "</script><img src=x onerror=alert(1)>",

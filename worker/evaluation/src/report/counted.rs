@@ -4,7 +4,7 @@
 //! the model nor against it, and a task without an answer that counts is left out and named. An answer that was cut scores nothing,
 //! unless a scorer of the pipeline's, which knows no cut answer, has given it something: then it counts as that scorer has it.
 //!
-//! Promise: where nothing is left out, the mean over the outcomes is the report's own score.
+//! Promise: the mean over the outcomes is the report's own score.
 
 use super::{AnswerReport, Report};
 use crate::answer::Ending;
@@ -116,7 +116,8 @@ impl Report {
             if samples.is_empty() {
                 left_out.insert(id);
             } else {
-                counted.push(TaskOutcomes::new(id, report.category.as_str(), samples)?);
+                let outcomes = TaskOutcomes::new(id, report.category.as_str(), samples)?;
+                counted.push(if task.decides { outcomes.deciding() } else { outcomes });
             }
         }
         if counted.is_empty() {

@@ -26,6 +26,17 @@ pub struct Facts {
     /// What looked at the code: versions of the room, its world and its analysis.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub room: String,
+    /// What made the answers: versions of the engine and of MLX, since the same bits are promised by the same versions alone. Empty: a
+    /// server elsewhere, which does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine: String,
+    /// The artifact that the suite was read from, where it was one. It is what the suite can be found by; `suite_digest` names the
+    /// tasks that were asked of it, however they were stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite_artifact: Option<Digest>,
+    /// Ids of the suite's tasks that were asked, each with `*` for any text; empty: all of them were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 /// Who answers.
@@ -115,6 +126,45 @@ impl Facts {
     /// The facts of an eval of `suite`.
     pub fn new(suite: &Suite, model: Model, sampling: Sampling, tools_in: ToolsIn, room: String) -> Facts {
         let (name, suite_digest) = (suite.about.name.clone(), suite.digest());
-        Facts { format: FORMAT, suite: name, suite_digest, model, sampling, tools_in, room }
+        Facts {
+            format: FORMAT,
+            suite: name,
+            suite_digest,
+            model,
+            sampling,
+            tools_in,
+            room,
+            engine: String::new(),
+            suite_artifact: None,
+            only: Vec::new(),
+        }
+    }
+
+    /// In what answers under other facts are not answers of this eval; `None` where they are. Who judges them makes no answer, and nor
+    /// does where the suite lay.
+    pub fn unlike(&self, other: &Facts) -> Option<String> {
+        // Which tasks were chosen is in the suite's digest.
+        let Facts {
+            format,
+            suite,
+            suite_digest,
+            model,
+            sampling,
+            tools_in,
+            room: _,
+            engine,
+            suite_artifact: _,
+            only: _,
+        } = other;
+        let said =
+            |engine: &str| if engine.is_empty() { "an engine that is not said".to_owned() } else { engine.to_owned() };
+        let unlike = [
+            (self.format != *format, "of another format".to_owned()),
+            (self.suite != *suite || self.suite_digest != *suite_digest, "of another suite".to_owned()),
+            (self.model != *model, "of another model".to_owned()),
+            (self.sampling != *sampling || self.tools_in != *tools_in, "asked in another way".to_owned()),
+            (self.engine != *engine, format!("by {}, and this is {}", said(engine), said(&self.engine))),
+        ];
+        unlike.into_iter().find_map(|(is_unlike, said)| is_unlike.then_some(said))
     }
 }

@@ -127,11 +127,19 @@ fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// Whether an answer's score counts. One whose deciding checks say nothing, because the room lacks something or a check failed itself,
+/// would be worth what its other checks happen to say.
+fn counts(answer: &AnswerReport) -> bool {
+    let decides = answer.verdicts.iter().any(|verdict| verdict.decides);
+    !decides || answer.score.is_some_and(|score| score.passed.is_some())
+}
+
 fn tally(tasks: &[&TaskReport]) -> Tally {
     let mut tally = Tally::default();
     let mut means = Vec::new();
     for task in tasks {
-        let scores = task.answers.iter().filter_map(|answer| answer.score.and_then(|score| score.score));
+        let scores = task.answers.iter().filter(|answer| counts(answer));
+        let scores = scores.filter_map(|answer| answer.score.and_then(|score| score.score));
         means.extend(mean(scores));
         for answer in &task.answers {
             let has =

@@ -63,7 +63,8 @@ pub struct Tally {
     pub tasks: u32,
     /// Answers.
     pub answers: u32,
-    /// The mean over tasks of the mean over their answers, from 0 to 1; `None` where no answer has a score.
+    /// The mean over tasks of the mean over their answers that count, from 0 to 1; `None` where none does. An answer whose deciding
+    /// checks say nothing, because the room lacks something or a check failed itself, does not.
     pub score: Option<f64>,
     /// Answers that hold all checks that decide.
     pub passed: u32,

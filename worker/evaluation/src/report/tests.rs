@@ -183,6 +183,56 @@ fn answers_of_other_evals_are_refused() {
 }
 
 #[test]
+fn an_answer_that_the_room_cannot_judge_is_not_worth_what_its_other_checks_say() {
+    let suite = suite();
+    let mut all = vec![Line::Facts(Box::new(facts(&suite)))];
+    for (n, task) in ["a", "b", "c"].into_iter().enumerate() {
+        for sample in 0..2 {
+            let line = answer(&suite, task, sample, &format!("{task}{sample}"), Ending::Answered);
+            let decided = match (n, sample) {
+                (0, 0) | (1, _) => verdict(Standing::Unsupported, 0.0),
+                (2, 0) => verdict(Standing::Broken, 0.0),
+                _ => verdict(Standing::Failed, 0.0),
+            };
+            all.push(judged(&line, vec![decided, verdict(Standing::Scored, 1.0)]));
+            all.push(Line::Answer(Box::new(line)));
+        }
+    }
+    let report = report(&suite, &text(&all));
+    // Each of the answers that count fails one of two checks; what the others would score alone is 1.
+    assert_eq!(
+        (report.overall.score, report.overall.tasks, report.categories["other"].score),
+        (Some(0.5), 2, Some(0.5))
+    );
+    assert_eq!(report.tasks[1].tally.score, None);
+    let counted = report.counted().unwrap();
+    assert_eq!(crate::statistics::means(&counted.outcomes).score, 0.5, "the outcomes have the report's own score");
+    assert_eq!(counted.left_out.len(), 1);
+}
+
+#[test]
+fn answers_go_on_under_facts_that_make_the_same_answers() {
+    let suite = suite();
+    let known = Facts { engine: "vertigo 1, MLX 1".to_owned(), ..facts(&suite) };
+    let changed = |change: &dyn Fn(&mut Facts)| {
+        let mut other = known.clone();
+        change(&mut other);
+        other.unlike(&known)
+    };
+    assert_eq!(changed(&|it| it.room = "another".to_owned()), None);
+    assert_eq!(changed(&|it| it.suite_artifact = Some(Digest::of(b"a"))), None);
+    let said = |change: &dyn Fn(&mut Facts)| changed(change).expect("other answers");
+    assert_eq!(
+        said(&|it| it.engine = "vertigo 1, MLX 2".to_owned()),
+        "by vertigo 1, MLX 1, and this is vertigo 1, MLX 2"
+    );
+    assert!(said(&|it| it.engine = String::new()).contains("an engine that is not said"));
+    assert_eq!(said(&|it| it.sampling.seed = 2), "asked in another way");
+    assert_eq!(said(&|it| it.suite_digest = Digest::of(b"other")), "of another suite");
+    assert_eq!(said(&|it| it.model = Model::Base { name: "m".to_owned(), base: Digest::of(b"m") }), "of another model");
+}
+
+#[test]
 fn verdicts_of_an_answer_that_was_asked_again_are_not_the_new_ones() {
     let suite = suite();
     let (old, new) = (answer(&suite, "a", 0, "b", Ending::Answered), answer(&suite, "a", 0, "a", Ending::Answered));

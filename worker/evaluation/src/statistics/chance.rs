@@ -13,6 +13,11 @@ pub(super) fn normal_below(x: f64) -> f64 {
     Normal::standard().cdf(x)
 }
 
+/// The chance that a figure lies above zero, by its standard error, which is above 0.
+pub(crate) fn normal_above(figure: f64, error: f64) -> f64 {
+    normal_below(figure / error)
+}
+
 /// The chance of at most `successes` in `trials`, each of chance `p`.
 pub(super) fn binomial_at_most(successes: u64, trials: u64, p: f64) -> f64 {
     binomial(trials, p).cdf(successes)

@@ -16,10 +16,21 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The normal interval of a difference of shares with a standard error, within what such differences can be.
+    pub fn normal(difference: f64, error: f64, level: Share) -> Interval {
+        let reach = normal_quantile(0.5 + level.get() / 2.0) * error;
+        Interval { low: (difference - reach).max(-1.0), high: (difference + reach).min(1.0), level }
+    }
+
     /// The interval of the figure with its sign turned.
     #[must_use]
     pub fn mirrored(self) -> Interval {
         Interval { low: -self.high, high: -self.low, level: self.level }
+    }
+
+    /// Whether it has no width, but for rounding: nothing was seen to vary.
+    pub fn is_a_point(self) -> bool {
+        self.high - self.low < 1e-9
     }
 
     /// Whether a figure lies in it.

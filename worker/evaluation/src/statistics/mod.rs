@@ -28,6 +28,7 @@ mod tests;
 
 pub use alone::score_interval;
 pub use bootstrap::{Bootstrap, Resampling};
+pub(crate) use chance::normal_above;
 pub use flips::flips;
 pub use holm::holm;
 pub use interval::{Interval, wilson};

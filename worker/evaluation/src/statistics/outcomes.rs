@@ -66,6 +66,9 @@ pub struct TaskOutcomes {
     task: TaskId,
     category: String,
     samples: Vec<SampleOutcome>,
+    /// Whether its checks are known to pass or fail, whatever became of its answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_deciding_checks: bool,
 }
 
 /// What came of all tasks: at least one, each of its own name, in the order of categories and then of names.
@@ -131,7 +134,13 @@ impl TaskOutcomes {
         if decides.len() > 1 {
             return Err(OutcomesError::Passing(task));
         }
-        Ok(TaskOutcomes { task, category, samples })
+        Ok(TaskOutcomes { task, category, samples, has_deciding_checks: false })
+    }
+
+    /// The same of a task whose checks pass or fail, which its samples do not tell where none is a whole answer.
+    #[must_use]
+    pub fn deciding(self) -> TaskOutcomes {
+        TaskOutcomes { has_deciding_checks: true, ..self }
     }
 
     /// Its name.
@@ -159,9 +168,9 @@ impl TaskOutcomes {
         self.samples.iter().filter(|sample| sample.has_passed()).count()
     }
 
-    /// Whether its whole answers pass or fail; none where there is no whole answer to tell by.
+    /// Whether its whole answers pass or fail; none where there is nothing to tell by.
     pub fn decides(&self) -> Option<bool> {
-        self.samples.iter().find_map(decides)
+        self.samples.iter().find_map(decides).or(self.has_deciding_checks.then_some(true))
     }
 }
 
@@ -224,13 +233,16 @@ struct RawTask {
     task: TaskId,
     category: String,
     samples: Vec<SampleOutcome>,
+    #[serde(default)]
+    has_deciding_checks: bool,
 }
 
 impl TryFrom<RawTask> for TaskOutcomes {
     type Error = OutcomesError;
 
     fn try_from(raw: RawTask) -> Result<TaskOutcomes, OutcomesError> {
-        TaskOutcomes::new(raw.task, raw.category, raw.samples)
+        let has_deciding_checks = raw.has_deciding_checks;
+        Ok(TaskOutcomes { has_deciding_checks, ..TaskOutcomes::new(raw.task, raw.category, raw.samples)? })
     }
 }
 

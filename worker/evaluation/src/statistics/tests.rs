@@ -132,6 +132,86 @@ fn more_samples_do_not_help_where_the_tasks_themselves_differ() {
     assert_eq!(demand.tasks(1e-4, 1, spread), None);
 }
 
+/// By hand: what has a closed form at the ends of what can be.
+#[test]
+fn figures_at_the_ends_of_what_can_be_are_those_of_a_hand() {
+    let z2 = 1.959963984540054_f64.powi(2);
+    for trials in [1_u64, 2, 10, 1000] {
+        let (none, all) = (wilson(Share::NONE, trials, Share::LEVEL), wilson(Share::ALL, trials, Share::LEVEL));
+        let far = z2 / (trials as f64 + z2);
+        assert!(none.low == 0.0 && (none.high - far).abs() < 1e-12, "{trials}: {none:?}");
+        assert!(all.high == 1.0 && (all.low - (1.0 - far)).abs() < 1e-12, "{trials}: {all:?}");
+        // One alone passes all: twice a half to the power of how many.
+        let exact = Discordant { first: trials, second: 0 }.exact();
+        assert!((exact - 2.0_f64.powi(1 - trials.min(1000) as i32).min(1.0)).abs() < 1e-12, "{trials}: {exact}");
+        assert_eq!(Discordant { first: trials, second: trials }.exact(), 1.0);
+        assert!((pass_at(trials, 1, 1).unwrap() - 1.0 / trials as f64).abs() < 1e-12);
+        assert_eq!((pass_at(trials, 0, trials), pass_every(trials, trials, trials)), (Some(0.0), Some(1.0)));
+        assert_eq!((pass_at(trials, 1, trials), pass_every(trials, trials - 1, trials)), (Some(1.0), Some(0.0)));
+    }
+    assert_eq!((Discordant::default().exact(), Discordant::default().mid_p()), (1.0, 1.0));
+    assert_eq!(wilson(Share::ALL, 0, Share::LEVEL).low, 0.0);
+    // Ties are all raised alike, and nothing passes 1.
+    assert_eq!(holm(&[0.01, 0.01, 0.01]).iter().map(|p| (p * 100.0).round()).collect::<Vec<_>>(), [3.0; 3]);
+    assert_eq!((holm(&[]), holm(&[0.2]), holm(&[1.0, 0.6, 0.0])), (vec![], vec![0.2], vec![1.0, 1.0, 0.0]));
+    // Without a difference there is nothing to turn; one of any size says nothing, and five of one sign not enough.
+    assert_eq!((flips(&[], 0), flips(&[0.0; 30], 0), flips(&[0.3], 0), flips(&[0.1; 5], 0)), (1.0, 1.0, 1.0, 0.0625));
+    assert_eq!(flips(&[0.1, -0.1, 0.1, -0.1], 0), 1.0);
+    let one = |sign: &str| written(&[("coding", &[sign])]);
+    let drawn = Bootstrap::of(&Pairs::of(&one("+"), &one("-")).unwrap(), HOW);
+    let interval = drawn.bca(Share::LEVEL);
+    assert_eq!((interval.low, interval.high, drawn.chance_above(1.0)), (1.0, 1.0, 0.5));
+    let drawn = Bootstrap::of(&Pairs::of(&one("+"), &one("+")).unwrap(), HOW);
+    assert_eq!(drawn.chance_above(0.0), 0.5, "ties are nobody's");
+}
+
+/// Suites are drawn in which the first model is better by just what the design is said to find.
+fn found(design: Design, suites: u32) -> (f64, f64) {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    // A task's true difference is a sixth more or less than the mean, which makes the variance that is planned with.
+    let (sixth, rates) = (1.0 / 6.0, 0.2..0.68);
+    let within = |by: f64| {
+        let mean = |shift: f64| {
+            (0..1000).map(|n| 0.2 + 0.48 * (f64::from(n) + 0.5) / 1000.0 + shift).map(|p| p * (1.0 - p)).sum::<f64>()
+                / 1000.0
+        };
+        mean(0.0) + (mean(by + sixth) + mean(by - sixth)) / 2.0
+    };
+    let reach = |by: f64| Reach::of(design, Spread { between: sixth * sixth, within: within(by) }).likely.unwrap();
+    let by = reach(reach(0.12));
+    let (mut found, mut wrong) = (0, 0);
+    for _ in 0..suites {
+        let mut tasks = (Vec::new(), Vec::new());
+        for n in 0..design.tasks {
+            let rate = random.random_range(rates.clone());
+            let more = if random.random_bool(0.5) { sixth } else { -sixth };
+            let mut side = |rate: f64| -> TaskOutcomes {
+                let samples = (0..design.samples).map(|_| drawn::answered(random.random_bool(rate))).collect();
+                TaskOutcomes::new(TaskId(format!("t{n}")), "x", samples).unwrap()
+            };
+            tasks.0.push(side((rate + by + more).clamp(0.0, 1.0)));
+            tasks.1.push(side(rate));
+        }
+        let pairs = Pairs::of(&Outcomes::new(tasks.0).unwrap(), &Outcomes::new(tasks.1).unwrap()).unwrap();
+        let is_found = flips(&pairs.differences(), 3) <= Share::ALPHA.get();
+        found += u32::from(is_found && pairs.difference() > 0.0);
+        wrong += u32::from(is_found && pairs.difference() < 0.0);
+    }
+    (f64::from(found) / f64::from(suites), f64::from(wrong) / f64::from(suites))
+}
+
+#[test]
+fn what_a_suite_is_said_to_find_four_times_of_five_is_found_so_often() {
+    for (tasks, samples) in [(40, 4), (100, 2)] {
+        let (found, wrong) = found(Design { tasks, samples }, 120);
+        // Four standard errors of 120 suites are 15 points.
+        assert!(
+            (0.65..=0.95).contains(&found) && wrong == 0.0,
+            "{tasks} tasks, {samples} samples: {found}, {wrong} wrong"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -3,11 +3,9 @@
 use super::super::serve::{Groups, Names, Wanted};
 use super::super::{Spec, codes};
 use super::asking::{Manner, Server};
+use super::key::Key;
 use super::{ModelServer, Options};
-use std::fs;
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -22,9 +20,6 @@ const NAME: &str = "model";
 
 /// Questions that a server elsewhere has at the same time.
 const AT_ONCE: usize = 4;
-
-/// A key is a line: more than this of its file is none.
-const KEY_BYTES_MAX: u64 = 8 << 10;
 
 /// Who answers.
 pub(super) struct Answering {
@@ -54,8 +49,7 @@ impl Answering {
             tells_thinking: options.server.is_none() || options.thinking.is_some(),
         };
         if let Some(ModelServer { url, model, key }) = &options.server {
-            let key = self::key(key)?;
-            let server = Server::new(url.clone(), model.clone(), key.as_deref(), manner)?;
+            let server = Server::new(url.clone(), model.clone(), Key::find(key)?, manner)?;
             return Ok(Answering { server, at_once: AT_ONCE, ours: None });
         }
         let (ours, address) = Ours::start(spec).await?;
@@ -115,20 +109,4 @@ impl Ours {
         let serving = tokio::spawn(server.run(names, stopped, std::future::pending()));
         Ok((Ours { groups, stop, serving }, address))
     }
-}
-
-/// The key that is found at `place`; none where there is none to find. What it is stands in no error.
-fn key(place: &str) -> Result<Option<String>, Failure> {
-    let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
-    let found = if let Some(name) = place.strip_prefix("env:") {
-        std::env::var(name).map_err(|_| here(format!("the worker's environment has no {name} for the server's key")))?
-    } else if let Some(path) = place.strip_prefix("file:") {
-        let mut text = String::new();
-        let read = fs::File::open(Path::new(path)).and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
-        read.map_err(|error| here(format!("the server's key, {path}: {error}")))?;
-        text
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(found.trim().to_owned()))
 }

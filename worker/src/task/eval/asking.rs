@@ -1,12 +1,17 @@
 //! A question over OpenAI's API, to a server elsewhere or to our own on this machine: one way for both.
 //!
 //! Promise: what went wrong is told as what it is. A server that refuses who asks ends the evaluation; one that is busy or away is asked
-//! again, a bounded number of times; what it refuses or breaks after that is that answer's own outcome. The key stands in no message.
+//! again, a bounded number of times; what it refuses or breaks after that is that answer's own outcome. One that has answered nothing yet
+//! is away, which says nothing of its model: the attempt ends, to be made later. The key goes to the server that was
+//! named and to none that this one leads to, and is struck out of whatever comes back before anybody keeps or says it.
 
 use super::super::codes;
+use super::key::Key;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vertigo::task::{Cure, Failure};
 use vertigo_evaluation::prompt::Prompt;
@@ -91,45 +96,75 @@ pub(super) struct Server {
     /// Up to the version: `http://127.0.0.1:8080/v1`.
     url: String,
     model: String,
-    key: Option<HeaderValue>,
+    key: Option<(Key, HeaderValue)>,
     manner: Manner,
+    /// Whether it has answered a question yet.
+    has_answered: AtomicBool,
 }
 
 impl Server {
     /// A server and what is asked of its model.
     ///
     /// # Errors
-    /// The system has no certificates, say, or the key cannot be a header.
-    pub(super) fn new(url: String, model: String, key: Option<&str>, manner: Manner) -> Result<Server, Failure> {
+    /// The system has no certificates, say, or the key cannot be a header or would be read on the way.
+    pub(super) fn new(url: String, model: String, key: Option<Key>, manner: Manner) -> Result<Server, Failure> {
         let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
-        let client = Client::builder().timeout(ANSWER_TIME_MAX).redirect(reqwest::redirect::Policy::none()).build();
-        let header = |key: &str| {
-            // Its error would tell nothing, and must not tell the key.
-            let header = HeaderValue::from_str(&format!("Bearer {key}"));
-            let mut header =
-                header.map_err(|_| here("the server's key has characters that no header may".to_owned()))?;
-            header.set_sensitive(true);
-            Ok::<_, Failure>(header)
+        let is_here = is_loopback(&url);
+        if key.is_some() && !is_here && !url.to_ascii_lowercase().starts_with("https://") {
+            let message = "the server's key would go over http:// for all on the way to read; name it by https://";
+            return Err(Failure::new(Cure::Never, codes::BAD_INPUT, message));
+        }
+        let client = Client::builder().timeout(ANSWER_TIME_MAX).redirect(reqwest::redirect::Policy::none());
+        // What listens on this machine is not to be found by way of another, whatever the environment says of proxies.
+        let client = if is_here { client.no_proxy() } else { client };
+        let client = client.build().map_err(|error| here(format!("no client for HTTP: {error}")))?;
+        let key = match key {
+            Some(key) => {
+                let header = key.header().map_err(here)?;
+                Some((key, header))
+            }
+            None => None,
         };
-        let client = client.map_err(|error| here(format!("no client for HTTP: {error}")))?;
-        Ok(Server { client, url, model, key: key.map(header).transpose()?, manner })
+        Ok(Server { client, url, model, key, manner, has_answered: AtomicBool::new(false) })
+    }
+
+    /// An answer without the key: a server may repeat what it was asked with, and a report is for all to read.
+    fn struck_said(&self, said: Said) -> Said {
+        let calls = said.calls.into_iter().map(|(name, arguments)| (self.struck(name), self.struck(arguments)));
+        let calls = calls.collect();
+        Said { text: self.struck(said.text), thought: self.struck(said.thought), calls, ..said }
+    }
+
+    /// A text of the server's without the key.
+    fn struck(&self, text: String) -> String {
+        match &self.key {
+            Some((key, _)) => key.struck(text),
+            None => text,
+        }
     }
 
     /// Asks, and asks again where that may help.
     ///
     /// # Errors
-    /// Nobody will get an answer there: the key is not taken, or there is no such model.
+    /// Nobody will get an answer there: the key is not taken, or there is no such model. Or nobody gets one now.
     pub(super) async fn ask(&self, question: &Question) -> Result<Reply, Failure> {
         let body = body(&self.model, &self.manner, question);
         let (mut tried, mut pause) = (1, PAUSE);
         loop {
             let (problem, asked) = match self.send(&body).await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    self.has_answered.fetch_or(matches!(reply, Reply::Said(_)), Ordering::Relaxed);
+                    return Ok(reply);
+                }
                 Err(Trouble::Final(failure)) => return Err(failure),
                 Err(Trouble::Again(problem, asked)) => (problem, asked),
             };
             if tried == TRIES_MAX {
-                return Ok(Reply::Refused(problem));
+                if self.has_answered.load(Ordering::Relaxed) {
+                    return Ok(Reply::Refused(problem));
+                }
+                let message = format!("{} has answered nothing in {TRIES_MAX} tries: {problem}", self.url);
+                return Err(Failure::new(Cure::Later, codes::TRANSIENT, message));
             }
             tracing::warn!(tried, "asking again: {problem}");
             tokio::time::sleep(asked.unwrap_or(pause).min(PAUSE_MAX)).await;
@@ -140,13 +175,13 @@ impl Server {
     async fn send(&self, body: &Value) -> Result<Reply, Trouble> {
         let request = self.client.post(format!("{}/chat/completions", self.url));
         let mut request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key);
+        if let Some((_, header)) = &self.key {
+            request = request.header(AUTHORIZATION, header);
         }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_timeout() => return Ok(Reply::TimedOut),
-            Err(error) => return Err(Trouble::Again(reason(&error), None)),
+            Err(error) => return Err(Trouble::Again(self.struck(reason(&error)), None)),
         };
         let status = response.status();
         let again = response.headers().get(RETRY_AFTER).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
@@ -156,13 +191,23 @@ impl Server {
             Err(Cut::TooLong) => {
                 return Ok(Reply::Refused(format!("its answer is over {ANSWER_BYTES_MAX} bytes long")));
             }
-            Err(Cut::Broken(problem)) => return Err(Trouble::Again(problem, None)),
+            Err(Cut::Broken(problem)) => return Err(Trouble::Again(self.struck(problem), None)),
         };
         if status.is_success() {
-            return Ok(said(&text).map_or_else(Reply::Refused, Reply::Said));
+            return Ok(said(&text).map_or_else(Reply::Refused, |said| Reply::Said(self.struck_said(said))));
         }
-        let problem = format!("HTTP {status}: {}", said_of_error(&text));
+        // The key goes first: of one that is cut the rest would stand.
+        let said = self.struck(said_of_error(&text)).chars().take(ERROR_CHARS_MAX).collect::<String>();
+        let problem = format!("HTTP {status}: {said}");
         match status {
+            _ if status.is_redirection() => {
+                let message = format!(
+                    "{} leads elsewhere ({problem}), and neither questions nor a key go where nobody has named: name the \
+                     address that it leads to",
+                    self.url
+                );
+                Err(Trouble::Final(Failure::new(Cure::Never, codes::BAD_INPUT, message)))
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
                 let message = format!("{} does not answer for `{}`: {problem}", self.url, self.model);
                 Err(Trouble::Final(Failure::new(Cure::Never, codes::BAD_INPUT, message)))
@@ -174,6 +219,14 @@ impl Server {
             _ => Ok(Reply::Refused(problem)),
         }
     }
+}
+
+/// Whether an address is on this machine.
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Why there is no answer.
@@ -273,13 +326,14 @@ fn said(text: &str) -> Result<Said, String> {
 /// What a server says of an error: its message where it has OpenAI's form.
 fn said_of_error(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
-    let message = value["error"]["message"].as_str().or(value["error"].as_str()).unwrap_or(text);
-    message.chars().take(ERROR_CHARS_MAX).collect()
+    value["error"]["message"].as_str().or(value["error"].as_str()).unwrap_or(text).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn only_what_is_set_is_sent() {
@@ -309,6 +363,102 @@ mod tests {
         assert_eq!(said.tokens, Tokens { prompt: 5, thinking: 1, answer: 2 });
         for broken in ["", "[]", "{\"choices\": []}", "{\"choices\": [{\"message\": 3}]}"] {
             assert!(super::said(broken).is_err(), "{broken}");
+        }
+    }
+
+    const KEY: &str = "sk-proj/0123456789+secret";
+
+    /// A server on this machine that says this to whoever asks, with how often it was asked.
+    async fn played(status: u16, location: String, body: String) -> (String, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let counted = asked.clone();
+        let says = move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let headers = [("location", location), ("retry-after", "0".to_owned())];
+            (axum::http::StatusCode::from_u16(status).unwrap(), headers, body)
+        };
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(says)).await });
+        (url, asked)
+    }
+
+    fn server(url: &str) -> Result<Server, Failure> {
+        let manner = Manner { temperature: 0.5, top_p: None, top_k: None, tells_thinking: false };
+        Server::new(url.to_owned(), "m".to_owned(), Some(Key::new(KEY)), manner)
+    }
+
+    fn question() -> Question {
+        let (messages, thinking) = (Vec::new(), Thinking::Off);
+        Question { messages, tools: Vec::new(), thinking, tokens_max: 7, seed: 3 }
+    }
+
+    async fn ask(url: &str) -> Result<Reply, Failure> {
+        server(url)?.ask(&question()).await
+    }
+
+    #[tokio::test]
+    async fn neither_questions_nor_the_key_follow_a_server_that_leads_elsewhere() {
+        let (elsewhere, followed) = played(200, String::new(), String::new()).await;
+        for status in [301, 302, 303, 307, 308] {
+            let (url, asked) = played(status, format!("{elsewhere}/chat/completions"), String::new()).await;
+            let failure = ask(&url).await.unwrap_err();
+            assert!(failure.cure == Cure::Never && failure.message.contains("leads elsewhere"), "{failure:?}");
+            assert_eq!((asked.load(Ordering::SeqCst), followed.load(Ordering::SeqCst)), (1, 0), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_repeats_the_key_is_repeated_without_it() {
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        let forms = [
+            KEY.to_owned(),
+            BASE64_STANDARD.encode(format!("Bearer {KEY}")),
+            KEY.replace('/', "%2F").replace('+', "%2B"),
+        ];
+        for form in forms {
+            let error = json!({"error": {"message": format!("{}{form} is no key", "x".repeat(290))}}).to_string();
+            let call = json!({"function": {"name": "f", "arguments": {"key": form}}});
+            let message = json!({"content": form, "reasoning_content": form, "tool_calls": [call]});
+            let answer = json!({"choices": [{"message": message}]}).to_string();
+            for (status, body) in
+                [(401, error.clone()), (400, error), (400, form.clone()), (200, answer), (200, form.clone())]
+            {
+                let said = format!("{:?}", ask(&played(status, String::new(), body).await.0).await);
+                assert!(!said.contains("0123456789") && !said.contains(&form[..24]), "{status}: {said}");
+                // And nothing that a key begins with stands where a text was cut.
+                assert!(!said.contains("sk-proj"), "{status}: {said}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_from_the_first_is_asked_later_and_one_that_answered_has_refused_this() {
+        let (url, asked) = played(503, String::new(), "busy".to_owned()).await;
+        let server = server(&url).unwrap();
+        let failure = server.ask(&question()).await.unwrap_err();
+        assert!(failure.cure == Cure::Later && failure.message.contains("in 6 tries: HTTP 503"), "{failure:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), TRIES_MAX as usize);
+        server.has_answered.store(true, Ordering::Relaxed);
+        let reply = server.ask(&question()).await.unwrap();
+        assert!(matches!(&reply, Reply::Refused(problem) if problem.contains("busy")), "{reply:?}");
+    }
+
+    #[test]
+    fn a_key_goes_over_tls_or_stays_on_this_machine() {
+        let server = |url: &str, key| {
+            let manner = Manner { temperature: 0.5, top_p: None, top_k: None, tells_thinking: false };
+            Server::new(url.to_owned(), "m".to_owned(), key, manner)
+        };
+        for url in
+            ["https://host/v1", "HTTPS://host/v1", "http://127.0.0.1:1/v1", "http://[::1]/v1", "http://localhost/v1"]
+        {
+            assert!(server(url, Some(Key::new(KEY))).is_ok(), "{url}");
+        }
+        for url in ["http://host/v1", "http://127.0.0.1.host/v1", "http://localhost.host/v1"] {
+            let failure = server(url, Some(Key::new(KEY))).err().unwrap();
+            assert!(failure.message.contains("for all on the way to read"), "{}", failure.message);
+            assert!(server(url, None).is_ok());
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// Begins with what the checkpoint has, where there is one and it is of the same evaluation.
+    /// Begins with what the checkpoint has, where there is one and its answers are of the same evaluation and the same engine.
     ///
     /// # Errors
     /// This machine's disk.
@@ -113,14 +113,68 @@ impl Keeping {
 /// answers are there, after the last checkpoint.
 fn read(path: &Path, facts: &Facts) -> Result<(String, Kept), String> {
     let mut text = fs::read_to_string(path).at(path).map_err(|error| error.to_string())?;
-    let kept = Kept::read(&text).map_err(|error| error.to_string())?;
-    if kept.facts.as_ref() != Some(facts) {
-        return Err("its checkpoint is of another model, another suite, or other software".to_owned());
+    let mut kept = Kept::read(&text).map_err(|error| error.to_string())?;
+    let before = kept.facts.replace(facts.clone()).ok_or("its checkpoint does not say of what its answers are")?;
+    // Answers of another engine are thrown away and not mixed with this one's: they might not be those that it gives to the same seeds.
+    if let Some(unlike) = facts.unlike(&before) {
+        return Err(format!("the answers of its checkpoint are {unlike}"));
     }
     text.truncate(kept.whole_bytes);
+    if before != *facts {
+        // Only who judges them is another: answers took their time, or cost money, and verdicts are made anew all the same.
+        let is_answer = |line: &&str| !matches!(serde_json::from_str(line), Ok(Line::Facts(_)));
+        text = Line::Facts(Box::new(facts.clone())).to_text()
+            + &text.split_inclusive('\n').filter(is_answer).collect::<String>();
+    }
     Ok((text, kept))
 }
 
 fn here(error: FileError) -> Failure {
     Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vertigo::id::Digest;
+    use vertigo_evaluation::answer::{Answer, Ending};
+    use vertigo_evaluation::report::Tokens;
+
+    fn facts(room: &str, engine: &str) -> Facts {
+        let facts = serde_json::json!({
+            "format": 1, "suite": "s", "suite_digest": Digest::of(b"s"), "tools_in": "request", "room": room, "engine": engine,
+            "model": {"kind": "base", "name": "m", "base": Digest::of(b"m")},
+            "sampling": {"temperature": 1.0, "top_p": 1.0, "samples": 1, "seed": 0},
+        });
+        serde_json::from_value(facts).unwrap()
+    }
+
+    #[test]
+    fn answers_of_another_engine_are_thrown_away_and_those_that_another_room_judged_are_not() {
+        let answer = AnswerLine {
+            task: "a".to_owned(),
+            sample: 0,
+            seed: 0,
+            prompt: Digest::of(b"p"),
+            answer: Answer::of(Ending::Answered, "x", None, Vec::new()),
+            tokens: Tokens::default(),
+            time: None,
+        };
+        let before = facts("room 1", "MLX 1");
+        let lines = [Line::Facts(Box::new(before.clone())), Line::Answer(Box::new(answer))];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        fs::write(&path, lines.iter().map(Line::to_text).collect::<String>() + "{\"line\":\"ans").unwrap();
+        assert_eq!(read(&path, &before).unwrap().1.answers.len(), 1);
+        let problem = read(&path, &facts("room 1", "MLX 2")).unwrap_err();
+        assert!(problem.contains("by MLX 1, and this is MLX 2"), "{problem}");
+        // What goes on under the new room's facts reads back as theirs, once more.
+        let judged_anew = facts("room 2", "MLX 1");
+        let (text, kept) = read(&path, &judged_anew).unwrap();
+        assert_eq!((kept.answers.len(), kept.facts.as_ref()), (1, Some(&judged_anew)));
+        fs::write(&path, text).unwrap();
+        assert_eq!(read(&path, &judged_anew).unwrap().1.answers, kept.answers);
+        fs::write(&path, "").unwrap();
+        assert!(read(&path, &before).is_err(), "answers of nobody knows what");
+    }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use vertigo::files::AtPath;
 use vertigo::manifest::Kind;
 use vertigo::task::{Cure, Failure, role};
+use vertigo_engine::device;
 use vertigo_evaluation::contamination::{Contamination, Index};
 use vertigo_evaluation::report::Model;
 use vertigo_evaluation::suite::{FILE_BYTES_MAX, Suite};
@@ -33,6 +34,17 @@ pub(super) fn model(spec: &Spec, options: &Options) -> Result<Model, Failure> {
         None if model.facts.contains_key(Kind::Adapter.as_str()) => Model::Fused { name, model: model.digest },
         None => Model::Base { name, base: model.digest },
     })
+}
+
+/// What makes the answers, as reports say it; empty where a server elsewhere does.
+pub(super) fn engine(options: &Options) -> Result<String, Failure> {
+    match options.server {
+        Some(_) => Ok(String::new()),
+        None => {
+            let mlx = device::mlx_version().map_err(|error| super::super::of_engine(&error))?;
+            Ok(format!("vertigo {}, MLX {mlx}", vertigo::VERSION))
+        }
+    }
 }
 
 /// Which of the suite's tasks stand in the data that the model has learned from; `None` where nobody knows that data.

@@ -83,6 +83,9 @@ pub(super) fn report(model: &str, tasks: Vec<TaskReport>) -> Report {
         sampling: Sampling { temperature: 0.7, top_p: 0.95, top_k: 0, samples: 2, seed: 0 },
         tools_in: ToolsIn::Request,
         room: "luau 0.739".to_owned(),
+        engine: "vertigo 0.1.0, MLX 0.32.2".to_owned(),
+        suite_artifact: None,
+        only: Vec::new(),
     };
     Report {
         facts,

@@ -101,6 +101,31 @@ fn a_cut_answer_that_a_scorer_of_the_pipelines_has_scored_counts_as_it_was_score
     assert_eq!(outcomes.tasks()[0].samples(), [counted, SampleOutcome::Cut]);
 }
 
+/// A task that no check decides, of which the answer was cut.
+fn scored_only() -> Report {
+    let scored = vec![verdict(CheckName::BenchmarkV2, Standing::Scored, 0.0)];
+    report(vec![("a", "coding", vec![answer(0, Ending::Cut, scored)])])
+}
+
+#[test]
+fn tasks_of_which_every_answer_was_cut_have_passed_nothing_rather_than_no_check() {
+    let cut = || vec![verdict(CheckName::Run, Standing::Failed, 0.0)];
+    let answers = |endings: [Ending; 2]| endings.map(|ending| answer(0, ending, cut())).to_vec();
+    let report = report(vec![
+        ("a", "coding", answers([Ending::Cut, Ending::TimedOut])),
+        ("b", "coding", answers([Ending::Cut, Ending::ApiError])),
+    ]);
+    let outcomes = report.counted().unwrap().outcomes;
+    let (rate, interval) = means(&outcomes).passed.expect("its checks pass or fail");
+    assert!(rate == 0.0 && interval.low == 0.0 && interval.high < 1.0, "{rate} {interval:?}");
+    let written = serde_json::to_string(&outcomes).unwrap();
+    assert_eq!(serde_json::from_str::<Outcomes>(&written).unwrap(), outcomes);
+    // Beside a model that did answer it is one that passes nothing, and not one that cannot be compared.
+    let said = compare(&[report.side("cut").unwrap().0, report.side("too").unwrap().0], Resampling::default());
+    assert!(said.unwrap().pairs[0].discordant.is_some());
+    assert_eq!(means(&scored_only().counted().unwrap().outcomes).passed, None);
+}
+
 #[test]
 fn an_eval_that_has_not_ended_is_no_side_and_a_report_of_nothing_neither() {
     let mut unfinished = report(vec![("a", "coding", vec![answer(0, Ending::Answered, ran(true))])]);
