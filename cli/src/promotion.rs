@@ -11,7 +11,7 @@ use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1;
 use vertigo_client::traced;
-use vertigo_evaluation::gate::{Decision, Facts, Gate, VERTIGO_V2, judge};
+use vertigo_evaluation::gate::{Decision, Facts, Gate, Role, VERTIGO_V2, judge};
 use vertigo_evaluation::report::{self, Report, facts_alongside};
 use vertigo_evaluation::statistics::Resampling;
 
@@ -143,15 +143,15 @@ pub(crate) fn decide(
     present: Option<(&str, &[Report])>,
     how: Resampling,
 ) -> Result<Decision> {
-    let facts = |name: &str, reports: &[Report]| -> Result<Vec<Facts>> {
+    let facts = |name: &str, reports: &[Report], role: Role| -> Result<Vec<Facts>> {
         let of = |report: &Report| {
             let told = |e| CliError::refused(format!("the report of `{name}` in suite {}: {e}", report.facts.suite));
-            report.gate_facts(name).map_err(told)
+            report.gate_facts(name, role).map_err(told)
         };
         reports.iter().map(of).collect()
     };
-    let mut ours = facts(candidate, ours)?;
-    let mut theirs = present.map(|(name, reports)| facts(name, reports)).transpose()?;
+    let mut ours = facts(candidate, ours, Role::Candidate)?;
+    let mut theirs = present.map(|(name, reports)| facts(name, reports, Role::Present)).transpose()?;
     for one in &mut ours {
         // The gate takes the first of a suite. Both are judged in the tasks that both could be judged in.
         if let Some(other) = theirs.iter_mut().flatten().find(|other| other.side.suite == one.side.suite) {
