@@ -12,7 +12,7 @@ use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1;
 use vertigo_client::traced;
 use vertigo_evaluation::compare::Side;
-use vertigo_evaluation::gate::{Decision, Facts, Gate, VERTIGO_V2, judge};
+use vertigo_evaluation::gate::{Decision, Facts, Gate, Role, VERTIGO_V2, judge};
 use vertigo_evaluation::report::{self, Report, facts_alongside};
 use vertigo_evaluation::statistics::Resampling;
 
@@ -184,18 +184,18 @@ pub(crate) fn decide(
     present: Option<(&str, &[Report])>,
     how: Resampling,
 ) -> Result<Decision> {
-    let facts = |name: &str, reports: &[Report]| -> Result<Vec<Facts>> {
+    let facts = |name: &str, reports: &[Report], role: Role| -> Result<Vec<Facts>> {
         let of = |report: &Report| -> Result<Vec<Facts>> {
             let told = |e| CliError::refused(format!("the report of `{name}` in suite {}: {e}", report.facts.suite));
-            let facts = report.gate_facts(name).map_err(told)?;
+            let facts = report.gate_facts(name, role).map_err(told)?;
             // The gate finds a suite by what it calls it itself.
             let keys = asked.iter().filter(|it| it.name == report.facts.suite).map(|it| it.key.clone());
             Ok(keys.map(|suite| Facts { side: Side { suite, ..facts.side.clone() }, ..facts.clone() }).collect())
         };
         Ok(reports.iter().map(of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     };
-    let mut ours = facts(candidate, ours)?;
-    let mut theirs = present.map(|(name, reports)| facts(name, reports)).transpose()?;
+    let mut ours = facts(candidate, ours, Role::Candidate)?;
+    let mut theirs = present.map(|(name, reports)| facts(name, reports, Role::Present)).transpose()?;
     for one in &mut ours {
         // The gate takes the first of a suite. Both are judged in the tasks that both could be judged in.
         if let Some(other) = theirs.iter_mut().flatten().find(|other| other.side.suite == one.side.suite) {

@@ -102,6 +102,9 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Failed => "a case does not hold".to_owned(),
         Outcome::Broken { path, problem } => format!("{path}:{}: {}", problem.line, problem.message),
         Outcome::Error(said) => format!("an error outside of every case: {said}"),
+        Outcome::Unsupported(lacks) => {
+            format!("it asks for what the room has not, {lacks}: nobody can say whether it is right")
+        }
         Outcome::OutOfTime => "it took too long".to_owned(),
         Outcome::OutOfSteps => "it took too many steps".to_owned(),
         Outcome::OutOfMemory => "it wanted too much memory".to_owned(),

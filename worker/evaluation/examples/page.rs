@@ -141,6 +141,7 @@ fn of(check: &Check, answer: &Answer, is_right: bool, draw: usize) -> Verdict {
         return it;
     }
     let finding = |line, kind, code: &str, message: &str| Finding {
+        block: 1,
         line,
         column: 7,
         kind,
@@ -170,6 +171,7 @@ fn of(check: &Check, answer: &Answer, is_right: bool, draw: usize) -> Verdict {
         }
         CheckName::Run => {
             let case = |name: &str, message: Option<&str>| Case {
+                lacks: None,
                 name: name.to_owned(),
                 passed: message.is_none(),
                 message: message.map(str::to_owned),

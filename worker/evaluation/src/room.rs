@@ -43,6 +43,10 @@ pub enum FindingKind {
 /// Something that an analysis found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
+    /// Which of the answer's blocks it is in, from 1; 0 where that is not known: the room sees one block at a time, and reports
+    /// were made before this was kept.
+    #[serde(default)]
+    pub block: u32,
     /// The line, from 1.
     pub line: u32,
     /// The column, from 1.
@@ -122,6 +126,9 @@ pub struct Case {
     /// What was expected and what was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The part of Roblox that the room has not and for want of which it did not hold: no fault of the model's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
 }
 
 /// What came of a run.

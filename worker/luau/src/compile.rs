@@ -25,7 +25,7 @@ pub struct Problem {
 ///
 /// # Errors
 ///
-/// The compiler's first complaint, or that the source is longer than [`SOURCE_BYTES_MAX`].
+/// The compiler's first complaint, that the source is longer than [`SOURCE_BYTES_MAX`], or that it has a NUL.
 pub fn check(source: &str) -> Result<(), Problem> {
     bytecode(source).map(|_| ())
 }
@@ -35,6 +35,11 @@ pub(crate) fn bytecode(source: &str) -> Result<Vec<u8>, Problem> {
     if source.len() > SOURCE_BYTES_MAX {
         let message = format!("{} bytes of source, and at most {SOURCE_BYTES_MAX} are compiled", source.len());
         return Err(Problem { line: 0, message });
+    }
+    // Luau takes a NUL for the end, so that any prose behind one would compile.
+    if let Some(at) = source.find('\0') {
+        let line = source[..at].matches('\n').count() + 1;
+        return Err(Problem { line, message: "a NUL character, where Luau would stop to read".to_owned() });
     }
     // Line numbers stay in the code: a run's errors name them.
     let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
@@ -70,6 +75,14 @@ mod tests {
         // What the compiler refuses after parsing has a place too.
         let problem = check(&format!("local a = 1\n{}", "local b = f()\n".repeat(300))).unwrap_err();
         assert!(problem.line > 0 && problem.message.contains("Out of local registers"), "{problem}");
+    }
+
+    #[test]
+    fn nothing_hides_behind_a_nul() {
+        for source in ["\0 some prose, and no Luau", "-- \0", "return 1\0 ((("] {
+            assert_eq!(check(source).unwrap_err().line, 1, "{source:?}");
+        }
+        assert_eq!(check("return 1\n\n\0").unwrap_err().line, 3);
     }
 
     #[test]

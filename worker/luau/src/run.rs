@@ -120,6 +120,9 @@ pub enum Outcome {
     },
     /// An error outside of every case, in the error's words.
     Error(String),
+    /// Whatever does not hold does not for want of a part of Roblox that the room does not have, which is named. Only the world
+    /// says so; no text of a program's is taken for it.
+    Unsupported(String),
     /// It took longer than [`Limits::wall`].
     OutOfTime,
     /// It took more than [`Limits::steps`].
@@ -139,6 +142,8 @@ pub struct Case {
     pub passed: bool,
     /// Why it does not.
     pub message: Option<String>,
+    /// The part of Roblox for want of which it does not: the room's fault, and not the program's.
+    pub lacks: Option<String>,
 }
 
 /// What is wrong with a program or limits, before anything runs.
@@ -195,10 +200,15 @@ pub fn judge(cases: &[Case]) -> Outcome {
     }
     // A case that fails for want of memory is the limit's verdict, not the test's.
     let wants_memory = |case: &Case| case.message.as_deref().is_some_and(|text| text.ends_with(NOT_ENOUGH_MEMORY));
-    match cases.iter().find(|case| !case.passed) {
-        None => Outcome::Passed,
+    let failed = || cases.iter().filter(|case| !case.passed);
+    // One case that fails by itself is enough: what the room lacks excuses no other.
+    match failed().find(|case| case.lacks.is_none()) {
         Some(case) if wants_memory(case) => Outcome::OutOfMemory,
         Some(_) => Outcome::Failed,
+        None => match failed().find_map(|case| case.lacks.clone()) {
+            Some(lacks) => Outcome::Unsupported(lacks),
+            None => Outcome::Passed,
+        },
     }
 }
 
@@ -215,7 +225,20 @@ mod tests {
     }
 
     fn case(passed: bool, message: Option<&str>) -> Case {
-        Case { name: "it".to_owned(), passed, message: message.map(str::to_owned) }
+        Case { name: "it".to_owned(), passed, message: message.map(str::to_owned), lacks: None }
+    }
+
+    #[test]
+    fn what_the_room_lacks_excuses_only_what_fails_for_want_of_it() {
+        let lacking =
+            |passed| Case { lacks: Some("Humanoid:MoveTo".to_owned()), ..case(passed, Some("unsupported: x")) };
+        let unsupported = Outcome::Unsupported("Humanoid:MoveTo".to_owned());
+        assert_eq!(judge(&[case(true, None), lacking(false)]), unsupported);
+        assert_eq!(judge(&[lacking(false), case(false, Some("2 is not 3"))]), Outcome::Failed);
+        assert_eq!(judge(&[lacking(false), case(false, Some("test:3: not enough memory"))]), Outcome::OutOfMemory);
+        // A text alone says nothing.
+        assert_eq!(judge(&[case(false, Some("unsupported: the room has no Humanoid:MoveTo"))]), Outcome::Failed);
+        assert_eq!(judge(&[case(true, None), lacking(true)]), Outcome::Passed);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl asked::Room for Sandbox {
             return Err(asked::RoomError("the analysis of a block came to no end".to_owned()));
         }
         let finding = |finding: analysis::Finding| asked::Finding {
+            block: 0,
             line: number(finding.line),
             column: number(finding.column),
             kind: match finding.kind {
@@ -113,8 +114,9 @@ fn of_verdict(verdict: run::Verdict) -> asked::Run {
     let run::Verdict { outcome, cases, output, is_output_cut } = verdict;
     let mut cases: Vec<asked::Case> = cases
         .into_iter()
-        .map(|case| asked::Case { name: case.name, passed: case.passed, message: case.message })
+        .map(|case| asked::Case { name: case.name, passed: case.passed, message: case.message, lacks: case.lacks })
         .collect();
+    let mut lacking = None;
     let (outcome, said) = match outcome {
         Outcome::Passed => (asked::RunOutcome::Passed, None),
         Outcome::Failed => (asked::RunOutcome::Failed, None),
@@ -122,12 +124,24 @@ fn of_verdict(verdict: run::Verdict) -> asked::Run {
             (asked::RunOutcome::Broken, Some(format!("{path}:{}: {}", problem.line, problem.message)))
         }
         Outcome::Error(said) => (asked::RunOutcome::Error, Some(said)),
+        // Where no case says so the test file itself ended of it.
+        Outcome::Unsupported(lacks) if cases.iter().all(|case| case.lacks.is_none()) => {
+            let said = format!("unsupported: the room has no {lacks}");
+            lacking = Some(lacks);
+            (asked::RunOutcome::Unsupported, Some(said))
+        }
+        Outcome::Unsupported(_) => (asked::RunOutcome::Unsupported, None),
         Outcome::OutOfTime => (asked::RunOutcome::OutOfTime, None),
         Outcome::OutOfSteps => (asked::RunOutcome::OutOfSteps, None),
         Outcome::OutOfMemory => (asked::RunOutcome::OutOfMemory, None),
         Outcome::Crashed => (asked::RunOutcome::Crashed, None),
     };
-    cases.extend(said.map(|said| asked::Case { name: "the program".to_owned(), passed: false, message: Some(said) }));
+    cases.extend(said.map(|said| asked::Case {
+        name: "the program".to_owned(),
+        passed: false,
+        message: Some(said),
+        lacks: lacking,
+    }));
     asked::Run { outcome, cases, output, is_output_cut }
 }
 

@@ -76,7 +76,8 @@ fn render_verdict(verdict: &Verdict) -> String {
     let remarks = verdict.remarks.iter().flat_map(|remark| remark.lines()).map(|line| wrap(line, INDENT));
     let findings = verdict.findings.iter().map(|found| {
         let code = found.code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
-        wrap(&format!("{}:{}: {code}{}", found.line, found.column, found.message), INDENT)
+        let block = if found.block > 1 { format!("block {}, ", found.block) } else { String::new() };
+        wrap(&format!("{block}{}:{}: {code}{}", found.line, found.column, found.message), INDENT)
     });
     let run = verdict.run.as_ref().map(render_run).unwrap_or_default();
     line + &remarks.chain(findings).collect::<String>() + &run

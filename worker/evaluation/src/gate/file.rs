@@ -52,7 +52,7 @@ const TABLES: [(&str, &[&str]); 5] = [
     ("categories", &["worse", "probability"]),
     ("floors", &["overall", "categories"]),
     ("contamination", &["most", "without"]),
-    ("endings", &["cut", "timed_out", "api_errors"]),
+    ("endings", &["cut", "timed_out", "api_errors", "unsupported"]),
 ];
 
 #[derive(Deserialize)]
@@ -115,6 +115,7 @@ struct FileEndings {
     cut: Option<f64>,
     timed_out: Option<f64>,
     api_errors: Option<f64>,
+    unsupported: Option<f64>,
 }
 
 impl Gate {
@@ -269,6 +270,7 @@ impl Reader<'_> {
                 cut: self.points_or_none(&place, "cut", endings.cut)?,
                 timed_out: self.points_or_none(&place, "timed_out", endings.timed_out)?,
                 api_errors: self.points_or_none(&place, "api_errors", endings.api_errors)?,
+                unsupported: self.points_or_none(&place, "unsupported", endings.unsupported)?,
             };
         }
         Ok(rules)

@@ -79,6 +79,7 @@ impl Judging<'_> {
         self.contamination(facts);
         self.nonsense(facts);
         self.endings(&facts.side.outcomes);
+        self.unsupported(facts);
         let left_out = self.left_out(facts, before.flatten());
         let Some(side) = self.side(facts, &left_out) else { return };
         self.floors(&side.outcomes);
@@ -190,6 +191,26 @@ impl Judging<'_> {
             let percent = 100.0 * count as f64 / ended.samples() as f64;
             let said = format!("{count} of {} samples {how} ({percent:.1} %); at most {most} % may", ended.samples());
             self.say(&format!("endings.{key}"), percent <= most + ROUNDING, said);
+        }
+    }
+
+    /// Says how many of the candidate's answers nobody could judge, also where no rule asks, because the others count them as
+    /// wrong.
+    fn unsupported(&mut self, facts: &Facts) {
+        let most = self.rules.endings.unsupported;
+        if facts.unsupported == 0 && most.is_none() {
+            return;
+        }
+        let samples = Endings::of(facts.side.outcomes.tasks()).samples().max(facts.unsupported);
+        let percent = 100.0 * facts.unsupported as f64 / samples.max(1) as f64;
+        let count = facts.unsupported;
+        let said =
+            format!("{count} of {samples} samples ask for what the room has not ({percent:.1} %) and count as wrong");
+        match most {
+            None => self.say("endings.unsupported", true, said),
+            Some(most) => {
+                self.say("endings.unsupported", percent <= most + ROUNDING, said + &format!("; at most {most} % may"))
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 //! Promises: a decision is a function of the gate, what is known of the candidate, and what is known of the model that the tag
 //! is at; every rule says whether it held and why, also where another one did not; a gate that holds for a report holds for a
 //! better one of the same tasks; one that asks for more than its tasks and samples can show refuses, and says how many are
-//! missing. A rule whose facts are absent does not hold.
+//! missing; a rule whose facts are absent does not hold; no rule holds the more for answers that the room could not judge
+//! ([`Role`]).
 
 mod facts;
 mod file;
@@ -12,7 +13,7 @@ mod preset;
 #[cfg(test)]
 mod tests;
 
-pub use facts::Facts;
+pub use facts::{Facts, Role};
 pub use file::{EXAMPLE, GateError};
 pub use judge::{Decision, Reason, judge};
 pub use preset::{VERTIGO_V2, vertigo_v2};
@@ -115,4 +116,6 @@ pub struct EndingsMost {
     pub timed_out: Option<f64>,
     /// Errors of an API.
     pub api_errors: Option<f64>,
+    /// Whole answers that asked for what the room has not.
+    pub unsupported: Option<f64>,
 }

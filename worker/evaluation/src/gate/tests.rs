@@ -17,7 +17,13 @@ fn facts(model: &str, suite: &str, outcomes: Outcomes) -> Facts {
         outcomes: outcomes.clone(),
     };
     let nonsense = [("echo".to_owned(), Share::new(0.04).unwrap())].into();
-    Facts { side, checks: [("run".to_owned(), outcomes)].into(), nonsense, contaminated: Some(BTreeSet::new()) }
+    Facts {
+        side,
+        checks: [("run".to_owned(), outcomes)].into(),
+        nonsense,
+        contaminated: Some(BTreeSet::new()),
+        unsupported: 0,
+    }
 }
 
 /// One task in each category for each score, asked once.

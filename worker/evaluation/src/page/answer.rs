@@ -30,7 +30,7 @@ pub(super) fn ending(ending: Ending) -> &'static str {
 pub(super) fn answer(report: &AnswerReport, is_open: bool, bytes_max: usize) -> Markup {
     let said = &report.answer;
     let sources = Sources::of(said, &report.verdicts);
-    let places = places(&sources.all, &report.verdicts);
+    let places = places(&sources.all, sources.is_numbered(), &report.verdicts);
     html! {
         details.answer open[is_open] {
             summary { (heading(report)) }
@@ -117,6 +117,11 @@ impl<'t> Sources<'t> {
             }
         };
         Sources { all, at }
+    }
+
+    /// Whether these are the blocks that the room saw. Of bare fences it saw those that compile, and of calls the last alone.
+    fn is_numbered(&self) -> bool {
+        matches!(self.at, Place::Luau | Place::Whole) || self.all.len() == 1
     }
 }
 

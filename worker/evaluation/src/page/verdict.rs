@@ -101,10 +101,15 @@ fn run(run: &Run, bytes_max: usize) -> Markup {
 }
 
 fn case(case: &Case) -> Markup {
+    let (class, mark, said) = match (case.passed, &case.lacks) {
+        (true, _) => ("good", "✓", "held: "),
+        (false, Some(_)) => ("warn", "?", "unsupported by the room: "),
+        (false, None) => ("bad", "✗", "did not hold: "),
+    };
     html! {
-        li.(if case.passed { "good" } else { "bad" }) {
-            span.mark aria-hidden="true" { (if case.passed { "✓" } else { "✗" }) }
-            span.aside { (if case.passed { "held: " } else { "did not hold: " }) }
+        li.(class) {
+            span.mark aria-hidden="true" { (mark) }
+            span.aside { (said) }
             (line(&case.name))
             @if let Some(message) = &case.message { span.message { (line(message)) } }
         }

@@ -10,7 +10,7 @@ use super::{AnswerReport, Report};
 use crate::answer::Ending;
 use crate::compare::{Conditions, Side, SideError};
 use crate::gate;
-use crate::score::{Standing, Verdict};
+use crate::score::{Score, Standing, Verdict};
 use crate::statistics::{Outcomes, OutcomesError, SampleOutcome, Share, TaskId, TaskOutcomes};
 use crate::suite::{CheckName, Thinking};
 use serde_json::Value;
@@ -185,7 +185,34 @@ impl Report {
     ///
     /// # Errors
     /// The eval has not ended, nothing counts, or a name cannot be shown.
-    pub fn gate_facts(&self, model: &str) -> Result<gate::Facts, CountError> {
+    pub fn gate_facts(&self, model: &str, role: gate::Role) -> Result<gate::Facts, CountError> {
+        match role {
+            gate::Role::Candidate => self.with_unsupported_failed().facts_of(model),
+            gate::Role::Present => self.facts_of(model),
+        }
+        .map(|facts| gate::Facts { unsupported: self.unsupported(), ..facts })
+    }
+
+    /// Answers that asked for what the room has not.
+    fn unsupported(&self) -> u64 {
+        let answers = self.tasks.iter().flat_map(|task| &task.answers);
+        answers.filter(|answer| is_unsupported(answer)).count() as u64
+    }
+
+    /// The report in which every check that the room lacked something for has failed.
+    fn with_unsupported_failed(&self) -> Report {
+        let mut report = self.clone();
+        for answer in report.tasks.iter_mut().flat_map(|task| &mut task.answers).filter(|answer| is_unsupported(answer))
+        {
+            for verdict in answer.verdicts.iter_mut().filter(|it| it.standing == Standing::Unsupported) {
+                (verdict.standing, verdict.score) = (Standing::Failed, 0.0);
+            }
+            answer.score = answer.score.map(|_| Score::of(&answer.verdicts));
+        }
+        report
+    }
+
+    fn facts_of(&self, model: &str) -> Result<gate::Facts, CountError> {
         let (side, _) = self.side(model)?;
         let mut checks = BTreeMap::new();
         for check in self.checks() {
@@ -203,8 +230,13 @@ impl Report {
         let contaminated = self.contamination.as_ref();
         let contaminated =
             contaminated.map(|it| it.contamination.found.keys().map(|task| TaskId(task.clone())).collect());
-        Ok(gate::Facts { side, checks, nonsense: nonsense.collect(), contaminated })
+        Ok(gate::Facts { side, checks, nonsense: nonsense.collect(), contaminated, unsupported: 0 })
     }
+}
+
+/// Whether the room lacked something for one of an answer's checks.
+fn is_unsupported(answer: &AnswerReport) -> bool {
+    answer.verdicts.iter().any(|verdict| verdict.standing == Standing::Unsupported)
 }
 
 /// How an answer counts among its task's samples; `None`: not at all.

@@ -4,7 +4,7 @@ use super::verdict::{Standing, Verdict};
 use super::{benchmark_v2, calls, opengameeval};
 use crate::answer::{Answer, Call, Ending, ONLY, assigned};
 use crate::python::{Case, Pattern, PatternError};
-use crate::room::{Block, FindingKind, Module, ModuleKind, Program, Room, Run, RunOutcome};
+use crate::room::{Block, Finding, FindingKind, Module, ModuleKind, Program, Room, Run, RunOutcome};
 use crate::suite::{Check, Task, What};
 use serde_json::{Value, json};
 
@@ -151,7 +151,7 @@ impl<R: Room> Seen<'_, R> {
     fn analyze(&self, verdict: &mut Verdict, kind: FindingKind, counts: impl Fn(Option<&str>) -> bool) {
         let blocks = &self.code.blocks;
         let mut clean = 0;
-        for block in blocks {
+        for (number, block) in (1..).zip(blocks) {
             match self.room.analyze(&block.source) {
                 Ok(findings) => {
                     // Code that does not parse has no types to agree and nothing to lint.
@@ -159,7 +159,7 @@ impl<R: Room> Seen<'_, R> {
                         finding.kind == FindingKind::Syntax || finding.kind == kind && counts(finding.code.as_deref())
                     });
                     let before = verdict.findings.len();
-                    verdict.findings.extend(counted.by_ref());
+                    verdict.findings.extend(counted.by_ref().map(|finding| Finding { block: number, ..finding }));
                     clean += usize::from(verdict.findings.len() == before);
                 }
                 Err(error) => return broken(verdict, &error),

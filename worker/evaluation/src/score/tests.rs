@@ -90,8 +90,14 @@ impl Room for Played {
         if source.contains("fault") {
             return Err(RoomError("it fell over".into()));
         }
-        let finding =
-            |kind, code: &str| Finding { line: 1, column: 1, kind, code: Some(code.into()), message: "m".into() };
+        let finding = |kind, code: &str| Finding {
+            block: 0,
+            line: 1,
+            column: 1,
+            kind,
+            code: Some(code.into()),
+            message: "m".into(),
+        };
         let mut findings = Vec::new();
         findings.extend(source.contains("lint").then(|| finding(FindingKind::Lint, "LocalUnused")));
         findings.extend(source.contains("type").then(|| finding(FindingKind::Type, "TypeError")));
@@ -101,7 +107,7 @@ impl Room for Played {
     fn run(&self, program: &Program) -> Result<Run, RoomError> {
         self.ran.borrow_mut().push(program.clone());
         let source: String = program.modules.iter().map(|module| module.source.as_str()).collect();
-        let case = |name: &str, passed| crate::room::Case { name: name.into(), passed, message: None };
+        let case = |name: &str, passed| crate::room::Case { name: name.into(), passed, message: None, lacks: None };
         let (outcome, cases) = match source.as_str() {
             s if s.contains("fault") => return Err(RoomError("it fell over".into())),
             s if s.contains("slow") => (RunOutcome::OutOfTime, vec![case("a", true)]),

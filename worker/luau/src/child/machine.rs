@@ -36,6 +36,8 @@ struct Said {
     output: Vec<u8>,
     is_output_cut: bool,
     has_too_many_cases: bool,
+    /// What the room lacks, where the test file ended for want of it.
+    lacks: Option<String>,
 }
 
 impl Said {
@@ -50,12 +52,12 @@ impl Said {
         self.output.push(b'\n');
     }
 
-    fn report(&mut self, name: &[u8], passed: bool, message: Option<&[u8]>) {
+    fn report(&mut self, name: &[u8], passed: bool, message: Option<&[u8]>, lacks: Option<&[u8]>) {
         if self.cases.len() == CASES_MAX {
             self.has_too_many_cases = true;
             return;
         }
-        self.cases.push(Case { name: text(name), passed, message: message.map(text) });
+        self.cases.push(Case { name: text(name), passed, message: message.map(text), lacks: lacks.map(text) });
     }
 
     /// Takes all of it for a verdict.
@@ -93,7 +95,10 @@ pub(super) fn run(
             Outcome::Error(format!("the test reported more than {CASES_MAX} cases"))
         }
         Ok(()) => run::judge(&said.borrow().cases),
-        Err(error) => outcome(&error),
+        Err(error) => match (outcome(&error), said.borrow_mut().lacks.take()) {
+            (Outcome::Error(_), Some(lacks)) => Outcome::Unsupported(lacks),
+            (other, _) => other,
+        },
     };
     said.borrow_mut().verdict(outcome)
 }
@@ -198,11 +203,20 @@ fn host(
     };
     host.set("print", lua.create_function(print)?)?;
     let reported = said.clone();
-    let report = move |_: &Lua, (name, passed, message): (LuaString, bool, Option<LuaString>)| {
-        reported.borrow_mut().report(&name.as_bytes(), passed, message.as_ref().map(|text| text.as_bytes()).as_deref());
+    type Reported = (LuaString, bool, Option<LuaString>, Option<LuaString>);
+    let report = move |_: &Lua, (name, passed, message, lacks): Reported| {
+        let bytes = |text: &Option<LuaString>| text.as_ref().map(|text| text.as_bytes().to_vec());
+        let (message, lacks) = (bytes(&message), bytes(&lacks));
+        reported.borrow_mut().report(&name.as_bytes(), passed, message.as_deref(), lacks.as_deref());
         Ok(())
     };
     host.set("report", lua.create_function(report)?)?;
+    let lacking = said.clone();
+    let lacks = move |_: &Lua, name: LuaString| {
+        lacking.borrow_mut().lacks = Some(text(&name.as_bytes()));
+        Ok(())
+    };
+    host.set("lacks", lua.create_function(lacks)?)?;
     // Vectors are the machine's own values; what their members are is the world's.
     let vectors = |lua: &Lua, metatable: Table| {
         lua.set_type_metatable::<Vector>(Some(metatable));

@@ -27,7 +27,7 @@ fn end(outcome: &Outcome) -> Option<End> {
         Outcome::Failed | Outcome::Error(_) => Some(End::Error),
         Outcome::Passed => Some(End::Passed),
         Outcome::OutOfTime => Some(End::Time),
-        Outcome::Broken { .. } | Outcome::Crashed => None,
+        Outcome::Broken { .. } | Outcome::Crashed | Outcome::Unsupported(_) => None,
     }
 }
 

@@ -120,6 +120,7 @@ pub(super) fn small(model: &str, is_good: bool) -> Report {
     let mut lint = verdict(CheckName::Lint, Standing::Failed);
     lint.decides = false;
     lint.findings = vec![Finding {
+        block: 0,
         line: 2,
         column: 16,
         kind: FindingKind::Lint,
@@ -132,6 +133,7 @@ pub(super) fn small(model: &str, is_good: bool) -> Report {
     }
     let mut run = verdict(CheckName::Run, compile.standing);
     let case = Case {
+        lacks: None,
         name: "adds one".to_owned(),
         passed: is_good,
         message: (!is_good).then(|| "expected 2\n     got 1".to_owned()),
@@ -181,7 +183,8 @@ pub(super) fn small(model: &str, is_good: bool) -> Report {
 /// A report that says `text` wherever a report says anything.
 pub(super) fn everywhere(text: &str) -> Report {
     let said = || text.to_owned();
-    let finding = Finding { line: 1, column: 1, kind: FindingKind::Type, code: Some(said()), message: said() };
+    let finding =
+        Finding { block: 0, line: 1, column: 1, kind: FindingKind::Type, code: Some(said()), message: said() };
     let mut verdicts: Vec<Verdict> = [CheckName::Compile, CheckName::Lint, CheckName::Run]
         .map(|check| Verdict {
             remarks: vec![said(), format!("block 1:1: {text}"), format!("{text}:1: {text}")],
@@ -190,7 +193,7 @@ pub(super) fn everywhere(text: &str) -> Report {
             ..verdict(check, Standing::Broken)
         })
         .to_vec();
-    let case = Case { name: said(), passed: false, message: Some(said()) };
+    let case = Case { name: said(), passed: false, message: Some(said()), lacks: Some(said()) };
     verdicts[2].run =
         Some(Run { outcome: RunOutcome::Failed, cases: vec![case], output: said(), is_output_cut: false });
     let calls = vec![

@@ -1,6 +1,7 @@
 use super::*;
 use crate::answer::Answer;
 use crate::compare::compare;
+use crate::gate::{Gate, Role, judge};
 use crate::nonsense::Nonsense;
 use crate::prompt::ToolsIn;
 use crate::report::{FORMAT, Facts, Model, NonsenseScore, Sampling, Tally, TaskReport, Tokens};
@@ -156,7 +157,8 @@ fn reports_are_compared_in_the_tasks_that_both_could_be_judged_in() {
     assert_eq!(alongside(&mut sides, &digest), BTreeSet::from([TaskId("b".to_owned())]));
     // The run counts half of a task, and both compile.
     assert_eq!(compare(&sides, how).unwrap().pairs[0].difference, 0.5);
-    let (mut one, mut other) = (first.gate_facts("first").unwrap(), second.gate_facts("second").unwrap());
+    let (mut one, mut other) =
+        (first.gate_facts("first", Role::Present).unwrap(), second.gate_facts("second", Role::Present).unwrap());
     facts_alongside(&mut one, &mut other);
     assert_eq!(one.side.outcomes.tasks().len(), 1);
     // By the check that compiles, both were judged in both.
@@ -166,7 +168,7 @@ fn reports_are_compared_in_the_tasks_that_both_could_be_judged_in() {
 #[test]
 fn a_gate_knows_what_nonsense_scores_and_what_the_training_data_has() {
     let mut report = report(vec![("a", "coding", vec![answer(0, Ending::Answered, ran(true))])]);
-    assert_eq!(report.gate_facts("mini").unwrap().contaminated, None, "nobody knows the data");
+    assert_eq!(report.gate_facts("mini", Role::Candidate).unwrap().contaminated, None, "nobody knows the data");
     report.nonsense = Nonsense::ALL
         .map(|kind| NonsenseScore {
             kind,
@@ -177,7 +179,7 @@ fn a_gate_knows_what_nonsense_scores_and_what_the_training_data_has() {
             checks: BTreeMap::new(),
         })
         .to_vec();
-    let facts = report.gate_facts("mini").unwrap();
+    let facts = report.gate_facts("mini", Role::Candidate).unwrap();
     assert_eq!(facts.nonsense["echo_with_conventions"].get(), 0.25);
     assert_eq!(facts.checks.keys().collect::<Vec<_>>(), ["compile", "run"]);
     for kind in Nonsense::ALL {
@@ -235,4 +237,36 @@ proptest! {
         let passed = answers.filter(|answer| answer.score.unwrap().passed == Some(true)).count();
         prop_assert_eq!(counted.outcomes.tasks().iter().map(TaskOutcomes::passed).sum::<usize>(), passed);
     }
+}
+
+#[test]
+fn a_gate_counts_what_nobody_could_judge_against_the_candidate_and_not_for_it() {
+    let whole = Ending::Answered;
+    let with = |second: Vec<Verdict>| {
+        report(vec![
+            ("a", "coding", vec![answer(0, whole, ran(true)), answer(1, whole, second.clone())]),
+            ("b", "coding", vec![answer(0, whole, second)]),
+        ])
+    };
+    let (wrong, unsure) = (with(ran(false)), with(unsupported()));
+    // What a report says of them differs: there they are left out.
+    assert!(means(&unsure.counted().unwrap().outcomes).score > means(&wrong.counted().unwrap().outcomes).score);
+    let facts = |report: &Report, role| report.gate_facts("mini", role).unwrap();
+    let (failed, asked) = (facts(&wrong, Role::Candidate), facts(&unsure, Role::Candidate));
+    assert_eq!((failed.unsupported, asked.unsupported), (0, 2));
+    assert_eq!((&asked.side.outcomes, &asked.checks), (&failed.side.outcomes, &failed.checks), "nothing is gained");
+    // The tag's model loses nothing by it, and so the candidate gains nothing.
+    let present = facts(&unsure, Role::Present);
+    assert_eq!(present.side.outcomes.tasks().len(), 1);
+    assert_eq!(means(&present.side.outcomes).score, 1.0);
+    let gate = |rules: &str| Gate::parse(&format!("suites: {{own: {{{rules}}}}}")).unwrap();
+    let how = Resampling { draws: 20, seed: 0 };
+    let mut asked = asked;
+    asked.side.suite = "own".to_owned();
+    let decided = |rules: &str| judge(&gate(rules), std::slice::from_ref(&asked), None, how);
+    let decision = decided("floors: {overall: 10}");
+    let said = &decision.reasons.iter().find(|it| it.rule == "own.endings.unsupported").unwrap().said;
+    assert!(decision.held && said.contains("2 of 3 samples"), "{decision:?}");
+    assert!(!decided("floors: {overall: 10}, endings: {unsupported: 66}").held);
+    assert!(decided("floors: {overall: 10}, endings: {unsupported: 67}").held);
 }
