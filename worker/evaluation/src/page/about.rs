@@ -100,7 +100,7 @@ pub(super) fn facts(sides: &[Side]) -> Markup {
 }
 
 fn of_side(side: &Side, is_named: bool) -> Markup {
-    let Facts { suite, suite_digest, model, sampling, tools_in, room, format: _ } = &side.report.facts;
+    let Facts { suite, suite_digest, model, sampling, tools_in, room, roblox, format: _ } = &side.report.facts;
     html! {
         dl {
             dt { "Model" } dd { @if is_named { (letter(side)) " " } b { (line(&model.name())) } }
@@ -113,6 +113,7 @@ fn of_side(side: &Side, is_named: bool) -> Markup {
             }
             dt { "Tools" } dd { (tools(*tools_in)) }
             dt { "Judged by" } dd { @if room.is_empty() { "not said" } @else { (line(room)) } }
+            @if let Some(roblox) = roblox { dt { "Asked beside it" } dd { (roblox.title()) ", apart from all other figures" } }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Of what a report is: which suite, which model, asked how.
 
 use crate::prompt::ToolsIn;
+use crate::roblox::Roblox;
 use crate::suite::Suite;
 use serde::{Deserialize, Serialize};
 use vertigo::id::Digest;
@@ -26,6 +27,9 @@ pub struct Facts {
     /// What looked at the code: versions of the room, its world and its analysis.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub room: String,
+    /// The real Roblox that is asked beside the room. It is no condition that models are compared under: what it says is in no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roblox: Option<Roblox>,
 }
 
 /// Who answers.
@@ -115,6 +119,6 @@ impl Facts {
     /// The facts of an eval of `suite`.
     pub fn new(suite: &Suite, model: Model, sampling: Sampling, tools_in: ToolsIn, room: String) -> Facts {
         let (name, suite_digest) = (suite.about.name.clone(), suite.digest());
-        Facts { format: FORMAT, suite: name, suite_digest, model, sampling, tools_in, room }
+        Facts { format: FORMAT, suite: name, suite_digest, model, sampling, tools_in, room, roblox: None }
     }
 }
