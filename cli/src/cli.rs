@@ -7,7 +7,7 @@ mod tags;
 
 pub(crate) use data::{DataCommand, ShowArgs, Which};
 pub(crate) use evaluation::{
-    CheckSuiteArgs, EvalArgs, ImportSuiteArgs, LuauCommand, LuauFileArgs, LuauRunArgs, PromoteArgs, ReportArgs,
+    CheckSuiteArgs, EvalArgs, ImportSuiteArgs, LuauCommand, LuauFileArgs, LuauRunArgs, PromoteArgs, ReportArgs, RobloxJudge,
     ShowSuiteArgs, SuiteCommand,
 };
 pub(crate) use queue::{

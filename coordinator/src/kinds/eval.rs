@@ -42,6 +42,9 @@ impl Eval {
         if !in_range(task.top_p, 1.0) {
             return invalid("top_p: a number from 0 to 1".to_owned());
         }
+        if let Some(roblox) = &task.roblox {
+            real_roblox(roblox)?;
+        }
         let Some(v1::ModelServer { url, model, key }) = &task.server else { return Ok(Eval { server: String::new() }) };
         let is_url = |text: &str| text.starts_with("https://") || text.starts_with("http://");
         if !is_url(url) || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -53,9 +56,6 @@ impl Eval {
         if model.trim().is_empty() || model.contains(char::is_control) {
             return invalid("server: which of its models? write https://host/v1#MODEL".to_owned());
         }
-        let is_place = |place: &str| {
-            ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
-        };
         if !key.is_empty() && !is_place(key) {
             // What stands there may be the key itself, so it is not said.
             return invalid(
@@ -99,6 +99,25 @@ impl Eval {
     }
 }
 
+/// What is wrong with who judges beside the room.
+fn real_roblox(roblox: &v1::RealRoblox) -> Result<(), KindError> {
+    let problem = match (roblox.judge(), roblox.key.as_str()) {
+        (v1::RobloxJudge::Unspecified, _) => "roblox: which one? Open Cloud, or a Studio on the worker's machine",
+        // What stands there may be the key itself, so it is not said.
+        (v1::RobloxJudge::Cloud, key) if !is_place(key) => {
+            "roblox: Open Cloud's key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself"
+        }
+        (v1::RobloxJudge::Studio, key) if !key.is_empty() => "roblox: a Studio has no key; leave it out",
+        (v1::RobloxJudge::Cloud | v1::RobloxJudge::Studio, _) => return Ok(()),
+    };
+    Err(KindError::Invalid(problem.to_owned()))
+}
+
+/// Whether a key is said by where it is found.
+fn is_place(place: &str) -> bool {
+    ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
+}
+
 /// The newest data that a model or an adapter was trained on, as far as manifests say and it is there.
 fn learned_from(core: &Core, model: Found) -> Option<Found> {
     let fact = |digest: &Digest, role: &str| {
@@ -128,5 +147,30 @@ impl Appraisal {
             Appraisal::Server => (Vec::new(), Slot::Cpu),
         };
         Ok(Appraised { method: "eval".to_owned(), parts, disk: Bytes::ZERO, slot, guessed: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_roblox_is_named_and_its_key_is_a_place() {
+        let read = |judge: v1::RobloxJudge, key: &str| {
+            let roblox = v1::RealRoblox { judge: judge.into(), key: key.to_owned() };
+            Eval::read(&v1::Eval { roblox: Some(roblox), ..v1::Eval::default() }).map(drop)
+        };
+        let refused = |judge, key: &str| match read(judge, key) {
+            Err(KindError::Invalid(problem)) => problem,
+            other => panic!("{other:?}"),
+        };
+        use v1::RobloxJudge::{Cloud, Studio, Unspecified};
+        assert!(read(Cloud, "env:KEY").is_ok() && read(Cloud, "file:/k").is_ok() && read(Studio, "").is_ok());
+        for key in ["", "env:", "secret"] {
+            let problem = refused(Cloud, key);
+            assert!(problem.contains("env:NAME") && !problem.contains("secret"), "{problem}");
+        }
+        assert!(refused(Studio, "env:KEY").contains("no key"));
+        assert!(refused(Unspecified, "env:KEY").contains("which one"));
     }
 }

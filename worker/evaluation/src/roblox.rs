@@ -4,7 +4,7 @@
 //! can have them again for the asking, so they stand in a section of their own and in no score.
 
 use crate::answer::{Answer, Ending, assigned};
-use crate::room::Room;
+use crate::room::Block;
 use crate::suite::Task;
 use serde::{Deserialize, Serialize};
 
@@ -117,11 +117,11 @@ impl Verdict {
 }
 
 /// The program of an answer, as a single script: the code of the last call of the task's tool, else the longest block, which is what the
-/// room runs as well.
+/// room runs as well. `blocks` finds those in a text.
 ///
 /// # Errors
 /// Says why there is none.
-pub fn program(task: &Task, answer: &Answer, room: &impl Room) -> Result<String, String> {
+pub fn program(task: &Task, answer: &Answer, blocks: impl Fn(&str) -> Vec<Block>) -> Result<String, String> {
     match answer.ending {
         Ending::Answered => {}
         Ending::Cut => return Err("the answer was cut at its bound".to_owned()),
@@ -135,7 +135,7 @@ pub fn program(task: &Task, answer: &Answer, room: &impl Room) -> Result<String,
     {
         return Ok(code.to_owned());
     }
-    let longest = assigned(&[], room.blocks(&answer.text)).ok().and_then(|modules| modules.into_iter().next());
+    let longest = assigned(&[], blocks(&answer.text)).ok().and_then(|modules| modules.into_iter().next());
     longest.map(|module| module.source).ok_or_else(|| "the answer has no code".to_owned())
 }
 
@@ -143,32 +143,15 @@ pub fn program(task: &Task, answer: &Answer, room: &impl Room) -> Result<String,
 mod tests {
     use super::*;
     use crate::answer::Call;
-    use crate::room::{Block, Finding, Problem, Program, RoomError, Run as RoomRun};
     use crate::suite::opengameeval;
     use serde_json::json;
     use std::collections::BTreeMap;
 
-    /// A room that takes what stands between fences for code, and runs nothing.
-    struct Fences;
-
-    impl Room for Fences {
-        fn blocks(&self, text: &str) -> Vec<Block> {
-            let inside = text.split("```").skip(1).step_by(2);
-            let block = |source: &str| Block { name: None, fence: None, source: source.to_owned(), is_closed: true };
-            inside.map(block).collect()
-        }
-
-        fn compile(&self, _: &str) -> Result<(), Problem> {
-            Ok(())
-        }
-
-        fn analyze(&self, _: &str) -> Result<Vec<Finding>, RoomError> {
-            Ok(Vec::new())
-        }
-
-        fn run(&self, _: &Program) -> Result<RoomRun, RoomError> {
-            Err(RoomError("programs are only looked for".to_owned()))
-        }
+    /// What stands between fences.
+    fn fenced(text: &str) -> Vec<Block> {
+        let inside = text.split("```").skip(1).step_by(2);
+        let block = |source: &str| Block { name: None, fence: None, source: source.to_owned(), is_closed: true };
+        inside.map(block).collect()
     }
 
     fn task() -> Task {
@@ -182,14 +165,14 @@ mod tests {
         let call = |code: &str| Call { name: TOOL.to_owned(), arguments: json!({"code": code}) };
         let other = Call { name: "screen_capture".to_owned(), arguments: json!({}) };
         let of = |text: &str, calls: Vec<Call>| {
-            program(&task(), &Answer::of(Ending::Answered, text, None, calls), &Fences)
+            program(&task(), &Answer::of(Ending::Answered, text, None, calls), fenced)
         };
         assert_eq!(of("```longest of all```", vec![call("a()"), call("b()"), other]).unwrap(), "b()");
         assert_eq!(of("```a()``` and ```bb()```", vec![]).unwrap(), "bb()");
         assert_eq!(of("```a()```", vec![call("  ")]).unwrap(), "a()");
         assert_eq!(of("nothing", vec![]).unwrap_err(), "the answer has no code");
         let cut = Answer::of(Ending::Cut, "```a()```", None, vec![]);
-        assert!(program(&task(), &cut, &Fences).unwrap_err().contains("cut"));
+        assert!(program(&task(), &cut, fenced).unwrap_err().contains("cut"));
     }
 
     #[test]

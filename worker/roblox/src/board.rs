@@ -214,7 +214,8 @@ mod tests {
                         }
                     },
                     Step::Look(n, job) => {
-                        prop_assert!(job == format!("old{n}") || job == format!("new{n}"));
+                        let names = [format!("old{n}"), format!("new{n}")];
+                        prop_assert!(names.contains(&job));
                         board.looks(now);
                         looked.push(now);
                         match choices.next().unwrap() {

@@ -18,10 +18,10 @@ use vertigo_evaluation::roblox::Verdict;
 /// Tries in a row at a service that is away.
 const TRIES_MAX: u32 = 6;
 
-/// Before a second try, and twice as long before each one after it.
+/// Before a second try.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Where a service that asks for less does not say when to come again: twice as long each time, up to an hour.
+/// Where a service that asks for less does not say when to come again; at last an hour.
 const LATER: Duration = Duration::from_secs(60);
 const LATER_MAX: Duration = Duration::from_secs(3600);
 
@@ -59,12 +59,14 @@ pub struct Manner<'m> {
     pub sends: &'m [Limit],
     /// How records are looked at.
     pub rhythm: Rhythm,
-    /// Before a second try at a service that is away.
+    /// Before a second try at a service that is away, and twice as long before each one after it.
     pub pause: Duration,
+    /// For how long a service that asks for less is left alone where it does not say, and twice as long each time.
+    pub later: Duration,
 }
 
 /// As Roblox asks for it.
-pub const MANNER: Manner<'static> = Manner { sends: &crate::pace::SENDS, rhythm: board::RHYTHM, pause: PAUSE };
+pub const MANNER: Manner<'static> = Manner { sends: &crate::pace::SENDS, rhythm: board::RHYTHM, pause: PAUSE, later: LATER };
 
 /// Why the work ended before all was judged. `E` is what is wrong with whoever keeps the news.
 #[derive(Debug, Error)]
@@ -106,7 +108,7 @@ pub async fn judge<E>(
     }
     let elsewhere = work.iter().filter_map(|it| it.job.as_ref().map(|(_, at)| *at)).collect();
     let board = Board::new(manner.rhythm, jobs, now_ms());
-    Judging { cloud, ledger, manner, work, hear, board, elsewhere, away: 0, told: None, later: LATER }.run().await
+    Judging { cloud, ledger, manner, work, hear, board, elsewhere, away: 0, told: None, later: manner.later }.run().await
 }
 
 struct Judging<'j, H> {
@@ -166,7 +168,7 @@ impl<E, H: FnMut(News) -> Result<(), E>> Judging<'_, H> {
         }
         match self.cloud.send(&work.name, &work.script).await {
             Ok(job) => {
-                (self.away, self.later) = (0, LATER);
+                (self.away, self.later) = (0, self.manner.later);
                 self.ledger.got(&work.of, &job.to_string(), at_ms)?;
                 self.elsewhere.push(at_ms);
                 self.board.got(n, job.to_string(), now_ms());

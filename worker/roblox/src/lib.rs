@@ -6,6 +6,7 @@
 //! - [`pace`]: how often the service may be asked, and [`board`]: what is done next. Pure functions of time.
 //! - [`ledger`]: what a key has used up and got, on this machine's disk.
 //! - [`cloud`]: the service over HTTP; [`judging`]: scripts judged by it.
+//! - [`studio`]: a Studio on this machine.
 //!
 //! Neither was ever run against the real one: both are built to what Roblox documents, and tested against played servers.
 
@@ -16,3 +17,4 @@ pub mod ledger;
 pub mod pace;
 pub mod record;
 pub mod script;
+pub mod studio;

@@ -80,8 +80,6 @@ pub struct Has {
     pub check_scene: bool,
     /// Its checks of the game, in play mode.
     pub check_game: bool,
-    /// Whether its checks run in the game's clients.
-    pub run_config: bool,
 }
 
 impl Eval {
@@ -149,7 +147,8 @@ fn parse(source: &str) -> Result<ParsedSource, (u32, String)> {
 
 fn read(source: &str) -> Result<Eval, EvalError> {
     let parsed = parse(source).map_err(|(line, said)| EvalError::Syntax(line, said))?;
-    let statements = parsed.root().statements;
+    let root = parsed.root();
+    let statements = root.as_slice();
     let (Some(first), Some(last)) = (statements.first(), statements.last()) else { return Err(EvalError::NoEval) };
     let StatementView::Return(returned) = last.view() else { return Err(EvalError::NoEval) };
     let [returned] = returned.expressions else { return Err(EvalError::NoEval) };
@@ -163,7 +162,6 @@ fn read(source: &str) -> Result<Eval, EvalError> {
                 REFERENCE => references.push((places.range(field.location), field.instead(&eval))),
                 "check_scene" => has.check_scene |= field.does_something,
                 "check_game" => has.check_game |= field.does_something,
-                "runConfig" => has.run_config = true,
                 _ => {}
             }
         }
@@ -195,7 +193,7 @@ impl Field {
     }
 }
 
-/// What of `eval` a statement sets: `eval.x = function() … end`, `function eval.x() … end`; of a table, `eval.runConfig = {…}`.
+/// What of `eval` a statement sets: `eval.x = function() … end`, `function eval.x() … end`.
 fn fields(statement: Statement<'_>, eval: &str) -> Vec<Field> {
     match statement.view() {
         StatementView::Assign(assign) => {
@@ -204,9 +202,8 @@ fn fields(statement: Statement<'_>, eval: &str) -> Vec<Field> {
                 let name = field_of(*var, eval)?;
                 let (location, does_something) = match value.kind() {
                     ExpressionKind::FunctionLiteral(function) => {
-                        (value.location(), !function.body.statements.is_empty())
+                        (value.location(), !function.body.as_slice().is_empty())
                     }
-                    ExpressionKind::Table { .. } if name != REFERENCE => (value.location(), true),
                     _ => return None,
                 };
                 Some(Field { name, location, is_declared: false, does_something })
@@ -216,7 +213,7 @@ fn fields(statement: Statement<'_>, eval: &str) -> Vec<Field> {
         StatementView::FunctionDeclaration(declared) => {
             let field = field_of(declared.name, eval).map(|name| {
                 let does_something = match declared.function.kind() {
-                    ExpressionKind::FunctionLiteral(function) => !function.body.statements.is_empty(),
+                    ExpressionKind::FunctionLiteral(function) => !function.body.as_slice().is_empty(),
                     _ => true,
                 };
                 Field { name, location: statement.location(), is_declared: true, does_something }

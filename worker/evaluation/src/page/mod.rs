@@ -14,6 +14,7 @@ mod luau;
 mod parts;
 mod places;
 mod results;
+mod roblox;
 mod side;
 mod tasks;
 #[cfg(test)]

@@ -118,14 +118,14 @@ impl Ours {
 }
 
 /// The key that is found at `place`; none where there is none to find. What it is stands in no error.
-fn key(place: &str) -> Result<Option<String>, Failure> {
+pub(super) fn key(place: &str) -> Result<Option<String>, Failure> {
     let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
     let found = if let Some(name) = place.strip_prefix("env:") {
-        std::env::var(name).map_err(|_| here(format!("the worker's environment has no {name} for the server's key")))?
+        std::env::var(name).map_err(|_| here(format!("the worker's environment has no {name} for the key")))?
     } else if let Some(path) = place.strip_prefix("file:") {
         let mut text = String::new();
         let read = fs::File::open(Path::new(path)).and_then(|file| file.take(KEY_BYTES_MAX).read_to_string(&mut text));
-        read.map_err(|error| here(format!("the server's key, {path}: {error}")))?;
+        read.map_err(|error| here(format!("the key, {path}: {error}")))?;
         text
     } else {
         return Ok(None);
