@@ -88,8 +88,10 @@ fn reach(args: &EvalArgs, suite: Suite) -> Result<Reach> {
     })?;
     if args.roblox.is_some() && suite.tasks.iter().all(|task| task.roblox.is_none()) {
         let name = &suite.about.name;
-        return Err(CliError::refused(format!("no task of the suite {name} is an eval of OpenGameEval, and --roblox judges those"))
-            .hint("`vertigo suite import NAME PATH` takes a checkout of OpenGameEval"));
+        return Err(CliError::refused(format!(
+            "no task of the suite {name} is an eval of OpenGameEval, and --roblox judges those"
+        ))
+        .hint("`vertigo suite import NAME PATH` takes a checkout of OpenGameEval"));
     }
     Ok(asked::reach(&suite, args.samples.unwrap_or(suite.about.defaults.samples)))
 }
@@ -170,13 +172,17 @@ fn real_roblox(args: &EvalArgs) -> Result<Option<v1::RealRoblox>> {
     let judge = match (args.roblox, &key) {
         (None, _) => return Ok(None),
         (Some(RobloxJudge::Cloud), None) => {
-            return usage("--roblox cloud needs --roblox-key: env:NAME or file:PATH on the worker, where Open Cloud's key is");
+            return usage(
+                "--roblox cloud needs --roblox-key: env:NAME or file:PATH on the worker, where Open Cloud's key is",
+            );
         }
         // What stands there may be the key itself, so it is not said.
         (Some(RobloxJudge::Cloud), Some(key)) if !is_place(key) => {
             return usage("--roblox-key says where the worker finds the key, and not the key: env:NAME or file:PATH");
         }
-        (Some(RobloxJudge::Studio), Some(_)) => return usage("--roblox-key is for --roblox cloud: a Studio has no key"),
+        (Some(RobloxJudge::Studio), Some(_)) => {
+            return usage("--roblox-key is for --roblox cloud: a Studio has no key");
+        }
         (Some(RobloxJudge::Cloud), Some(_)) => v1::RobloxJudge::Cloud,
         (Some(RobloxJudge::Studio), None) => v1::RobloxJudge::Studio,
     };

@@ -286,7 +286,8 @@ impl From<&v1::Eval> for Eval {
         let some = |amount: u32| (amount > 0).then_some(amount);
         let server =
             |it: &v1::ModelServer| ModelServer { url: it.url.clone(), model: it.model.clone(), key: text(&it.key) };
-        let roblox = |it: &v1::RealRoblox| RealRoblox { judge: crate::words::roblox_judge(it.judge()), key: text(&it.key) };
+        let roblox =
+            |it: &v1::RealRoblox| RealRoblox { judge: crate::words::roblox_judge(it.judge()), key: text(&it.key) };
         Eval {
             samples: some(it.samples),
             seed: it.seed,

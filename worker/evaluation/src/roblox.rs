@@ -164,9 +164,8 @@ mod tests {
     fn the_program_is_the_last_calls_code_and_else_the_longest_block() {
         let call = |code: &str| Call { name: TOOL.to_owned(), arguments: json!({"code": code}) };
         let other = Call { name: "screen_capture".to_owned(), arguments: json!({}) };
-        let of = |text: &str, calls: Vec<Call>| {
-            program(&task(), &Answer::of(Ending::Answered, text, None, calls), fenced)
-        };
+        let of =
+            |text: &str, calls: Vec<Call>| program(&task(), &Answer::of(Ending::Answered, text, None, calls), fenced);
         assert_eq!(of("```longest of all```", vec![call("a()"), call("b()"), other]).unwrap(), "b()");
         assert_eq!(of("```a()``` and ```bb()```", vec![]).unwrap(), "bb()");
         assert_eq!(of("```a()```", vec![call("  ")]).unwrap(), "a()");

@@ -27,7 +27,11 @@ enum State {
     /// Not sent, or not taken.
     Waiting,
     /// A job since `since_ms`, looked at again from `look_ms` on.
-    UnderWay { job: String, since_ms: u64, look_ms: u64 },
+    UnderWay {
+        job: String,
+        since_ms: u64,
+        look_ms: u64,
+    },
     Ended,
 }
 

@@ -66,13 +66,16 @@ pub struct Manner<'m> {
 }
 
 /// As Roblox asks for it.
-pub const MANNER: Manner<'static> = Manner { sends: &crate::pace::SENDS, rhythm: board::RHYTHM, pause: PAUSE, later: LATER };
+pub const MANNER: Manner<'static> =
+    Manner { sends: &crate::pace::SENDS, rhythm: board::RHYTHM, pause: PAUSE, later: LATER };
 
 /// Why the work ended before all was judged. `E` is what is wrong with whoever keeps the news.
 #[derive(Debug, Error)]
 pub enum JudgingError<E> {
     /// The service does not take the key.
-    #[error("Open Cloud refuses the key: {0}; it needs the permission studio-evaluations:create, and not to have expired")]
+    #[error(
+        "Open Cloud refuses the key: {0}; it needs the permission studio-evaluations:create, and not to have expired"
+    )]
     Key(String),
     /// The service is away.
     #[error("Open Cloud did not answer {TRIES_MAX} times in a row: {0}")]
@@ -108,7 +111,9 @@ pub async fn judge<E>(
     }
     let elsewhere = work.iter().filter_map(|it| it.job.as_ref().map(|(_, at)| *at)).collect();
     let board = Board::new(manner.rhythm, jobs, now_ms());
-    Judging { cloud, ledger, manner, work, hear, board, elsewhere, away: 0, told: None, later: manner.later }.run().await
+    Judging { cloud, ledger, manner, work, hear, board, elsewhere, away: 0, told: None, later: manner.later }
+        .run()
+        .await
 }
 
 struct Judging<'j, H> {

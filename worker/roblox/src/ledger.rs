@@ -75,7 +75,8 @@ impl Ledger {
         let here = entries.sent.iter().map(|(at, _)| *at);
         let used: BTreeSet<u64> = elsewhere_ms.iter().copied().collect();
         // A send of ours stands in both.
-        let used: Vec<u64> = here.clone().chain(used.into_iter().filter(|at| !here.clone().any(|it| it == *at))).collect();
+        let used: Vec<u64> =
+            here.clone().chain(used.into_iter().filter(|at| !here.clone().any(|it| it == *at))).collect();
         let turn = turn(limits, &used, not_before_ms, now_ms);
         if turn == Turn::Now {
             self.append(&mut file, &Line::Sent { at_ms: now_ms, of: of.to_owned() })?;

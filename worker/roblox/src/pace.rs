@@ -67,10 +67,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SMALL: [Limit; 2] = [
-        Limit { most: 3, span_ms: 100, span: "in a moment" },
-        Limit { most: 7, span_ms: 1000, span: "in a while" },
-    ];
+    const SMALL: [Limit; 2] =
+        [Limit { most: 3, span_ms: 100, span: "in a moment" }, Limit { most: 7, span_ms: 1000, span: "in a while" }];
 
     #[test]
     fn the_limit_that_holds_longest_is_the_one_that_is_told() {

@@ -113,7 +113,8 @@ impl Studio {
         let mut studio = Studio { service, patience, id: String::new(), listed: String::new() };
         let tools = timeout(patience.call, studio.service.list_all_tools()).await;
         let tools = tools.map_err(|_| StudioError::Hangs("tools/list", patience.call.as_secs()))?;
-        let tools = tools.map_err(|error| StudioError::Lost(shorten(&error.to_string(), TEXT_BYTES_MAX).into_owned()))?;
+        let tools =
+            tools.map_err(|error| StudioError::Lost(shorten(&error.to_string(), TEXT_BYTES_MAX).into_owned()))?;
         if let Some(lacks) = TOOLS.into_iter().find(|name| !tools.iter().any(|tool| tool.name == *name)) {
             return Err(StudioError::Lacks(lacks));
         }
@@ -207,7 +208,7 @@ impl Studio {
 
     /// Runs a script of ours, and reads what it says behind its mark.
     async fn luau(&self, model: &str, code: impl FnOnce(&str) -> String) -> Result<Said, StudioError> {
-        let mark = format!("vertigo-{}", Uuid::new_v4());
+        let mark = format!("vertigo-{}", Uuid::now_v7());
         let arguments = json!({"code": code(&mark), "datamodel_type": model});
         let answer = self.ask("execute_luau", arguments, self.patience.script).await?;
         Ok(said::read(&answer.text, &mark, answer.is_error))
@@ -221,7 +222,9 @@ impl Studio {
         }
         let call = self.service.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments));
         let called = timeout(patience, call).await.map_err(|_| StudioError::Hangs(tool, patience.as_secs()))?;
-        called.map(Answer::of).map_err(|error| StudioError::Lost(shorten(&error.to_string(), TEXT_BYTES_MAX).into_owned()))
+        called
+            .map(Answer::of)
+            .map_err(|error| StudioError::Lost(shorten(&error.to_string(), TEXT_BYTES_MAX).into_owned()))
     }
 }
 

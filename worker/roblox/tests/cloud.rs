@@ -163,13 +163,17 @@ async fn what_is_broken_costs_one_script_and_what_is_away_ends_the_work() {
         ((200, "<html>".to_owned()), "names no job"),
         ((200, json!({"job_id": "../../secrets"}).to_string()), "names no job"),
         ((200, json!({"job_id": null, "error": "no script"}).to_string()), "no script"),
-        ((400, json!({"errors": [{"message": "InputScript too long"}]}).to_string()), "HTTP 400 Bad Request: InputScript"),
+        (
+            (400, json!({"errors": [{"message": "InputScript too long"}]}).to_string()),
+            "HTTP 400 Bad Request: InputScript",
+        ),
         ((302, String::new()), "HTTP 302"),
         ((200, huge.clone()), "over 33554432 bytes"),
     ];
     for (n, (answer, said)) in broken.into_iter().enumerate() {
         let played = OpenCloud::default().answers([answer]).record(|_, _| completed(true, 0)).serve().await;
-        let judged = judged(&played, &ledger(&format!("broken{n}")), QUICK, &work(&["broken", "whole"]), usize::MAX).await;
+        let judged =
+            judged(&played, &ledger(&format!("broken{n}")), QUICK, &work(&["broken", "whole"]), usize::MAX).await;
         judged.ended.as_ref().unwrap();
         assert_eq!(outcomes(&judged), [Outcome::NoVerdict, Outcome::Passed], "{said}: {:?}", judged.verdicts);
         assert!(judged.verdicts[&0].why.contains(said), "{}", judged.verdicts[&0].why);

@@ -55,16 +55,11 @@ async fn an_answer_is_judged_in_edit_mode_and_in_a_game_and_taken_back() {
     assert_eq!(verdict.outcome, Outcome::Passed, "{verdict:?}");
     let modes: Vec<&str> = verdict.runs.iter().map(|run| run.mode.as_str()).collect();
     assert_eq!(modes, ["[EDIT]", "[SERVER]"]);
-    let expected = [
-        "list_roblox_studios",
-        "execute_luau",
-        "start_stop_play",
-        "execute_luau",
-        "start_stop_play",
-        "execute_luau",
-    ];
+    let expected =
+        ["list_roblox_studios", "execute_luau", "start_stop_play", "execute_luau", "start_stop_play", "execute_luau"];
     assert_eq!(tools(&asked), expected);
-    let luau: Vec<&Value> = asked.iter().filter(|call| call["tool"] == "execute_luau").map(|it| &it["arguments"]).collect();
+    let luau: Vec<&Value> =
+        asked.iter().filter(|call| call["tool"] == "execute_luau").map(|it| &it["arguments"]).collect();
     let models: Vec<&str> = luau.iter().map(|it| it["datamodel_type"].as_str().unwrap()).collect();
     assert_eq!(models, ["Edit", "Server", "Edit"]);
     assert!(luau[0]["code"].as_str().unwrap().contains("return {} -- the script"));
@@ -102,7 +97,8 @@ async fn what_studio_says_is_a_verdict_or_says_nothing_of_the_program() {
 #[tokio::test]
 async fn a_studio_that_cannot_be_driven_is_told_as_what_it_is() {
     let short = Patience { call: Duration::from_millis(500), script: Duration::from_millis(500), ..QUICK };
-    let error = |way: &'static str, patience| async move { judged(way, "racing.rbxl", BOTH, patience).await.0.unwrap_err() };
+    let error =
+        |way: &'static str, patience| async move { judged(way, "racing.rbxl", BOTH, patience).await.0.unwrap_err() };
     assert_eq!(error("lacks", QUICK).await, StudioError::Lacks("execute_luau"));
     assert_eq!(error("none", QUICK).await, StudioError::None);
     assert_eq!(error("many", QUICK).await, StudioError::Many(2));

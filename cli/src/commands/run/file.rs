@@ -127,7 +127,9 @@ fn own_keys(kind: TaskKind) -> &'static [&'static str] {
         TaskKind::Train => &["recipes"],
         TaskKind::Fuse => &["bits", "measure"],
         TaskKind::Serve => &["cache"],
-        TaskKind::Eval => &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key", "roblox", "roblox_key"],
+        TaskKind::Eval => {
+            &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key", "roblox", "roblox_key"]
+        }
     }
 }
 
@@ -361,7 +363,9 @@ impl Fields<'_> {
             (Some("studio"), None) => {
                 Some(v1::RealRoblox { judge: v1::RobloxJudge::Studio.into(), key: String::new() })
             }
-            (Some("studio"), Some(_)) => return Err(self.wrong("roblox_key", "is for `roblox: cloud`: a Studio has none")),
+            (Some("studio"), Some(_)) => {
+                return Err(self.wrong("roblox_key", "is for `roblox: cloud`: a Studio has none"));
+            }
             (Some(other), _) => return Err(self.wrong("roblox", format!("`{other}` is none of cloud, studio"))),
         };
         let key: String = self.string("key")?.unwrap_or_default();

@@ -81,7 +81,9 @@ mod tests {
         let tally = RobloxTally { answers: 3, passed: 1, failed: 1, to_come: 1, ..RobloxTally::default() };
         report.roblox = Some(RobloxReport { by: Roblox::Cloud, tally, tasks });
         let text = anstream::adapter::strip_str(&render(&report)).to_string();
-        for said in ["Real Roblox (Open Cloud)", "50.0 % passed", "1 of 2", "1 are still to be judged", "no Part", "0/2"] {
+        for said in
+            ["Real Roblox (Open Cloud)", "50.0 % passed", "1 of 2", "1 are still to be judged", "no Part", "0/2"]
+        {
             assert!(text.contains(said), "{said}: {text}");
         }
         assert!(!text.contains("second line") && !text.contains("\ngood"), "{text}");

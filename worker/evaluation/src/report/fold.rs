@@ -1,7 +1,9 @@
 //! The fold from an eval's lines to its report.
 
 use super::lines::{AnswerLine, FILE_BYTES_MAX, Kept};
-use super::{AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, RobloxReport, Tally, TaskReport};
+use super::{
+    AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, RobloxReport, Tally, TaskReport,
+};
 use crate::contamination::Contamination;
 use crate::nonsense::Nonsense;
 use crate::score::{Score, Standing, Verdict, benchmark_v2, opengameeval};

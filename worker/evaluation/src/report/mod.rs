@@ -22,9 +22,7 @@ pub use lines::{
     AnswerLine, FILE_BYTES_MAX, Kept, LINE_BYTES_MAX, Line, LinesError, NonsenseLine, PromptLine, Time, Tokens, Torn,
     VerdictsLine,
 };
-pub use roblox::{
-    RobloxAnswer, RobloxAsked, RobloxJob, RobloxLine, RobloxReport, RobloxSaid, RobloxTally, RobloxTask,
-};
+pub use roblox::{RobloxAnswer, RobloxAsked, RobloxJob, RobloxLine, RobloxReport, RobloxSaid, RobloxTally, RobloxTask};
 pub use times::Times;
 
 use crate::answer::{Answer, Ending};

@@ -97,23 +97,24 @@ mod tests {
         let json = r#"{"mode":"[EDIT]","passes":1,"fails":0,"checks":1,"error":"","clients":2,"server":true}"#;
         let quoted = json.replace('"', "\\\"");
         for text in [
-            format!("m {json}"),
-            format!("Returned:\nm {json}\n(end)"),
-            format!("m {{\"fails\":9}} printed before\nm {json}"),
-            format!("[\"m {quoted}\"]"),
+            format!("v-1 {json}"),
+            format!("Returned:\nv-1 {json}\n(end)"),
+            format!("v-1 {{\"fails\":9}} printed before\nv-1 {json}"),
+            format!("[\"v-1 {quoted}\"]"),
         ] {
-            let Said::Run(checked) = read(&text, "m", false) else { panic!("{text}") };
+            let Said::Run(checked) = read(&text, "v-1", false) else { panic!("{text}") };
             assert_eq!((checked.run.passes, checked.clients, checked.has_server_check), (1, 2, true), "{text}");
         }
-        for (text, is_error) in [("no mark", false), ("m rubbish", false), (format!("m {json}").as_str(), true)] {
-            assert!(matches!(read(text, "m", is_error), Said::Nothing(_)), "{text}");
+        for (text, is_error) in [("no mark", false), ("v-1 rubbish", false), (format!("v-1 {json}").as_str(), true)] {
+            assert!(matches!(read(text, "v-1", is_error), Said::Nothing(_)), "{text}");
         }
-        assert_eq!(read("m {\"nothing\":\"why\"}", "m", false), Said::Nothing("why".to_owned()));
+        assert_eq!(read("v-1 {\"nothing\":\"why\"}", "v-1", false), Said::Nothing("why".to_owned()));
     }
 
     #[test]
     fn a_state_names_the_data_models_that_there_are() {
-        let playing = "Current Studio Mode: Play\nAvailable DataModels: Client, Server\nFocused DataModel in the viewport: Edit";
+        let playing =
+            "Current Studio Mode: Play\nAvailable DataModels: Client, Server\nFocused DataModel in the viewport: Edit";
         assert_eq!(models(playing), ["Client", "Server"]);
         assert_eq!(models("{\"available_datamodels\": [\"Edit\"]}"), ["Edit"]);
         assert!(models("Current Studio Mode: Edit").is_empty());

@@ -52,7 +52,8 @@ struct Service {
 /// A record that has ended: with so many failed checks where it did not succeed.
 pub(crate) fn completed(succeeded: bool, fails: u32) -> Value {
     let fails = if succeeded { 0 } else { fails };
-    let result = json!({"passes": 1, "fails": fails, "checks": 1 + fails, "warning": "", "error": "", "interruptions": []});
+    let result =
+        json!({"passes": 1, "fails": fails, "checks": 1 + fails, "warning": "", "error": "", "interruptions": []});
     json!({"record": {"jobStatus": "COMPLETED", "evalSucceeded": succeeded,
         "results": [{"mode": "[EDIT]", "result": result}]}})
 }

@@ -23,7 +23,8 @@ fn main() {
             }),
             "tools/list" => json!({"tools": tools(&way)}),
             "tools/call" => {
-                let (name, arguments) = (request["params"]["name"].as_str().unwrap_or_default(), &request["params"]["arguments"]);
+                let (name, arguments) =
+                    (request["params"]["name"].as_str().unwrap_or_default(), &request["params"]["arguments"]);
                 note(&log, name, arguments);
                 match call(&way, name, arguments, &mut is_playing) {
                     Some(result) => result,

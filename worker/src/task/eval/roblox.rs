@@ -9,6 +9,7 @@ use super::answering::key;
 use super::kept::Keeping;
 use super::{PACE, RealRoblox};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 use vertigo::id::Digest;
 use vertigo::task::{Cure, Failure};
@@ -21,9 +22,13 @@ use vertigo_roblox::judging::{self, JudgingError, MANNER, News, Work};
 use vertigo_roblox::ledger::Ledger;
 use vertigo_roblox::pace::Wait;
 use vertigo_roblox::script::Eval;
+use vertigo_roblox::studio::{self, PATIENCE, Studio, StudioError};
 
 /// Where Open Cloud is, where this worker's environment says so; a job cannot, or it could have any key sent anywhere.
 const URL: &str = "VERTIGO_OPEN_CLOUD_URL";
+
+/// The command of Studio's MCP server, where this worker's environment says so; a job cannot, or it could run any program.
+const COMMAND: &str = "VERTIGO_STUDIO_MCP";
 
 /// A name that Roblox is told, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -36,6 +41,8 @@ pub(super) struct Beside {
 
 enum Judge {
     Cloud(Cloud, Ledger),
+    /// The command of its MCP server.
+    Studio(PathBuf),
 }
 
 /// An answer with the script that it is judged by.
@@ -64,7 +71,7 @@ impl Beside {
         }
         let judge = match roblox.judge {
             Roblox::Cloud => open_cloud(spec, &roblox.key)?,
-            Roblox::Studio => return Err(bad("roblox: studio")),
+            Roblox::Studio => local_studio()?,
         };
         Ok(Beside { evals, judge })
     }
@@ -82,14 +89,47 @@ impl Beside {
     ) -> Result<(), Failure> {
         let asked = self.asked(spec, suite, kept)?;
         let (before, all) = (kept.kept().roblox.values().filter(|it| it.verdict.is_some()).count(), asked.len());
+        let mut told = Told { last: None, before, all: before + all };
+        let mut hear = |news| hear(news, &asked, kept, &mut told, say);
         match &self.judge {
             Judge::Cloud(cloud, ledger) => {
                 let work: Vec<Work> = asked.iter().map(|it| it.work.clone()).collect();
-                let mut told = Told { unit: "verdicts".to_owned(), last: None, before, all: before + all };
-                let mut hear = |news| hear(news, &asked, kept, &mut told, say);
                 judging::judge(cloud, ledger, MANNER, &work, &mut hear).await.map_err(failure)
             }
+            Judge::Studio(_) if asked.is_empty() => Ok(()),
+            Judge::Studio(command) => {
+                let studio = Studio::open(command, PATIENCE).await.map_err(of_studio)?;
+                let judged = self.judge_in(&studio, suite, &asked, &mut hear).await;
+                studio.close().await;
+                judged
+            }
         }
+    }
+
+    /// Has a Studio judge answers, one after the other.
+    async fn judge_in(
+        &self,
+        studio: &Studio,
+        suite: &Suite,
+        asked: &[Asked],
+        hear: &mut impl FnMut(News) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        for (n, it) in asked.iter().enumerate() {
+            hear(News::Goes(n, asked.len(), None))?;
+            let place = suite.task(&it.line.task).and_then(|task| task.roblox.as_ref()).map_or("", |eval| &eval.place);
+            let has = self.evals.get(&it.line.task).map(Eval::has).unwrap_or_default();
+            match studio.judge(place, has, &it.work.script).await {
+                Ok(verdict) => hear(News::Verdict(n, verdict))?,
+                Err(error) => {
+                    if let StudioError::Hangs(..) = error {
+                        // Else the next try would hang in the same program.
+                        hear(News::Verdict(n, Verdict::of(Outcome::NoVerdict, error.to_string(), Vec::new())))?;
+                    }
+                    return Err(of_studio(error));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The answers that are to be judged, with their scripts. Those that have none get their verdicts here.
@@ -137,9 +177,19 @@ fn open_cloud(spec: &Spec, place: &str) -> Result<Judge, Failure> {
     Ok(Judge::Cloud(cloud, ledger.map_err(|error| here(error.to_string()))?))
 }
 
+fn local_studio() -> Result<Judge, Failure> {
+    let command = std::env::var_os(COMMAND).map_or_else(|| PathBuf::from(studio::COMMAND), PathBuf::from);
+    if command.exists() {
+        return Ok(Judge::Studio(command));
+    }
+    let command = command.display();
+    Err(here(format!(
+        "roblox: this worker has no {command}: install Roblox Studio, or name its MCP server by {COMMAND}"
+    )))
+}
+
 /// What was said of how far it is.
 struct Told {
-    unit: String,
     last: Option<(Instant, usize, String)>,
     before: usize,
     all: usize,
@@ -174,7 +224,7 @@ impl Told {
     /// Says how far it is where that is new, and else that this is alive.
     fn say(&mut self, done: usize, wait: Option<&Wait>, say: &mut dyn FnMut(Event)) {
         let waits = wait.map(|wait| format!(" ({})", board::said(wait, clock))).unwrap_or_default();
-        let (done, unit) = (self.before + done, format!("{}{waits}", self.unit));
+        let (done, unit) = (self.before + done, format!("verdicts{waits}"));
         let is_known = |(_, known, last): &(Instant, usize, String)| (*known, last) == (done, &unit);
         if self.last.as_ref().is_some_and(|last| is_known(last) || last.0.elapsed() < PACE) {
             return say(Event::Alive);
@@ -200,6 +250,14 @@ fn failure(error: JudgingError<Failure>) -> Failure {
         error @ JudgingError::Key(_) => bad(error.to_string()),
         error @ JudgingError::Away(_) => Failure::new(Cure::Later, codes::TRANSIENT, error.to_string()),
         error @ JudgingError::Ledger(_) => here(error.to_string()),
+    }
+}
+
+fn of_studio(error: StudioError) -> Failure {
+    match error {
+        StudioError::Start(_) | StudioError::Lacks(_) => here(error.to_string()),
+        // A person has to open a place, or to start Studio again.
+        _ => Failure::new(Cure::Later, codes::TRANSIENT, error.to_string()),
     }
 }
 
