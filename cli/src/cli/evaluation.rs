@@ -113,6 +113,7 @@ Examples:
   vertigo eval luau-tutor luau-model --suite luau --baseline base --follow
   vertigo eval https://api.example.com/v1#big --suite luau --key env:EXAMPLE_KEY
   vertigo eval luau-model --suite luau --samples 10 --tasks 'coding-*'
+  vertigo eval luau-model --suite oge --roblox cloud --roblox-key env:ROBLOX_KEY
   vertigo report luau-tutor-eval")]
 pub(crate) struct EvalArgs {
     /// Models, each a tag, a digest or its beginning, the job that made it, BASE@ADAPTER, or a server's
