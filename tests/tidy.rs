@@ -41,7 +41,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -54,6 +54,7 @@ const SOURCES: [&str; 16] = [
     "worker/engine/src/",
     "worker/evaluation/src/",
     "worker/luau/src/",
+    "worker/roblox/src/",
     "worker/serving/src/",
     "cli/src/",
     "tests/src/",
@@ -321,6 +322,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-luau",
                 "vertigo-model",
                 "vertigo-port",
+                "vertigo-roblox",
                 "vertigo-serving",
                 "vertigo-telemetry",
             ],
@@ -329,6 +331,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
         ("worker/luau", &["vertigo-evaluation"]),
+        ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
         ("tests/kit", &["vertigo", "vertigo-model"]),
     ] {

@@ -8,7 +8,7 @@ mod tags;
 pub(crate) use data::{DataCommand, ShowArgs, Which};
 pub(crate) use evaluation::{
     CheckSuiteArgs, EvalArgs, ImportSuiteArgs, LuauCommand, LuauFileArgs, LuauRunArgs, PromoteArgs, ReportArgs,
-    ShowSuiteArgs, SuiteCommand,
+    RobloxJudge, ShowSuiteArgs, SuiteCommand,
 };
 pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,

@@ -72,6 +72,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let drains = CancellationToken::new();
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
+        ledgers: state.ledgers(),
         cache: Cache::new(state.cache(), settings.cache, transfer.clone()),
         transfer,
         machine: machine.clone(),

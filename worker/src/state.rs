@@ -6,6 +6,7 @@
 //! secret        what proves to the coordinator that the id is this installation's
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
 //!
@@ -92,6 +93,11 @@ impl State {
     /// Where inputs are.
     pub fn cache(&self) -> PathBuf {
         self.folder.join("cache")
+    }
+
+    /// Where it is kept what keys have used up.
+    pub fn ledgers(&self) -> PathBuf {
+        self.folder.join("ledgers")
     }
 
     /// Where attempts are.

@@ -47,6 +47,8 @@ pub struct Supervisor {
     pub attempts: Arc<Attempts>,
     /// Inputs.
     pub cache: Cache,
+    /// Where it is kept what keys have used up.
+    pub ledgers: PathBuf,
     /// Where outputs go.
     pub transfer: Transfer,
     /// This machine.
@@ -249,6 +251,7 @@ impl Supervisor {
             inputs: entries.iter().map(given).collect(),
             checkpoint: checkpoint.as_ref().map(|entry| entry.folder().to_owned()),
             out: attempt.folder().join("out"),
+            ledgers: self.ledgers.clone(),
         };
         Ok((spec, entries.into_iter().map(|(.., entry)| entry).chain(checkpoint).collect()))
     }

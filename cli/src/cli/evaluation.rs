@@ -1,7 +1,7 @@
 //! What there is to type to say what a model is worth: suites, evaluations, reports, promotion.
 
 use super::Switch;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -113,6 +113,7 @@ Examples:
   vertigo eval luau-tutor luau-model --suite luau --baseline base --follow
   vertigo eval https://api.example.com/v1#big --suite luau --key env:EXAMPLE_KEY
   vertigo eval luau-model --suite luau --samples 10 --tasks 'coding-*'
+  vertigo eval luau-model --suite oge --roblox cloud --roblox-key env:ROBLOX_KEY
   vertigo report luau-tutor-eval")]
 pub(crate) struct EvalArgs {
     /// Models, each a tag, a digest or its beginning, the job that made it, BASE@ADAPTER, or a server's
@@ -148,6 +149,12 @@ pub(crate) struct EvalArgs {
     /// Where the worker finds a server's key
     #[arg(long, value_name = "env:NAME|file:PATH")]
     pub(crate) key: Option<String>,
+    /// A real Roblox that judges answers to OpenGameEval's tasks beside the room, apart from its scores
+    #[arg(long, value_name = "cloud|studio")]
+    pub(crate) roblox: Option<RobloxJudge>,
+    /// Where the worker finds Open Cloud's key
+    #[arg(long, value_name = "env:NAME|file:PATH", requires = "roblox")]
+    pub(crate) roblox_key: Option<String>,
     /// What the job and the report's tag are called; of several jobs, how their names begin
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -157,6 +164,15 @@ pub(crate) struct EvalArgs {
     /// Watch until all has ended, then compare with the baseline
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+/// A real Roblox that judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RobloxJudge {
+    /// Open Cloud's evaluation service: 50 answers an hour and 100 a day of one key
+    Cloud,
+    /// A Studio that is open on the worker's machine, through its own MCP server
+    Studio,
 }
 
 #[derive(Debug, Args)]

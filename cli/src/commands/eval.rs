@@ -1,6 +1,6 @@
 //! `vertigo eval`: asks models the tasks of suites, a job for each model and suite.
 
-use crate::cli::{EvalArgs, Switch};
+use crate::cli::{EvalArgs, RobloxJudge, Switch};
 use crate::comparison;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
@@ -86,6 +86,13 @@ fn reach(args: &EvalArgs, suite: Suite) -> Result<Reach> {
     let suite = suite.only(&args.tasks).map_err(|problem| {
         CliError::refused(problem).hint("`vertigo suite show SUITE --json` says what a suite has; * is any text")
     })?;
+    if args.roblox.is_some() && suite.tasks.iter().all(|task| task.roblox.is_none()) {
+        let name = &suite.about.name;
+        return Err(CliError::refused(format!(
+            "no task of the suite {name} is an eval of OpenGameEval, and --roblox judges those"
+        ))
+        .hint("`vertigo suite import NAME PATH` takes a checkout of OpenGameEval"));
+    }
     Ok(asked::reach(&suite, args.samples.unwrap_or(suite.about.defaults.samples)))
 }
 
@@ -112,6 +119,7 @@ fn evals(args: &EvalArgs) -> Result<Vec<Eval>> {
             "--key says where the worker finds the key, and not the key: env:NAME or file:PATH".to_owned(),
         ));
     }
+    real_roblox(args)?;
     let mut evals = Vec::new();
     for model in &models {
         for suite in &args.suite {
@@ -150,9 +158,35 @@ fn job(args: &EvalArgs, model: &str, suite: &str, key: &str, name: Option<&str>)
         tokens_max: args.tokens_max.unwrap_or_default(),
         tasks: args.tasks.clone(),
         server,
+        roblox: real_roblox(args)?,
         ..v1::Eval::default()
     };
     Ok(submit::job(name, args.priority, vec![submit::eval(task, inputs)]))
+}
+
+/// Who judges beside the room.
+fn real_roblox(args: &EvalArgs) -> Result<Option<v1::RealRoblox>> {
+    let usage = |message: &str| Err(CliError::new(Exit::Usage, message.to_owned()));
+    let key = args.roblox_key.clone();
+    let is_place = |key: &str| ["env:", "file:"].iter().any(|way| key.len() > way.len() && key.starts_with(way));
+    let judge = match (args.roblox, &key) {
+        (None, _) => return Ok(None),
+        (Some(RobloxJudge::Cloud), None) => {
+            return usage(
+                "--roblox cloud needs --roblox-key: env:NAME or file:PATH on the worker, where Open Cloud's key is",
+            );
+        }
+        // What stands there may be the key itself, so it is not said.
+        (Some(RobloxJudge::Cloud), Some(key)) if !is_place(key) => {
+            return usage("--roblox-key says where the worker finds the key, and not the key: env:NAME or file:PATH");
+        }
+        (Some(RobloxJudge::Studio), Some(_)) => {
+            return usage("--roblox-key is for --roblox cloud: a Studio has no key");
+        }
+        (Some(RobloxJudge::Cloud), Some(_)) => v1::RobloxJudge::Cloud,
+        (Some(RobloxJudge::Studio), None) => v1::RobloxJudge::Studio,
+    };
+    Ok(Some(v1::RealRoblox { judge: judge.into(), key: key.unwrap_or_default() }))
 }
 
 /// A model or a suite as a part of a job's name, which is a tag. Of a server's address the model is enough.
@@ -243,6 +277,23 @@ mod tests {
         assert!(refused("a/b a_b --suite luau --name e").contains("one name"));
         assert!(refused("m --suite luau --baseline m --follow").contains("compare 2 to 8"));
         assert!(refused("a b c d e f g h --suite luau --baseline i --follow").contains("9 models"));
+    }
+
+    #[test]
+    fn a_real_roblox_is_asked_about_tasks_that_are_its_own_and_its_key_is_a_place() {
+        let evals_of = |line: &str| evals(&args(line));
+        let roblox = |line: &str| task(&evals_of(line).unwrap()[0]).roblox;
+        let cloud = roblox("m --suite ogv --roblox cloud --roblox-key env:KEY").unwrap();
+        assert_eq!((cloud.judge(), cloud.key.as_str()), (v1::RobloxJudge::Cloud, "env:KEY"));
+        assert_eq!(roblox("m --suite ogv --roblox studio").unwrap().judge(), v1::RobloxJudge::Studio);
+        assert_eq!(roblox("m --suite ogv"), None);
+        let refused = |line: &str| evals_of(line).err().unwrap().message;
+        assert!(refused("m --suite ogv --roblox cloud").contains("--roblox-key"));
+        let secret = refused("m --suite ogv --roblox cloud --roblox-key sk-secret");
+        assert!(secret.contains("env:NAME") && !secret.contains("sk-secret"), "{secret}");
+        assert!(refused("m --suite ogv --roblox studio --roblox-key env:KEY").contains("no key"));
+        let none = reach(&args("m --suite luau --roblox studio"), suites::ours().unwrap()).unwrap_err();
+        assert!(none.message.contains("no task of the suite luau is an eval"), "{}", none.message);
     }
 
     #[test]

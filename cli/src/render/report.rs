@@ -1,6 +1,7 @@
 //! A report of an evaluation, for people: what the model is worth, how sure that is, and how much to believe it.
 
 mod answers;
+mod roblox;
 
 pub(crate) use answers::render_task;
 
@@ -33,6 +34,7 @@ pub(crate) fn render(name: &str, report: &Report, figures: Result<&Figures, &str
     }
     text += &format!("\n{}", nonsense(report));
     text += &contamination(report);
+    text += &roblox::render(report);
     match listed {
         Listed::Worst => text += &format!("\n{}", worst(report)),
         Listed::Failed => text += &format!("\n{}", failed(report)),

@@ -244,6 +244,7 @@ fn eval(eval: &v1::Eval) -> Result<(), ApiError> {
         thinking_tokens_max,
         tasks,
         server,
+        roblox,
     } = eval;
     let amounts = [
         ("samples", samples, SAMPLES_MAX),
@@ -257,12 +258,13 @@ fn eval(eval: &v1::Eval) -> Result<(), ApiError> {
     }
     count("tasks", tasks, EVAL_TASKS_MAX)?;
     tasks.iter().try_for_each(|task| text("a task's id", task, REFERENCE_BYTES_MAX))?;
-    match server {
-        Some(v1::ModelServer { url, model, key }) => {
-            text("the server's address", url, URL_BYTES_MAX)?;
-            text("the server's model", model, REFERENCE_BYTES_MAX)?;
-            text("where the server's key is", key, URL_BYTES_MAX)
-        }
+    if let Some(v1::ModelServer { url, model, key }) = server {
+        text("the server's address", url, URL_BYTES_MAX)?;
+        text("the server's model", model, REFERENCE_BYTES_MAX)?;
+        text("where the server's key is", key, URL_BYTES_MAX)?;
+    }
+    match roblox {
+        Some(v1::RealRoblox { judge: _, key }) => text("where Open Cloud's key is", key, URL_BYTES_MAX),
         None => Ok(()),
     }
 }

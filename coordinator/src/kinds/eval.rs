@@ -43,6 +43,9 @@ impl Eval {
         if !in_range(task.top_p, 1.0) {
             return invalid("top_p: a number from 0 to 1".to_owned());
         }
+        if let Some(roblox) = &task.roblox {
+            real_roblox(roblox)?;
+        }
         let Some(server) = &task.server else { return Ok(Eval { server: String::new() }) };
         read_server(server).map_err(|problem| KindError::Invalid(format!("server: {problem}")))?;
         Ok(Eval { server: server.model.clone() })
@@ -101,10 +104,7 @@ fn read_server(v1::ModelServer { url, model, key }: &v1::ModelServer) -> Result<
     if model.trim().is_empty() || model.contains(char::is_control) {
         return Err("which of its models? write https://host/v1#MODEL".to_owned());
     }
-    let is_place = |place: &str| {
-        ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
-    };
-    if !key.is_empty() && (!is_place(key) || key.contains(char::is_control)) {
+    if !key.is_empty() && !is_place(key) {
         // What stands there may be the key itself, so it is not said.
         return Err("its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself".to_owned());
     }
@@ -123,6 +123,26 @@ fn is_loopback(host: &Host<&str>) -> bool {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     }
+}
+
+/// What is wrong with who judges beside the room.
+fn real_roblox(roblox: &v1::RealRoblox) -> Result<(), KindError> {
+    let problem = match (roblox.judge(), roblox.key.as_str()) {
+        (v1::RobloxJudge::Unspecified, _) => "roblox: which one? Open Cloud, or a Studio on the worker's machine",
+        // What stands there may be the key itself, so it is not said.
+        (v1::RobloxJudge::Cloud, key) if !is_place(key) => {
+            "roblox: Open Cloud's key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself"
+        }
+        (v1::RobloxJudge::Studio, key) if !key.is_empty() => "roblox: a Studio has no key; leave it out",
+        (v1::RobloxJudge::Cloud | v1::RobloxJudge::Studio, _) => return Ok(()),
+    };
+    Err(KindError::Invalid(problem.to_owned()))
+}
+
+/// Whether a key is said by where it is found.
+fn is_place(place: &str) -> bool {
+    !place.contains(char::is_control)
+        && ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
 }
 
 /// The newest data that a model or an adapter was trained on, as far as manifests say and it is there.
@@ -211,5 +231,25 @@ mod tests {
         for url in ["", "host/v1", "ftp://host/v1", "file:///v1", "https://", "https://a b/v1", "https://host/\tv1"] {
             assert!(read(url, "").unwrap_err().contains("no address"), "{url:?}");
         }
+    }
+
+    #[test]
+    fn a_real_roblox_is_named_and_its_key_is_a_place() {
+        let read = |judge: v1::RobloxJudge, key: &str| {
+            let roblox = v1::RealRoblox { judge: judge.into(), key: key.to_owned() };
+            Eval::read(&v1::Eval { roblox: Some(roblox), ..v1::Eval::default() }).map(drop)
+        };
+        let refused = |judge, key: &str| match read(judge, key) {
+            Err(KindError::Invalid(problem)) => problem,
+            other => panic!("{other:?}"),
+        };
+        use v1::RobloxJudge::{Cloud, Studio, Unspecified};
+        assert!(read(Cloud, "env:KEY").is_ok() && read(Cloud, "file:/k").is_ok() && read(Studio, "").is_ok());
+        for key in ["", "env:", "secret"] {
+            let problem = refused(Cloud, key);
+            assert!(problem.contains("env:NAME") && !problem.contains("secret"), "{problem}");
+        }
+        assert!(refused(Studio, "env:KEY").contains("no key"));
+        assert!(refused(Unspecified, "env:KEY").contains("which one"));
     }
 }

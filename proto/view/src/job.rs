@@ -117,6 +117,16 @@ pub struct Eval {
     pub tasks: Vec<String>,
     /// `null` where a model of ours answers.
     pub server: Option<ModelServer>,
+    /// Who judges beside the room; `null` where nobody does.
+    pub roblox: Option<RealRoblox>,
+}
+
+/// A real Roblox, and where its key is found; the key itself is nowhere.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct RealRoblox {
+    pub judge: &'static str,
+    pub key: Option<String>,
 }
 
 /// A model behind a server, and where its key is found; the key itself is nowhere.
@@ -276,6 +286,8 @@ impl From<&v1::Eval> for Eval {
         let some = |amount: u32| (amount > 0).then_some(amount);
         let server =
             |it: &v1::ModelServer| ModelServer { url: it.url.clone(), model: it.model.clone(), key: text(&it.key) };
+        let roblox =
+            |it: &v1::RealRoblox| RealRoblox { judge: crate::words::roblox_judge(it.judge()), key: text(&it.key) };
         Eval {
             samples: some(it.samples),
             seed: it.seed,
@@ -287,6 +299,7 @@ impl From<&v1::Eval> for Eval {
             thinking_tokens_max: some(it.thinking_tokens_max),
             tasks: it.tasks.clone(),
             server: it.server.as_ref().map(server),
+            roblox: it.roblox.as_ref().map(roblox),
         }
     }
 }

@@ -18,7 +18,8 @@ mod worker;
 pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
 pub use job::{
-    Attempt, Caveats, Eval, Input, Job, MemoryPart, ModelServer, Output, Placement, ServedModel, Serving, Task, Variant,
+    Attempt, Caveats, Eval, Input, Job, MemoryPart, ModelServer, Output, Placement, RealRoblox, ServedModel, Serving,
+    Task, Variant,
 };
 pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
 pub use tag::TagMove;

@@ -50,6 +50,15 @@ pub fn slot(slot: v1::Slot) -> Option<&'static str> {
     }
 }
 
+/// The word for a real Roblox that judges.
+pub(crate) fn roblox_judge(judge: v1::RobloxJudge) -> &'static str {
+    match judge {
+        v1::RobloxJudge::Unspecified => "unknown",
+        v1::RobloxJudge::Cloud => "cloud",
+        v1::RobloxJudge::Studio => "studio",
+    }
+}
+
 /// The word for who moved a tag.
 pub fn tag_mover(mover: v1::TagMover) -> &'static str {
     match mover {

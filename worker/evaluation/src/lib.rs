@@ -10,6 +10,7 @@ pub mod page;
 pub mod prompt;
 pub mod python;
 pub mod report;
+pub mod roblox;
 pub mod room;
 pub mod score;
 pub mod soundness;

@@ -52,15 +52,21 @@ impl Sandbox {
     }
 }
 
+/// What of a text is code, as `evaluation` asks for it.
+#[must_use]
+pub fn blocks(text: &str) -> Vec<asked::Block> {
+    let block = |block: blocks::Block| asked::Block {
+        name: block.name,
+        fence: block.fence,
+        source: block.source,
+        is_closed: block.is_closed,
+    };
+    blocks::of(text).into_iter().map(block).collect()
+}
+
 impl asked::Room for Sandbox {
     fn blocks(&self, text: &str) -> Vec<asked::Block> {
-        let block = |block: blocks::Block| asked::Block {
-            name: block.name,
-            fence: block.fence,
-            source: block.source,
-            is_closed: block.is_closed,
-        };
-        blocks::of(text).into_iter().map(block).collect()
+        self::blocks(text)
     }
 
     fn compile(&self, source: &str) -> Result<(), asked::Problem> {

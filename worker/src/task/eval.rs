@@ -13,6 +13,7 @@ mod judging;
 mod kept;
 mod key;
 mod reading;
+mod roblox;
 
 use super::{Done, Event, Product, Spec, codes};
 use answering::Answering;
@@ -32,6 +33,7 @@ use vertigo_engine::device;
 use vertigo_evaluation::answer::{Answer, Call, Ending};
 use vertigo_evaluation::prompt::{Prompt, ToolsIn};
 use vertigo_evaluation::report::{AnswerLine, Facts, Line, PromptLine, Report, Sampling, Time, Tokens};
+use vertigo_evaluation::roblox::Roblox;
 use vertigo_evaluation::suite::{Suite, Thinking};
 
 /// What is asked of an evaluation. What is `None` is as the suite says.
@@ -58,6 +60,8 @@ pub struct Options {
     pub tasks: Vec<String>,
     /// Who answers instead of a model of ours.
     pub server: Option<ModelServer>,
+    /// Who judges beside the room.
+    pub roblox: Option<RealRoblox>,
 }
 
 /// A model behind a server that speaks OpenAI's API.
@@ -69,6 +73,16 @@ pub struct ModelServer {
     /// What it calls the model.
     pub model: String,
     /// Where this machine has the key: `env:NAME`, `file:PATH`, or nothing.
+    pub key: String,
+}
+
+/// A real Roblox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RealRoblox {
+    /// Which one.
+    pub judge: Roblox,
+    /// Where this machine has Open Cloud's key: `env:NAME` or `file:PATH`.
     pub key: String,
 }
 
@@ -84,6 +98,14 @@ impl Options {
         let some = |amount: u32| (amount > 0).then_some(amount);
         let server =
             |it: &v1::ModelServer| ModelServer { url: it.url.clone(), model: it.model.clone(), key: it.key.clone() };
+        let roblox = |it: &v1::RealRoblox| {
+            let judge = match it.judge() {
+                v1::RobloxJudge::Studio => Roblox::Studio,
+                // The coordinator takes none that is not named.
+                v1::RobloxJudge::Cloud | v1::RobloxJudge::Unspecified => Roblox::Cloud,
+            };
+            RealRoblox { judge, key: it.key.clone() }
+        };
         Options {
             samples: some(task.samples),
             seed: task.seed,
@@ -95,6 +117,7 @@ impl Options {
             thinking_tokens_max: some(task.thinking_tokens_max),
             tasks: task.tasks.clone(),
             server: task.server.as_ref().map(server),
+            roblox: task.roblox.as_ref().map(roblox),
         }
     }
 
@@ -139,9 +162,12 @@ pub fn run(spec: &Spec, options: &Options, say: &mut dyn FnMut(Event)) -> Result
     say(Event::begun());
     let suite = reading::suite(spec, &options.tasks)?;
     let model = reading::model(spec, options)?;
+    // What is wrong with it is said before a model is loaded.
+    let beside = options.roblox.as_ref().map(|roblox| roblox::Beside::of(spec, roblox, &suite)).transpose()?;
     let facts = Facts {
         engine: reading::engine(options)?,
         only: options.tasks.clone(),
+        roblox: options.roblox.as_ref().map(|roblox| roblox.judge),
         suite_artifact: spec.inputs.get(role::SUITE).map(|input| input.digest),
         ..Facts::new(&suite, model, options.sampling(&suite), ToolsIn::Request, judging::ROOM.to_owned())
     };
@@ -150,7 +176,12 @@ pub fn run(spec: &Spec, options: &Options, say: &mut dyn FnMut(Event)) -> Result
     Handle::current().block_on(async {
         // What was answered before is judged anew: that is quick, and always the same.
         kept.answers().for_each(|line| judging.look_at(line.clone()));
-        answer(spec, options, &suite, &facts, &mut kept, &judging, say).await
+        answer(spec, options, &suite, &facts, &mut kept, &judging, say).await?;
+        // The model has been let go of: this may take days.
+        match &beside {
+            Some(beside) => beside.judge(spec, &suite, &mut kept, say).await,
+            None => Ok(()),
+        }
     })?;
     for line in judging.end()? {
         kept.add(&line)?;

@@ -34,6 +34,8 @@ pub struct Spec {
     pub checkpoint: Option<PathBuf>,
     /// Where checkpoints and outputs go.
     pub out: PathBuf,
+    /// Where this machine keeps what a key has used up: it outlives attempts.
+    pub ledgers: PathBuf,
 }
 
 /// An input on this machine.

@@ -29,6 +29,7 @@ fn spec(dir: &Path, iters: u64) -> Spec {
         inputs: [("base", input("base")), ("data", input("data"))].map(|(role, it)| (role.to_owned(), it)).into(),
         checkpoint: None,
         out: dir.join("out"),
+        ledgers: dir.join("ledgers"),
     }
 }
 

@@ -4,6 +4,7 @@ mod attempt;
 mod cache;
 mod daemon;
 mod outputs;
+mod roblox;
 mod serve;
 mod session;
 mod supervisor;

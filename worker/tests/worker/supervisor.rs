@@ -54,6 +54,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
     Arc::new(Supervisor {
         attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
         cache: Cache::new(folder("cache"), Bytes::gib(1), transfer.clone()),
+        ledgers: folder("ledgers"),
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
         executable,

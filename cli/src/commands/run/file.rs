@@ -127,7 +127,9 @@ fn own_keys(kind: TaskKind) -> &'static [&'static str] {
         TaskKind::Train => &["recipes"],
         TaskKind::Fuse => &["bits", "measure"],
         TaskKind::Serve => &["cache"],
-        TaskKind::Eval => &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key"],
+        TaskKind::Eval => {
+            &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key", "roblox", "roblox_key"]
+        }
     }
 }
 
@@ -350,6 +352,21 @@ impl Fields<'_> {
             thinking: self.value("thinking", "true or false")?,
             tasks: self.value("tasks", "a list of tasks, each with * for any text")?.unwrap_or_default(),
             ..v1::Eval::default()
+        };
+        let roblox_key = self.string("roblox_key")?;
+        eval.roblox = match (self.string("roblox")?.as_deref(), roblox_key) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(self.wrong("roblox_key", "is for `roblox: cloud`")),
+            (Some("cloud"), key) => {
+                Some(v1::RealRoblox { judge: v1::RobloxJudge::Cloud.into(), key: key.unwrap_or_default() })
+            }
+            (Some("studio"), None) => {
+                Some(v1::RealRoblox { judge: v1::RobloxJudge::Studio.into(), key: String::new() })
+            }
+            (Some("studio"), Some(_)) => {
+                return Err(self.wrong("roblox_key", "is for `roblox: cloud`: a Studio has none"));
+            }
+            (Some(other), _) => return Err(self.wrong("roblox", format!("`{other}` is none of cloud, studio"))),
         };
         let key: String = self.string("key")?.unwrap_or_default();
         match inputs.get(role::MODEL).cloned() {

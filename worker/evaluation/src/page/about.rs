@@ -103,7 +103,7 @@ pub(super) fn facts(sides: &[Side]) -> Markup {
 }
 
 fn of_side(side: &Side, is_named: bool) -> Markup {
-    let Facts { suite, suite_digest, model, sampling, tools_in, room, engine, suite_artifact, only, format: _ } =
+    let Facts { suite, suite_digest, model, sampling, tools_in, room, engine, suite_artifact, only, roblox, format: _ } =
         &side.report.facts;
     html! {
         dl {
@@ -123,6 +123,7 @@ fn of_side(side: &Side, is_named: bool) -> Markup {
             dt { "Tools" } dd { (tools(*tools_in)) }
             @if !engine.is_empty() { dt { "Answered by" } dd { (line(engine)) } }
             dt { "Judged by" } dd { @if room.is_empty() { "not said" } @else { (line(room)) } }
+            @if let Some(roblox) = roblox { dt { "Asked beside it" } dd { (roblox.title()) ", apart from all other figures" } }
         }
     }
 }

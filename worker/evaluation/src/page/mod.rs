@@ -15,6 +15,7 @@ mod luau;
 mod parts;
 mod places;
 mod results;
+mod roblox;
 mod side;
 mod tasks;
 #[cfg(test)]

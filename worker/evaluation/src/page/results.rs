@@ -24,6 +24,7 @@ pub(super) fn results(sides: &[Side]) -> Markup {
             (contamination(side, sides.len() > 1))
         }
         (benchmark(sides))
+        (super::roblox::roblox(sides))
     }
 }
 

@@ -1,4 +1,4 @@
-mod made;
+pub(super) mod made;
 mod read;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! Of what a report is: which suite, which model, asked how.
 
 use crate::prompt::ToolsIn;
+use crate::roblox::Roblox;
 use crate::suite::Suite;
 use serde::{Deserialize, Serialize};
 use vertigo::id::Digest;
@@ -37,6 +38,9 @@ pub struct Facts {
     /// Ids of the suite's tasks that were asked, each with `*` for any text; empty: all of them were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// The real Roblox that is asked beside the room. It is no condition that models are compared under: what it says is in no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roblox: Option<Roblox>,
 }
 
 /// Who answers.
@@ -137,11 +141,12 @@ impl Facts {
             engine: String::new(),
             suite_artifact: None,
             only: Vec::new(),
+            roblox: None,
         }
     }
 
-    /// In what answers under other facts are not answers of this eval; `None` where they are. Who judges them makes no answer, and nor
-    /// does where the suite lay.
+    /// In what answers under other facts are not answers of this eval; `None` where they are. Who judges them makes no answer, in the room or
+    /// beside it, and nor does where the suite lay.
     pub fn unlike(&self, other: &Facts) -> Option<String> {
         // Which tasks were chosen is in the suite's digest.
         let Facts {
@@ -155,6 +160,7 @@ impl Facts {
             engine,
             suite_artifact: _,
             only: _,
+            roblox: _,
         } = other;
         let said =
             |engine: &str| if engine.is_empty() { "an engine that is not said".to_owned() } else { engine.to_owned() };

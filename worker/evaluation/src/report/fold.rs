@@ -1,7 +1,9 @@
 //! The fold from an eval's lines to its report.
 
 use super::lines::{AnswerLine, FILE_BYTES_MAX, Kept};
-use super::{AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, Tally, TaskReport};
+use super::{
+    AnswerReport, BenchmarkV2, Contaminated, FORMAT, Facts, NonsenseScore, Report, RobloxReport, Tally, TaskReport,
+};
 use crate::contamination::Contamination;
 use crate::nonsense::Nonsense;
 use crate::score::{Score, Standing, Verdict, benchmark_v2, opengameeval};
@@ -79,6 +81,7 @@ pub(super) fn report(
         contamination,
         // At most 10,000 tasks of 1,000 samples.
         missing: u32::try_from(wanted.saturating_sub(there)).unwrap_or(u32::MAX),
+        roblox: RobloxReport::of(suite, facts, kept),
         tasks,
     })
 }

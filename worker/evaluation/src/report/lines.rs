@@ -7,6 +7,7 @@
 //! Promise: every line has a bound, and a line that is none is an error with its number, except for that last one.
 
 use super::facts::Facts;
+use super::roblox::{RobloxAsked, RobloxLine};
 use crate::answer::Answer;
 use crate::nonsense::Nonsense;
 use crate::prompt::Prompt;
@@ -37,6 +38,8 @@ pub enum Line {
     Verdicts(VerdictsLine),
     /// What they say of an answer that answers nothing.
     Nonsense(NonsenseLine),
+    /// What became of asking a real Roblox about an answer.
+    Roblox(RobloxLine),
 }
 
 /// What was sent for a task.
@@ -175,6 +178,8 @@ pub struct Kept {
     pub verdicts: BTreeMap<(String, u32, Digest), Vec<Verdict>>,
     /// The verdicts of nonsense, by kind and task.
     pub nonsense: BTreeMap<(Nonsense, String), Vec<Verdict>>,
+    /// What a real Roblox was asked and said, by task, sample and the answer's digest.
+    pub roblox: BTreeMap<(String, u32, Digest), RobloxAsked>,
     /// The last line, where it was dropped.
     pub torn: Option<Torn>,
     /// Bytes of the file that are whole: where the next line goes.
@@ -240,6 +245,9 @@ impl Kept {
                 least(&mut self.verdicts, (read.task, read.sample, read.answer), read.verdicts, text_of);
             }
             Line::Nonsense(read) => least(&mut self.nonsense, (read.kind, read.task), read.verdicts, text_of),
+            Line::Roblox(read) => {
+                self.roblox.entry((read.task, read.sample, read.answer)).or_default().take(read.said);
+            }
         }
         Ok(())
     }
@@ -247,6 +255,11 @@ impl Kept {
     /// The verdicts on an answer, where it has been judged.
     pub fn verdicts_of(&self, line: &AnswerLine) -> Option<&[Verdict]> {
         self.verdicts.get(&(line.task.clone(), line.sample, line.digest())).map(Vec::as_slice)
+    }
+
+    /// What a real Roblox was asked and said of an answer, where it was.
+    pub fn roblox_of(&self, line: &AnswerLine) -> Option<&RobloxAsked> {
+        self.roblox.get(&(line.task.clone(), line.sample, line.digest()))
     }
 }
 

@@ -11,6 +11,7 @@ mod facts;
 mod figures;
 mod fold;
 mod lines;
+mod roblox;
 mod times;
 
 pub use counted::{CountError, Counted, alongside, facts_alongside};
@@ -21,6 +22,7 @@ pub use lines::{
     AnswerLine, FILE_BYTES_MAX, Kept, LINE_BYTES_MAX, Line, LinesError, NonsenseLine, PromptLine, Time, Tokens, Torn,
     VerdictsLine,
 };
+pub use roblox::{RobloxAnswer, RobloxAsked, RobloxJob, RobloxLine, RobloxReport, RobloxSaid, RobloxTally, RobloxTask};
 pub use times::Times;
 
 use crate::answer::{Answer, Ending};
@@ -52,6 +54,9 @@ pub struct Report {
     pub contamination: Option<Contaminated>,
     /// How many answers are still to come.
     pub missing: u32,
+    /// What a real Roblox said of the answers, where it was asked. It is in no other figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roblox: Option<RobloxReport>,
     /// Every task with its answers.
     pub tasks: Vec<TaskReport>,
 }

@@ -298,3 +298,43 @@ fn times_are_beside_the_report() {
     assert!(!report(&suite, &text(&lines(&suite))).to_text().contains("whole_ms"));
     assert_eq!(Times::of(&Kept::default()), Times::default());
 }
+
+#[test]
+fn what_a_real_roblox_says_is_in_no_score_and_the_same_in_any_order() {
+    use crate::roblox::{Outcome, Roblox, Verdict as Said};
+    let mut suite = suite();
+    for task in &mut suite.tasks[..2] {
+        let (source, place) = ("return eval".to_owned(), "a.rbxl".to_owned());
+        task.roblox = Some(crate::suite::RobloxEval { source, place, tags: Vec::new() });
+    }
+    let mut facts = facts(&suite);
+    let without = lines(&suite);
+    let said = |line: &AnswerLine, said: RobloxSaid| {
+        let (task, sample, answer) = (line.task.clone(), line.sample, line.digest());
+        Line::Roblox(RobloxLine { task, sample, answer, said })
+    };
+    let job = |at_ms: u64| RobloxSaid::Job(RobloxJob { at_ms, job: format!("job{at_ms}") });
+    let of = |sample| answer(&suite, "a", sample, "text", if sample == 0 { Ending::Answered } else { Ending::Cut });
+    let news = [
+        said(&of(0), job(1)),
+        said(&of(0), job(2)),
+        said(&of(0), RobloxSaid::Verdict(Said::passed(Vec::new()))),
+        said(&of(1), RobloxSaid::Verdict(Said::of(Outcome::NoProgram, "cut", Vec::new()))),
+    ];
+    let report = |lines: &[Line], facts: &Facts| {
+        let mut lines = lines.to_vec();
+        lines[0] = Line::Facts(Box::new(facts.clone()));
+        Report::of(&suite, facts, &Kept::read(&text(&lines)).unwrap(), None).unwrap()
+    };
+    let alone = report(&without, &facts);
+    facts.roblox = Some(Roblox::Cloud);
+    let beside = report(&[&without[..], &news[..]].concat(), &facts);
+    let reversed: Vec<Line> = news.iter().rev().cloned().collect();
+    assert_eq!(report(&[&without[..], &reversed[..]].concat(), &facts).to_text(), beside.to_text());
+    let roblox = beside.roblox.clone().unwrap();
+    let tally = RobloxTally { answers: 4, passed: 1, failed: 1, no_program: 1, no_verdict: 0, to_come: 2 };
+    assert_eq!((roblox.tally, roblox.passed().unwrap().0), (tally, 0.5));
+    assert_eq!(roblox.tasks[0].answers[0].job.as_deref(), Some("job2"), "the newest is the one that was looked at");
+    assert_eq!((&alone.overall, &alone.categories, alone.roblox), (&beside.overall, &beside.categories, None));
+    assert_eq!(Report::parse(&beside.to_text()).unwrap(), beside);
+}

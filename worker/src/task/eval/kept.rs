@@ -92,6 +92,11 @@ impl Keeping {
         if self.answers_since == 0 || self.answers_since < ANSWERS_DUE && self.last.elapsed() < TIME_DUE {
             return;
         }
+        self.checkpoint_at(done, say);
+    }
+
+    /// Makes a checkpoint, numbered `done`.
+    pub(super) fn checkpoint_at(&mut self, done: u64, say: &mut dyn FnMut(Event)) {
         (self.answers_since, self.last) = (0, Instant::now());
         // In a folder of their own, where nothing but checkpoints is removed when they are outdated.
         let folder = self.out.join("checkpoints").join(format!("{done:08}"));
@@ -109,8 +114,8 @@ impl Keeping {
     }
 }
 
-/// The whole lines of a checkpoint of the same evaluation, and what they say. There is no verdict among them: those are added once all
-/// answers are there, after the last checkpoint.
+/// The whole lines of a checkpoint of the same evaluation, and what they say. There is no verdict of the room's among them: those are
+/// added once all answers are there, after the last checkpoint.
 fn read(path: &Path, facts: &Facts) -> Result<(String, Kept), String> {
     let mut text = fs::read_to_string(path).at(path).map_err(|error| error.to_string())?;
     let mut kept = Kept::read(&text).map_err(|error| error.to_string())?;

@@ -66,6 +66,11 @@ impl Key {
         Key { text: text.to_owned(), forms }
     }
 
+    /// What it is, for who sends it in another way.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The header that it is sent in.
     ///
     /// # Errors

@@ -96,6 +96,7 @@ pub(super) fn report(model: &str, tasks: Vec<TaskReport>) -> Report {
         nonsense: vec![],
         contamination: None,
         missing: 0,
+        roblox: None,
         tasks,
     }
 }

@@ -56,6 +56,7 @@ fn report(tasks: Vec<(&str, &str, Vec<AnswerReport>)>) -> Report {
         nonsense: Vec::new(),
         contamination: None,
         missing: 0,
+        roblox: None,
         tasks: tasks.into_iter().map(task).collect(),
     }
 }
