@@ -86,6 +86,7 @@ pub(super) fn report(model: &str, tasks: Vec<TaskReport>) -> Report {
         engine: "vertigo 0.1.0, MLX 0.32.2".to_owned(),
         suite_artifact: None,
         only: Vec::new(),
+        roblox: None,
     };
     Report {
         facts,
@@ -114,7 +115,7 @@ pub(super) fn echo(passes: &[&str]) -> NonsenseScore {
 }
 
 /// A small report with something of everything.
-pub(super) fn small(model: &str, is_good: bool) -> Report {
+pub(in crate::page) fn small(model: &str, is_good: bool) -> Report {
     let text =
         "Here it is:\n\n```luau\n-- src/Score.luau\nlocal function add(a: number): number\n\treturn a + 1\n```\nDone.";
     let answer = Answer::of(Ending::Answered, text, Some("One more than `a`.".to_owned()), vec![]);
