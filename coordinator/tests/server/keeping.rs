@@ -106,6 +106,7 @@ async fn run_jobs(coordinator: &Coordinator, until: Instant) {
         let given = worker.assignment().await;
         heart.holds(&given);
         for number in 1..=8 {
+            let begun = Instant::now();
             let made = coordinator
                 .upload(Kind::Checkpoint, &format!("state {}", (done + number) % 10), json!({"iter": number}))
                 .await;
@@ -113,7 +114,9 @@ async fn run_jobs(coordinator: &Coordinator, until: Instant) {
             worker.report(&given, number as u64, body).await;
             assert_eq!(worker.ack().await, number as u64);
             let newest = v1::GetArtifactRequest { reference: made.digest().to_string() };
-            coordinator.artifacts().get(newest).await.expect("the newest checkpoint is what the job goes on from");
+            let found = coordinator.artifacts().get(newest).await;
+            let (took, state) = (begun.elapsed(), coordinator.job(&job.id).await);
+            assert!(found.is_ok(), "the newest checkpoint is what the job goes on from; after {took:?}: {state:?}");
         }
         let adapter = coordinator.upload(Kind::Adapter, &format!("weights {}", done % 5), json!({})).await;
         worker.report(&given, 9, success(&adapter)).await;

@@ -113,7 +113,9 @@ fn of_side(side: &Side, is_named: bool) -> Markup {
             dd {
                 (line(suite)) " " code.quiet { (suite_artifact.unwrap_or(*suite_digest).to_string()) }
                 @if !only.is_empty() { ", only " (line(&only.join(", "))) }
-                @if suite_artifact.is_some() { " " span.quiet { "of which these tasks" } " " code.quiet { (suite_digest.to_string()) } }
+                @if suite_artifact.is_some() {
+                    " " span.quiet { "of which these tasks" } " " code.quiet { (suite_digest.to_string()) }
+                }
             }
             dt { "Sampling" }
             dd {

@@ -147,7 +147,8 @@ mod tests {
 
     fn facts(room: &str, engine: &str) -> Facts {
         let facts = serde_json::json!({
-            "format": 1, "suite": "s", "suite_digest": Digest::of(b"s"), "tools_in": "request", "room": room, "engine": engine,
+            "format": 1, "suite": "s", "suite_digest": Digest::of(b"s"), "tools_in": "request",
+            "room": room, "engine": engine,
             "model": {"kind": "base", "name": "m", "base": Digest::of(b"m")},
             "sampling": {"temperature": 1.0, "top_p": 1.0, "samples": 1, "seed": 0},
         });
