@@ -143,6 +143,7 @@ pub struct Case {
     /// Why it does not.
     pub message: Option<String>,
     /// The part of Roblox for want of which it does not: the room's fault, and not the program's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks: Option<String>,
 }
 

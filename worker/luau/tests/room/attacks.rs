@@ -24,10 +24,10 @@ fn end(outcome: &Outcome) -> Option<End> {
     match outcome {
         Outcome::OutOfSteps => Some(End::Steps),
         Outcome::OutOfMemory => Some(End::Memory),
-        Outcome::Failed | Outcome::Error(_) => Some(End::Error),
+        Outcome::Failed | Outcome::Error(_) | Outcome::Unsupported(_) => Some(End::Error),
         Outcome::Passed => Some(End::Passed),
         Outcome::OutOfTime => Some(End::Time),
-        Outcome::Broken { .. } | Outcome::Crashed | Outcome::Unsupported(_) => None,
+        Outcome::Broken { .. } | Outcome::Crashed => None,
     }
 }
 
