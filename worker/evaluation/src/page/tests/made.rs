@@ -83,6 +83,7 @@ pub(super) fn report(model: &str, tasks: Vec<TaskReport>) -> Report {
         sampling: Sampling { temperature: 0.7, top_p: 0.95, top_k: 0, samples: 2, seed: 0 },
         tools_in: ToolsIn::Request,
         room: "luau 0.739".to_owned(),
+        roblox: None,
     };
     Report {
         facts,
