@@ -141,9 +141,6 @@ async fn an_evaluation_that_is_killed_pays_open_cloud_once_and_its_scores_know_n
     let (mut child, said) = start(dir.path(), &second, &played.url);
     let events: Vec<Said> = said.collect();
     assert!(child.wait().unwrap().success(), "{events:?}");
-    let verdicts =
-        events.iter().filter(|said| matches!(said, Said::Event(Event::Progress { unit, .. }) if unit == "verdicts"));
-    assert!(verdicts.count() > 0, "{events:?}");
     let sent = played.sent();
     assert_eq!(sent.len(), 2, "one of each program, and none for the answer without one");
     let script = sent.iter().map(|body| body["input_script"].as_str().unwrap()).find(|it| it.contains("good")).unwrap();

@@ -67,24 +67,3 @@ fn verdict(verdict: Option<&Verdict>) -> Markup {
         } }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::page::page;
-    use crate::page::tests::made::small;
-    use crate::report::{RobloxAnswer, RobloxReport, RobloxTally, RobloxTask};
-    use crate::roblox::{Outcome, Roblox, Verdict};
-
-    #[test]
-    fn the_section_is_there_where_a_real_roblox_was_asked() {
-        let mut report = small("m", true);
-        assert!(!page(&[&report]).contains("Real Roblox"));
-        let failed = Verdict::of(Outcome::Failed, "<b>no Part</b>", Vec::new());
-        let answers = vec![RobloxAnswer { sample: 0, job: None, verdict: Some(failed) }];
-        let tally = RobloxTally { answers: 1, failed: 1, ..RobloxTally::default() };
-        let tasks = vec![RobloxTask { task: "a".to_owned(), answers }];
-        report.roblox = Some(RobloxReport { by: Roblox::Cloud, tally, tasks });
-        let text = page(&[&report]);
-        assert!(text.contains("Real Roblox (Open Cloud)") && text.contains("&lt;b&gt;no Part"), "it is escaped");
-    }
-}

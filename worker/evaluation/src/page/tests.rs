@@ -1,4 +1,4 @@
-pub(super) mod made;
+mod made;
 mod read;
 
 use super::*;
@@ -221,4 +221,19 @@ fn a_page_of_nothing_says_so() {
     assert!(read(&page(&[])).text.contains("No report"));
     let empty: Report = report("a", vec![]);
     assert!(read(&page(&[&empty])).text.contains("nothing decides"));
+}
+
+#[test]
+fn a_real_roblox_has_a_section_of_its_own_where_it_was_asked() {
+    use crate::report::{RobloxAnswer, RobloxReport, RobloxTally, RobloxTask};
+    use crate::roblox::{Outcome, Roblox, Verdict};
+    let mut report = made::small("m", true);
+    assert!(!page(&[&report]).contains("Real Roblox"));
+    let failed = Verdict::of(Outcome::Failed, "<b>no Part</b>", Vec::new());
+    let answers = vec![RobloxAnswer { sample: 0, job: None, verdict: Some(failed) }];
+    let tally = RobloxTally { answers: 1, failed: 1, ..RobloxTally::default() };
+    let tasks = vec![RobloxTask { task: "a".to_owned(), answers }];
+    report.roblox = Some(RobloxReport { by: Roblox::Cloud, tally, tasks });
+    let text = page(&[&report]);
+    assert!(text.contains("Real Roblox (Open Cloud)") && text.contains("&lt;b&gt;no Part"), "it is escaped");
 }

@@ -2,7 +2,8 @@
 //!
 //! Promise: what is wrong with the suite, the key or the address is said before a model is loaded. Every job and verdict is kept as it
 //! comes, in a checkpoint and for Open Cloud in this machine's ledger of the key as well, so that what was got is never paid for again,
-//! wherever an evaluation is killed; Roblox has no word for a job whose id was on its way then. What nobody can send costs nothing and is said to be that.
+//! wherever an evaluation is killed; Roblox has no word for a job whose id was on its way then. What nobody can send costs nothing and is
+//! said to be that.
 
 use super::super::{Event, Spec, codes};
 use super::kept::Keeping;
