@@ -15,6 +15,7 @@ use super::chance::{normal_below, normal_quantile, quantile};
 use super::{Interval, Pair, Pairs, Share};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::cmp::Ordering;
 
 /// Tasks below which a category is drawn from together with the next larger one.
 const STRATUM_TASKS_MIN: usize = 5;
@@ -60,7 +61,20 @@ impl Bootstrap {
 
     /// The same whichever of the two models is first, but for the sign.
     pub fn either_way(pairs: &Pairs, how: Resampling) -> Bootstrap {
-        if pairs.is_in_order() { Bootstrap::of(pairs, how) } else { Bootstrap::of(&pairs.turned(), how).mirrored() }
+        match pairs.order() {
+            Ordering::Less => Bootstrap::of(pairs, how),
+            Ordering::Greater => Bootstrap::of(&pairs.turned(), how).mirrored(),
+            // Neither is first, so neither may gain by what happened to be drawn.
+            Ordering::Equal => Bootstrap::of(pairs, how).with_its_mirror(),
+        }
+    }
+
+    /// Its draws, each with either sign.
+    fn with_its_mirror(mut self) -> Bootstrap {
+        let turned: Vec<f64> = self.sorted.iter().map(|difference| -difference).collect();
+        self.sorted.extend(turned);
+        self.sorted.sort_by(f64::total_cmp);
+        Bootstrap { seen: 0.0, acceleration: 0.0, ..self }
     }
 
     fn mirrored(self) -> Bootstrap {

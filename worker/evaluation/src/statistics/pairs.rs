@@ -1,6 +1,7 @@
 //! Two models' outcomes, task by task.
 
 use super::{Outcomes, TaskId, TaskOutcomes};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One task as two models answered it.
@@ -102,11 +103,11 @@ impl Pairs {
         Pairs { categories: turned.collect() }
     }
 
-    /// Whether the first side's scores come first in the order of numbers: one way to say which of two sides is drawn first
-    /// that does not depend on how they were given.
-    pub(super) fn is_in_order(&self) -> bool {
+    /// Which side's scores come first in the order of numbers: one way to say which of two sides is drawn first that does not
+    /// depend on how they were given.
+    pub(super) fn order(&self) -> Ordering {
         let a = self.iter().flat_map(|pair| &pair.a);
         let b = self.iter().flat_map(|pair| &pair.b);
-        a.zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).is_none_or(std::cmp::Ordering::is_lt)
+        a.zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 }
