@@ -133,8 +133,8 @@ pub(crate) struct Chosen {
     pub(crate) present: Vec<Digest>,
 }
 
-/// Of each suite the newest report of the candidate over all of its tasks, and of the present model the newest of the same suite's content, or else the newest of
-/// its name, of which the gate then says what is not alike. `known` has the newest first.
+/// Of each suite the newest report of the candidate over all of its tasks, and of the present model the newest of the same suite's content,
+/// or else the newest of its name, of which the gate then says what is not alike. `known` has the newest first.
 pub(crate) fn choose(known: &[Known], asked: &[Asked], candidate: &Judged, present: Option<&Judged>) -> Chosen {
     let mut chosen = Chosen::default();
     for suite in asked {

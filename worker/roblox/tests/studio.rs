@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -19,14 +19,13 @@ const QUICK: Patience = Patience {
 
 const BOTH: Has = Has { check_scene: true, check_game: true };
 
-/// A command that plays a Studio in a way, and the file that says what it was asked.
+/// A command that plays a Studio in a way, and the file that says what it was asked. It is a link to a program that was built: a script
+/// written just now cannot be run while another thread is starting a process, which has it open for a moment.
 fn command(dir: &TempDir, way: &str) -> (PathBuf, PathBuf) {
-    let (path, log) = (dir.path().join("StudioMCP"), dir.path().join("asked"));
-    let played = env!("CARGO_BIN_EXE_played-studio");
-    let script = format!("#!/bin/sh\nPLAYED='{way}' PLAYED_LOG='{}' exec '{played}'\n", log.display());
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    (path, log)
+    let path = dir.path().join("StudioMCP");
+    symlink(env!("CARGO_BIN_EXE_played-studio"), &path).unwrap();
+    fs::write(dir.path().join("way"), way).unwrap();
+    (path, dir.path().join("asked"))
 }
 
 async fn judged(way: &str, place: &str, has: Has, patience: Patience) -> (Result<Verdict, StudioError>, Vec<Value>) {

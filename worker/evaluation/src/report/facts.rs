@@ -145,8 +145,8 @@ impl Facts {
         }
     }
 
-    /// In what answers under other facts are not answers of this eval; `None` where they are. Who judges them makes no answer, in the room or
-    /// beside it, and nor does where the suite lay.
+    /// In what answers under other facts are not answers of this eval; `None` where they are. Who judges them makes no answer, in the room
+    /// or beside it, and nor does where the suite lay.
     pub fn unlike(&self, other: &Facts) -> Option<String> {
         // Which tasks were chosen is in the suite's digest.
         let Facts {

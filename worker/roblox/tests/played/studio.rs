@@ -1,15 +1,19 @@
 //! A Studio's MCP server as a test wants it, over stdin and stdout: a line of JSON-RPC is answered with a line.
 //!
-//! The environment says how it is played; what it was asked is written into a file.
+//! A file beside it, `way`, says how it is played; what it was asked is written into another, `asked`.
 
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 
 const ID: &str = "08b776ed-0330-44f6-8378-c6eea82b3f38";
 
 fn main() {
-    let way = std::env::var("PLAYED").unwrap_or_default();
-    let log = std::env::var("PLAYED_LOG").unwrap_or_default();
+    // Beside the name that it was started by.
+    let started = PathBuf::from(std::env::args().next().unwrap());
+    let way = fs::read_to_string(started.with_file_name("way")).unwrap();
+    let log = started.with_file_name("asked");
     let mut is_playing = false;
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
@@ -49,11 +53,8 @@ fn tools(way: &str) -> Vec<Value> {
     names.map(|name| json!({"name": name, "description": "", "inputSchema": {"type": "object"}})).collect()
 }
 
-fn note(log: &str, name: &str, arguments: &Value) {
-    if log.is_empty() {
-        return;
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
+fn note(log: &Path, name: &str, arguments: &Value) {
+    let file = fs::OpenOptions::new().create(true).append(true).open(log);
     let _ = file.and_then(|mut file| writeln!(file, "{}", json!({"tool": name, "arguments": arguments})));
 }
 
