@@ -87,8 +87,13 @@ done
 run cancel api
 
 step "What runs of their answers to a part of the suite that comes with Vertigo: base, base with adapter, fused model"
-run suite import luau-suite
-run eval mini-4b-4bit second second-model --suite luau-suite --tasks 'coding.*' --samples 1 --tokens-max 64 --name verdict --follow
+# A suite of its own, since a promotion takes reports of whole suites alone.
+own=worker/evaluation/suites/luau
+mkdir -p "$home/coding/tasks"
+cp -r "$own/tasks/coding" "$home/coding/tasks"
+sed 's/^name: luau$/name: coding/' "$own/suite.yaml" > "$home/coding/suite.yaml"
+run suite import coding "$home/coding"
+run eval mini-4b-4bit second second-model --suite coding --samples 1 --tokens-max 64 --name verdict --follow
 run report verdict-second-model
 run compare verdict-mini-4b-4bit verdict-second-model
 run report verdict-second-model --beside verdict-mini-4b-4bit --html "$home/report.html"
