@@ -81,8 +81,7 @@ impl Board {
             Turn::Now => now_ms,
             Turn::Wait(wait) => wait.until_ms,
         };
-        if let Some((at, n, job)) = look.filter(|(at, ..)| *at <= now_ms && looks <= now_ms) {
-            debug_assert!(at <= now_ms);
+        if let Some((_, n, job)) = look.filter(|(at, ..)| *at <= now_ms && looks <= now_ms) {
             return Step::Look(n, job.clone());
         }
         let under_way = self.states.iter().filter(|state| matches!(state, State::UnderWay { .. })).count();

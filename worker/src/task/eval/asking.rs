@@ -110,7 +110,7 @@ impl Server {
     pub(super) fn new(url: String, model: String, key: Option<Key>, manner: Manner) -> Result<Server, Failure> {
         let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
         let is_here = is_loopback(&url);
-        if key.is_some() && !is_here && !url.to_ascii_lowercase().starts_with("https://") {
+        if key.is_some() && !is_private(&url) {
             let message = "the server's key would go over http:// for all on the way to read; name it by https://";
             return Err(Failure::new(Cure::Never, codes::BAD_INPUT, message));
         }
@@ -219,6 +219,11 @@ impl Server {
             _ => Ok(Reply::Refused(problem)),
         }
     }
+}
+
+/// Whether nobody on the way reads what is sent to an address: it is on this machine, or behind TLS.
+pub(super) fn is_private(url: &str) -> bool {
+    is_loopback(url) || url.to_ascii_lowercase().starts_with("https://")
 }
 
 /// Whether an address is on this machine.

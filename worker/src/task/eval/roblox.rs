@@ -6,6 +6,7 @@
 //! said to be that.
 
 use super::super::{Event, Spec, codes};
+use super::asking::is_private;
 use super::kept::Keeping;
 use super::key::Key;
 use super::{PACE, RealRoblox};
@@ -166,8 +167,7 @@ impl Beside {
 
 fn open_cloud(spec: &Spec, place: &str) -> Result<Judge, Failure> {
     let url = std::env::var(URL).unwrap_or_else(|_| cloud::URL.to_owned());
-    let loopback = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
-    if !url.starts_with("https://") && !loopback.iter().any(|begin| url.starts_with(begin)) {
+    if !is_private(&url) {
         return Err(here(format!("{URL} of the worker's environment: a key is sent over https:// alone")));
     }
     let key = Key::find(place)?.ok_or_else(|| bad("roblox: where is Open Cloud's key? env:NAME or file:PATH"))?;
