@@ -1,0 +1,12 @@
+//! What of raw examples may be trained on.
+//!
+//! [`row`] is an example in its one canonical form, [`book`] what happened to each line that was read, by which [`rule`]. The stages are
+//! one module each, in the order in which they run: [`read`], [`rights`], [`tiers`], [`filters`] with [`secrets`], [`duplicates`],
+//! [`contamination`], [`split`] with [`mix`], [`lengths`]; [`quality`] computes facts that they name.
+//!
+//! Promise: pure functions of files, suites, config and tokenizer. The same inputs give the same bytes on any machine, whatever the order
+//! of the files. Every line that was read stands in the book exactly once, with all that befell it. Absent: jobs, the network, a clock.
+
+pub mod book;
+pub mod row;
+pub mod rule;
