@@ -9,5 +9,7 @@
 
 pub mod book;
 pub mod config;
+pub mod glob;
+pub mod read;
 pub mod row;
 pub mod rule;
