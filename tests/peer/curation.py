@@ -24,15 +24,15 @@ def content(message):
     return message.get("content") or ""
 
 
-def said_by_assistant(messages):
-    return "".join(content(m) for m in messages if m["role"] == "assistant")
+def said_by_assistant(messages, between=""):
+    return between.join(content(m) for m in messages if m["role"] == "assistant")
 
 
 def count_code_lines(text):
     count = 0
     for block in FENCED.findall(text):
-        lines = block.strip("`").strip().split("\n")
-        if not lines[0].startswith(CODE_BEGINS):
+        lines = block.strip("`").strip().splitlines()
+        if lines and not lines[0].startswith(CODE_BEGINS):
             lines = lines[1:]
         count += len([line for line in lines if line.strip()])
     return count
@@ -42,12 +42,13 @@ def tier_of(config, name):
     if any(fnmatch(name, pattern) for pattern in config.get("excluded", [])):
         return "excluded"
     tiers = config.get("tiers", {})
+    found = "none"
     if any(fnmatch(name, pattern) for pattern in tiers.get("copy", []) + tiers.get("verified", [])):
-        return "copy"
+        found = "copy"
     for tier in ("code", "score"):
         if any(fnmatch(name, pattern) for pattern in tiers.get("filter_" + tier, {}).get("files", [])):
-            return tier
-    return "none"
+            found = tier
+    return found
 
 
 def curated(config, tier, row):
@@ -117,7 +118,7 @@ def verdicts(rows, min_score=0.3, threshold=0.7):
             result.append("exact_duplicate")
             continue
         seen.add(key)
-        own = grams(said_by_assistant(messages))
+        own = grams(said_by_assistant(messages, " "))
         if any(jaccard(own, other) > threshold for other in kept):
             result.append("near_duplicate")
             continue
