@@ -7,9 +7,9 @@
 //! Promise: a fact that a row does not have is absent, and never zero. The same row has the same facts anywhere.
 
 use crate::book::{Book, Effect};
-use crate::row::{Role, Row};
+use crate::config::QualityFilter;
+use crate::row::{Body, Role, Row};
 use crate::rule::{Rule, Stage};
-use serde::Deserialize;
 use serde_json::Value;
 use vertigo_evaluation::python::{is_space, strip};
 
@@ -28,21 +28,11 @@ pub const COMPUTED: [(&str, &str); 5] = [
     ("turns", "messages of the person and of the model"),
 ];
 
-/// The least that a fact may be.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Minimum {
-    /// Its name or path.
-    pub fact: String,
-    /// A row with less is left out.
-    pub min: f64,
-}
-
 /// The rows whose facts are what the config asks for.
-pub fn apply(rows: Vec<Row>, minima: &[Minimum], book: &mut Book) -> Vec<Row> {
+pub fn apply(rows: Vec<Row>, asked: &[QualityFilter], book: &mut Book) -> Vec<Row> {
     let mut kept = Vec::with_capacity(rows.len());
     'rows: for row in rows {
-        for Minimum { fact: name, min } in minima {
+        for QualityFilter { fact: name, min } in asked {
             match fact(&row, name) {
                 Some(value) if value >= *min => {}
                 Some(value) => {
@@ -141,8 +131,8 @@ const CODE_BEGINS: [&str; 6] = ["--", "local", "{", "[", "return", "function"];
 /// code is taken for the name of a language.
 pub fn pipeline_code_lines(row: &Row) -> usize {
     let said: Vec<&str> = match &row.body {
-        crate::row::Body::Chat { messages, .. } => messages.iter().map(|message| message.text()).collect(),
-        crate::row::Body::Text(text) => vec![text],
+        Body::Chat { messages, .. } => messages.iter().map(|message| message.text()).collect(),
+        Body::Text(text) => vec![text],
     };
     // One text: a fence may be opened by one who speaks and closed by the next.
     code_lines(&said.join("\n"))

@@ -8,12 +8,14 @@
 //! number), a row is left out by name.
 
 use crate::book::{Book, Effect};
-use crate::names::any_takes;
+use crate::config::{FilterCode, FilterScore, Tiers};
+use crate::glob::any_matches;
 use crate::quality::pipeline_code_lines;
 use crate::row::Row;
 use crate::rule::{Rule, Stage};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The config excludes the row's file.
 pub const FILE_EXCLUDED: Rule = Rule::new(Stage::Tiers, "file_excluded", "the config excludes its file");
@@ -27,54 +29,6 @@ pub const TIER_FEW_CODE_LINES: Rule =
 
 /// Too little for `filter_score`.
 pub const TIER_LOW_SCORE: Rule = Rule::new(Stage::Tiers, "tier_low_score", "its score is less than its tier asks for");
-
-/// The tiers, as the pipeline's `curation.yaml` has them.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tiers {
-    /// Files that enter whole.
-    pub copy: Vec<String>,
-    /// Files that enter whole, because somebody looked at them.
-    pub verified: Vec<String>,
-    /// Files that enter by lines of code.
-    pub filter_code: FilterCode,
-    /// Files that enter by a score.
-    pub filter_score: FilterScore,
-}
-
-/// What enters by lines of code.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FilterCode {
-    /// Which files.
-    pub files: Vec<String>,
-    /// The fewest [lines](pipeline_code_lines).
-    pub min_code_lines: u32,
-}
-
-impl Default for FilterCode {
-    fn default() -> FilterCode {
-        FilterCode { files: Vec::new(), min_code_lines: 5 }
-    }
-}
-
-/// What enters by a score.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FilterScore {
-    /// Which files.
-    pub files: Vec<String>,
-    /// The least score.
-    pub min_score: f64,
-    /// The field of the line that has it. A line without it has 0.
-    pub score_field: String,
-}
-
-impl Default for FilterScore {
-    fn default() -> FilterScore {
-        FilterScore { files: Vec::new(), min_score: 0.6, score_field: "eval_score".to_owned() }
-    }
-}
 
 /// Why a file's rows enter, or do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -92,25 +46,10 @@ pub enum Tier {
     Unnamed,
 }
 
-impl Tiers {
-    /// The tier of a file.
-    pub fn of(&self, file: &str) -> Tier {
-        if any_takes(&self.filter_score.files, file) {
-            Tier::Score
-        } else if any_takes(&self.filter_code.files, file) {
-            Tier::Code
-        } else if any_takes(&self.copy, file) || any_takes(&self.verified, file) {
-            Tier::Copy
-        } else {
-            Tier::Unnamed
-        }
-    }
-}
-
 /// The rows that enter. Without tiers all do whose file is not excluded.
 pub fn apply(rows: Vec<Row>, tiers: Option<&Tiers>, excluded: &[String], book: &mut Book) -> Vec<Row> {
     // Rows of a file stand together, so that the last answer is nearly always the one that is asked for again.
-    let mut last: Option<(std::sync::Arc<str>, Tier)> = None;
+    let mut last: Option<(Arc<str>, Tier)> = None;
     let mut kept = Vec::with_capacity(rows.len());
     for row in rows {
         let file = &book.of(&row).origin.file;
@@ -132,7 +71,16 @@ pub fn apply(rows: Vec<Row>, tiers: Option<&Tiers>, excluded: &[String], book: &
 
 /// The tier of a file in a config.
 pub fn tier(tiers: Option<&Tiers>, excluded: &[String], file: &str) -> Tier {
-    if any_takes(excluded, file) { Tier::Excluded } else { tiers.map_or(Tier::Copy, |tiers| tiers.of(file)) }
+    if any_matches(excluded, file) {
+        return Tier::Excluded;
+    }
+    match tiers {
+        None => Tier::Copy,
+        Some(tiers) if any_matches(&tiers.filter_score.files, file) => Tier::Score,
+        Some(tiers) if any_matches(&tiers.filter_code.files, file) => Tier::Code,
+        Some(tiers) if any_matches(tiers.copy.iter().chain(&tiers.verified), file) => Tier::Copy,
+        Some(_) => Tier::Unnamed,
+    }
 }
 
 /// Why a row of the tier does not enter.

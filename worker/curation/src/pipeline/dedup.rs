@@ -12,7 +12,6 @@ use crate::book::{Book, Effect};
 use crate::quality::{pipeline_quality, words};
 use crate::row::{Role, Row};
 use crate::rule::{Rule, Stage};
-use serde::Deserialize;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use vertigo::id::Digest;
@@ -57,14 +56,6 @@ const MESSAGES_MIN: usize = 2;
 
 /// How much of a message is compared, once each white space in it is one space.
 const COMPARED_CHARS: usize = 500;
-
-/// The config's word for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dedup {
-    /// As the pipeline does it.
-    Pipeline,
-}
 
 /// What becomes of a row. Others are named by their place among the rows that were given.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,7 +7,7 @@
 
 use super::balanced::{self, one_of};
 use super::mixed::{self, MixError, Mixed};
-use crate::names::any_takes;
+use crate::glob::matches;
 use crate::row::Row;
 use rand::seq::SliceRandom;
 
@@ -89,7 +89,7 @@ fn family(row: &Row) -> Option<usize> {
     let source = ["source_file", "source", "category"].iter().find_map(text)?;
     // Of a path its last part without the ending.
     let source = if source.contains(['/', '\\']) { stem(source) } else { source };
-    FAMILIES.iter().position(|family| any_takes(family.sources, source))
+    FAMILIES.iter().position(|family| family.sources.iter().any(|pattern| matches(pattern, source)))
 }
 
 /// What Python's `Path(…).stem` gives on a Mac or on Linux, where only `/` divides.

@@ -8,15 +8,44 @@ use serde_json::{Map, Value, json};
 
 /// What separates words, or only seems to.
 const SPACES: [&str; 22] = [
-    " ", " ", " ", "  ", "\n", "\r\n", "\r", "\t", "\u{b}", "\u{c}", "\u{1c}", "\u{1d}", "\u{1e}", "\u{1f}", "\u{85}", "\u{a0}", "\u{2003}",
-    "\u{2028}", "\u{2029}", "\u{3000}", "\u{200b}", "\u{feff}",
+    " ", " ", " ", "  ", "\n", "\r\n", "\r", "\t", "\u{b}", "\u{c}", "\u{1c}", "\u{1d}", "\u{1e}", "\u{1f}", "\u{85}",
+    "\u{a0}", "\u{2003}", "\u{2028}", "\u{2029}", "\u{3000}", "\u{200b}", "\u{feff}",
 ];
 
 /// Words, of which some count for a score, some look like code and some are long or none of ASCII.
 const WORDS: [&str; 32] = [
-    "a", "the", "part", "of", "Roblox", "<think>", "</think>", "export type", "x: string", "y: number", "--!strict", "task.wait()", "task.spawn",
-    "game:GetService(\"Players\")", "table.freeze", "@native", "local", "x", "=", "1", "return", "function", "end", "|", "ä", "漢字", "😀", "e\u{301}",
-    "\0", "-- note", "{", "[",
+    "a",
+    "the",
+    "part",
+    "of",
+    "Roblox",
+    "<think>",
+    "</think>",
+    "export type",
+    "x: string",
+    "y: number",
+    "--!strict",
+    "task.wait()",
+    "task.spawn",
+    "game:GetService(\"Players\")",
+    "table.freeze",
+    "@native",
+    "local",
+    "x",
+    "=",
+    "1",
+    "return",
+    "function",
+    "end",
+    "|",
+    "ä",
+    "漢字",
+    "😀",
+    "e\u{301}",
+    "\0",
+    "-- note",
+    "{",
+    "[",
 ];
 
 const FENCES: [&str; 9] = ["```lua\n", "```luau\r\n", "```\n", "\n```", "```", "````", "\n```\n", "``", "```json "];
@@ -24,14 +53,14 @@ const FENCES: [&str; 9] = ["```lua\n", "```luau\r\n", "```\n", "\n```", "```", "
 /// Where one score ends and the next begins, in characters.
 const LENGTHS: [usize; 4] = [100, 200, 3_000, 8_000];
 
-pub struct Drawn {
+pub(crate) struct Drawn {
     random: ChaCha8Rng,
     contents: Vec<String>,
     rows: Vec<Value>,
 }
 
 impl Drawn {
-    pub fn new(seed: u64) -> Drawn {
+    pub(crate) fn new(seed: u64) -> Drawn {
         Drawn { random: ChaCha8Rng::seed_from_u64(seed), contents: Vec::new(), rows: Vec::new() }
     }
 
@@ -44,7 +73,7 @@ impl Drawn {
     }
 
     /// The lines of a file.
-    pub fn file(&mut self, rows: usize) -> String {
+    pub(crate) fn file(&mut self, rows: usize) -> String {
         let mut text = String::new();
         for _ in 0..rows {
             let row = self.row();
@@ -67,7 +96,8 @@ impl Drawn {
         row.insert("messages".to_owned(), Value::Array(messages));
         row.insert("category".to_owned(), json!(self.one_of(&["service", "types", "debugging"])));
         let score = self.random.random_range(0..9);
-        let scores = [json!(1), json!(0), json!(0.6), json!(0.599_999), json!(true), json!(false), json!(null), json!("0.9")];
+        let scores =
+            [json!(1), json!(0), json!(0.6), json!(0.599_999), json!(true), json!(false), json!(null), json!("0.9")];
         if let Some(score) = scores.get(score) {
             row.insert("eval_score".to_owned(), score.clone());
         }

@@ -8,7 +8,7 @@ use vertigo_curation::book::Book;
 use vertigo_curation::row::{Body, Call, Message, Origin, Role, Row};
 
 /// The rows of all `*.jsonl`, in the order of names and lines, and the book that has them.
-pub fn read(folder: &Path) -> (Vec<Row>, Book) {
+pub(crate) fn read(folder: &Path) -> (Vec<Row>, Book) {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| name.ends_with(".jsonl"));
@@ -26,7 +26,7 @@ pub fn read(folder: &Path) -> (Vec<Row>, Book) {
 }
 
 /// A row of this line.
-pub fn row(entry: u32, value: Value) -> Row {
+pub(crate) fn row(entry: u32, value: Value) -> Row {
     let Value::Object(mut facts) = value else { panic!("{value}") };
     let messages = facts.shift_remove("messages").unwrap_or_default();
     let messages = messages.as_array().into_iter().flatten().map(message).collect();
