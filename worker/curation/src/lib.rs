@@ -10,6 +10,9 @@
 pub mod book;
 pub mod config;
 pub mod glob;
+pub mod pipeline;
+pub mod quality;
 pub mod read;
 pub mod row;
 pub mod rule;
+pub mod tiers;
