@@ -7,12 +7,18 @@
 //! Promise: pure functions of files, suites, config and tokenizer. The same inputs give the same bytes on any machine, whatever the order
 //! of the files. Every line that was read stands in the book exactly once, with all that befell it. Absent: jobs, the network, a clock.
 
+pub mod audit;
 pub mod book;
 pub mod config;
+pub mod contamination;
+pub mod duplicates;
 pub mod glob;
+pub mod leak;
+pub mod mix;
 pub mod pipeline;
 pub mod quality;
 pub mod read;
 pub mod row;
 pub mod rule;
+pub mod split;
 pub mod tiers;
