@@ -11,5 +11,6 @@ pub mod book;
 pub mod config;
 pub mod glob;
 pub mod read;
+pub mod rights;
 pub mod row;
 pub mod rule;
