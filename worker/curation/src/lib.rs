@@ -14,3 +14,4 @@ pub mod read;
 pub mod rights;
 pub mod row;
 pub mod rule;
+pub mod secrets;
