@@ -9,6 +9,7 @@
 
 pub mod book;
 pub mod config;
+pub mod filters;
 pub mod glob;
 pub mod read;
 pub mod rights;
