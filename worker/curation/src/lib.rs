@@ -11,6 +11,7 @@ pub mod book;
 pub mod config;
 pub mod filters;
 pub mod glob;
+pub mod lengths;
 pub mod read;
 pub mod rights;
 pub mod row;
