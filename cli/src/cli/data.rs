@@ -9,7 +9,8 @@ pub(crate) enum DataCommand {
     /// Check a folder of .jsonl and upload it
     #[command(after_help = "\
 A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates; \
-without it one example in 20 is held out. A line that is none of these is named, and nothing is uploaded.
+without it one example in 20 is held out. A line to train on may have a \"weight\", more than 0 and at most 100: how often it is drawn, \
+relative to 1. A line that is none of these is named, and nothing is uploaded.
 
 Example:
   vertigo data import luau tests/data/luau")]
