@@ -18,7 +18,12 @@ pub fn of(row: &Row) -> Box<str> {
         Body::Text(text) => short(text),
         Body::Chat { .. } => {
             let (question, answer) = (short(said(Role::User).unwrap_or_default()), said(Role::Assistant).map(short));
-            [Some(question), answer].into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" → ")
+            [Some(question), answer]
+                .into_iter()
+                .flatten()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join(" → ")
         }
     };
     begins.into()
