@@ -19,9 +19,12 @@ fn report(said: &str) -> Report {
         [row(1, Some("MIT")), row(1, Some("MIT")), row(30, Some(said)), row(90, None), "{".to_owned()].join("\n");
     let files: Vec<(String, Box<dyn BufRead>)> =
         vec![(format!("{said}.jsonl"), Box::new(Cursor::new(text.into_bytes())))];
-    let config =
-        Config::parse("split: {valid: 0, test: 0}\nduplicates: {near: off}\nmix: {by: category, weights: {none: 2}}")
-            .unwrap();
+    // What the rows say may be seen by no filter, or pages would differ for a good reason.
+    let config = Config::parse(
+        "split: {valid: 0, test: 0}\nduplicates: {near: off, code: off}\nmix: {by: category, weights: {none: 2}}\n\
+         filters: {unclosed_fence: off, cut_answer: off, leaked_thinking: off, refusal: off, echo: off, loose_code: off}",
+    )
+    .unwrap();
     curate(&config, Inputs { files, suites: Vec::new(), tokenizer: None }, &mut |_| ()).unwrap().report().clone()
 }
 
@@ -78,7 +81,7 @@ const ATTACKS: [&str; 8] = [
 fn no_attack_adds_an_element_or_an_attribute() {
     let plain = elements(&page(&report("x")));
     for attack in ATTACKS {
-        assert_eq!(elements(&page(&report(attack))), plain, "{attack}");
+        assert!(elements(&page(&report(attack))) == plain, "{attack}");
     }
 }
 
@@ -87,6 +90,6 @@ proptest! {
     #[test]
     fn whatever_rows_say_the_page_has_its_own_elements_alone(said in "[<>&\"'/a-z! =\\-]{1,40}") {
         prop_assume!(!said.trim().is_empty());
-        prop_assert_eq!(elements(&page(&report(&said))), elements(&page(&report("x"))));
+        prop_assert!(elements(&page(&report(&said))) == elements(&page(&report("x"))));
     }
 }
