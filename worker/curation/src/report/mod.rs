@@ -125,7 +125,7 @@ impl Report {
     /// The report of a curation.
     pub(crate) fn of(book: &Book, made: &Made, telling: Telling<'_>) -> Report {
         let Telling { names, by, categories, begins, suites, lengths, mix, leak, mut remarks } = telling;
-        let rows: Vec<Row> = made.all().map(|(_, placed)| placed.row.clone()).collect();
+        let rows: Vec<&Row> = made.all().map(|(_, placed)| &placed.row).collect();
         let audits = audits(&rows, suites, book);
         if !leak.is_none() {
             remarks.insert(0, format!("This mix leaks, as the pipeline's does: {}.", said(&leak)));
