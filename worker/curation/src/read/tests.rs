@@ -98,6 +98,19 @@ fn what_is_no_row_is_rejected_by_name() {
 }
 
 #[test]
+fn a_detail_quotes_no_secret() {
+    let key = format!("ghp_{}", "aB3".repeat(12));
+    for line in [
+        format!(r#"{{"{key}":1,"{key}":2}}"#),
+        format!(r#"{{"messages":[{{"role":"{key}","content":"q"}}]}}"#),
+        format!(r#"{{"messages":[{{"role":"assistant","content":"q","{key}":1}}]}}"#),
+    ] {
+        let (_, touched) = one(&line);
+        assert!(touched.len() == 1 && touched[0].contains("`<API_KEY>`"), "{touched:?}");
+    }
+}
+
+#[test]
 fn what_can_be_repaired_is_repaired_by_name() {
     let a = json!({"role": "assistant", "content": "a"});
     for (messages, done, roles) in [
@@ -285,11 +298,13 @@ fn hostile_lines_are_named_and_never_crash() {
     .to_string();
     let invalid = [&b"{\"text\":\""[..], &[0xff, 0xfe], b"\"}"].concat();
     let empty = b"\n".repeat(1_000_000);
-    let files: [(&str, &[u8]); 5] = [
+    let many = format!("{{\"text\":[{}0]}}", "[],".repeat(1_000_000));
+    let files: [(&str, &[u8]); 6] = [
         ("a", deep.as_bytes()),
         ("b", deep_arguments.as_bytes()),
         ("c", &invalid),
         ("d", &empty),
+        ("b2", many.as_bytes()),
         ("e", b"{\"text\":\"\0\"}\n\0\0\n{\"text\":\"\\u0000\"}"),
     ];
     let (rows, book) = read_all(&files);
@@ -297,6 +312,7 @@ fn hostile_lines_are_named_and_never_crash() {
     let expected = [
         ("a", Some((TOO_DEEP, ""))),
         ("b", Some((TOO_DEEP, "turn 1: a call's arguments"))),
+        ("b2", Some((TOO_MANY_VALUES, ""))),
         ("c", Some((NOT_UTF8, "at byte 10"))),
         ("e", Some((NOT_JSON, "control character (\\u0000-\\u001F) found while parsing a string at column 10"))),
         ("e", Some((NOT_JSON, "expected value at column 1"))),
