@@ -112,7 +112,8 @@ fn name(turn: usize, field: &str, value: Option<Value>) -> Result<Option<Box<str
     }
 }
 
-/// What is thought. A field that says nothing, or the same again, is gone without a word; what another says stays a field that nobody reads.
+/// What is thought. A field that says nothing, or the same again, is gone without a word; another that says something else is one that
+/// nobody reads.
 fn thought(turn: usize, fields: &mut Map<String, Value>) -> Result<Option<String>, Rejected> {
     let mut thought: Option<String> = None;
     for field in THOUGHTS {
