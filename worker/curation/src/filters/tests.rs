@@ -37,7 +37,7 @@ fn real_data_is_touched_where_a_reader_would_touch_it() {
             }
         }
     }
-    // What somebody looked at, hit by hit.
+    // Canned thoughts, echoes and loose code were looked at in samples and where they are least sure, the others hit by hit.
     let expected = [
         ("canned_thought", "evolved.jsonl", 120),
         ("canned_thought", "gameplay_sessions.jsonl", 167),
