@@ -14,9 +14,7 @@ use crate::read::ReadError;
 use crate::report::{FILE as REPORT_FILE, Report, Telling, glimpse};
 use crate::row::Row;
 use crate::rule::{Rule, Stage};
-use crate::{
-    contamination, duplicates, filters, mix, page, pipeline, provenance, quality, read, rights, secrets, split, tiers,
-};
+use crate::{contamination, duplicates, filters, mix, page, pipeline, provenance, quality, read, rights, split, tiers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -145,8 +143,7 @@ fn stages(
     let rows = ended(Stage::Read, rows);
     let rows = ended(Stage::Rights, rights::apply(rows, config.rights.as_ref(), book));
     let rows = ended(Stage::Tiers, tiers::apply(rows, config.tiers.as_ref(), &config.excluded, book));
-    let rows = secrets::apply(filters::apply(rows, &config.filters, book), config.filters.secrets, book);
-    let rows = ended(Stage::Filters, rows);
+    let rows = ended(Stage::Filters, filters::apply(rows, &config.filters, book));
     let rows = ended(Stage::Quality, quality::apply(rows, &config.quality, book));
     let rows = ended(Stage::Duplicates, unlike(config, rows, book));
     let rows = ended(Stage::Contamination, unknown_to(suites, config.contamination, rows, book));
