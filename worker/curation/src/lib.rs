@@ -9,10 +9,14 @@
 
 pub mod book;
 pub mod config;
+pub mod filters;
 pub mod glob;
+pub mod lengths;
 pub mod pipeline;
 pub mod quality;
 pub mod read;
+pub mod rights;
 pub mod row;
 pub mod rule;
+pub mod secrets;
 pub mod tiers;
