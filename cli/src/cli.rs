@@ -322,7 +322,7 @@ pub(crate) struct JobsArgs {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub(crate) state: Vec<State>,
     /// Of this kind only
-    #[arg(long, value_name = "train|fuse|serve|eval")]
+    #[arg(long, value_name = "train|fuse|serve|eval|curate")]
     pub(crate) kind: Option<TaskKind>,
     /// Of this group only
     #[arg(long, value_name = "NAME")]
