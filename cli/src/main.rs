@@ -87,6 +87,7 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
     let coordinator = &Coordinator::new(&cli.global.coordinator);
     match &cli.command {
         Command::Data(command) => commands::data::run(command, coordinator, output).await,
+        Command::Curate(args) => commands::curate::run(args, coordinator, output).await,
         Command::Base(command) => commands::base::run(command, coordinator, output).await,
         Command::Plan(args) => commands::plan::run(args, coordinator, output).await,
         Command::Train(args) => commands::train::run(args, coordinator, output).await,

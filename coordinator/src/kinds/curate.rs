@@ -7,7 +7,6 @@ use super::{Appraised, Findings, KindError};
 use crate::core::{Core, Input, MemoryPart};
 use vertigo::bytes::Bytes;
 use vertigo::task::{Slot, TaskKind, role};
-use vertigo::v1;
 
 /// Memory for a byte of rows: the text, what is known of each line, and what finds rows that are alike.
 const BYTES_PER_ROW_BYTE: f64 = 8.0;
@@ -24,8 +23,8 @@ const TOKENIZER: Bytes = Bytes::mib(256);
 /// What goes on the disk for a byte of rows: the rows once more, and a line of provenance for each.
 const WRITTEN_PER_ROW_BYTE: f64 = 3.0;
 
-/// What is asked for.
-#[derive(Debug, Clone)]
+/// What is asked for: all of it is in the config.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Curate;
 
 /// What the need of a curation depends on.
@@ -37,14 +36,7 @@ pub(crate) struct Appraisal {
 }
 
 impl Curate {
-    pub(super) fn read(task: &v1::Curate) -> Result<Curate, KindError> {
-        match task.yaml.trim() {
-            "" => Err(KindError::Invalid(format!("the config `{}` is empty", task.config))),
-            _ => Ok(Curate),
-        }
-    }
-
-    pub(super) fn find(&self, core: &Core, inputs: &[Input]) -> Result<Findings, KindError> {
+    pub(super) fn find(core: &Core, inputs: &[Input]) -> Result<Findings, KindError> {
         let mut appraisal = Appraisal { rows: Bytes::ZERO, suites: Bytes::ZERO, has_base: false };
         for input in inputs {
             let Some(artifact) = input.artifact else {
@@ -100,11 +92,5 @@ mod tests {
         let (of_rows, written) = of(1 << 30, 0, false);
         assert!(of_rows > least + Bytes::gib(1) && written > Bytes::gib(1), "all rows are held, and written once more");
         assert!(of(0, 1 << 20, false).0 > least && of(0, 0, true).0 > least);
-    }
-
-    #[test]
-    fn a_config_without_a_word_is_refused() {
-        let read = |yaml: &str| Curate::read(&v1::Curate { config: "c".to_owned(), yaml: yaml.to_owned() }).is_ok();
-        assert!(read("split: {seed: 1}") && !read(" \n"));
     }
 }

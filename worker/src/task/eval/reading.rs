@@ -13,6 +13,7 @@ use vertigo_engine::device;
 use vertigo_evaluation::contamination::{Contamination, Index};
 use vertigo_evaluation::report::Model;
 use vertigo_evaluation::suite::{FILE_BYTES_MAX, Suite};
+use vertigo_model::dataset::PROVENANCE;
 
 /// The suite, or those of its tasks that are asked for.
 pub(super) fn suite(spec: &Spec, tasks: &[String]) -> Result<Suite, Failure> {
@@ -53,7 +54,8 @@ pub(super) fn contamination(spec: &Spec, suite: &Suite) -> Result<Option<Contami
     let index = Index::of(suite);
     let mut found = Contamination::default();
     for file in files(&data.folder)? {
-        if !file.ends_with(".jsonl") {
+        // What was left out of a curated dataset, the model has not learned.
+        if !file.ends_with(".jsonl") || file == PROVENANCE {
             continue;
         }
         let path = data.folder.join(&file);
