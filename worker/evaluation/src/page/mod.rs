@@ -11,6 +11,7 @@ mod answer;
 mod code;
 mod compared;
 mod figures;
+mod frame;
 mod luau;
 mod parts;
 mod places;
@@ -20,19 +21,18 @@ mod side;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 mod verdict;
 
 use crate::report::Report;
-use base64::prelude::{BASE64_STANDARD, Engine};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use side::{SIDES_MAX, Side, rows, sides};
 use std::collections::BTreeSet;
 use tasks::{DIFFERS, Room, STATES};
 use text::line;
-use vertigo::id::Digest;
 
-const STYLE: &str = include_str!("page.css");
+pub use frame::{Frame, STYLE};
+
 const SCRIPT: &str = include_str!("page.js");
 
 /// The page of a report, or of two over the same suite side by side: then the tasks come first on which the two differ
@@ -41,37 +41,22 @@ pub fn page(reports: &[&Report]) -> String {
     let sides = sides(&reports[..reports.len().min(SIDES_MAX)]);
     let rows = rows(&sides);
     let room = Room::of(&rows);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(policy());
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                title { (line(&title(&sides))) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                a.skip href="#tasks" { "To the tasks" }
-                header { h1 { (line(&title(&sides))) } }
-                main {
-                    (about::warnings(&sides))
-                    (about::facts(&sides))
-                    (compared::comparison(&sides))
-                    (results::results(&sides))
-                    section id="tasks" aria-labelledby="tasks-title" {
-                        h2 id="tasks-title" { "Tasks" @if sides.len() > 1 { ", first where the two differ" } }
-                        (filters(&sides))
-                        @for row in &rows { (tasks::task(row, &sides, room)) }
-                    }
-                }
-                script { (PreEscaped(SCRIPT)) }
-            }
+    let content = html! {
+        (about::warnings(&sides))
+        (about::facts(&sides))
+        (compared::comparison(&sides))
+        (results::results(&sides))
+        section id="tasks" aria-labelledby="tasks-title" {
+            h2 id="tasks-title" { "Tasks" @if sides.len() > 1 { ", first where the two differ" } }
+            (filters(&sides))
+            @for row in &rows { (tasks::task(row, &sides, room)) }
         }
     };
-    page.into_string()
+    frame(&title(&sides)).around(&content)
+}
+
+fn frame(title: &str) -> Frame<'_> {
+    Frame { title, style: STYLE, script: SCRIPT, skip: ("#tasks", "To the tasks") }
 }
 
 fn title(sides: &[Side]) -> String {
@@ -80,14 +65,6 @@ fn title(sides: &[Side]) -> String {
         Some(side) => format!("{} on suite {}", models.join(" and "), side.report.facts.suite),
         None => "No report".to_owned(),
     }
-}
-
-/// What the page may do: be styled and filtered by what stands in it.
-fn policy() -> String {
-    // The hash of what stands between the tags, byte by byte.
-    let hash = |text: &str| format!("'sha256-{}'", BASE64_STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()));
-    let (style, script) = (hash(STYLE), hash(SCRIPT));
-    format!("default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'")
 }
 
 /// What tasks are looked for by. Without a script they do nothing, and are not there.

@@ -8,7 +8,7 @@ use maud::{Escaper, Render};
 use std::fmt::Write;
 
 /// A text as the page shows it, in at most so many bytes.
-pub(super) struct Said<'t> {
+pub struct Said<'t> {
     text: &'t str,
     bytes_max: usize,
 }
@@ -17,22 +17,22 @@ pub(super) struct Said<'t> {
 const LINE_BYTES_MAX: usize = 2_000;
 
 /// A name, or a message of about a line.
-pub(super) fn line(text: &str) -> Said<'_> {
+pub fn line(text: &str) -> Said<'_> {
     text_of(text, LINE_BYTES_MAX)
 }
 
 /// A text of at most so many bytes; what is more is cut, and the page says so.
-pub(super) fn text_of(text: &str, bytes_max: usize) -> Said<'_> {
+pub fn text_of(text: &str, bytes_max: usize) -> Said<'_> {
     Said { text, bytes_max }
 }
 
 /// The part of a text that the page has room for.
-pub(super) fn beginning(text: &str, bytes_max: usize) -> &str {
+pub fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 
 /// What stands where a text was cut, with how much of it is not there.
-pub(super) fn rest_said(text: &str, bytes_max: usize) -> Option<String> {
+pub fn rest_said(text: &str, bytes_max: usize) -> Option<String> {
     let rest = text.len() - beginning(text, bytes_max).len();
     (rest > 0).then(|| format!("… {rest} more bytes are not on this page; the report has them."))
 }
@@ -47,7 +47,7 @@ impl Render for Said<'_> {
 }
 
 /// Appends a text to HTML, as text.
-pub(super) fn escape(text: &str, out: &mut String) {
+pub fn escape(text: &str, out: &mut String) {
     let mut plain = 0;
     for (at, c) in text.char_indices() {
         let Some(picture) = picture(c) else { continue };
