@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod coordinator;
+mod curations;
 mod datasets;
 mod download;
 mod error;
@@ -26,6 +27,7 @@ mod settings;
 mod submit;
 mod suites;
 mod tags;
+mod tokenizers;
 mod upload;
 
 use clap::{CommandFactory, Parser};
