@@ -2,7 +2,6 @@
 
 use clap::Args;
 use std::path::PathBuf;
-use vertigo::bounds::NUMBERED_MAX;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,10 +23,10 @@ pub(crate) struct CurateArgs {
     #[arg(required_unless_present = "example", value_name = "CONFIG.yaml")]
     pub(crate) config: Option<PathBuf>,
     /// A dataset with raw rows: its tag or digest, or with --dry-run a folder; once for each
-    #[arg(long, required_unless_present = "example", value_name = "NAME", num_args = 1..=NUMBERED_MAX)]
+    #[arg(long, required_unless_present = "example", value_name = "NAME")]
     pub(crate) data: Vec<String>,
     /// A suite that shall not be in the result; once for each
-    #[arg(long, value_name = "SUITE", num_args = 1..=NUMBERED_MAX)]
+    #[arg(long, value_name = "SUITE")]
     pub(crate) suite: Vec<String>,
     /// The base whose tokenizer counts the tokens of a row
     #[arg(long, value_name = "NAME")]
