@@ -12,6 +12,7 @@ use crate::submit::{self, Answering};
 use crate::suites;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use vertigo::server_key::KeyPlace;
 use vertigo::task::role;
 use vertigo::v1;
 use vertigo_evaluation::compare::SIDES_MAX;
@@ -168,7 +169,6 @@ fn job(args: &EvalArgs, model: &str, suite: &str, key: &str, name: Option<&str>)
 fn real_roblox(args: &EvalArgs) -> Result<Option<v1::RealRoblox>> {
     let usage = |message: &str| Err(CliError::new(Exit::Usage, message.to_owned()));
     let key = args.roblox_key.clone();
-    let is_place = |key: &str| ["env:", "file:"].iter().any(|way| key.len() > way.len() && key.starts_with(way));
     let judge = match (args.roblox, &key) {
         (None, _) => return Ok(None),
         (Some(RobloxJudge::Cloud), None) => {
@@ -177,7 +177,7 @@ fn real_roblox(args: &EvalArgs) -> Result<Option<v1::RealRoblox>> {
             );
         }
         // What stands there may be the key itself, so it is not said.
-        (Some(RobloxJudge::Cloud), Some(key)) if !is_place(key) => {
+        (Some(RobloxJudge::Cloud), Some(key)) if key.parse::<KeyPlace>().is_err() => {
             return usage("--roblox-key says where the worker finds the key, and not the key: env:NAME or file:PATH");
         }
         (Some(RobloxJudge::Studio), Some(_)) => {

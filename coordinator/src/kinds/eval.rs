@@ -10,6 +10,7 @@ use url::{Host, Url};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::Kind;
+use vertigo::server_key::KeyPlace;
 use vertigo::task::{Slot, TaskKind, role};
 use vertigo::v1;
 use vertigo_model::estimate::{self, Served};
@@ -104,7 +105,7 @@ fn read_server(v1::ModelServer { url, model, key }: &v1::ModelServer) -> Result<
     if model.trim().is_empty() || model.contains(char::is_control) {
         return Err("which of its models? write https://host/v1#MODEL".to_owned());
     }
-    if !key.is_empty() && !is_place(key) {
+    if !key.is_empty() && key.parse::<KeyPlace>().is_err() {
         // What stands there may be the key itself, so it is not said.
         return Err("its key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself".to_owned());
     }
@@ -130,19 +131,13 @@ fn real_roblox(roblox: &v1::RealRoblox) -> Result<(), KindError> {
     let problem = match (roblox.judge(), roblox.key.as_str()) {
         (v1::RobloxJudge::Unspecified, _) => "roblox: which one? Open Cloud, or a Studio on the worker's machine",
         // What stands there may be the key itself, so it is not said.
-        (v1::RobloxJudge::Cloud, key) if !is_place(key) => {
+        (v1::RobloxJudge::Cloud, key) if key.parse::<KeyPlace>().is_err() => {
             "roblox: Open Cloud's key is found by `env:NAME` or `file:PATH` on the worker, and is not told itself"
         }
         (v1::RobloxJudge::Studio, key) if !key.is_empty() => "roblox: a Studio has no key; leave it out",
         (v1::RobloxJudge::Cloud | v1::RobloxJudge::Studio, _) => return Ok(()),
     };
     Err(KindError::Invalid(problem.to_owned()))
-}
-
-/// Whether a key is said by where it is found.
-fn is_place(place: &str) -> bool {
-    !place.contains(char::is_control)
-        && ["env:", "file:"].iter().any(|way| place.strip_prefix(way).is_some_and(|rest| !rest.trim().is_empty()))
 }
 
 /// The newest data that a model or an adapter was trained on, as far as manifests say and it is there.

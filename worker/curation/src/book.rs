@@ -4,10 +4,10 @@
 
 use crate::row::{Origin, Row, RowId};
 use crate::rule::Rule;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a rule did to a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It is no row at all.
@@ -41,7 +41,7 @@ pub struct Touch {
 }
 
 /// Where a row is found in what was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Trained on.
@@ -53,17 +53,17 @@ pub enum Side {
 }
 
 /// What is known of the rights in a row.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rights {
     /// The licence, as SPDX writes it where it is one.
     pub license: Option<Box<str>>,
     /// On what grounds it may be used: `open_source`, `generated` and so on.
     pub basis: Option<Box<str>>,
     /// Who has to be named.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<Box<str>>,
     /// Why a person says so, where the line itself does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed: Option<Box<str>>,
 }
 

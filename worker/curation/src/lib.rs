@@ -8,5 +8,8 @@
 //! of the files. Every line that was read stands in the book exactly once, with all that befell it. Absent: jobs, the network, a clock.
 
 pub mod book;
+pub mod config;
+pub mod glob;
+pub mod read;
 pub mod row;
 pub mod rule;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 use uuid::Uuid;
 use vertigo::bounds::shorten;
+use vertigo::server_key::ServerKey;
 use vertigo_evaluation::roblox::Verdict;
 
 /// Where the service is.
@@ -55,7 +56,7 @@ pub enum Trouble {
 pub struct Cloud {
     client: Client,
     url: String,
-    key: String,
+    key: ServerKey,
 }
 
 impl std::fmt::Debug for Cloud {
@@ -69,14 +70,14 @@ impl Cloud {
     ///
     /// # Errors
     /// Says why there is no client: the key cannot be a header, say.
-    pub fn new(url: &str, key: &str) -> Result<Cloud, String> {
-        let header = HeaderValue::from_str(key).ok().filter(|_| !key.is_empty());
+    pub fn new(url: &str, key: ServerKey) -> Result<Cloud, String> {
+        let header = HeaderValue::from_str(key.text()).ok().filter(|_| !key.text().is_empty());
         let mut header = header.ok_or("the key is empty or has characters that no header may")?;
         header.set_sensitive(true);
         let builder = Client::builder().timeout(REQUEST_TIME_MAX).redirect(reqwest::redirect::Policy::none());
         let client = builder.default_headers(HeaderMap::from_iter([(KEY, header)])).build();
         let client = client.map_err(|error| format!("no client for HTTP: {error}"))?;
-        Ok(Cloud { client, url: url.trim_end_matches('/').to_owned(), key: key.to_owned() })
+        Ok(Cloud { client, url: url.trim_end_matches('/').to_owned(), key })
     }
 
     /// Sends a script, and gives the job that it became.
@@ -101,7 +102,7 @@ impl Cloud {
     pub async fn look(&self, job: &Uuid) -> Result<Standing, Trouble> {
         let text = self.ask(self.client.get(format!("{}/eval-records/{job}", self.url))).await?;
         // Before it is read: what is cut within the key would be no key that could be found.
-        match record::read(&self.without_key(&text)) {
+        match record::read(&self.key.struck(text)) {
             Ok(standing) => Ok(standing),
             Err(problem) => Err(Trouble::Not(problem)),
         }
@@ -109,7 +110,7 @@ impl Cloud {
 
     /// A request's answer, where it is a success.
     async fn ask(&self, request: RequestBuilder) -> Result<String, Trouble> {
-        let away = |error: reqwest::Error| Trouble::Away(self.without_key(&reason(&error)));
+        let away = |error: reqwest::Error| Trouble::Away(self.key.struck(reason(&error)));
         let response = request.send().await.map_err(away)?;
         let status = response.status();
         let later = retry_after(&response);
@@ -135,11 +136,7 @@ impl Cloud {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let message = ["error", "message"].into_iter().find_map(|field| value[field].as_str());
         let message = message.or_else(|| value["errors"][0]["message"].as_str()).unwrap_or(text);
-        shorten(&self.without_key(message), ERROR_BYTES_MAX).into_owned()
-    }
-
-    fn without_key(&self, text: &str) -> String {
-        text.replace(&self.key, "[key]")
+        shorten(&self.key.struck(message.to_owned()), ERROR_BYTES_MAX).into_owned()
     }
 }
 

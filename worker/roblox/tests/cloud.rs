@@ -8,6 +8,7 @@ use played::cloud::{KEY, OpenCloud, Played, completed};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use vertigo::server_key::ServerKey;
 use vertigo_evaluation::roblox::{Outcome, Verdict};
 use vertigo_roblox::board::Rhythm;
 use vertigo_roblox::cloud::Cloud;
@@ -47,7 +48,7 @@ struct Judged {
 
 /// Has work judged; after `deaths` news whoever keeps them fails, as a process that is killed.
 async fn judged(played: &Played, ledger: &Ledger, manner: Manner<'_>, work: &[Work], deaths: usize) -> Judged {
-    let cloud = Cloud::new(&played.url, KEY).unwrap();
+    let cloud = Cloud::new(&played.url, ServerKey::new(KEY)).unwrap();
     let (mut verdicts, mut jobs, mut waits, mut left) = (BTreeMap::new(), BTreeMap::new(), 0, deaths);
     let mut hear = |news: News| {
         if let News::Goes(_, _, wait) = &news {
@@ -229,7 +230,7 @@ async fn the_key_is_in_a_header_and_nowhere_else() {
     let told = judged(&played, &ledger, QUICK, &work(&["a", "b", "c"]), usize::MAX).await;
     told.ended.as_ref().unwrap();
     let text = format!("{:?} {:?}", told.verdicts, told.ended);
-    assert!(text.contains("[key]") && !text.contains(KEY), "{text}");
+    assert!(text.contains("[the server's key]") && !text.contains(KEY), "{text}");
     assert!(played.sent().iter().all(|body| !body.to_string().contains(KEY)));
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         assert!(!std::fs::read_to_string(entry.unwrap().path()).unwrap().contains(KEY));
@@ -239,10 +240,10 @@ async fn the_key_is_in_a_header_and_nowhere_else() {
     let refused = judged(&played, &ledger, QUICK, &work(&["d"]), usize::MAX).await;
     let Err(JudgingError::Key(problem)) = &refused.ended else { panic!("{:?}", refused.ended) };
     assert!(problem.contains("401") && !problem.contains(KEY), "{problem}");
-    let cloud = Cloud::new(&played.url, KEY).unwrap();
+    let cloud = Cloud::new(&played.url, ServerKey::new(KEY)).unwrap();
     assert!(!format!("{cloud:?}").contains(KEY));
     for none in ["", "a\nb"] {
-        let error = Cloud::new(&played.url, none).unwrap_err();
+        let error = Cloud::new(&played.url, ServerKey::new(none)).unwrap_err();
         assert!(error.contains("no header"), "{error}");
     }
 }

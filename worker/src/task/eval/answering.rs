@@ -3,7 +3,7 @@
 use super::super::serve::{Groups, Names, Wanted};
 use super::super::{Spec, codes};
 use super::asking::{Manner, Server};
-use super::key::Key;
+use super::key;
 use super::{ModelServer, Options};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Answering {
             tells_thinking: options.server.is_none() || options.thinking.is_some(),
         };
         if let Some(ModelServer { url, model, key }) = &options.server {
-            let server = Server::new(url.clone(), model.clone(), Key::find(key)?, manner)?;
+            let server = Server::new(url.clone(), model.clone(), key::find(key)?, manner)?;
             return Ok(Answering { server, at_once: AT_ONCE, ours: None });
         }
         let (ours, address) = Ours::start(spec).await?;

@@ -6,13 +6,14 @@
 //! named and to none that this one leads to, and is struck out of whatever comes back before anybody keeps or says it.
 
 use super::super::codes;
-use super::key::Key;
+use super::key;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use vertigo::server_key::ServerKey;
 use vertigo::task::{Cure, Failure};
 use vertigo_evaluation::prompt::Prompt;
 use vertigo_evaluation::report::Tokens;
@@ -96,7 +97,7 @@ pub(super) struct Server {
     /// Up to the version: `http://127.0.0.1:8080/v1`.
     url: String,
     model: String,
-    key: Option<(Key, HeaderValue)>,
+    key: Option<(ServerKey, HeaderValue)>,
     manner: Manner,
     /// Whether it has answered a question yet.
     has_answered: AtomicBool,
@@ -107,7 +108,7 @@ impl Server {
     ///
     /// # Errors
     /// The system has no certificates, say, or the key cannot be a header or would be read on the way.
-    pub(super) fn new(url: String, model: String, key: Option<Key>, manner: Manner) -> Result<Server, Failure> {
+    pub(super) fn new(url: String, model: String, key: Option<ServerKey>, manner: Manner) -> Result<Server, Failure> {
         let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
         let is_here = is_loopback(&url);
         if key.is_some() && !is_private(&url) {
@@ -120,7 +121,7 @@ impl Server {
         let client = client.build().map_err(|error| here(format!("no client for HTTP: {error}")))?;
         let key = match key {
             Some(key) => {
-                let header = key.header().map_err(here)?;
+                let header = key::header(&key).map_err(here)?;
                 Some((key, header))
             }
             None => None,
@@ -390,7 +391,7 @@ mod tests {
 
     fn server(url: &str) -> Result<Server, Failure> {
         let manner = Manner { temperature: 0.5, top_p: None, top_k: None, tells_thinking: false };
-        Server::new(url.to_owned(), "m".to_owned(), Some(Key::new(KEY)), manner)
+        Server::new(url.to_owned(), "m".to_owned(), Some(ServerKey::new(KEY)), manner)
     }
 
     fn question() -> Question {
@@ -458,10 +459,10 @@ mod tests {
         for url in
             ["https://host/v1", "HTTPS://host/v1", "http://127.0.0.1:1/v1", "http://[::1]/v1", "http://localhost/v1"]
         {
-            assert!(server(url, Some(Key::new(KEY))).is_ok(), "{url}");
+            assert!(server(url, Some(ServerKey::new(KEY))).is_ok(), "{url}");
         }
         for url in ["http://host/v1", "http://127.0.0.1.host/v1", "http://localhost.host/v1"] {
-            let failure = server(url, Some(Key::new(KEY))).err().unwrap();
+            let failure = server(url, Some(ServerKey::new(KEY))).err().unwrap();
             assert!(failure.message.contains("for all on the way to read"), "{}", failure.message);
             assert!(server(url, None).is_ok());
         }

@@ -8,7 +8,7 @@
 use super::super::{Event, Spec, codes};
 use super::asking::is_private;
 use super::kept::Keeping;
-use super::key::Key;
+use super::key;
 use super::{PACE, RealRoblox};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -170,8 +170,8 @@ fn open_cloud(spec: &Spec, place: &str) -> Result<Judge, Failure> {
     if !is_private(&url) {
         return Err(here(format!("{URL} of the worker's environment: a key is sent over https:// alone")));
     }
-    let key = Key::find(place)?.ok_or_else(|| bad("roblox: where is Open Cloud's key? env:NAME or file:PATH"))?;
-    let cloud = Cloud::new(&url, key.text()).map_err(|problem| here(format!("roblox: {problem}")))?;
+    let key = key::find(place)?.ok_or_else(|| bad("roblox: where is Open Cloud's key? env:NAME or file:PATH"))?;
+    let cloud = Cloud::new(&url, key.clone()).map_err(|problem| here(format!("roblox: {problem}")))?;
     // The key's digest names it and does not tell it: keys are random.
     let name = Digest::of(format!("{url}\n{}", key.text()).as_bytes()).short();
     let ledger = Ledger::open(&spec.ledgers, &format!("open-cloud-{name}"));
