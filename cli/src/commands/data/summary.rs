@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use vertigo::bytes::Bytes;
 use vertigo_curation::report;
 
 /// What is known of a dataset that is not curated.
@@ -87,7 +86,7 @@ fn document(name: &str, found: &Found, summary: &Summary) -> Value {
     json!({
         "name": name,
         "digest": digest(found),
-        "facts": found.kept.as_ref().map(|(_, manifest)| manifest.facts()),
+        "facts": found.kept.as_ref().map(|(_, manifest)| manifest.facts().collect::<BTreeMap<_, _>>()),
         "files": summary.files,
         "licenses": summary.licenses,
         "rejected": summary.rejected,
@@ -105,7 +104,7 @@ fn render(name: &str, found: &Found, summary: &Summary) -> String {
         ("digest", kept.map(|(digest, _)| format!("sha256:{}", short_id(&digest.hex()))).unwrap_or_default()),
         ("rows", format!("{rows} in {} files", summary.files.len())),
         ("licences", licenses.collect::<Vec<_>>().join(", ")),
-        ("size", kept.map(|(_, manifest)| Bytes(manifest.bytes().0).to_string()).unwrap_or_default()),
+        ("size", kept.map(|(_, manifest)| manifest.bytes().to_string()).unwrap_or_default()),
     ];
     let mut text = format!("{}\n{}\n", bold(name), pairs(facts));
     let files = summary.files.iter().map(|file| [file.name.clone(), file.rows.to_string(), file.rejected.to_string()]);
