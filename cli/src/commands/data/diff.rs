@@ -123,7 +123,9 @@ fn explain(rows: &mut [Other], has: &Path, lacks: &Path) -> Result<()> {
             None if line.side.is_some() => "it was changed there".to_owned(),
             None => continue,
         };
-        numbers.iter().for_each(|n| drop(rows[*n].why.get_or_insert_with(|| why.clone())));
+        for n in numbers {
+            rows[*n].why.get_or_insert_with(|| why.clone());
+        }
     }
     Ok(())
 }

@@ -2,12 +2,8 @@
 
 use super::*;
 use crate::render::output::plain;
-use std::collections::BTreeSet;
 use std::fs;
 use tempfile::TempDir;
-use vertigo::bytes::Bytes;
-use vertigo::id::Digest;
-use vertigo::manifest::FileEntry;
 use vertigo_model::recipe::Recipe;
 use vertigo_testkit::tokenizer;
 
