@@ -12,7 +12,12 @@ use crate::suite::Suite;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+
+mod overlap;
+mod words;
+
+pub use overlap::{PASSAGE_WORDS, Passages};
+pub use words::{mixed, push_words, words};
 
 /// Words of a run. Eight words in a row are seldom the same by chance.
 pub const RUN_WORDS: usize = 8;
@@ -53,6 +58,19 @@ pub struct Found {
     pub source: String,
     /// The example in it, from 1.
     pub line: u32,
+}
+
+/// A task of which one example has a text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit<'a> {
+    /// The task's id.
+    pub task: &'a str,
+    /// Which of its texts.
+    pub part: Part,
+    /// How much of it.
+    pub likeness: Likeness,
+    /// The share of its runs of words, from 0 to 1.
+    pub share: f64,
 }
 
 /// What was found in training data.
@@ -116,28 +134,36 @@ impl Index {
     /// Looks for the suite's texts in an example, the `line`th of `source`, and keeps what is found.
     pub fn look(&self, source: &str, line: u32, messages: &[String], contamination: &mut Contamination) {
         contamination.examples += 1;
-        let mut hits: BTreeMap<u32, HashSet<u64>> = BTreeMap::new();
         let messages: Vec<Vec<u64>> = messages.iter().map(|message| words(message)).collect();
-        for words in &messages {
+        for Hit { task, part, likeness, share } in self.hits(&messages) {
+            keep(&mut contamination.found, task, Found { likeness, part, share, source: source.to_owned(), line });
+        }
+    }
+
+    /// Which of the suite's texts one example has; its messages are given as their [`words`].
+    pub fn hits(&self, messages: &[Vec<u64>]) -> Vec<Hit<'_>> {
+        let mut seen: BTreeMap<u32, HashSet<u64>> = BTreeMap::new();
+        for words in messages {
             for run in runs(words) {
                 for text in self.runs.get(&run).into_iter().flatten() {
-                    hits.entry(*text).or_default().insert(run);
+                    seen.entry(*text).or_default().insert(run);
                 }
             }
             if let Some(texts) = self.short.get(&run(words)).filter(|_| words.len() < RUN_WORDS) {
-                hits.extend(texts.iter().map(|text| (*text, HashSet::new())));
+                seen.extend(texts.iter().map(|text| (*text, HashSet::new())));
             }
         }
-        for (text, hits) in hits {
+        let mut hits = Vec::new();
+        for (text, seen) in seen {
             let text = &self.texts[text as usize];
-            let share = if text.runs == 0 { 1.0 } else { hits.len() as f64 / text.runs as f64 };
+            let share = if text.runs == 0 { 1.0 } else { seen.len() as f64 / text.runs as f64 };
             let is_exact = share >= 1.0 && messages.iter().any(|message| has(message, &text.words));
             if is_exact || share >= NEAR_SHARE && text.runs > 0 {
                 let likeness = if is_exact { Likeness::Exact } else { Likeness::Near };
-                let found = Found { likeness, part: text.part, share, source: source.to_owned(), line };
-                keep(&mut contamination.found, &text.task, found);
+                hits.push(Hit { task: &text.task, part: text.part, likeness, share });
             }
         }
+        hits
     }
 }
 
@@ -177,21 +203,6 @@ pub fn texts(example: &Value) -> Vec<String> {
     out
 }
 
-/// The words' hashes: runs of letters, digits and underscores, in small letters.
-fn words(text: &str) -> Vec<u64> {
-    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-    let hash = |word: &str| {
-        let mut hasher = DefaultHasher::new();
-        if word.is_ascii() {
-            word.bytes().for_each(|byte| byte.to_ascii_lowercase().hash(&mut hasher));
-        } else {
-            word.to_lowercase().bytes().for_each(|byte| byte.hash(&mut hasher));
-        }
-        hasher.finish()
-    };
-    words.map(hash).collect()
-}
-
 /// Spreads a word's hash over what comes before it.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -200,12 +211,17 @@ fn run(words: &[u64]) -> u64 {
     words.iter().fold(0, |hash: u64, word| hash.wrapping_mul(SPREAD).wrapping_add(*word))
 }
 
-/// The hashes of all runs of [`RUN_WORDS`] words, each from the one before it.
+/// The hashes of all runs of [`RUN_WORDS`] words.
 fn runs(words: &[u64]) -> impl Iterator<Item = u64> {
-    let first = words.get(..RUN_WORDS).map(run);
+    run_hashes(words, RUN_WORDS)
+}
+
+/// The hashes of all runs of so many words, each from the one before it.
+fn run_hashes(words: &[u64], length: usize) -> impl Iterator<Item = u64> {
+    let first = words.get(..length).map(run);
     // What the oldest word of a run was multiplied with.
-    let oldest = (1..RUN_WORDS).fold(1u64, |power, _| power.wrapping_mul(SPREAD));
-    let pairs = words.iter().zip(words.iter().skip(RUN_WORDS));
+    let oldest = (1..length).fold(1u64, |power, _| power.wrapping_mul(SPREAD));
+    let pairs = words.iter().zip(words.iter().skip(length));
     let rest = pairs.scan(first.unwrap_or_default(), move |hash, (gone, new)| {
         *hash = hash.wrapping_sub(gone.wrapping_mul(oldest)).wrapping_mul(SPREAD).wrapping_add(*new);
         Some(*hash)

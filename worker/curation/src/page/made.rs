@@ -19,7 +19,6 @@ pub(super) fn summary(report: &Report) -> Markup {
             }
             dl {
                 dt { "Mix" } dd { (line(&report.mix)) }
-                dt { "Config" } dd { code { (line(&report.config_digest)) } }
                 @for audit in &report.audits { dt { "Held against" } dd { (line(&audit.suite)) } }
             }
         }
@@ -30,15 +29,15 @@ pub(super) fn summary(report: &Report) -> Markup {
 pub(super) fn categories(report: &Report) -> Markup {
     html! {
         section aria-labelledby="categories-title" {
-            h2 id="categories-title" { "Categories" }
+            h2 id="categories-title" { "By " (line(&report.by)) }
             div.wide { table.histogram {
                 thead { tr {
-                    th scope="col" { "Category" } th scope="col" { "Read" } th scope="col" { "To train on" }
+                    th scope="col" { (line(&report.by)) } th scope="col" { "Read" } th scope="col" { "To train on" }
                     th scope="col" { "Share of what is drawn" }
                 } }
                 tbody { @for category in &report.categories {
                     tr {
-                        th scope="row" { @if category.name.is_empty() { span.quiet { "none said" } } @else { (line(&category.name)) } }
+                        th scope="row" { (line(&category.name)) }
                         td { (category.read) } td { (category.train) }
                         td { (format!("{:.1} %", 100.0 * category.drawn)) (bar(category.drawn)) }
                     }

@@ -25,7 +25,8 @@ pub fn of(row: &Row) -> Box<str> {
 }
 
 fn short(text: &str) -> String {
-    let text = secrets::struck(&text[..text.floor_char_boundary(READ_BYTES_MAX)]);
+    let text = &text[..text.floor_char_boundary(READ_BYTES_MAX)];
+    let text = secrets::redacted(text).unwrap_or_else(|| text.to_owned());
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let end = line.floor_char_boundary(BYTES_MAX);
     if end < line.len() { format!("{}…", &line[..end]) } else { line }

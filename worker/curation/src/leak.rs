@@ -1,0 +1,196 @@
+//! Whether a side knows what is on another.
+//!
+//! It takes sides as they are, whoever made them, so that the pipeline's own mixes are measured by it too. Three things are counted, each by
+//! itself: rows that are equal; rows whose conversation up to the last answer is equal, word by word and without the system's turn; rows
+//! that share as many of their [`shingles`](crate::duplicates::shingles) as the threshold says. A row that is there several times counts
+//! as often as it is there.
+//!
+//! Promise: what is counted is exact: no chance is in it, and nothing of how rows were found to be alike before.
+
+use crate::book::Side;
+use crate::duplicates::join;
+use crate::duplicates::shingles::push_message;
+use crate::row::{Body, Role};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use vertigo_evaluation::contamination::mixed;
+
+/// How much rows may share across sides, where a curation does not ask for less: below it.
+pub const JACCARD: f64 = 0.8;
+
+/// Rows of each kind that are named.
+pub const EXAMPLES_MAX: usize = 10;
+
+/// The threshold of a curation whose near duplicates share `near`.
+pub fn threshold(near: Option<f64>) -> f64 {
+    near.map_or(JACCARD, |near| near.min(JACCARD))
+}
+
+/// The rows of each side.
+#[derive(Debug, Clone, Default)]
+pub struct Plain<'a> {
+    /// Trained on.
+    pub train: Vec<&'a Body>,
+    /// Validated with.
+    pub valid: Vec<&'a Body>,
+    /// Held back.
+    pub test: Vec<&'a Body>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leak {
+    /// From which Jaccard index on rows are near.
+    pub threshold: f64,
+    /// Of each pair of sides.
+    pub crossings: Vec<Crossing>,
+    /// Some of what was found, at most [`EXAMPLES_MAX`] of each kind.
+    pub examples: Vec<Example>,
+}
+
+/// Rows of one side that another one knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crossing {
+    /// The side whose rows are looked for.
+    pub of: Side,
+    /// The side that they are looked for on.
+    pub on: Side,
+    /// How many rows are looked for.
+    pub rows: u64,
+    /// Those that are there.
+    pub equal: u64,
+    /// Those whose conversation up to the last answer is there.
+    pub prompts: u64,
+    /// Those that are near one that is there, equal ones among them.
+    pub near: u64,
+}
+
+/// How one row knows another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// They are equal.
+    Equal,
+    /// They are equal up to the last answer.
+    Prompt,
+    /// They share as much as the threshold says.
+    Near,
+}
+
+/// A row that another side knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// How.
+    pub kind: Kind,
+    /// The row's side.
+    pub of: Side,
+    /// The row.
+    pub row: String,
+    /// The other side.
+    pub on: Side,
+    /// The row there.
+    pub like: String,
+    /// How much they share, of near rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jaccard: Option<f64>,
+}
+
+impl Leak {
+    /// Looks for it.
+    pub fn of(sides: &Plain, threshold: f64) -> Leak {
+        let mut leak = Leak { threshold, crossings: Vec::new(), examples: Vec::new() };
+        let pairs = [
+            (Side::Valid, &sides.valid, Side::Train, &sides.train),
+            (Side::Test, &sides.test, Side::Train, &sides.train),
+            (Side::Test, &sides.test, Side::Valid, &sides.valid),
+        ];
+        for (of, rows, on, others) in pairs {
+            leak.cross(of, rows, on, others);
+        }
+        leak
+    }
+
+    /// Whether nothing was found.
+    pub fn is_none(&self) -> bool {
+        self.crossings.iter().all(|it| it.equal == 0 && it.prompts == 0 && it.near == 0)
+    }
+
+    fn cross(&mut self, of: Side, rows: &[&Body], on: Side, others: &[&Body]) {
+        let equal = same(rows, others, |body| Some(body.id()));
+        let prompts = same(rows, others, prompt);
+        let near: Vec<Option<(u32, f64)>> = join::like(rows, others, self.threshold)
+            .into_iter()
+            .map(|like| like.map(|like| (like.other, like.jaccard)))
+            .collect();
+        let count = |found: usize| found as u64;
+        self.crossings.push(Crossing {
+            of,
+            on,
+            rows: count(rows.len()),
+            equal: count(equal.iter().flatten().count()),
+            prompts: count(prompts.iter().flatten().count()),
+            near: count(near.iter().flatten().count()),
+        });
+        let name = |body: &Body| body.id().to_string();
+        let mut show = |kind: Kind, row: usize, other: u32, jaccard: Option<f64>| {
+            if self.examples.iter().filter(|example| example.kind == kind).count() < EXAMPLES_MAX {
+                let like = name(others[other as usize]);
+                self.examples.push(Example { kind, of, row: name(rows[row]), on, like, jaccard });
+            }
+        };
+        for row in 0..rows.len() {
+            // Each row shows the plainest of what was found of it.
+            match (equal[row], prompts[row], near[row]) {
+                (Some(other), ..) => show(Kind::Equal, row, other, None),
+                (None, Some(other), _) => show(Kind::Prompt, row, other, None),
+                (None, None, Some((other, jaccard))) => show(Kind::Near, row, other, Some(jaccard)),
+                (None, None, None) => {}
+            }
+        }
+    }
+}
+
+/// For each row the first other one with the same key.
+fn same<K: std::hash::Hash + Eq>(
+    rows: &[&Body],
+    others: &[&Body],
+    key: impl Fn(&Body) -> Option<K>,
+) -> Vec<Option<u32>> {
+    let mut places: HashMap<K, u32> = HashMap::new();
+    for (other, place) in others.iter().zip(0u32..) {
+        if let Some(key) = key(other) {
+            places.entry(key).or_insert(place);
+        }
+    }
+    rows.iter().map(|row| places.get(&key(row)?).copied()).collect()
+}
+
+/// The conversation up to its last answer, as its words; `None` of what has none or no words before it.
+pub(crate) fn prompt(body: &Body) -> Option<(u64, u64)> {
+    let messages = body.messages();
+    let last = messages.iter().rposition(|message| message.role == Role::Assistant)?;
+    let (mut all, mut words) = ((1u64, 2u64), Vec::new());
+    let mut count = 0;
+    for message in messages[..last].iter().filter(|message| message.role != Role::System) {
+        words.clear();
+        words.push(message.role as u64);
+        push_message(message, &mut words);
+        count += words.len() - 1;
+        for word in &words {
+            all = (mixed(all.0.rotate_left(23) ^ *word), mixed(all.1.rotate_left(31) ^ *word));
+        }
+    }
+    (count > 0).then_some(all)
+}
+
+/// The rows of `rows` that are near one of `others`, by their places: what a split may not part.
+pub(crate) fn near(rows: &[&Body], others: &[&Body], threshold: f64) -> Vec<(u32, u32)> {
+    let found = join::like(rows, others, threshold).into_iter().zip(0u32..);
+    found.filter_map(|(like, row)| Some((row, like?.other))).collect()
+}
+
+#[cfg(test)]
+mod tests;
