@@ -16,5 +16,6 @@ mod turns;
 
 pub use error::TextError;
 pub use lesson::{Lesson, Rules};
+pub use pieces::{Pieces, apart};
 pub use reading::{Fate, Reading, Why};
 pub use tokenizer::{ChatTokenizer, FILES, Tokenized, Tokens};

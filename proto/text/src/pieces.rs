@@ -7,15 +7,15 @@ use serde_json::Value;
 
 /// A conversation's pieces.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Pieces {
+pub struct Pieces {
     /// The messages of each.
-    pub(crate) pieces: Vec<Vec<Value>>,
+    pub pieces: Vec<Vec<Value>>,
     /// Turns of the assistant that are in none.
-    pub(crate) left_out: usize,
+    pub left_out: usize,
 }
 
 /// Takes `messages` apart. `fits` says whether a piece does; a shorter one fits wherever a longer one does.
-pub(crate) fn apart(messages: &[Value], mut fits: impl FnMut(&[Value]) -> bool) -> Pieces {
+pub fn apart(messages: &[Value], mut fits: impl FnMut(&[Value]) -> bool) -> Pieces {
     let role = |index: usize| messages[index]["role"].as_str().unwrap_or_default();
     let head = (0..messages.len()).take_while(|index| ["system", "developer"].contains(&role(*index))).count();
     let asks = |index: &usize| *index == head || (role(*index) == "user" && role(*index - 1) != "user");

@@ -9,7 +9,7 @@ mod message;
 mod shape;
 
 use crate::book::{Book, Effect};
-use crate::row::{Origin, Row};
+use crate::row::{Body, Origin, Row};
 use crate::rule::{Rule, Stage};
 use json::Broken;
 use std::io::{self, BufRead, Read};
@@ -230,6 +230,13 @@ fn row(bytes: &[u8], entry: u32, book: &mut Book) -> Option<Row> {
             None
         }
     }
+}
+
+/// The body of an example as [`Body::to_value`] writes it, or of a part of its turns: what is after the last answer is cut off. `None`
+/// where that is no row.
+pub fn body(value: serde_json::Value) -> Option<Body> {
+    let serde_json::Value::Object(map) = value else { return None };
+    shape::read(map, &mut Reading::default()).ok().map(|(body, _)| body)
 }
 
 /// Why a line is no row.

@@ -18,6 +18,9 @@ const ROWS_MIN: usize = 8;
 /// programs' at 50 and more.
 const SHARE_MIN_PERCENT: usize = 50;
 
+/// Words of a thought, below which it says what there is to say and not more: `Conceptual question. No tool needed.`
+const WORDS_MIN: usize = 8;
+
 /// Words of a row's thoughts that are looked at. Templates are short.
 const WORDS_MAX: usize = 96;
 
@@ -64,7 +67,7 @@ impl Canned {
             }
         }
         let shared = is_shared.iter().filter(|shared| **shared).count();
-        let is_canned = shared > 0 && shared * 100 >= words.len() * SHARE_MIN_PERCENT;
+        let is_canned = words.len() >= WORDS_MIN && shared * 100 >= words.len() * SHARE_MIN_PERCENT;
         is_canned.then(|| format!("{shared} of {} words", words.len()))
     }
 }
@@ -82,4 +85,42 @@ fn runs(words: &[String]) -> impl Iterator<Item = u64> {
         run.hash(&mut hasher);
         hasher.finish()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Body, Message, Role};
+
+    fn row(thought: &str) -> Row {
+        let messages = vec![Message::new(Role::Assistant, format!("<think>{thought}</think>Yes."))];
+        Row { entry: 0, body: Body::Chat { messages, tools: None }, facts: serde_json::Map::new() }
+    }
+
+    fn canned(rows: &[Row]) -> Vec<bool> {
+        let canned = Canned::learn(rows);
+        rows.iter().map(|row| canned.seen(&speech::turns(&row.body)).is_some()).collect()
+    }
+
+    #[test]
+    fn a_template_is_known_by_how_many_rows_it_fills() {
+        let template = |n: usize| row(&format!("The user is asking about Thing{n}. Let me explain it with code."));
+        let mut rows: Vec<Row> = (0..ROWS_MIN).map(template).collect();
+        rows.push(row("The event fires once per touching part, so that the damage has to be debounced per character."));
+        let mut expected = vec![true; ROWS_MIN];
+        expected.push(false);
+        assert_eq!(canned(&rows), expected);
+        rows.rotate_left(3);
+        expected.rotate_left(3);
+        assert_eq!(canned(&rows), expected);
+        // One row fewer, and it may be anybody's way to speak.
+        let fewer: Vec<Row> = (1..ROWS_MIN).map(template).collect();
+        assert_eq!(canned(&fewer), [false; ROWS_MIN - 1]);
+    }
+
+    #[test]
+    fn the_same_row_again_is_no_template() {
+        let rows = vec![row("The spring is damped critically so that it never overshoots its target."); 20];
+        assert_eq!(canned(&rows), [false; 20]);
+    }
 }

@@ -31,11 +31,11 @@ fn cut(answer: &str) -> Option<&'static str> {
         return compile::check(last).is_err().then_some("its last block is open and does not compile");
     }
     let last = answer.lines().rev().find(|line| !line.trim().is_empty())?.trim();
-    // A fence ends a block, and a bar a table; code without a fence ends as code does.
-    if fence(last).is_some() || last.ends_with('|') {
+    if fence(last).is_some() {
         return None;
     }
-    let how = in_a_sentence(last, answer)?;
+    let how = in_a_list(last, answer).or_else(|| in_a_sentence(last, answer))?;
+    // Code without a fence ends as code does.
     let is_code = blocks::of(answer).iter().any(|block| block.fence.is_none());
     (!is_code).then_some(how)
 }
@@ -47,9 +47,25 @@ fn last_block(answer: &str) -> Option<&str> {
     Some(&answer[before..])
 }
 
+/// Marks of Markdown after which something must follow.
+fn in_a_list(line: &str, answer: &str) -> Option<&'static str> {
+    let is_first = answer.trim() == line;
+    if line.starts_with("##") && !is_first {
+        return Some("it ends with a heading");
+    }
+    let is_numbered =
+        line.strip_suffix('.').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+    if (["-", "*", "+"].contains(&line) || is_numbered) && !is_first {
+        return Some("its last entry of a list is empty");
+    }
+    let is_row = |line: &str| line.len() > 1 && line.starts_with('|') && line.ends_with('|');
+    let is_table = line.starts_with('|') && answer.lines().map(str::trim).filter(|line| is_row(line)).count() >= 2;
+    (is_table && !is_row(line)).then_some("it ends within a table")
+}
+
 fn in_a_sentence(line: &str, answer: &str) -> Option<&'static str> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let is_prose = words.len() >= 3 && !line.starts_with("--") && !looks_like_code(line);
+    let is_prose = words.len() >= 3 && !line.ends_with('|') && !line.starts_with("--") && !looks_like_code(line);
     if !is_prose {
         return None;
     }
@@ -93,6 +109,9 @@ mod tests {
             "Use the service. To follow the conventions strictly, it should be made secure (",
             "*   Hot paths: use `@native` where applicable (though Luau",
             "It moves the part, and then the",
+            "Two steps.\n\n## The second",
+            "Two steps:\n\n1. One\n2.",
+            "| a | b |\n|---|---|\n| 1 | 2",
             "The service does it,\nand then it calls,",
             "It is simple. The spring is damped so that it never swings over its target but comes to rest there quickly",
         ] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::row::{Body, Role};
+use crate::row::Role;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::io::BufReader;
