@@ -64,8 +64,11 @@ impl Sides {
 
 /// Puts each row on a side, and says so in the book. `near` is the curation's own threshold of near duplicates.
 pub fn run(rows: Vec<Row>, asked: &Asked, near: Option<f64>, book: &mut Book) -> Sides {
+    let mut rows: Vec<(RowId, Row)> = parallel::map(&rows, |row| row.body.id()).into_iter().zip(rows).collect();
+    // Who meets whom depends on their order, and that is to depend on what they say alone.
+    rows.sort_by_key(|(id, row)| (*id, row.entry));
+    let (ids, rows): (Vec<RowId>, Vec<Row>) = rows.into_iter().unzip();
     let bodies: Vec<&Body> = rows.iter().map(|row| &row.body).collect();
-    let ids = parallel::map(&bodies, |body| body.id());
     let mut joined = Joined::new(rows.len());
     join_made_of_one(&rows, &mut joined);
     join_beginnings(&bodies, &mut joined);
@@ -84,10 +87,7 @@ pub fn run(rows: Vec<Row>, asked: &Asked, near: Option<f64>, book: &mut Book) ->
         largest: clusters.iter().map(|cluster| cluster.rows.len()).max().unwrap_or_default(),
         ..Sides::default()
     };
-    let mut sorted: Vec<(RowId, usize)> = ids.into_iter().zip(0..).collect();
-    sorted.sort_unstable_by_key(|(id, at)| (*id, rows[*at].entry));
-    let mut rows: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
-    for (row, side) in sorted.iter().filter_map(|(_, at)| Some((rows[*at].take()?, sides[*at]))) {
+    for (row, side) in rows.into_iter().zip(sides) {
         book.entry_mut(row.entry).side = Some(side);
         match side {
             Side::Train => made.train.push(row),

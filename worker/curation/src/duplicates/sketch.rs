@@ -35,8 +35,13 @@ impl Banding {
     pub fn of(threshold: f64) -> Banding {
         let with = |rows: usize| {
             let missed = 1.0 - threshold.powi(rows as i32);
-            let bands = if missed <= 0.0 { 1.0 } else { ((1.0 - RECALL).ln() / missed.ln()).ceil() };
-            Banding { bands: (bands as usize).max(1), rows }
+            // What is too seldom for a float to say needs more bands than there may be.
+            let bands = match missed {
+                _ if missed <= 0.0 => 1,
+                _ if missed >= 1.0 => usize::MAX,
+                _ => ((1.0 - RECALL).ln() / missed.ln()).ceil() as usize,
+            };
+            Banding { bands: bands.max(1), rows }
         };
         let fit = (1..=16).map(with).filter(|it| it.bands.saturating_mul(it.rows) <= NUMBERS_MAX);
         fit.last().unwrap_or(Banding { bands: NUMBERS_MAX, rows: 1 })
