@@ -1,9 +1,9 @@
 """What the pipeline's curation makes of rows, in plain Python, written from its description, for Rust's to be held to. Slow on purpose:
 every formula stands here as it is told.
 
-  curation.py verdicts CONFIG FOLDER     a line of JSON for each row of FOLDER/*.jsonl: file, line, tier, curated, quality, verdict; CONFIG is
-                                         curation.yaml as JSON
-  curation.py time FOLDER                seconds that the verdicts over FOLDER/*.jsonl take, then the verdicts, a line each
+  curation.py verdicts CONFIG FOLDER   a line of JSON for each row of FOLDER/*.jsonl: file, line, tier, curated, quality, verdict;
+                                       CONFIG is curation.yaml as JSON
+  curation.py time FOLDER              seconds that the verdicts over FOLDER/*.jsonl take, then the verdicts, a line each
 """
 
 import hashlib

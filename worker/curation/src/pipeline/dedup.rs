@@ -4,8 +4,8 @@
 //! [`SCORE_MIN`] are left out; then those whose messages all begin like those of an earlier row; then those of whose runs of
 //! [`RUN_WORDS`] words, in all answers together, more than [`JACCARD_MAX`] are a kept row's. What stays is sorted by its score.
 //!
-//! Promise: the pipeline's verdict for every row, to the last bit of its floats, though every row is compared only with those that it may be
-//! like. Tool calls are not looked at, as there: rows that differ by those alone are the same.
+//! Promise: the pipeline's verdict for every row, to the last bit of its floats, though every row is compared only with those that it may
+//! be like. Tool calls are not looked at, as there: rows that differ by those alone are the same.
 
 use super::join::{Sets, like_earlier};
 use crate::book::{Book, Effect};

@@ -84,7 +84,7 @@ fn a_small_category_is_filled_up_to_a_third_of_the_largest() {
 #[test]
 fn the_draws_are_the_same_on_every_machine() {
     let rows: Vec<Row> =
-        (0..20).map(|n| of_category(n, if n < 15 { "large" } else { &["a", "b"][n as usize % 2] })).collect();
+        (0..20).map(|n| of_category(n, if n < 15 { "large" } else { ["a", "b"][n as usize % 2] })).collect();
     let mixed = balanced::mix(&rows, 42).unwrap();
     let entries = |rows: &[Row]| rows.iter().map(|row| row.entry.to_string()).collect::<Vec<_>>().join(" ");
     let sides = [entries(&mixed.train), entries(&mixed.valid), entries(&mixed.test)];
