@@ -9,8 +9,9 @@ pub(crate) enum DataCommand {
     /// Check a folder of .jsonl and upload it
     #[command(after_help = "\
 A line is {\"messages\": […]} with or without \"tools\", {\"prompt\", \"completion\"} or {\"text\"}. valid.jsonl validates; \
-without it one example in 20 is held out. A line that is none of these is named, and nothing is uploaded. With --raw no line is looked \
-at: `vertigo curate` names what is wrong with each.
+without it one example in 20 is held out. A line to train on may have a \"weight\", more than 0 and at most 100: how often it is drawn, \
+relative to 1. A line that is none of these is named, and nothing is uploaded. With --raw no line is looked at: `vertigo curate` names \
+what is wrong with each.
 
 Examples:
   vertigo data import luau tests/data/luau

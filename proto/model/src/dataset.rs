@@ -4,7 +4,14 @@
 //! mlx-lm; every other file is trained on. Without a `valid.jsonl`, one example in [`HOLD_OUT`] is held out by the digest of its
 //! line, so that adding data moves no example from one side to the other. [`PROVENANCE`] is not read.
 //!
+//! Beside its example a line to train on may have a `weight`: how often it is drawn, relative to 1. What is held out is looked at once,
+//! whatever its line says: a `weight` in `valid.jsonl` or `test.jsonl` is not read.
+//!
 //! Reading a folder is the one place here that touches files.
+
+mod weight;
+
+pub use weight::{WEIGHT_MAX, Weight};
 
 use serde_json::{Map, Value};
 use std::fmt::{self, Display};
@@ -73,10 +80,10 @@ impl Example {
     /// # Errors
     /// Says what is wrong with the line.
     pub fn parse(line: &str) -> Result<Example, String> {
-        let value: Value = serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))?;
-        let Value::Object(mut map) = value else {
-            return Err("not a JSON object".to_owned());
-        };
+        Example::of(object(line)?)
+    }
+
+    fn of(mut map: Map<String, Value>) -> Result<Example, String> {
         if let Some(messages) = map.remove("messages") {
             return chat(messages, map.remove("tools"));
         }
@@ -104,6 +111,13 @@ impl Example {
             Example::Chat { messages, .. } if !self.is_unanswered() => messages.last().is_some_and(says_nothing),
             Example::Chat { .. } | Example::Text(_) => false,
         }
+    }
+}
+
+fn object(line: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(line).map_err(|e| format!("not JSON: {e}"))? {
+        Value::Object(map) => Ok(map),
+        _ => Err("not a JSON object".to_owned()),
     }
 }
 
@@ -175,6 +189,8 @@ pub struct Row {
     pub place: Place,
     /// The example.
     pub example: Example,
+    /// How often it is drawn; [`Weight::ONE`] for what is held out.
+    pub weight: Weight,
 }
 
 /// The examples of a folder.
@@ -198,9 +214,14 @@ impl Dataset {
         let has_valid = files.iter().any(|file| named(file, "valid.jsonl"));
         let mut dataset = Dataset::default();
         for file in files.iter().filter(|file| !named(file, "test.jsonl")) {
-            for (line, row) in read_file(file)? {
-                let held_out = if has_valid { named(file, "valid.jsonl") } else { is_held_out(&line) };
-                if held_out { dataset.valid.push(row) } else { dataset.train.push(row) }
+            let validates = named(file, "valid.jsonl");
+            for (line, row) in read_file(file, !validates)? {
+                let held_out = if has_valid { validates } else { is_held_out(&line) };
+                if held_out {
+                    dataset.valid.push(Row { weight: Weight::ONE, ..row });
+                } else {
+                    dataset.train.push(row);
+                }
             }
         }
         if dataset.train.is_empty() {
@@ -228,14 +249,23 @@ pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if files.is_empty() { Err(DatasetError::Empty(folder.to_owned())) } else { Ok(files) }
 }
 
-fn read_file(file: &Path) -> Result<Vec<(String, Row)>, DatasetError> {
+/// The rows of a file, each with its line; their weights are read where it `has_weights`.
+fn read_file(file: &Path, has_weights: bool) -> Result<Vec<(String, Row)>, DatasetError> {
     let name: Arc<str> = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into();
     let text = folder::read_to_string(file);
     let text = text.map_err(|error| DatasetError::Read { path: file.to_owned(), error: error.into() })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let read = |line: &str| {
+        let fields = object(line)?;
+        let weight = if has_weights { Weight::of(&fields)? } else { Weight::ONE };
+        Ok((Example::of(fields)?, weight))
+    };
     lines
-        .map(|(n, line)| match Example::parse(line) {
-            Ok(example) => Ok((line.to_owned(), Row { place: Place { file: name.clone(), line: n + 1 }, example })),
+        .map(|(n, line)| match read(line) {
+            Ok((example, weight)) => {
+                let place = Place { file: name.clone(), line: n + 1 };
+                Ok((line.to_owned(), Row { place, example, weight }))
+            }
             Err(problem) => Err(DatasetError::Line { file: file.to_owned(), line: n + 1, problem }),
         })
         .collect()
@@ -305,6 +335,32 @@ mod tests {
         assert_eq!(Dataset::read(dir.path()).unwrap().train.len(), 1);
         fs::remove_file(dir.path().join("train.jsonl")).unwrap();
         assert!(matches!(Dataset::read(dir.path()), Err(DatasetError::Empty(_))));
+    }
+
+    #[test]
+    fn rows_to_train_on_have_their_weights_and_what_is_held_out_is_not_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
+        let weights = |rows: &[Row]| rows.iter().map(|row| row.weight.get()).collect::<Vec<_>>();
+        write(
+            "a.jsonl",
+            "{\"text\":\"a\",\"weight\":2.5}\n{\"weight\":0.1,\"prompt\":\"p\",\"completion\":\"c\"}\n{\"text\":\"b\"}",
+        );
+        write("valid.jsonl", "{\"text\":\"c\",\"weight\":3}\n{\"text\":\"d\",\"weight\":\"none\"}");
+        write("test.jsonl", "{\"text\":\"e\",\"weight\":-1}");
+        let dataset = Dataset::read(dir.path()).unwrap();
+        assert_eq!((weights(&dataset.train), weights(&dataset.valid)), (vec![2.5, 0.1, 1.0], vec![1.0, 1.0]));
+
+        fs::remove_file(dir.path().join("valid.jsonl")).unwrap();
+        let lines: Vec<_> = (0..200).map(|n| format!("{{\"text\":\"{n}\",\"weight\":2}}")).collect();
+        write("a.jsonl", &lines.join("\n"));
+        let dataset = Dataset::read(dir.path()).unwrap();
+        assert!(!dataset.valid.is_empty() && weights(&dataset.valid).iter().all(|weight| *weight == 1.0));
+        assert!(weights(&dataset.train).iter().all(|weight| *weight == 2.0));
+
+        write("b.jsonl", "{\"text\":\"f\"}\n{\"text\":\"g\",\"weight\":0}");
+        let error = Dataset::read(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("b.jsonl:2: `weight` is 0; it must be more than 0 and at most 100"), "{error}");
     }
 
     #[test]

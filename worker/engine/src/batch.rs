@@ -1,7 +1,9 @@
 //! Micro-batches: examples of like length together, in an order that depends on the seed and a cursor alone.
 //!
-//! Promise: each example that can be learned from comes once an epoch; an order resumed from a cursor goes on as it would have.
+//! Promise: each example that can be learned from comes once an epoch, or as often as its weight says; an order resumed from a cursor goes
+//! on as it would have.
 
+use crate::draws::{Draws, dealt};
 use crate::remarks::Remarks;
 use crate::text::Lesson;
 use rand::SeedableRng;
@@ -9,6 +11,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use vertigo_model::dataset::Weight;
 
 /// Widths are one more than a multiple of this, as in mlx-lm, so that few different shapes occur.
 const PAD_TO: usize = 32;
@@ -48,29 +51,40 @@ pub struct Cursor {
     pub position: u64,
 }
 
-/// Examples in groups of like length.
+/// Examples, and how they go together in batches.
 #[derive(Debug, Clone)]
 pub struct Batches {
-    groups: Vec<Vec<Lesson>>,
+    /// From short to long.
+    lessons: Vec<Lesson>,
+    draws: Draws,
+    /// Examples in a batch.
+    size: usize,
     seed: u64,
     /// Of the lessons that came, those with nothing to learn from.
     skipped: u64,
     remarks: Remarks,
-    /// The order of one epoch, kept while it lasts.
-    order: Option<(u64, Vec<usize>)>,
+    /// The batches of one epoch by the lessons in them, kept while it lasts.
+    pass: Option<(u64, Vec<Vec<usize>>)>,
 }
 
 impl Batches {
-    /// Groups lessons by their length in tokens. One that has nothing to learn from once it is cut to `max_length` is skipped and counted,
-    /// so that no batch is ever averaged over no token.
+    /// Of lessons that all come once an epoch.
     pub fn new<L: Into<Lesson>>(lessons: Vec<L>, batch_size: usize, max_length: usize, seed: u64) -> Batches {
-        let all: Vec<Lesson> = lessons.into_iter().map(|lesson| lesson.into().up_to(max_length)).collect();
-        let total = all.len();
-        let mut kept: Vec<Lesson> = all.into_iter().filter(Lesson::teaches).collect();
+        let weighted = lessons.into_iter().map(|lesson| (lesson.into(), Weight::ONE)).collect();
+        Batches::weighted(weighted, batch_size, max_length, seed)
+    }
+
+    /// Orders lessons by their length in tokens. One that has nothing to learn from once it is cut to `max_length` is skipped and counted,
+    /// so that no batch is ever averaged over no token.
+    pub fn weighted(lessons: Vec<(Lesson, Weight)>, batch_size: usize, max_length: usize, seed: u64) -> Batches {
+        let total = lessons.len();
+        let cut = lessons.into_iter().map(|(lesson, weight)| (lesson.up_to(max_length), weight));
+        let mut kept: Vec<(Lesson, Weight)> = cut.filter(|(lesson, _)| lesson.teaches()).collect();
         let skipped = (total - kept.len()) as u64;
-        kept.sort_by_key(|lesson| lesson.ids.len());
-        let groups = kept.chunks(batch_size.max(1)).map(<[Lesson]>::to_vec).collect();
-        Batches { groups, seed, skipped, remarks: Remarks::default(), order: None }
+        kept.sort_by_key(|(lesson, _)| lesson.ids.len());
+        let (lessons, weights): (Vec<Lesson>, Vec<Weight>) = kept.into_iter().unzip();
+        let draws = Draws::new(&weights, seed);
+        Batches { lessons, draws, size: batch_size.max(1), seed, skipped, remarks: Remarks::default(), pass: None }
     }
 
     /// The same, with what is remarkable about the examples.
@@ -88,46 +102,63 @@ impl Batches {
         self.skipped + self.remarks.caveats().skipped_examples
     }
 
-    /// Examples with something to learn from. One that was taken apart counts as what it was taken apart into.
+    /// Examples with something to learn from, each once, whatever its weight. One that was taken apart counts as what it was taken apart
+    /// into.
     pub fn examples(&self) -> u64 {
-        self.groups.iter().map(|group| group.len() as u64).sum()
+        self.lessons.len() as u64
     }
 
-    /// Batches in one pass over the data.
-    pub fn in_a_pass(&self) -> u64 {
-        self.groups.len() as u64
+    /// Those of them whose weight is not 1.
+    pub fn weighted_examples(&self) -> u64 {
+        self.draws.weighted()
+    }
+
+    /// The sum of their weights, which is what an epoch draws, on average; `None` where all are 1.
+    pub fn weights_sum(&self) -> Option<f64> {
+        (self.draws.weighted() > 0).then(|| self.draws.weights_sum())
+    }
+
+    /// Batches in the first `passes` passes over the data.
+    pub fn in_passes(&self, passes: u64) -> u64 {
+        self.draws.batches(passes, self.size)
     }
 
     /// Whether there is nothing to learn from at all.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.lessons.is_empty()
     }
 
     /// The batch at `cursor`, which moves on. `None` where there are no batches.
     pub fn next(&mut self, cursor: &mut Cursor) -> Option<Batch> {
-        if self.groups.is_empty() {
+        if self.is_empty() {
             return None;
         }
-        if cursor.position >= self.groups.len() as u64 {
-            *cursor = Cursor { epoch: cursor.epoch + 1, position: 0 };
+        if cursor.position >= self.pass(cursor.epoch).len() as u64 {
+            *cursor = Cursor { epoch: self.draws.next(cursor.epoch + 1), position: 0 };
         }
-        let index = self.order(cursor.epoch)[cursor.position as usize];
+        let drawn = self.pass(cursor.epoch)[cursor.position as usize].clone();
         cursor.position += 1;
-        Some(pad(&self.groups[index]))
+        Some(pad(drawn.iter().map(|&lesson| &self.lessons[lesson])))
     }
 
-    /// `limit` batches (all for `None`), from short to long and the same ones each time: for validation.
+    /// `limit` batches (all for `None`) with each example once, from short to long and the same ones each time: for validation.
     pub fn in_order(&self, limit: Option<u64>) -> impl Iterator<Item = Batch> {
         // Spread over all lengths, so that a limited validation is not of short examples alone.
-        let n = self.groups.len();
+        let groups: Vec<&[Lesson]> = self.groups().collect();
+        let n = groups.len();
         let count = limit.map_or(n, |limit| (limit as usize).min(n));
-        (0..count).map(move |i| pad(&self.groups[i * n / count]))
+        (0..count).map(move |i| pad(groups[i * n / count].iter()))
     }
 
-    /// Feeds every group into a digest.
+    /// Neighbours in length, each lesson once.
+    fn groups(&self) -> impl ExactSizeIterator<Item = &[Lesson]> {
+        self.lessons.chunks(self.size)
+    }
+
+    /// Feeds every group into a digest, and the weights where there are some.
     pub(crate) fn hash(&self, hasher: &mut Sha256) {
-        hasher.update((self.groups.len() as u64).to_le_bytes());
-        for group in &self.groups {
+        hasher.update((self.groups().len() as u64).to_le_bytes());
+        for group in self.groups() {
             hasher.update((group.len() as u64).to_le_bytes());
             for lesson in group {
                 hasher.update((lesson.ids.len() as u64).to_le_bytes());
@@ -144,25 +175,30 @@ impl Batches {
                 lesson.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
             }
         }
+        if self.draws.weighted() > 0 {
+            // No count of groups: what follows are weights.
+            hasher.update(u64::MAX.to_le_bytes());
+            self.draws.units().for_each(|units| hasher.update(units.to_le_bytes()));
+        }
     }
 
-    fn order(&mut self, epoch: u64) -> &[usize] {
-        if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            let mut order: Vec<usize> = (0..self.groups.len()).collect();
+    fn pass(&mut self, epoch: u64) -> &[Vec<usize>] {
+        if self.pass.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let mut batches = dealt(self.draws.within(epoch), self.size);
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            order.shuffle(&mut rng);
-            self.order = Some((epoch, order));
+            batches.shuffle(&mut rng);
+            self.pass = Some((epoch, batches));
         }
-        self.order.as_ref().map_or(&[], |(_, order)| order)
+        self.pass.as_ref().map_or(&[], |(_, batches)| batches)
     }
 }
 
-fn pad(group: &[Lesson]) -> Batch {
-    let longest = group.iter().map(|lesson| lesson.ids.len()).max().unwrap_or(0);
+fn pad<'a>(group: impl Iterator<Item = &'a Lesson> + Clone) -> Batch {
+    let longest = group.clone().map(|lesson| lesson.ids.len()).max().unwrap_or(0);
     // The last column is only ever a target, so a width of 1 + n·32 makes inputs of n·32.
     let width = 1 + PAD_TO * (longest - 1).div_ceil(PAD_TO);
-    let mut ids = Vec::with_capacity(group.len() * width);
-    for lesson in group {
+    let mut ids = Vec::with_capacity(group.clone().count() * width);
+    for lesson in group.clone() {
         ids.extend(lesson.ids.iter().map(|&id| id as i32));
         ids.resize(ids.len() + width - lesson.ids.len(), 0);
     }
@@ -170,7 +206,7 @@ fn pad(group: &[Lesson]) -> Batch {
         let runs = lesson.learned.iter().map(|columns| columns.start.max(1)..columns.end);
         runs.filter(|columns| !columns.is_empty()).map(|columns| (columns.start, columns.end - 1)).collect()
     };
-    Batch { ids, width, spans: group.iter().map(spans).collect() }
+    Batch { ids, width, spans: group.map(spans).collect() }
 }
 
 #[cfg(test)]
@@ -242,7 +278,7 @@ mod tests {
             for _ in 0..taken {
                 one.next(&mut cursor);
             }
-            let mut other = Batches { order: None, ..one.clone() };
+            let mut other = Batches { pass: None, ..one.clone() };
             let mut resumed = cursor;
             for _ in 0..10 {
                 prop_assert_eq!(one.next(&mut cursor), other.next(&mut resumed));
@@ -306,5 +342,83 @@ mod tests {
         assert_eq!(order(1, 0), order(1, 0));
         assert_ne!(order(1, 0), order(1, 1));
         assert_ne!(order(1, 0), order(2, 0));
+    }
+
+    /// Examples of all lengths, each with a first token of its own.
+    fn of_all_lengths() -> Vec<Tokens> {
+        let example = |n: u32| Tokens { ids: vec![n + 1; (n as usize * 37) % 61 + 2], prompt: n as usize % 3 };
+        (0..101).map(example).collect()
+    }
+
+    #[test]
+    fn where_all_weights_are_1_the_order_is_what_it_was_before_there_were_any() {
+        let mut hasher = Sha256::new();
+        for (size, seed) in [(1, 0), (4, 7), (8, 42)] {
+            let mut batches = Batches::new(of_all_lengths(), size, 48, seed);
+            let mut cursor = Cursor::default();
+            while cursor.epoch < 3 {
+                let batch = batches.next(&mut cursor).unwrap();
+                batch.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+                hasher.update(cursor.epoch.to_le_bytes());
+                hasher.update(cursor.position.to_le_bytes());
+            }
+            batches.hash(&mut hasher);
+        }
+        // Made by the code of that time, of this test's loop.
+        let before = "sha256:a3907a6ecdf75caed72697af9b8248d23718b0a924ce333b0f8befbad6cb1896";
+        assert_eq!(vertigo::id::Digest::from_hasher(hasher).to_string(), before);
+    }
+
+    #[test]
+    fn weighted_examples_come_as_often_as_they_weigh_wherever_the_order_is_taken_up() {
+        let weight = |n: usize| [0.25, 1.0, 2.0, 3.5][n % 4];
+        let lessons = of_all_lengths().into_iter().enumerate();
+        let weighted = lessons.map(|(n, tokens)| (tokens.into(), Weight::new(weight(n)).unwrap())).collect();
+        let mut batches = Batches::weighted(weighted, 4, 64, 5);
+        assert_eq!((batches.examples(), batches.weighted_examples()), (101, 76));
+        assert_eq!(batches.weights_sum(), Some(26.0 * 0.25 + 25.0 * (1.0 + 2.0 + 3.5)));
+        let (mut cursor, mut taken, mut seen) = (Cursor::default(), 0, vec![0u32; 101]);
+        for _ in 0..batches.in_passes(4) {
+            let mut elsewhere = Batches { pass: None, ..batches.clone() };
+            let mut resumed = cursor;
+            let batch = batches.next(&mut cursor).unwrap();
+            assert_eq!(elsewhere.next(&mut resumed).unwrap(), batch);
+            assert_eq!(resumed, cursor);
+            batch.ids.chunks(batch.width).for_each(|row| seen[row[0] as usize - 1] += 1);
+            taken += 1;
+        }
+        // Four passes are whole for each of these weights, and all of them are over.
+        assert!(seen.iter().enumerate().all(|(n, times)| f64::from(*times) == 4.0 * weight(n)), "{seen:?}");
+        batches.next(&mut cursor);
+        assert_eq!((cursor.epoch, cursor.position), (4, 1), "after {taken} batches");
+        assert_eq!(
+            batches.in_order(None).map(|batch| batch.rows()).sum::<usize>(),
+            101,
+            "for validation all are alike"
+        );
+    }
+
+    #[test]
+    fn passes_that_draw_nothing_are_passed_over() {
+        let weight = Weight::new(0.01).unwrap();
+        let lesson = Lesson::from(Tokens { ids: vec![1; 8], prompt: 0 });
+        let mut batches = Batches::weighted(vec![(lesson, weight)], 4, 64, 5);
+        let mut cursor = Cursor::default();
+        let epochs: Vec<u64> = (0..3).map(|_| batches.next(&mut cursor).map(|_| cursor.epoch).unwrap()).collect();
+        assert_eq!((epochs[1] - epochs[0], epochs[2] - epochs[1]), (100, 100));
+        assert_eq!((batches.in_passes(epochs[0]), batches.in_passes(epochs[0] + 1)), (0, 1));
+    }
+
+    #[test]
+    fn other_weights_are_other_data() {
+        let digest = |weights: [f64; 2]| {
+            let lessons = weights
+                .map(|weight| (Lesson::from(Tokens { ids: vec![1; 8], prompt: 2 }), Weight::new(weight).unwrap()));
+            let mut hasher = Sha256::new();
+            Batches::weighted(lessons.into(), 1, 64, 0).hash(&mut hasher);
+            vertigo::id::Digest::from_hasher(hasher).to_string()
+        };
+        let all = [[1.0, 1.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [0.1, 1.0]].map(digest);
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
     }
 }

@@ -12,8 +12,11 @@ pub enum Event {
     Started {
         /// Trained values.
         trainable_parameters: u64,
-        /// Examples trained on.
+        /// Examples trained on, each counted once.
         train_examples: u64,
+        /// The sum of their weights, which is what a pass draws, on average; none where all are 1.
+        #[serde(default)]
+        weights_sum: Option<f64>,
         /// Examples held out.
         valid_examples: u64,
         /// Examples without a token to learn from, left out.

@@ -25,6 +25,7 @@ pub mod batch;
 mod beside;
 pub mod checkpoint;
 pub mod device;
+mod draws;
 mod error;
 mod events;
 mod exponent;

@@ -120,6 +120,7 @@ impl Trainer {
         self.pending.push_back(Event::Started {
             trainable_parameters: trainable,
             train_examples: self.data.train.examples(),
+            weights_sum: self.data.train.weights_sum(),
             valid_examples: self.data.valid.examples(),
             skipped_examples: caveats.skipped_examples,
             caveats,

@@ -23,7 +23,7 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// The digest of all tokens, of what is masked among them, and of their order.
+    /// The digest of all tokens, of what is masked among them, of their order and of weights that are not 1.
     pub fn digest(&self) -> Digest {
         let mut hasher = Sha256::new();
         self.train.hash(&mut hasher);
@@ -33,7 +33,7 @@ impl TrainingData {
 
     /// Micro-batches in the whole of a run of `recipe`: the same for the same data, so that a run that goes on is as long as it was.
     pub fn iters(&self, recipe: &Recipe) -> u64 {
-        recipe.iters(self.train.in_a_pass())
+        recipe.iters(|passes| self.train.in_passes(passes))
     }
 
     /// What of these examples is not learned as it was written, and what of the run's micro-batches is not learned from.
@@ -49,10 +49,14 @@ impl TrainingData {
         }
     }
 
-    /// The same in words, with the files and lines of the first examples of each reason.
+    /// The same in words, with the files and lines of the first examples of each reason; and that examples have weights, where they do.
     pub fn remarks(&self, recipe: &Recipe) -> Vec<String> {
         let mut lines = self.train.remarks().clone().and(self.valid.remarks()).lines();
         lines.extend(self.caveats(recipe).told_leftover());
+        lines.extend(self.train.weights_sum().map(|sum| {
+            let (examples, weighted) = (self.train.examples(), self.train.weighted_examples());
+            format!("{weighted} of {examples} examples to train on have weights: a pass draws {sum}, on average")
+        }));
         lines
     }
 }
@@ -75,9 +79,9 @@ pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<Train
             if reading.fate == Fate::LeftOut(Why::Refused) {
                 refused.push(format!("{} ({} tokens)", row.place, reading.ids.len()));
             }
-            lessons.extend(reading.lessons);
+            lessons.extend(reading.lessons.into_iter().map(|lesson| (lesson, row.weight)));
         }
-        Ok(Batches::new(lessons, recipe.batch_size as usize, rules.tokens_max, recipe.seed).remarked(remarks))
+        Ok(Batches::weighted(lessons, recipe.batch_size as usize, rules.tokens_max, recipe.seed).remarked(remarks))
     };
     let data = TrainingData { train: batches(&dataset.train)?, valid: batches(&dataset.valid)? };
     if !refused.is_empty() {
@@ -88,6 +92,12 @@ pub fn training_data(model: &Path, data: &Path, recipe: &Recipe) -> Result<Train
             "none of the {} examples has a token to learn from within max_seq_length {}",
             data.train.skipped(),
             recipe.max_seq_length
+        )));
+    }
+    if data.iters(recipe) == 0 {
+        return Err(EngineError::input(format!(
+            "the weights of the {} examples are so small that this many epochs draw none of them; make them larger",
+            data.train.examples()
         )));
     }
     Ok(data)
@@ -156,6 +166,32 @@ mod tests {
         assert_eq!(data.iters(&recipe("epochs: 3, grad_accumulation_steps: 4")), 16);
         assert_eq!(data.caveats(&recipe("epochs: 3, grad_accumulation_steps: 4")).leftover_micro_batches, 0);
         assert_eq!(data.caveats(&recipe("iters: 15, grad_accumulation_steps: 4")).leftover_micro_batches, 3);
+    }
+
+    #[test]
+    fn weights_are_read_told_and_part_of_what_the_data_is() {
+        let of = |weights: [&str; 2], text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            vertigo_testkit::tokenizer::write(dir.path());
+            let line = |weight: &str| format!("{{\"text\":\"some words\"{weight}}}");
+            fs::write(dir.path().join("a.jsonl"), weights.map(line).join("\n")).unwrap();
+            fs::write(dir.path().join("valid.jsonl"), line(",\"weight\":9")).unwrap();
+            let recipe = Recipe::parse("r", &format!("{{model: m, batch_size: 1, {text}}}")).unwrap();
+            training_data(dir.path(), dir.path(), &recipe)
+                .map(|data| (data.iters(&recipe), data.remarks(&recipe), data))
+        };
+        let (iters, remarks, plain) = of(["", ",\"weight\":1"], "epochs: 2").unwrap();
+        assert_eq!((iters, remarks.len(), plain.train.weights_sum()), (4, 0, None));
+        let (iters, remarks, weighted) = of([",\"weight\":0.5", ",\"weight\":3"], "epochs: 2").unwrap();
+        assert_eq!(iters, 7);
+        assert_eq!(remarks, ["2 of 2 examples to train on have weights: a pass draws 3.5, on average"]);
+        assert_eq!((weighted.train.examples(), weighted.valid.weights_sum()), (2, None));
+        assert_ne!(plain.digest(), weighted.digest());
+        let error = of([",\"weight\":0", ""], "epochs: 2").unwrap_err().to_string();
+        assert!(error.contains("a.jsonl:1: `weight` is 0"), "{error}");
+        let light = [",\"weight\":1e-9"; 2];
+        assert!(of(light, "epochs: 2").unwrap_err().to_string().contains("so small"));
+        assert_eq!(of(light, "iters: 3").unwrap().0, 3);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The same run gives the same bits, searched: a random recipe on a random base, stopped at random iterations, also between the
+//! The same run gives the same bits, searched: a random recipe on a random base, with weights or without, stopped at random iterations, also between the
 //! micro-batches of one optimizer step. What it reports and the bytes it leaves, the best adapter's among them, are those of a run
 //! that nothing stopped.
 
@@ -8,8 +8,9 @@ use mlx_rs::{Array, Dtype};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use support::{config, data, recipe, tensors, write};
-use vertigo_engine::{Event, Model, RunFolder, Trainer};
+use support::{config, data, recipe, tensors, weighted_data, write};
+use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData};
+use vertigo_model::recipe::Recipe;
 
 const ITERS: u64 = 7;
 
@@ -84,8 +85,11 @@ fn said(event: &Event) -> Option<(u64, String)> {
     }
 }
 
+/// What a recipe trains on: examples that are all alike, or weighted ones.
+type Data = fn(&Recipe) -> TrainingData;
+
 /// Runs until the checkpoint of iteration `until`, or to the end.
-fn run(base: &Path, text: &str, run_folder: RunFolder, until: Option<u64>) -> Vec<Event> {
+fn run(base: &Path, text: &str, data: Data, run_folder: RunFolder, until: Option<u64>) -> Vec<Event> {
     let recipe = recipe(text);
     let mut events = Vec::new();
     for event in Trainer::new(Model::load(base).unwrap(), data(&recipe), recipe, run_folder).unwrap() {
@@ -116,12 +120,12 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Runs without a stop, and with one after each of the iterations `stops`, in a folder of its own each.
-fn differences(dtype: Dtype, text: &str, stops: &BTreeSet<u64>) -> Vec<String> {
+fn differences(dtype: Dtype, text: &str, data: Data, stops: &BTreeSet<u64>) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().join("base");
     write_base(dtype, &base);
     let straight = dir.path().join("straight");
-    let expected: Vec<_> = run(&base, text, RunFolder::fresh(&straight), None)
+    let expected: Vec<_> = run(&base, text, data, RunFolder::fresh(&straight), None)
         .iter()
         .filter_map(said)
         .map(|(n, s)| format!("{n}: {s}"))
@@ -131,7 +135,7 @@ fn differences(dtype: Dtype, text: &str, stops: &BTreeSet<u64>) -> Vec<String> {
     let mut run_folder = RunFolder::fresh(&stopped);
     let mut heard = Vec::new();
     for until in stops.iter().copied().map(Some).chain([None]) {
-        let events = run(&base, text, run_folder, until);
+        let events = run(&base, text, data, run_folder, until);
         heard.extend(events.iter().filter_map(said).map(|(n, s)| format!("{n}: {s}")));
         match events.last() {
             Some(Event::Checkpoint { folder, .. }) => run_folder = RunFolder::resumed(&stopped, folder),
@@ -158,9 +162,10 @@ proptest! {
     fn a_run_that_is_stopped_anywhere_ends_with_the_bits_of_one_that_is_not(
         text in recipes(),
         dtype in prop::sample::select(DTYPES.to_vec()),
+        is_weighted: bool,
         stops in prop::collection::btree_set(1..ITERS, 1..4),
     ) {
-        let differences = differences(dtype, &text, &stops);
-        prop_assert!(differences.is_empty(), "{:?}, stopped after {:?}: {:#?}", dtype, stops, differences);
+        let differences = differences(dtype, &text, if is_weighted { weighted_data } else { data }, &stops);
+        prop_assert!(differences.is_empty(), "{:?}, weighted: {is_weighted}, stopped after {:?}: {:#?}", dtype, stops, differences);
     }
 }

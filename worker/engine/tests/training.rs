@@ -4,7 +4,7 @@
 mod support;
 
 use std::path::Path;
-use support::{data, examples, recipe, relative_difference, write_base};
+use support::{data, examples, recipe, relative_difference, weighted_data, write_base};
 use vertigo::id::Digest;
 use vertigo_engine::backward::{Targets, loss};
 use vertigo_engine::batch::Batches;
@@ -41,19 +41,29 @@ fn learned(events: &[Event]) -> Vec<String> {
 
 /// A run of 12 iterations, and one that is dropped at the checkpoint of iteration 6 and resumed, come to the same bytes.
 fn resumes_with_the_same_bits(text: &str) {
+    resumes_with_the_same_bits_on(data, text);
+}
+
+/// The events of the one that was not stopped.
+fn resumes_with_the_same_bits_on(data: fn(&Recipe) -> TrainingData, text: &str) -> Vec<Event> {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().join("base");
     write_base(&base);
     let recipe = recipe(text);
-    let straight = events(&base, &recipe, RunFolder::fresh(dir.path().join("straight")));
+    let begun = |run_folder| {
+        Trainer::new(Model::load(&base).unwrap(), data(&recipe), recipe.clone(), run_folder)
+            .unwrap()
+            .map(Result::unwrap)
+    };
+    let straight: Vec<Event> = begun(RunFolder::fresh(dir.path().join("straight"))).collect();
 
-    let mut first = trainer(&base, &recipe, RunFolder::fresh(dir.path().join("first")));
-    let checkpoint = first.find_map(|event| match event.unwrap() {
+    let mut first = begun(RunFolder::fresh(dir.path().join("first")));
+    let checkpoint = first.find_map(|event| match event {
         Event::Checkpoint { iter: 6, folder } => Some(folder),
         _ => None,
     });
     drop(first);
-    let resumed = events(&base, &recipe, RunFolder::resumed(dir.path().join("second"), checkpoint.unwrap()));
+    let resumed: Vec<Event> = begun(RunFolder::resumed(dir.path().join("second"), checkpoint.unwrap())).collect();
     let Some(Event::Started { resumed_at: 6, .. }) = resumed.first() else { panic!("{resumed:?}") };
 
     let after_six = |line: &String| line.split(':').next().unwrap().parse::<u64>().unwrap() > 6;
@@ -72,6 +82,39 @@ fn resumes_with_the_same_bits(text: &str) {
         (other.iter, other.validation_before, other.adapter.validation, other.best.iter, other.best.validation)
     );
     assert_eq!(one.trained_tokens, other.trained_tokens);
+    straight
+}
+
+#[test]
+fn weighted_examples_resume_with_the_same_bits_and_are_no_run_of_even_ones() {
+    // The checkpoint is one within the second pass.
+    let text = "epochs: 3, batch_size: 8, grad_accumulation_steps: 4, save_every: 6, steps_per_report: 4, steps_per_eval: 5, \
+                num_layers: 1, learning_rate: 0.001";
+    let weighted = resumes_with_the_same_bits_on(weighted_data, text);
+    let even = resumes_with_the_same_bits_on(data, text);
+    let begun = |run: &[Event]| match run.first() {
+        Some(Event::Started { train_examples, weights_sum, iters, .. }) => (*train_examples, *weights_sum, *iters),
+        other => panic!("{other:?}"),
+    };
+    // 5 × 0.3, 5 × 1, 5 × 2.5, 5 × 3, 4 × 0.05: 34.2 draws a pass, 102 or 103 in three, of eight each, in whole steps of four.
+    assert_eq!((begun(&even), begun(&weighted)), ((24, None, 12), (24, Some(34.2), 16)));
+    assert_ne!(learned(&weighted)[..3], learned(&even)[..3]);
+}
+
+#[test]
+fn a_checkpoint_of_even_examples_is_none_of_weighted_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(&base);
+    let recipe = recipe("iters: 4, batch_size: 4, save_every: 2, num_layers: 1");
+    let mut run = trainer(&base, &recipe, RunFolder::fresh(dir.path().join("run")));
+    let checkpoint = run.find_map(|event| match event.unwrap() {
+        Event::Checkpoint { folder, .. } => Some(folder),
+        _ => None,
+    });
+    let resumed = RunFolder::resumed(dir.path().join("other"), checkpoint.unwrap());
+    let refused = Trainer::new(Model::load(&base).unwrap(), weighted_data(&recipe), recipe, resumed).err().unwrap();
+    assert!(refused.to_string().contains("it is of another dataset"), "{refused}");
 }
 
 #[test]

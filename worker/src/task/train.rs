@@ -40,7 +40,8 @@ pub fn run(
         },
     };
     child_of(info_span!("train", recipe = name), parent).in_scope(|| {
-        let mut telling = Telling { spec, recipe: &recipe, yaml, iters: 0, mlx: device::mlx_version()? };
+        let mut telling =
+            Telling { spec, recipe: &recipe, yaml, iters: 0, weights_sum: None, mlx: device::mlx_version()? };
         for said in trainer {
             match telling.event(said?) {
                 Event::Warning { text } => warn(text, say),
@@ -70,12 +71,13 @@ fn begin(spec: &Spec, recipe: &Recipe, run_folder: RunFolder) -> Result<Trainer,
     Trainer::new(model, data, recipe.clone(), run_folder)
 }
 
-/// The engine's events as the worker's. Remembers how long the run is.
+/// The engine's events as the worker's. Remembers what is said once.
 struct Telling<'a> {
     spec: &'a Spec,
     recipe: &'a Recipe,
     yaml: &'a str,
     iters: u64,
+    weights_sum: Option<f64>,
     mlx: String,
 }
 
@@ -85,6 +87,7 @@ impl Telling<'_> {
             Said::Started {
                 trainable_parameters,
                 train_examples,
+                weights_sum,
                 valid_examples,
                 skipped_examples,
                 caveats,
@@ -92,6 +95,7 @@ impl Telling<'_> {
                 iters,
             } => {
                 self.iters = iters;
+                self.weights_sum = weights_sum;
                 let caveats = Some(caveats);
                 Event::Started {
                     trainable_parameters,
@@ -151,7 +155,7 @@ impl Telling<'_> {
         facts
     }
 
-    /// An adapter's facts. A validation that there was none of is left out. Adapters of a run that are the same have the same facts, and
+    /// An adapter's facts. A validation that there was none of is left out, and the sum of weights that are all 1. Adapters of a run that are the same have the same facts, and
     /// so are one artifact.
     fn adapter_facts(&self, outcome: &Outcome, made: &Adapter) -> BTreeMap<String, Value> {
         let mut facts = self.lineage();
@@ -168,8 +172,12 @@ impl Telling<'_> {
             ("peak_bytes", json!(outcome.peak_bytes)),
         ];
         facts.extend(said.map(|(key, value)| (key.to_owned(), value)));
-        let losses = [("validation_before", outcome.validation_before), ("validation_after", made.validation)];
-        facts.extend(losses.into_iter().filter_map(|(key, loss)| Some((key.to_owned(), json!(loss?)))));
+        let some = [
+            ("validation_before", outcome.validation_before),
+            ("validation_after", made.validation),
+            ("weights_sum", self.weights_sum),
+        ];
+        facts.extend(some.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?)))));
         facts
     }
 }

@@ -103,6 +103,7 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
     let text = recipe(6);
     assert_eq!(best.facts["recipe_digest"], Digest::of(text.as_bytes()).to_string());
     assert_eq!(best.facts["mlx"], vertigo_engine::device::mlx_version().unwrap());
+    assert!(!best.facts.contains_key("weights_sum"), "all weigh 1");
     let checkpoint = events.iter().find_map(|e| match e {
         Event::Checkpoint { iter: 4, folder, .. } => Some(folder.clone()),
         _ => None,
@@ -114,6 +115,28 @@ fn a_spec_becomes_events_and_an_adapter_and_goes_on_from_a_checkpoint() {
     assert!(matches!(said[0], Said::Event(Event::Started { resumed_at: 4, .. })), "{:?}", said[0]);
     let weights = |folder: &Path| fs::read(folder.join("adapter/adapters.safetensors")).unwrap();
     assert!(weights(&dir.path().join("again")) == weights(&dir.path().join("out")), "a resumed run is the same run");
+}
+
+#[test]
+fn adapters_of_weighted_examples_say_what_a_pass_draws_and_so_does_a_run_that_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = spec(dir.path(), 4);
+    let line = |n: u32| format!("{{\"text\":\"local x{n} = {n} * {n}\",\"weight\":{}}}\n", [0.1, 2.5][n as usize % 2]);
+    fs::write(dir.path().join("data/train.jsonl"), (0..8).map(line).collect::<String>()).unwrap();
+    let finished = |spec: &Spec| {
+        let (said, code) = run(dir.path(), spec);
+        assert_eq!(code, Some(0), "{said:?}");
+        assert!(matches!(said[0], Said::Event(Event::Started { train_examples: 8, .. })), "{:?}", said[0]);
+        let Some(Said::Event(Event::Finished(done))) = said.last() else { panic!("{said:?}") };
+        let mut facts = done.products[0].facts.clone();
+        facts.remove("peak_bytes");
+        (facts, fs::read(done.products[0].folder.join("adapters.safetensors")).unwrap())
+    };
+    let straight = finished(&whole);
+    assert_eq!(straight.0["weights_sum"], 10.4);
+    let checkpoint = Some(dir.path().join("out/checkpoints/00000002"));
+    let resumed = Spec { checkpoint, out: dir.path().join("again"), ..whole };
+    assert!(finished(&resumed) == straight, "a resumed run is the same run");
 }
 
 /// What happens when MLX is updated on one machine of a fleet: a real checkpoint, whose metadata say another version.

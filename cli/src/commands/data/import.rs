@@ -15,7 +15,7 @@ use vertigo::bytes::Bytes;
 use vertigo::folder::Folder;
 use vertigo::manifest::Kind;
 use vertigo::v1;
-use vertigo_model::dataset::{Dataset, PROVENANCE, jsonl_files};
+use vertigo_model::dataset::{Dataset, PROVENANCE, Weight, jsonl_files};
 
 /// Files of a curated dataset that are no rows, and go with them.
 const BESIDE: [&str; 3] = [PROVENANCE, "report.json", "report.html"];
@@ -42,8 +42,20 @@ type Known = (BTreeMap<String, Value>, String);
 
 fn of_examples(dataset: &Dataset) -> Known {
     let examples = dataset.train.len() + dataset.valid.len();
-    let said = format!("{} to train on, {} held out", dataset.train.len(), dataset.valid.len());
-    ([("examples".to_owned(), json!(examples))].into(), said)
+    let mut said = format!("{} to train on, {} held out", dataset.train.len(), dataset.valid.len());
+    let mut facts = BTreeMap::from([("examples".to_owned(), json!(examples))]);
+    if let Some(sum) = weights_sum(dataset) {
+        facts.insert("weights_sum".to_owned(), json!(sum));
+        said += &format!("; {sum} drawn in a pass, on average");
+    }
+    (facts, said)
+}
+
+/// The sum of the weights of what is trained on, to the sixth decimal; `None` where all are 1.
+fn weights_sum(dataset: &Dataset) -> Option<f64> {
+    let weights = || dataset.train.iter().map(|row| row.weight);
+    let is_weighted = weights().any(|weight| weight != Weight::ONE);
+    is_weighted.then(|| (weights().map(Weight::get).sum::<f64>() * 1e6).round() / 1e6)
 }
 
 /// What is known of a folder whose lines nobody has looked at.
@@ -106,7 +118,7 @@ mod tests {
     #[test]
     fn says_what_was_imported() {
         let place = Place { file: "a.jsonl".into(), line: 1 };
-        let row = Row { place, example: Example::Text("x".to_owned()) };
+        let row = Row { place, example: Example::Text("x".to_owned()), weight: Weight::ONE };
         let dataset = Dataset { train: vec![row.clone(); 99], valid: vec![row; 6] };
         let artifact = v1::Artifact { digest: "sha256:0123456789abcdef".into(), bytes: 115_000, ..Default::default() };
         let (facts, said) = of_examples(&dataset);
@@ -117,6 +129,28 @@ mod tests {
           examples  99 to train on, 6 held out
           size      112 KiB
         ");
+        let heavy = Row { weight: Weight::new(2.1).unwrap(), ..dataset.train[0].clone() };
+        let (facts, said) = of_examples(&Dataset { train: vec![heavy; 3], ..dataset });
+        assert_eq!((facts["weights_sum"].as_f64(), said.ends_with("; 6.3 drawn in a pass, on average")), (Some(6.3), true));
+    }
+
+    #[test]
+    fn rows_with_weights_are_read_and_a_bad_one_is_named_with_its_file_and_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |weight: &str| {
+            let text = format!("{{\"text\":\"x\"}}\n{{\"text\":\"y\",\"weight\":{weight}}}\n");
+            std::fs::write(dir.path().join("a.jsonl"), text).unwrap();
+        };
+        write("0.5");
+        assert_eq!(weights_sum(&read(dir.path()).unwrap()), Some(1.5));
+        for (weight, problem) in
+            [("0", "is 0; it must be more than 0"), ("101", "is 101"), ("\"2\"", "must be a number")]
+        {
+            write(weight);
+            let error = read(dir.path()).unwrap_err();
+            assert!(error.message.contains(&format!("a.jsonl:2: `weight` {problem}")), "{}", error.message);
+            assert!(error.hint.unwrap().contains("nothing was uploaded"));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use vertigo::caveats::Reason;
-use vertigo_model::dataset::{Dataset, Row};
+use vertigo_model::dataset::{Dataset, Row, Weight};
 use vertigo_text::{ChatTokenizer, Fate, Lesson, Reading, Rules};
 
 pub(super) async fn run(args: &ShowArgs, recipe: &Path, coordinator: &Coordinator, output: Output) -> Result<()> {
@@ -99,6 +99,7 @@ impl Shown<'_> {
             "place": self.row.place.to_string(),
             "number": self.number,
             "held_out": self.is_held_out,
+            "weight": self.row.weight.get(),
             "tokens": self.reading.ids.len(),
             "learned_tokens": self.learned_tokens(),
             "fate": self.reading.fate.to_string(),
@@ -126,6 +127,7 @@ impl Shown<'_> {
         let reasons: Vec<&str> = self.reading.reasons.iter().filter_map(|reason| words(*reason)).collect();
         let rows = [
             ("example", format!("{} of {}{held_out}", self.number, self.of)),
+            ("weight", if self.row.weight == Weight::ONE { String::new() } else { self.row.weight.get().to_string() }),
             ("tokens", format!("{}, {} of them learned", self.reading.ids.len(), self.learned_tokens())),
             ("fate", self.reading.fate.to_string()),
             ("beside", reasons.join("; ")),

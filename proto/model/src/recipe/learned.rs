@@ -61,17 +61,17 @@ pub enum RunLength {
 }
 
 impl RunLength {
-    /// Micro-batches in a run that steps after every `accumulated` of them, where a pass over the data has `in_a_pass`. The same data gives
-    /// the same number.
+    /// Micro-batches in a run that steps after every `accumulated` of them, where the first passes over the data, as many as it is asked,
+    /// have `in_passes`. The same data gives the same number.
     ///
     /// After the last pass a run goes on until its last optimizer step is a whole one: every example is learned from as often as was
     /// asked for, and a few are once more.
-    pub fn iters(self, in_a_pass: u64, accumulated: u64) -> u64 {
+    pub fn iters(self, in_passes: impl FnOnce(u64) -> u64, accumulated: u64) -> u64 {
         match self {
             RunLength::Iters(iters) => iters,
             RunLength::Epochs { epochs } => {
                 // Saturating: nobody lives to see the end of such a run.
-                let whole = epochs.saturating_mul(in_a_pass).div_ceil(accumulated.max(1));
+                let whole = in_passes(epochs).div_ceil(accumulated.max(1));
                 whole.saturating_mul(accumulated.max(1))
             }
         }
@@ -118,10 +118,11 @@ mod tests {
         fn epochs_learn_from_everything_as_often_as_asked_in_whole_steps(
             epochs in 1u64..50, in_a_pass in 1u64..5000, accumulated in 1u64..64,
         ) {
-            let iters = RunLength::Epochs { epochs }.iters(in_a_pass, accumulated);
+            let in_passes = |passes| passes * in_a_pass;
+            let iters = RunLength::Epochs { epochs }.iters(in_passes, accumulated);
             prop_assert!(iters.is_multiple_of(accumulated));
             prop_assert!(iters >= epochs * in_a_pass && iters < epochs * in_a_pass + accumulated);
-            prop_assert_eq!(RunLength::Iters(epochs).iters(in_a_pass, accumulated), epochs);
+            prop_assert_eq!(RunLength::Iters(epochs).iters(in_passes, accumulated), epochs);
         }
     }
 }

@@ -162,9 +162,9 @@ impl Recipe {
         }
     }
 
-    /// Micro-batches in the run, where one pass over the data has `in_a_pass` of them.
-    pub fn iters(&self, in_a_pass: u64) -> u64 {
-        self.length.iters(in_a_pass, self.grad_accumulation_steps)
+    /// Micro-batches in the run, where the first passes over the data, as many as it is asked, have `in_passes` of them.
+    pub fn iters(&self, in_passes: impl FnOnce(u64) -> u64) -> u64 {
+        self.length.iters(in_passes, self.grad_accumulation_steps)
     }
 }
 

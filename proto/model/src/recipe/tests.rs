@@ -373,7 +373,7 @@ proptest! {
         let text = format!("model: m\n{}", lines.join("\n"));
         if let Ok(recipe) = parse(&text) {
             // What was read can run: no rate is NaN, and there is a step to take.
-            let iters = recipe.iters(1);
+            let iters = recipe.iters(|passes| passes);
             prop_assert!(iters / recipe.grad_accumulation_steps >= 1);
             for step in [0, 1, iters] {
                 prop_assert!(recipe.learning_rate.at(step).is_finite(), "{}", text);

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
-use vertigo_model::dataset::{Dataset, Place};
+use vertigo_model::dataset::{Dataset, Place, Weight};
 use vertigo_testkit::{skipped, tokenizer};
 
 /// Qwen's template in what matters here: an answer to the last question has a thought, an empty one where it has none, and earlier ones
@@ -319,7 +319,8 @@ fn every_real_example_is_learned_or_left_out_for_a_reason_that_is_named() {
 #[test]
 fn what_is_wrong_names_the_line() {
     let tokenizer = load(Some(QWEN));
-    let row = Row { place: Place { file: "a.jsonl".into(), line: 3 }, example: chat(&[("assistant", "a")]) };
+    let place = Place { file: "a.jsonl".into(), line: 3 };
+    let row = Row { place, example: chat(&[("assistant", "a")]), weight: Weight::ONE };
     let error = tokenizer.lessons(&row, &PLAIN).unwrap_err().to_string();
     assert!(error.starts_with("a.jsonl:3: chat_template: ") && error.contains("No user query"), "{error}");
 }

@@ -46,3 +46,4 @@ pub(super) fn categories(report: &Report) -> Markup {
         }
     }
 }
+pub(super) fn lengths(_: &Report) -> Markup { html! {} }

@@ -2,10 +2,10 @@
 //!
 //! Promise: a reminder for whoever publishes, family by family, and no advice; what is not known is said to be not known.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a licence asks of whoever passes the work on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owed {
     /// Nothing.

@@ -2,11 +2,11 @@
 
 use super::owed::{Owed, owed};
 use crate::book::Book;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Rows of one licence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct License {
     /// The licence; `None` of rows that say none.
     pub license: Option<Box<str>>,
@@ -23,7 +23,7 @@ pub struct License {
     /// What is owed for those that are in the result.
     pub owed: Owed,
     /// How that is done.
-    pub how: &'static str,
+    pub how: String,
     /// Rows that are in the result, by who has to be named for them.
     pub attributions: BTreeMap<Box<str>, u64>,
     /// Rows in the result of which nobody knows who has to be named.
@@ -31,7 +31,7 @@ pub struct License {
 }
 
 /// The rights in all that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RightsReport {
     /// By licence, those that say none first.
     pub licenses: Vec<License>,
@@ -72,7 +72,7 @@ fn empty(license: Option<Box<str>>) -> License {
         assumed: 0,
         bases: BTreeMap::new(),
         owed,
-        how,
+        how: how.to_owned(),
         attributions: BTreeMap::new(),
         nameless: 0,
     }

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use vertigo_engine::TrainingData;
 use vertigo_engine::batch::Batches;
-use vertigo_engine::text::Tokens;
+use vertigo_engine::text::{Lesson, Tokens};
+use vertigo_model::dataset::Weight;
 use vertigo_model::recipe::Recipe;
 use vertigo_model::shape::Shape;
 use vertigo_model::tensors::{matrices, vectors};
@@ -124,6 +125,19 @@ pub(crate) fn data(recipe: &Recipe) -> TrainingData {
     let batches =
         |tokens| Batches::new(tokens, recipe.batch_size as usize, recipe.max_seq_length as usize, recipe.seed);
     TrainingData { train: batches(train), valid: batches(valid) }
+}
+
+/// The same examples, those to train on with weights: small and large ones, whole and not.
+pub(crate) fn weighted_data(recipe: &Recipe) -> TrainingData {
+    let mut train = examples(30);
+    let valid = train.split_off(24);
+    let weights = [0.3, 1.0, 2.5, 3.0, 0.05].map(|weight| Weight::new(weight).unwrap());
+    let weighted = train.into_iter().map(Lesson::from).zip(weights.into_iter().cycle()).collect();
+    let (size, length) = (recipe.batch_size as usize, recipe.max_seq_length as usize);
+    TrainingData {
+        train: Batches::weighted(weighted, size, length, recipe.seed),
+        valid: Batches::new(valid, size, length, recipe.seed),
+    }
 }
 
 pub(crate) fn recipe(text: &str) -> Recipe {

@@ -165,6 +165,16 @@ fn scripts_get_tokens_and_the_columns_that_are_learned() {
 }
 
 #[test]
+fn a_weight_that_is_not_1_is_shown_and_scripts_get_every_one() {
+    let mut bench = Bench::new();
+    bench.dataset.train[0].weight = Weight::new(2.5).unwrap();
+    let shown = plain(&bench.shown("mask: last", "1"));
+    assert!(shown.contains("  weight   2.5\n"), "{shown}");
+    let weight = |index: usize| bench.examples("mask: last").read(index).unwrap().json()["weight"].clone();
+    assert_eq!((weight(0), weight(1)), (json!(2.5), json!(1.0)));
+}
+
+#[test]
 fn an_example_that_is_not_there_is_answered_with_those_that_are() {
     let bench = Bench::new();
     for which in ["5", "a.jsonl:2", "b.jsonl:1"] {
