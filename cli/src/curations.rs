@@ -100,7 +100,8 @@ pub(crate) fn provenance(folder: &Path) -> Result<Option<impl Iterator<Item = Re
         return Ok(None);
     }
     let told = move |error: String| CliError::refused(format!("{}: {error}", path.display()));
-    let file = Folder::at(folder).map_err(CliError::refused)?.open(provenance::FILE).map_err(|e| told(e.to_string()))?;
+    let file =
+        Folder::at(folder).map_err(CliError::refused)?.open(provenance::FILE).map_err(|e| told(e.to_string()))?;
     let (mut lines, mut number) = (BufReader::new(file), 0);
     Ok(Some(std::iter::from_fn(move || {
         let mut text = Vec::new();
@@ -160,7 +161,8 @@ mod tests {
         assert!(report(dir.path()).unwrap().is_none() && provenance(dir.path()).unwrap().is_none());
         fs::write(dir.path().join(report::FILE), "{}").unwrap();
         assert!(report(dir.path()).unwrap_err().message.contains("report.json"));
-        let line = r#"{"id":null,"file":"a.jsonl","line":1,"rights":{"license":null,"basis":null},"touched":[],"side":null}"#;
+        let line =
+            r#"{"id":null,"file":"a.jsonl","line":1,"rights":{"license":null,"basis":null},"touched":[],"side":null}"#;
         fs::write(dir.path().join(provenance::FILE), format!("{line}\n{{\n")).unwrap();
         let mut lines = provenance(dir.path()).unwrap().unwrap();
         assert_eq!(lines.next().unwrap().unwrap().file, "a.jsonl");

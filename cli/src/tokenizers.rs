@@ -46,15 +46,20 @@ mod tests {
             let file = |path: &&str| FileEntry { path: (*path).to_owned(), bytes: Bytes(1), digest: Digest::of(b"x") };
             Manifest::new(kind, paths.iter().map(file).collect(), BTreeMap::new()).unwrap()
         };
-        let base = manifest(Kind::Base, &["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"]);
+        let base =
+            manifest(Kind::Base, &["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"]);
         let part = text_files("m", &base).unwrap();
         let paths: BTreeSet<&str> = part.files().iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, BTreeSet::from(["tokenizer.json", "tokenizer_config.json"]));
-        assert!(text_files("m", &manifest(Kind::Model, &["tokenizer.json"])).is_ok(), "a fused model is trained as a base is");
+        assert!(
+            text_files("m", &manifest(Kind::Model, &["tokenizer.json"])).is_ok(),
+            "a fused model is trained as a base is"
+        );
         let refused = |manifest| text_files("m", &manifest).unwrap_err().message;
         assert!(refused(manifest(Kind::Base, &["config.json"])).contains("no tokenizer"));
         assert!(
-            refused(manifest(Kind::Adapter, &["tokenizer.json"])).contains("is no base but an artifact of kind adapter")
+            refused(manifest(Kind::Adapter, &["tokenizer.json"]))
+                .contains("is no base but an artifact of kind adapter")
         );
     }
 }

@@ -62,8 +62,10 @@ fn check_names(args: &CurateArgs) -> Result<()> {
     }
     match args.data.iter().find(|name| !args.dry_run && Path::new(name).is_dir() && name.contains(['/', '.'])) {
         None => Ok(()),
-        Some(folder) => Err(CliError::new(Exit::Usage, format!("--data {folder} is a folder, and a job reads datasets"))
-            .hint("import it with `vertigo data import NAME DIR --raw`, or add --dry-run")),
+        Some(folder) => {
+            Err(CliError::new(Exit::Usage, format!("--data {folder} is a folder, and a job reads datasets"))
+                .hint("import it with `vertigo data import NAME DIR --raw`, or add --dry-run"))
+        }
     }
 }
 
@@ -76,12 +78,7 @@ fn inputs(args: &CurateArgs) -> Vec<v1::Input> {
 }
 
 /// All of it on this machine.
-async fn here(
-    args: &CurateArgs,
-    config: &ConfigOnDisk,
-    coordinator: &Coordinator,
-    output: Output,
-) -> Result<Curated> {
+async fn here(args: &CurateArgs, config: &ConfigOnDisk, coordinator: &Coordinator, output: Output) -> Result<Curated> {
     let scratch = tempfile::tempdir().map_err(|e| CliError::refused(format!("no temporary folder: {e}")))?;
     let mut folders = Vec::new();
     for name in &args.data {
@@ -91,8 +88,7 @@ async fn here(
     }
     let mut suites = Vec::new();
     for name in &args.suite {
-        let suite = suites::named(name, scratch.path(), coordinator, output).await?;
-        suites.push((suite.about.name.clone(), suite));
+        suites.push(suites::named(name, scratch.path(), coordinator, output).await?);
     }
     let base = match &args.base {
         Some(base) if Path::new(base).is_dir() => Some(PathBuf::from(base)),

@@ -4,9 +4,11 @@ use super::output::{bold, dimmed, pairs, short_id, style, table, wrap};
 use super::safe;
 use anstyle::AnsiColor;
 use std::collections::BTreeMap;
-use vertigo_curation::book::{Effect, Side};
+use vertigo_curation::audit::{Audit, Task};
+use vertigo_curation::book::Effect;
 use vertigo_curation::provenance::{Line, Touched};
 use vertigo_curation::report::{Applied, Passage, Report};
+use vertigo_curation::rights::License;
 
 /// Categories that a summary names.
 const CATEGORIES_MAX: usize = 8;
@@ -21,11 +23,10 @@ pub(crate) fn render(name: &str, report: &Report) -> String {
         ("made of", format!("{read} lines in {} files", report.files.len())),
         ("mix", report.mix.clone()),
         ("licences", licenses(report)),
-        ("categories", categories(report)),
+        (&*report.by, categories(report)),
         ("suites", audits(report)),
         ("leak", leak(report)),
         ("lengths", lengths(report)),
-        ("config", short_id(&report.config_digest).to_owned()),
     ];
     let stages = report.funnel.iter().map(|passage| {
         let gone = passage.entered - passage.left;
@@ -104,11 +105,7 @@ pub(crate) fn render_end(end: &Touched) -> String {
 
 /// The side that a line's rows are on; `None` of one that was left out.
 pub(crate) fn side(line: &Line) -> Option<&'static str> {
-    Some(match line.side? {
-        Side::Train => "train",
-        Side::Valid => "valid",
-        Side::Test => "test",
-    })
+    line.side.map(|side| side.as_str())
 }
 
 fn word(effect: Effect) -> &'static str {
@@ -143,4 +140,71 @@ fn categories(report: &Report) -> String {
     named.join(", ")
 }
 
-include!("curation_todo.rs");
+fn licenses(report: &Report) -> String {
+    let of = |it: &License| {
+        let name = it.license.as_deref().unwrap_or("none said");
+        let waiting = if it.quarantined > 0 { format!(" ({} quarantined)", it.quarantined) } else { String::new() };
+        format!("{name} {}{waiting}", it.kept)
+    };
+    report.rights.licenses.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
+fn audits(report: &Report) -> String {
+    let of = |audit: &Audit| match audit.found.len() {
+        0 => format!("nothing of the {} tasks of {}", audit.tasks, audit.suite),
+        found => format!("{found} of the {} tasks of {}, in {} rows", audit.tasks, audit.suite, audit.rows_found),
+    };
+    match &report.audits[..] {
+        [] => "held against none".to_owned(),
+        audits => audits.iter().map(of).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn leak(report: &Report) -> String {
+    if report.leak.is_none() {
+        return format!(
+            "none: no side has a row, a prompt or {:.2} of a row's words of another",
+            report.leak.threshold
+        );
+    }
+    let found = report.leak.crossings.iter().filter(|it| it.equal + it.prompts + it.near > 0).map(|it| {
+        let (of, on) = (it.of.as_str(), it.on.as_str());
+        format!(
+            "of {} rows of {of}, {} are in {on} too, {} by their prompt, {} nearly",
+            it.rows, it.equal, it.prompts, it.near
+        )
+    });
+    found.collect::<Vec<_>>().join("; ")
+}
+
+fn lengths(report: &Report) -> String {
+    let Some(lengths) = &report.lengths else { return String::new() };
+    let it = &lengths.after;
+    let cuts = it.cuts.iter().filter(|cut| cut.rows > 0).map(|cut| format!("{} cuts {}", cut.max_seq_length, cut.rows));
+    let cuts = cuts.collect::<Vec<_>>().join(", ");
+    let cuts = if cuts.is_empty() { cuts } else { format!("; a max_seq_length of {cuts}") };
+    format!("half have up to {} tokens, 9 of 10 up to {}, the longest {}{cuts}", it.p50, it.p90, it.max)
+}
+
+/// Which tasks of a suite a dataset has, and where each is first.
+pub(crate) fn render_audit(name: &str, audit: &Audit) -> String {
+    if audit.is_clean() {
+        let (tasks, suite, rows) = (audit.tasks, safe::line(&audit.suite), audit.rows);
+        return format!("{}: nothing of the {tasks} tasks of {suite} is in its {rows} rows\n", bold(name));
+    }
+    let (found, rows) = (audit.found.len(), audit.rows_found);
+    let facts = [
+        ("tasks", format!("{found} of {} of {}", audit.tasks, audit.suite)),
+        ("rows", format!("{rows} of {}", audit.rows)),
+        ("in", audit.files.iter().map(|(file, it)| format!("{file} {}", it.rows)).collect::<Vec<_>>().join(", ")),
+    ];
+    let row = |(task, it): (&String, &Task)| {
+        let first = it.rows.first().map(|row| format!("{}:{}", row.file, row.line)).unwrap_or_default();
+        [task.clone(), it.prompt.to_string(), it.near_prompt.to_string(), it.overlap.to_string(), first]
+    };
+    let header = ["TASK", "WHOLE QUESTION", "HALF OF IT", "ITS ANSWER", "FIRST AT"];
+    format!("{}\n{}\n{}", bold(name), pairs(facts), table(header, &[1, 2, 3], audit.found.iter().map(row).collect()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo::task::{Failure, role, split_number};
 use vertigo_curation::config::Config;
-use vertigo_curation::curate::{Curated, Inputs, Progress, curate};
+use vertigo_curation::curate::{CurateError, Curated, Inputs, Progress, curate};
+use vertigo_curation::read::ReadError;
+use vertigo_curation::report::Report;
 use vertigo_curation::rule::Stage;
 use vertigo_evaluation::suite::Suite;
 use vertigo_model::dataset::{DatasetError, jsonl_files};
@@ -41,7 +43,10 @@ pub fn run(spec: &Spec, config: &str, yaml: &str, say: &mut dyn FnMut(Event)) ->
     let inputs = Inputs { files: files(&data)?, suites: suites(spec)?, tokenizer: tokenizer.as_ref() };
     let mut pace = Pace::default();
     let curated = curate(&parsed, inputs, &mut |progress| pace.tell(&progress, say));
-    let curated = curated.map_err(|error| bad(error.to_string()))?;
+    let curated = curated.map_err(|error| match &error {
+        CurateError::Read(ReadError::File { .. }) => here(&error),
+        _ => bad(error.to_string()),
+    })?;
     let out = spec.out.join(role::DATA);
     std::fs::create_dir_all(&out).at(&out).map_err(|error| here(&error))?;
     curated.write(&out).at(&out).map_err(|error| here(&error))?;
@@ -84,16 +89,12 @@ fn files(data: &[&Input]) -> Result<Vec<(String, Box<dyn BufRead>)>, Failure> {
     found.into_iter().map(open).collect()
 }
 
-/// The suites by name, in the order of their digests.
-fn suites(spec: &Spec) -> Result<Vec<(String, Suite)>, Failure> {
+/// The suites, in the order of their digests.
+fn suites(spec: &Spec) -> Result<Vec<Suite>, Failure> {
     let mut inputs = numbered(spec, role::SUITE);
     inputs.sort_by_key(|input| input.digest);
     inputs.dedup_by_key(|input| input.digest);
-    let read = |input: &&Input| {
-        let suite = suites::read(input)?;
-        Ok((suite.about.name.clone(), suite))
-    };
-    inputs.iter().map(read).collect()
+    inputs.into_iter().map(suites::read).collect()
 }
 
 /// Says what was found. What it took is what the process has held more than `before`: that grows with the rows, and is what is predicted.
@@ -102,11 +103,11 @@ fn finish(spec: &Spec, yaml: &str, curated: &Curated, (out, before): (&Path, Byt
     for passage in &report.funnel {
         say(Event::Measured { name: format!("rows.{}", passage.stage.as_str()), value: passage.left as f64 });
     }
-    let mut facts = curated.facts();
     let digests = |role: &str| {
         let digests: BTreeSet<Digest> = numbered(spec, role).iter().map(|input| input.digest).collect();
         json!(digests)
     };
+    let mut facts = known(report);
     let given = [
         ("config_digest", json!(Digest::of(yaml.as_bytes()))),
         ("made_of", digests(role::DATA)),
@@ -117,6 +118,25 @@ fn finish(spec: &Spec, yaml: &str, curated: &Curated, (out, before): (&Path, Byt
     let product = Product { role: role::DATA.to_owned(), folder: out.to_owned(), facts };
     let remark = report.remarks.join("; ");
     say(Event::Finished(Done { products: vec![product], remark, peak_bytes: peak().0.saturating_sub(before.0) }));
+}
+
+/// What is known of the dataset without reading it: how many rows each side has, and what it has of the suites that it was held against.
+fn known(report: &Report) -> BTreeMap<String, Value> {
+    let sides = report.sides;
+    let audits = report.audits.iter().map(|audit| {
+        let found: Vec<&String> = audit.found.keys().collect();
+        json!({"suite": audit.suite, "digest": audit.digest, "tasks": audit.tasks, "rows": audit.rows_found, "found": found})
+    });
+    super::facts([
+        // As an imported one says it: what is trained on and what validates.
+        ("examples", json!(sides.train + sides.valid)),
+        ("train", json!(sides.train)),
+        ("valid", json!(sides.valid)),
+        ("test", json!(sides.test)),
+        ("read", json!(report.files.iter().map(|file| file.rows).sum::<u64>())),
+        ("leaks", json!(!report.leak.is_none())),
+        ("audits", audits.collect()),
+    ])
 }
 
 /// The most memory that this process has held: MLX has nothing to do with it.

@@ -27,7 +27,8 @@ pub(super) async fn run(args: &ImportArgs, coordinator: &Coordinator, output: Ou
     let ImportArgs { name, dir, raw } = args;
     // The whole of it is read before a byte goes up: a dataset in the store is one that can be trained on, or that says that it is raw.
     let (facts, said) = if *raw { of_raw(dir)? } else { of_examples(&read(dir)?) };
-    let mut files = jsonl_files(dir).map_err(|e| told(&e))?.iter().map(|file| file_name(file)).collect::<Result<Vec<_>>>()?;
+    let mut files =
+        jsonl_files(dir).map_err(|e| told(&e))?.iter().map(|file| file_name(file)).collect::<Result<Vec<_>>>()?;
     if !raw && dir.join(PROVENANCE).is_file() {
         files.extend(BESIDE.into_iter().filter(|file| dir.join(file).is_file()).map(str::to_owned));
     }
@@ -131,7 +132,10 @@ mod tests {
         ");
         let heavy = Row { weight: Weight::new(2.1).unwrap(), ..dataset.train[0].clone() };
         let (facts, said) = of_examples(&Dataset { train: vec![heavy; 3], ..dataset });
-        assert_eq!((facts["weights_sum"].as_f64(), said.ends_with("; 6.3 drawn in a pass, on average")), (Some(6.3), true));
+        assert_eq!(
+            (facts["weights_sum"].as_f64(), said.ends_with("; 6.3 drawn in a pass, on average")),
+            (Some(6.3), true)
+        );
     }
 
     #[test]

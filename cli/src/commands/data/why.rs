@@ -30,7 +30,8 @@ pub(super) async fn run(args: &WhyArgs, coordinator: &Coordinator, output: Outpu
         }
     }
     check(&args.row, &args.data, &lines)?;
-    let document = || json!({"data": args.data, "lines": lines.iter().map(|it| document(it, &meanings)).collect::<Value>()});
+    let document =
+        || json!({"data": args.data, "lines": lines.iter().map(|it| document(it, &meanings)).collect::<Value>()});
     output.show(document, || render(&lines, &meanings));
     Ok(())
 }
@@ -52,9 +53,8 @@ fn is_meant(line: &Line, row: &RowName) -> bool {
 fn check(row: &RowName, data: &str, lines: &[Line]) -> Result<()> {
     let missing = |what: String| CliError::new(Exit::NotFound, format!("`{data}` was not made of {what}"));
     match row {
-        RowName::Place(file, number) if lines.is_empty() => {
-            Err(missing(format!("{file}:{number}")).hint("a blank line is no row; a file is called as the raw data calls it"))
-        }
+        RowName::Place(file, number) if lines.is_empty() => Err(missing(format!("{file}:{number}"))
+            .hint("a blank line is no row; a file is called as the raw data calls it")),
         RowName::Id(begin) if lines.is_empty() => {
             Err(missing(format!("a row {begin}…")).hint("name it by FILE:LINE, as the raw data has it"))
         }
@@ -141,7 +141,9 @@ mod tests {
     fn it_says_what_each_rule_did_and_where_the_row_is_now() {
         let meanings = BTreeMap::from([("cut".to_owned(), "the answer ends in the middle".to_owned())]);
         let text = plain(&render(&[line("abcd1234", 7, Some("cut"), &[]), line("abcd1234", 9, None, &[])], &meanings));
-        for words in ["a.jsonl:7", "MIT", "dropped", "cut", "the answer ends in the middle", "at turn 2", "a.jsonl:9", "train"] {
+        for words in
+            ["a.jsonl:7", "MIT", "dropped", "cut", "the answer ends in the middle", "at turn 2", "a.jsonl:9", "train"]
+        {
             assert!(text.contains(words), "{words}: {text}");
         }
         let document = document(&line("abcd1234", 7, Some("cut"), &[]), &meanings);
