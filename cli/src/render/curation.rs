@@ -20,7 +20,7 @@ pub(crate) fn render(name: &str, report: &Report) -> String {
     let made = format!("{} to train on, {} to validate with, {} held back", sides.train, sides.valid, sides.test);
     let facts = [
         ("rows", made),
-        ("made of", format!("{read} lines in {} files", report.files.len())),
+        ("made of", format!("{read} lines, files: {}", report.files.len())),
         ("mix", report.mix.clone()),
         ("licences", licenses(report)),
         (&*report.by, categories(report)),
@@ -146,7 +146,9 @@ fn licenses(report: &Report) -> String {
         let waiting = if it.quarantined > 0 { format!(" ({} quarantined)", it.quarantined) } else { String::new() };
         format!("{name} {}{waiting}", it.kept)
     };
-    report.rights.licenses.iter().map(of).collect::<Vec<_>>().join(", ")
+    let mut licenses: Vec<&License> = report.rights.licenses.iter().collect();
+    licenses.sort_by_key(|it| std::cmp::Reverse(it.kept));
+    licenses.into_iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 fn audits(report: &Report) -> String {

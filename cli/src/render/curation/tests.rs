@@ -32,7 +32,7 @@ fn a_summary_fits_a_screen_and_says_what_was_left_out_by_what() {
     let curated = curated();
     let text = plain(&render("gardens:v1", curated.report()));
     for words in [
-        "made of     23 lines in 1 files",
+        "made of     23 lines, files: 1",
         "MIT 20, none said 0 (1 quarantined)",
         "nothing of the 1 tasks of gardens",
         "none: no side has",
