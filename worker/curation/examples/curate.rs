@@ -12,7 +12,9 @@ use vertigo_evaluation::suite::benchmark;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [config, data, out, suites @ ..] = &arguments[..] else { return Err("CONFIG DATA OUT [BENCHMARK.jsonl]".into()) };
+    let [config, data, out, suites @ ..] = &arguments[..] else {
+        return Err("CONFIG DATA OUT [BENCHMARK.jsonl]".into());
+    };
     let config = Config::parse(&fs::read_to_string(config)?)?;
     let mut files: Vec<(String, Box<dyn BufRead>)> = Vec::new();
     for entry in fs::read_dir(data)? {
@@ -22,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             files.push((name, Box::new(BufReader::new(File::open(path)?))));
         }
     }
-    let suites = suites.iter().map(|path| Ok(benchmark("benchmark", &fs::read_to_string(path)?, None)?)).collect::<Result<_, Box<dyn Error>>>()?;
+    let suites = suites
+        .iter()
+        .map(|path| Ok(benchmark("benchmark", &fs::read_to_string(path)?, None)?))
+        .collect::<Result<_, Box<dyn Error>>>()?;
     let started = Instant::now();
     let curated = curate(&config, Inputs { files, suites, tokenizer: None }, &mut |progress| {
         println!("{:>8.2?} {:>14} {:>8}", started.elapsed(), progress.stage.as_str(), progress.rows);

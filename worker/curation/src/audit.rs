@@ -9,6 +9,7 @@ use crate::contamination::{How, Sought};
 use crate::parallel;
 use crate::row::Row;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo_evaluation::suite::Suite;
 
@@ -78,14 +79,14 @@ pub struct File {
 }
 
 /// Of each suite.
-pub fn audits(rows: &[Row], suites: &[Suite], book: &Book) -> Vec<Audit> {
+pub fn audits<R: Borrow<Row> + Sync>(rows: &[R], suites: &[Suite], book: &Book) -> Vec<Audit> {
     suites.iter().map(|suite| audit(rows, suite, book)).collect()
 }
 
 /// What the rows have of the suite; the book says where they come from.
-pub fn audit(rows: &[Row], suite: &Suite, book: &Book) -> Audit {
+pub fn audit<R: Borrow<Row> + Sync>(rows: &[R], suite: &Suite, book: &Book) -> Audit {
     let sought = Sought::of(suite);
-    let looked = parallel::map(rows, |row| sought.look(&row.body));
+    let looked = parallel::map(rows, |row| sought.look(&row.borrow().body));
     let mut audit = Audit {
         suite: suite.about.name.clone(),
         digest: suite.digest().to_string(),
@@ -96,7 +97,8 @@ pub fn audit(rows: &[Row], suite: &Suite, book: &Book) -> Audit {
         files: BTreeMap::new(),
     };
     let mut of_files: BTreeMap<(&str, &str), How> = BTreeMap::new();
-    for (row, tasks) in rows.iter().zip(looked).filter(|(_, tasks)| !tasks.is_empty()) {
+    let rows = rows.iter().map(Borrow::borrow);
+    for (row, tasks) in rows.zip(looked).filter(|(_, tasks)| !tasks.is_empty()) {
         let origin = &book.of(row).origin;
         audit.rows_found += 1;
         audit.files.entry(origin.file.to_string()).or_default().rows += 1;

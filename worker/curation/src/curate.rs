@@ -7,14 +7,14 @@
 use crate::book::{Book, Effect, Side};
 use crate::config::{Act, Config, Mix};
 use crate::leak::{self, Leak, Plain};
-use crate::lengths::{self, Histogram, LengthsError};
+use crate::lengths::{self, LengthsError, LengthsReport};
 use crate::made::{Made, Placed};
 use crate::pipeline::{MixError, Mixed, balanced, three_dataset};
 use crate::read::ReadError;
 use crate::report::{FILE as REPORT_FILE, Report, Telling, glimpse};
 use crate::row::Row;
 use crate::rule::{Rule, Stage};
-use crate::{contamination, duplicates, filters, mix, page, pipeline, provenance, quality, read, rights, secrets, split, tiers};
+use crate::{contamination, duplicates, filters, mix, page, pipeline, provenance, quality, read, rights, split, tiers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -23,7 +23,8 @@ use vertigo_evaluation::suite::Suite;
 use vertigo_text::ChatTokenizer;
 
 /// The pipeline's mix of three families takes a part of a family that is too large.
-pub const NOT_DRAWN: Rule = Rule::new(Stage::Split, "not_drawn", "its family is larger than its share of the pipeline's mix");
+pub const NOT_DRAWN: Rule =
+    Rule::new(Stage::Split, "not_drawn", "its family is larger than its share of the pipeline's mix");
 
 /// What a curation reads.
 pub struct Inputs<'a> {
@@ -81,11 +82,7 @@ pub struct Curated {
 ///
 /// # Errors
 /// [`CurateError`]. What is wrong with a line is none: it is left out by name.
-pub fn curate(
-    config: &Config,
-    inputs: Inputs<'_>,
-    say: &mut dyn FnMut(Progress),
-) -> Result<Curated, CurateError> {
+pub fn curate(config: &Config, inputs: Inputs<'_>, say: &mut dyn FnMut(Progress)) -> Result<Curated, CurateError> {
     let Inputs { files, suites, tokenizer } = inputs;
     let mut book = Book::default();
     let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
@@ -128,7 +125,7 @@ fn count_by(rows: &[Row], by: &str) -> BTreeMap<String, u64> {
 /// What all stages but the last let go on.
 struct Left {
     rows: Vec<Row>,
-    lengths: Option<Histogram>,
+    lengths: Option<LengthsReport>,
 }
 
 fn stages(
@@ -146,8 +143,7 @@ fn stages(
     let rows = ended(Stage::Read, rows);
     let rows = ended(Stage::Rights, rights::apply(rows, config.rights.as_ref(), book));
     let rows = ended(Stage::Tiers, tiers::apply(rows, config.tiers.as_ref(), &config.excluded, book));
-    let rows = secrets::apply(filters::apply(rows, &config.filters, book), config.filters.secrets, book);
-    let rows = ended(Stage::Filters, rows);
+    let rows = ended(Stage::Filters, filters::apply(rows, &config.filters, book));
     let rows = ended(Stage::Quality, quality::apply(rows, &config.quality, book));
     let rows = ended(Stage::Duplicates, unlike(config, rows, book));
     let rows = ended(Stage::Contamination, unknown_to(suites, config.contamination, rows, book));
@@ -195,7 +191,8 @@ fn place(config: &Config, rows: Vec<Row>, book: &mut Book) -> Result<Placing, Cu
             let sides = split::run(rows, &config.split, near, book);
             let weighed = mix::weigh(&sides.train, by, weights, *repeats_max);
             let mix = format!("by weights of {by}, each row at most {repeats_max} times as often as it would be");
-            let remarks = weighed.unused.iter().map(|value| format!("The mix weighs `{by}: {value}`, which no row has."));
+            let remarks =
+                weighed.unused.iter().map(|value| format!("The mix weighs `{by}: {value}`, which no row has."));
             (on_sides(sides, weighed.weights), mix, remarks.collect(), false)
         }
         None => {
@@ -227,7 +224,9 @@ fn mixed(given: &[Row], mixed: Mixed, book: &mut Book) -> (Made, Vec<String>) {
         [] => Vec::new(),
         lacking => {
             let lacking = lacking.join(" and ");
-            vec![format!("There is no row of family {lacking}, so the mix is pipeline-balanced, as the pipeline's is then.")]
+            vec![format!(
+                "There is no row of family {lacking}, so the mix is pipeline-balanced, as the pipeline's is then."
+            )]
         }
     };
     let placed = |rows: Vec<Row>| rows.into_iter().map(Placed::new).collect();
@@ -303,3 +302,6 @@ fn into_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result
     write(&mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

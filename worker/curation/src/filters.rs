@@ -56,57 +56,70 @@ pub fn apply(rows: Vec<Row>, filters: &Filters, book: &mut Book) -> Vec<Row> {
         Act::Drop | Act::Note => Canned::learn(&rows),
     };
     rows.retain_mut(|row| {
-        let mut goes_on = true;
-        for (rule, act, detail) in seen(row, filters, &canned) {
-            let effect = if act == Act::Drop { Effect::Dropped } else { Effect::Noted };
-            book.touch(row.entry, rule, effect, detail);
-            if act == Act::Drop {
-                goes_on = false;
-                break;
-            }
-        }
-        if goes_on && filters.loose_code == LooseCode::Repair {
-            let repaired = loose_code::repair(&mut row.body);
-            if let Some(detail) = repaired {
-                book.touch(row.entry, LOOSE_CODE, Effect::Repaired, detail);
-            }
+        let goes_on = look_at(row, filters, &canned, book);
+        if goes_on
+            && filters.loose_code == LooseCode::Repair
+            && let Some(detail) = loose_code::repair(&mut row.body)
+        {
+            book.touch(row.entry, LOOSE_CODE, Effect::Repaired, detail);
         }
         goes_on
     });
     rows
 }
 
-/// What the rules that are on see in a row, in their order, each looked for when the one before did not drop it.
-fn seen<'a>(
+/// What the rules look at.
+struct Look<'a> {
     row: &'a Row,
-    filters: &'a Filters,
+    turns: Vec<Turn<'a>>,
     canned: &'a Canned,
-) -> impl Iterator<Item = (Rule, Act, String)> + use<'a> {
-    type Look<'a> = Box<dyn Fn(&[Turn<'_>]) -> Option<String> + 'a>;
-    let loose = match filters.loose_code {
+    /// Lines of code that are asked for.
+    code_lines_min: u32,
+}
+
+/// A rule, what the config wants of it, and what it sees.
+type Filter = (Rule, fn(&Filters) -> Act, fn(&Look<'_>) -> Option<String>);
+
+const FILTERS: [Filter; 8] = [
+    (FEW_CODE_LINES, few_code_lines, |look| code_lines::fewer_than(look.code_lines_min, &look.row.body)),
+    (UNCLOSED_FENCE, |filters| filters.unclosed_fence, |look| unclosed_fence::seen(&look.turns)),
+    (CUT_ANSWER, |filters| filters.cut_answer, |look| cut_answer::seen(&look.turns)),
+    (LEAKED_THINKING, |filters| filters.leaked_thinking, |look| thinking::seen(&look.turns)),
+    (CANNED_THOUGHT, |filters| filters.leaked_thinking, |look| look.canned.seen(&look.turns)),
+    (REFUSAL, |filters| filters.refusal, |look| refusal::seen(&look.turns)),
+    (ECHO, |filters| filters.echo, |look| echo::seen(&look.row.body, &look.turns)),
+    (LOOSE_CODE, loose_code, |look| loose_code::seen(&look.turns)),
+];
+
+fn few_code_lines(filters: &Filters) -> Act {
+    if filters.code_lines_min.is_some() { Act::Drop } else { Act::Off }
+}
+
+fn loose_code(filters: &Filters) -> Act {
+    match filters.loose_code {
         LooseCode::Act(act) => act,
+        // Repairs come last.
         LooseCode::Repair => Act::Off,
-    };
-    let few = |least: u32| move |_: &[Turn<'_>]| code_lines::fewer_than(least, &row.body);
-    let lines: Look<'a> = match filters.code_lines_min {
-        Some(least) => Box::new(few(least)),
-        None => Box::new(|_| None),
-    };
-    let rules: [(Rule, Act, Look<'a>); 8] = [
-        (FEW_CODE_LINES, Act::Drop, lines),
-        (UNCLOSED_FENCE, filters.unclosed_fence, Box::new(|turns| unclosed_fence::seen(turns))),
-        (CUT_ANSWER, filters.cut_answer, Box::new(|turns| cut_answer::seen(turns))),
-        (LEAKED_THINKING, filters.leaked_thinking, Box::new(|turns| thinking::seen(turns))),
-        (CANNED_THOUGHT, filters.leaked_thinking, Box::new(|turns| canned.seen(turns))),
-        (REFUSAL, filters.refusal, Box::new(|turns| refusal::seen(turns))),
-        (ECHO, filters.echo, Box::new(|turns| echo::seen(&row.body, turns))),
-        (LOOSE_CODE, loose, Box::new(|turns| loose_code::seen(turns))),
-    ];
-    let turns = speech::turns(&row.body);
-    rules
-        .into_iter()
-        .filter(|(_, act, _)| *act != Act::Off)
-        .filter_map(move |(rule, act, look)| look(&turns).map(|detail| (rule, act, detail)))
+    }
+}
+
+/// Touches a row by the rules that are on, up to the first that drops it, and says whether it goes on.
+fn look_at(row: &Row, filters: &Filters, canned: &Canned, book: &mut Book) -> bool {
+    let code_lines_min = filters.code_lines_min.unwrap_or(0);
+    let look = Look { row, turns: speech::turns(&row.body), canned, code_lines_min };
+    for (rule, act, sees) in FILTERS {
+        let effect = match act(filters) {
+            Act::Drop => Effect::Dropped,
+            Act::Note => Effect::Noted,
+            Act::Off => continue,
+        };
+        let Some(detail) = sees(&look) else { continue };
+        book.touch(row.entry, rule, effect, detail);
+        if effect.ends() {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::config::{Lengths, Overlength};
 use crate::read;
 use crate::row::{Body, Origin, Row};
 use crate::rule::{Rule, Stage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vertigo_model::dataset::Example;
 use vertigo_text::{ChatTokenizer, apart};
@@ -53,7 +53,8 @@ pub enum LengthsError {
 }
 
 /// How long rows are.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LengthsReport {
     /// As they came.
     pub before: Histogram,

@@ -11,6 +11,7 @@ mod shape;
 use crate::book::{Book, Effect};
 use crate::row::{Body, Origin, Row};
 use crate::rule::{Rule, Stage};
+use crate::secrets;
 use json::Broken;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -32,6 +33,12 @@ pub const DUPLICATE_KEY: Rule = Rule::new(Stage::Read, "duplicate_key", "an obje
 /// Other readers would refuse it.
 pub const TOO_DEEP: Rule =
     Rule::new(Stage::Read, "too_deep", "lists and objects stand in one another more than 64 deep");
+/// Nobody holds so many.
+pub const TOO_MANY_VALUES: Rule = Rule::new(
+    Stage::Read,
+    "too_many_values",
+    "the line has more than 200,000 values, where a conversation has hundreds",
+);
 /// JSON, but no object.
 pub const NOT_AN_OBJECT: Rule = Rule::new(Stage::Read, "not_an_object", "the line is JSON, but no object");
 /// None of the shapes that training takes.
@@ -220,16 +227,21 @@ fn row(bytes: &[u8], entry: u32, book: &mut Book) -> Option<Row> {
     match line(bytes, &mut reading) {
         Ok((body, facts)) => {
             for (rule, effect, detail) in reading.touches() {
-                book.touch(entry, rule, effect, detail);
+                book.touch(entry, rule, effect, told(detail));
             }
             book.entry_mut(entry).id = Some(body.id());
             Some(Row { entry, body, facts })
         }
         Err(Rejected { rule, detail }) => {
-            book.touch(entry, rule, Effect::Rejected, detail);
+            book.touch(entry, rule, Effect::Rejected, told(detail));
             None
         }
     }
+}
+
+/// A detail as it may be told: a role or a key that it quotes can be anything.
+fn told(detail: String) -> String {
+    secrets::redacted(&detail).unwrap_or(detail)
 }
 
 /// The body of an example as [`Body::to_value`] writes it, or of a part of its turns: what is after the last answer is cut off. `None`
@@ -255,6 +267,7 @@ impl From<Broken> for Rejected {
             Broken::Json(detail) => Rejected { rule: NOT_JSON, detail },
             Broken::DuplicateKey(key) => Rejected { rule: DUPLICATE_KEY, detail: key },
             Broken::TooDeep => Rejected { rule: TOO_DEEP, detail: String::new() },
+            Broken::TooMany => Rejected { rule: TOO_MANY_VALUES, detail: String::new() },
         }
     }
 }

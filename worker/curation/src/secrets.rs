@@ -1,8 +1,8 @@
 //! Secrets and personal data: keys, cookies, tokens, addresses, wherever a row has text.
 //!
-//! Promise: what is found is told by its kind and place, and never quoted. Where it is redacted, a word for its kind stands in its place and
-//! nothing of it is left; what is redacted once has nothing more to redact. The time is linear in the text: every pattern is one that a
-//! finite automaton reads.
+//! Promise: what is found is told by its kind and place, and never quoted. Where it is redacted, a word for its kind stands in its place
+//! and nothing of it is left; what is redacted once has nothing more to redact. The time is linear in the text: every pattern is one that
+//! a finite automaton reads.
 
 mod kinds;
 

@@ -2,7 +2,6 @@
 
 use super::speech;
 use crate::row::{Body, Role};
-use serde_json::Value;
 use vertigo_luau::{blocks, compile};
 
 /// Arguments of calls in which tools get their code.
@@ -38,7 +37,7 @@ pub(super) fn fewer_than(least: u32, body: &Body) -> Option<String> {
 mod tests {
     use super::*;
     use crate::row::{Call, Message};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn said(content: &str) -> Body {
         let messages =

@@ -1,7 +1,7 @@
 //! Answers that end in the middle, as a model's do that ran out of tokens.
 //!
-//! An answer is cut where its last block is open and does not compile, or where its last line is prose that cannot be an end: it ends with a
-//! comma, an open bracket or a word that asks for another, or it is a long sentence without a stop in an answer that has stops.
+//! An answer is cut where its last block is open and does not compile, or where its last line is prose that cannot be an end: it ends with
+//! a comma, an open bracket or a word that asks for another, or it is a long sentence without a stop in an answer that has stops.
 
 use super::speech::Turn;
 use super::unclosed_fence;

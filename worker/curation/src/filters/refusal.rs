@@ -10,20 +10,25 @@ const ANSWER_BYTES_MAX: usize = 1500;
 /// Characters at the beginning that are looked at.
 const BEGINNING_CHARS: usize = 240;
 
+/// Ways not to do something.
+const CANNOT: &str =
+    "(?:can't|cannot|can not|won't|will not|(?:am |'m )(?:unable|not able) to|must (?:decline|refuse) to)";
+
 /// What is refused: words for helping. That somebody cannot see, open or run something is no refusal.
-const HELPING: &str = "(?:help (?:you |with|in |create|make|write|build)|assist|comply|fulfill?|do that|do this|discuss|engage in|\
+const HELPING: &str = "(?:help (?:you |with |in |create|make|write|build)|assist|comply|fulfill?|do that|do this|discuss|engage in|\
                        provide (?:that|this|any|you|instructions|assistance|information|help|guidance|support|content)|\
-                       (?:create|generate|write|produce) (?:that|this|such|any|content|an exploit|exploits|code for|a script that|scripts that)|\
+                       (?:create|generate|write|produce) (?:that|this|such|any|content|an exploit|exploits|code for|a script that)|\
                        (?:answer|support|share) (?:that|this)|participate in|continue with (?:that|this))";
 
+/// What is refused with regret: less is enough.
+const REGRETTED: &str = "(?:help|create|generate|write|produce|provide|give|answer|share|continue|talk|tell you|make)";
+
 static REFUSES: LazyLock<Regex> = LazyLock::new(|| {
-    let cannot = "(?:can't|cannot|can not|won't|will not|am unable to|'m unable to|am not able to|'m not able to|must decline to|must refuse to)";
     let pattern = format!(
-        "^(?:(?:i'm |i am |we're )?(?:very |so |really )?sorry[,.!]? (?:but )?(?:i ?{cannot}|that'?s? (?:is )?(?:not )?something i can't)|\
-         (?:unfortunately|sorry|regrettably)[,.]? (?:but )?i ?{cannot} {HELPING}|\
-         i apologi[sz]e[,.]? (?:but )?i ?{cannot}|\
-         (?:no[,.] )?i ?{cannot} {HELPING}|\
-         as an ai(?: language model| assistant| model)?[,.]? i ?(?:{cannot}|don't|do not)|\
+        "^(?:(?:(?:i'm |i am )?(?:very |so |really )?sorry|i apologi[sz]e|unfortunately|regrettably)[,.!]? (?:but )?\
+             i ?{CANNOT} (?:{HELPING}|{REGRETTED}\\b)|\
+         (?:no[,.] )?i ?{CANNOT} {HELPING}|\
+         as an ai(?: language model| assistant| model)?[,.]? i ?(?:{CANNOT}|don't|do not)|\
          i must (?:respectfully |politely )?(?:decline|refuse))"
     );
     // A pattern of our own: a test compiles it.
@@ -77,6 +82,7 @@ mod tests {
             "You can't provide a default here.",
             "I can't provide exact numbers without a profile, but 200 parts are few.",
             "I can't write to the data store from a client.",
+            "I'm sorry, but I can't see your script. Does it have a `Parent`?",
             "Sorry for the confusion: use `task.wait`.",
             "I'm sorry to hear that your game crashes. Check the console first.",
             "I cannot provide a benchmark.\n```luau\nprint(1)\n```",

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{Config, Secrets};
 use crate::read::read;
+use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -36,7 +37,7 @@ fn real_data_is_touched_where_a_reader_would_touch_it() {
             }
         }
     }
-    // What somebody looked at, hit by hit.
+    // Canned thoughts, echoes and loose code were looked at in samples and where they are least sure, the others hit by hit.
     let expected = [
         ("canned_thought", "evolved.jsonl", 120),
         ("canned_thought", "gameplay_sessions.jsonl", 167),
@@ -141,4 +142,58 @@ fn what_was_filtered_is_filtered_to_the_same_rows() {
     let twice = apply(once.clone(), &filters, &mut book);
     assert_eq!(once, twice);
     assert!(once.len() > 200 && once.len() < book.entries.len(), "{}", once.len());
+}
+
+/// Answers of anything that the rules look for, in any order.
+fn answers() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("```luau\n"),
+        Just("```\n"),
+        Just("\n````\n"),
+        Just("~~~\n"),
+        Just("<think>"),
+        Just("</think>\n"),
+        Just("local a = 1\nlocal b = a\nprint(a, b)\n"),
+        Just("local function f()\n\n\treturn 1\nend\n"),
+        Just("function g("),
+        Just("print(\"```\")\n"),
+        Just("\n\n"),
+        Just("\r\n"),
+        Just("Thinking Process:\n"),
+        Just("I'm sorry, but I can't help with that."),
+        Just("It is \u{e9}, and then the "),
+        Just("## Heading\n"),
+        Just("| a | b |\n"),
+        Just("- \n"),
+        Just("jane@roblox-dev.io "),
+    ];
+    proptest::collection::vec(piece, 1..14).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_looked_at_and_a_repair_adds_fences_and_nothing_else(answer in answers()) {
+        let (given, mut book) = rows(&[&answer]);
+        let noted = apply(given.clone(), &filters("{secrets: note, code_lines_min: 1}"), &mut book);
+        prop_assert_eq!(noted.is_empty(), book.entries.iter().all(|entry| entry.end().is_some()));
+
+        let (_, mut book) = rows(&[&answer]);
+        let repair = filters("{secrets: note, loose_code: repair}");
+        let once = apply(given.clone(), &repair, &mut book);
+        let (_, mut book) = rows(&[&answer]);
+        prop_assert_eq!(&apply(once.clone(), &repair, &mut book), &once);
+        for (before, after) in given.iter().zip(&once) {
+            let (before, after) = (before.body.messages()[1].text(), after.body.messages()[1].text());
+            let mut left = before.split('\n').peekable();
+            for line in after.split('\n') {
+                if left.peek() == Some(&line) {
+                    left.next();
+                } else {
+                    let mark = line.trim_start_matches('`');
+                    prop_assert!(line.starts_with("```") && (mark.is_empty() || mark == "luau"), "{:?}", line);
+                }
+            }
+            prop_assert_eq!(left.next(), None);
+        }
+    }
 }

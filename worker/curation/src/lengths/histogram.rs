@@ -1,6 +1,6 @@
 //! How many rows have how many tokens.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a recipe's `max_seq_length` usually is.
 const MAX_SEQ_LENGTHS: [u32; 5] = [512, 1024, 2048, 4096, 8192];
@@ -9,7 +9,7 @@ const MAX_SEQ_LENGTHS: [u32; 5] = [512, 1024, 2048, 4096, 8192];
 const BUCKETS: [u32; 10] = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768];
 
 /// Rows of about one length.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// Tokens that they have at most, and more than those of the bucket before; `None` of the longest.
     pub tokens_max: Option<u32>,
@@ -18,7 +18,7 @@ pub struct Bucket {
 }
 
 /// What a run with this length would cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// The recipe's `max_seq_length`.
     pub max_seq_length: u32,
@@ -29,7 +29,7 @@ pub struct Cut {
 }
 
 /// Lengths of rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     /// All of them.
     pub rows: u64,

@@ -1,6 +1,7 @@
 //! What was made: the sides, lengths, categories.
 
 use super::{bar, share};
+use crate::lengths::Histogram;
 use crate::report::Report;
 use maud::{Markup, html};
 use vertigo_evaluation::page::text::line;
@@ -46,4 +47,37 @@ pub(super) fn categories(report: &Report) -> Markup {
         }
     }
 }
-pub(super) fn lengths(_: &Report) -> Markup { html! {} }
+
+/// How long rows are, and what a run would cut.
+pub(super) fn lengths(report: &Report) -> Markup {
+    html! {
+        section aria-labelledby="lengths-title" {
+            h2 id="lengths-title" { "Lengths" }
+            @match &report.lengths {
+                None => p.quiet { "No base was given whose tokens could be counted." },
+                Some(lengths) => (histogram(&lengths.after)),
+            }
+        }
+    }
+}
+
+fn histogram(of: &Histogram) -> Markup {
+    html! {
+        p { "Half of the " (of.rows) " rows have at most " (of.p50) " tokens, nine of ten at most " (of.p90)
+            ", 99 of 100 at most " (of.p99) "; the longest has " (of.max) "." }
+        div.wide { table.histogram {
+            thead { tr { th scope="col" { "Tokens, at most" } th scope="col" { "Rows" } th scope="col" { "" } } }
+            tbody { @for bucket in &of.buckets {
+                tr {
+                    th scope="row" { @match bucket.tokens_max { Some(most) => (most), None => "more" } }
+                    td { (bucket.rows) }
+                    td { (bar(share(bucket.rows, of.rows))) }
+                }
+            } }
+        } }
+        div.wide { table.counts {
+            thead { tr { th scope="col" { "A run of max_seq_length" } th scope="col" { "Rows it would cut" } th scope="col" { "Tokens lost" } } }
+            tbody { @for cut in &of.cuts { tr { th scope="row" { (cut.max_seq_length) } td { (cut.rows) } td { (cut.tokens) } } } }
+        } }
+    }
+}

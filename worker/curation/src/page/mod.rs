@@ -6,8 +6,8 @@
 mod found;
 mod funnel;
 mod made;
-
-
+#[cfg(test)]
+mod tests;
 
 use crate::report::Report;
 use maud::{Markup, html};

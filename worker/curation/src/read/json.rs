@@ -5,11 +5,14 @@
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// Lists and objects in one another. What is written again is a little deeper, and serde and the trainers' readers go to 128.
 pub(super) const NESTING_MAX: usize = 64;
+
+/// Values of one text, those within others too. A value takes many times its bytes in memory, and a conversation has few.
+pub(super) const VALUES_MAX: usize = 200_000;
 
 /// Bytes of a key that are quoted.
 const KEY_BYTES_MAX: usize = 40;
@@ -23,13 +26,15 @@ pub(super) enum Broken {
     DuplicateKey(String),
     /// Lists and objects go too deep.
     TooDeep,
+    /// There are more values than a conversation has.
+    TooMany,
 }
 
 /// Reads a text that is one value, of which `depth` lists and objects may be in one another.
 pub(super) fn parse(text: &str, depth: usize) -> Result<Value, Broken> {
-    let broken = RefCell::new(None);
+    let (broken, left) = (RefCell::new(None), Cell::new(VALUES_MAX));
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = Strict { depth, broken: &broken }.deserialize(&mut deserializer);
+    let read = Strict { depth, left: &left, broken: &broken }.deserialize(&mut deserializer);
     let read = read.and_then(|value| deserializer.end().map(|()| value));
     read.map_err(|error| broken.take().unwrap_or_else(|| Broken::Json(said(&error))))
 }
@@ -55,16 +60,17 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 struct Strict<'b> {
     depth: usize,
+    left: &'b Cell<usize>,
     broken: &'b RefCell<Option<Broken>>,
 }
 
 impl Strict<'_> {
-    /// One level further down.
+    /// For one more value, a level further down.
     fn inner<E: Error>(&self) -> Result<Strict<'_>, E> {
-        match self.depth.checked_sub(1) {
-            Some(depth) => Ok(Strict { depth, broken: self.broken }),
-            None => self.give_up(Broken::TooDeep),
-        }
+        let Some(depth) = self.depth.checked_sub(1) else { return self.give_up(Broken::TooDeep) };
+        let Some(left) = self.left.get().checked_sub(1) else { return self.give_up(Broken::TooMany) };
+        self.left.set(left);
+        Ok(Strict { depth, left: self.left, broken: self.broken })
     }
 
     fn give_up<T, E: Error>(&self, why: Broken) -> Result<T, E> {
@@ -166,6 +172,15 @@ mod tests {
         for open in ["[", "{\"a\":"] {
             assert_eq!(parse(&open.repeat(100_000), NESTING_MAX), Err(Broken::TooDeep));
         }
+    }
+
+    #[test]
+    fn what_would_take_much_memory_is_not_read_to_its_end() {
+        let list = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+        assert!(parse(&list(VALUES_MAX - 3), 9).is_ok());
+        assert_eq!(parse(&list(VALUES_MAX), 9), Err(Broken::TooMany));
+        let objects = format!("[{}{{}}]", "{\"a\":[]},".repeat(VALUES_MAX / 2));
+        assert_eq!(parse(&objects, 9), Err(Broken::TooMany));
     }
 
     #[test]

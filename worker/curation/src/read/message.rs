@@ -3,7 +3,8 @@
 use super::json::{self, Broken, NESTING_MAX};
 use super::{
     ARGUMENTS_PARSED, BAD_ARGUMENTS, BAD_CALL, DUPLICATE_KEY, NO_MESSAGES, NOT_TEXT, NULL_CONTENT, PARTS_JOINED,
-    ROLE_RENAMED, Reading, Rejected, TOO_DEEP, TOOL_CALLS_NULL, UNKNOWN_MESSAGE_FIELD, UNKNOWN_ROLE, rejected,
+    ROLE_RENAMED, Reading, Rejected, TOO_DEEP, TOO_MANY_VALUES, TOOL_CALLS_NULL, UNKNOWN_MESSAGE_FIELD, UNKNOWN_ROLE,
+    rejected,
 };
 use crate::row::{Call, Message, Role};
 use serde_json::{Map, Value};
@@ -111,7 +112,8 @@ fn name(turn: usize, field: &str, value: Option<Value>) -> Result<Option<Box<str
     }
 }
 
-/// What is thought. A field that says nothing, or the same again, is gone without a word; what another says stays a field that nobody reads.
+/// What is thought. A field that says nothing, or the same again, is gone without a word; another that says something else is one that
+/// nobody reads.
 fn thought(turn: usize, fields: &mut Map<String, Value>) -> Result<Option<String>, Rejected> {
     let mut thought: Option<String> = None;
     for field in THOUGHTS {
@@ -186,6 +188,7 @@ fn arguments(turn: usize, value: Option<Value>, reading: &mut Reading) -> Result
         Ok(other) => rejected(BAD_ARGUMENTS, format!("turn {turn}: {} written as text", json::kind(&other))),
         Err(Broken::Json(said)) => rejected(BAD_ARGUMENTS, format!("turn {turn}: {said}")),
         Err(Broken::DuplicateKey(key)) => rejected(DUPLICATE_KEY, format!("turn {turn}: {key} in a call's arguments")),
+        Err(Broken::TooMany) => rejected(TOO_MANY_VALUES, format!("turn {turn}: a call's arguments")),
         Err(Broken::TooDeep) => rejected(TOO_DEEP, format!("turn {turn}: a call's arguments")),
     }
 }

@@ -9,11 +9,11 @@ use crate::audit::{Audit, audits};
 use crate::book::{Book, Side};
 use crate::curate::said;
 use crate::leak::Leak;
-use crate::lengths::Histogram;
+use crate::lengths::LengthsReport;
 use crate::made::Made;
-use crate::row::Row;
-use crate::rights::{RightsReport, report as rights_of};
 use crate::mix;
+use crate::rights::{RightsReport, report as rights_of};
+use crate::row::Row;
 pub use funnel::{Applied, Example, Passage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ pub struct Report {
     pub categories: Vec<Category>,
     /// By licence.
     pub rights: RightsReport,
-    /// Tokens of the rows that are left; `None` where no base was given to count them.
-    pub lengths: Option<Histogram>,
+    /// Tokens of the rows, by the base's own tokenizer; `None` where no base was given to count them.
+    pub lengths: Option<LengthsReport>,
     /// What the dataset still has of the suites that it was held against.
     pub audits: Vec<Audit>,
     /// Whether a side knows what is on another.
@@ -112,7 +112,7 @@ pub(crate) struct Telling<'t> {
     /// What the dataset is held against.
     pub(crate) suites: &'t [Suite],
     /// The lengths of what is left.
-    pub(crate) lengths: Option<Histogram>,
+    pub(crate) lengths: Option<LengthsReport>,
     /// How the training side is drawn.
     pub(crate) mix: String,
     /// What was found across sides.
@@ -125,7 +125,7 @@ impl Report {
     /// The report of a curation.
     pub(crate) fn of(book: &Book, made: &Made, telling: Telling<'_>) -> Report {
         let Telling { names, by, categories, begins, suites, lengths, mix, leak, mut remarks } = telling;
-        let rows: Vec<Row> = made.all().map(|(_, placed)| placed.row.clone()).collect();
+        let rows: Vec<&Row> = made.all().map(|(_, placed)| &placed.row).collect();
         let audits = audits(&rows, suites, book);
         if !leak.is_none() {
             remarks.insert(0, format!("This mix leaks, as the pipeline's does: {}.", said(&leak)));

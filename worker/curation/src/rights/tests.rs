@@ -140,3 +140,39 @@ fn the_report_counts_by_licence_and_names_whom_a_publication_owes() {
     assert_eq!(report[1].bases, BTreeMap::from([("".into(), 1), ("x".into(), 2)]));
     assert_eq!(report.iter().map(|it| it.rows).sum::<u64>(), book.entries.len() as u64);
 }
+
+#[test]
+fn the_pipelines_rows_carry_the_rights_that_they_carry() {
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/vertigo/raw");
+    if !folder.exists() {
+        vertigo_testkit::skipped(&format!("{} is not there", folder.display()));
+        return;
+    }
+    let files = std::fs::read_dir(folder).unwrap().map(|file| {
+        let path = file.unwrap().path();
+        let lines = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), lines)
+    });
+    let mut book = Book::default();
+    let rows = read(files.collect(), &mut book).unwrap();
+    let policy = policy(
+        "{licenses: [MIT, CC-BY-4.0, MPL-2.0], bases: [generated], assume: [{files: ['api_*.jsonl'], source: roblox_api_docs, \
+         license: CC-BY-4.0, basis: open_source, attribution: Roblox, reason: written after the documentation}]}",
+    );
+    let left = apply(rows, Some(&policy), &mut book);
+    let report = report(&book).licenses;
+    let counts: Vec<_> = report
+        .iter()
+        .map(|it| (it.license.as_deref(), it.rows, it.kept, it.quarantined, it.assumed, it.nameless))
+        .collect();
+    // Six files say nothing at all; one of them got its rights from the config. What was generated has a basis and no licence.
+    let expected = [
+        (None, 677, 222, 455, 0, 222),
+        (Some("CC-BY-4.0"), 1015, 1015, 0, 100, 0),
+        (Some("MIT"), 93, 93, 0, 0, 77),
+        (Some("MPL-2.0"), 19, 19, 0, 0, 0),
+    ];
+    assert_eq!(counts, expected);
+    assert_eq!(left.len(), 1804 - 455);
+    assert_eq!(report[1].attributions, BTreeMap::from([("Roblox".into(), 100), ("roblox/creator-docs".into(), 915)]));
+}

@@ -113,10 +113,16 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         let regex = Regex::new(regex).expect("a pattern of our own compiles");
         Pattern { kind, regex, needle, is_it }
     };
-    // Breaks in a key are also written out, where it stands in code.
-    let pem = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:\\[nrt]|\s)*[A-Za-z-]+: [^\n\\]*)*(?:(?:\\[nrt]|[\s\x22',.+])*[A-Za-z0-9+/=]{16,})+(?:(?:\\[nrt]|[\s\x22',.+])*[A-Za-z0-9+/=]{1,15})??(?:(?:\\[nrt]|[\s\x22',.+])*[A-Za-z0-9+/=]{0,15}(?:\\[nrt]|[\s\x22',.+])*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?";
+    // What may stand between a key's lines: breaks are also written out, where it stands in code.
+    let between = r"(?:\\[nrt]|[\s\x22',.+])*";
+    let headers = r"(?:(?:\\[nrt]|\s)*[A-Za-z-]+: [^\n\\]*)*";
+    let end = format!("{between}[A-Za-z0-9+/=]{{0,15}}{between}-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----");
+    let lines = format!("(?:{between}[A-Za-z0-9+/=]{{16,}})+");
+    let pem = format!("-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----{headers}{lines}(?:{end})?");
+    let name = "(?:api_?-?key|secret_?-?key|client_?-?secret|auth_?-?token|access_?-?token|bot_?-?token|password)";
+    let named = format!(r"(?i)\b{name}[\x22'\]\s]*[=:]\s*[\x22']([A-Za-z0-9+/=_\-]{{24,}})[\x22']");
     vec![
-        pattern(Kind::PrivateKey, "PRIVATE KEY", pem, any),
+        pattern(Kind::PrivateKey, "PRIVATE KEY", &pem, any),
         pattern(
             Kind::RobloxCookie,
             "DO-NOT-SHARE-THIS",
@@ -163,12 +169,7 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         pattern(Kind::ApiKey, "A", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", is_mixed),
         pattern(Kind::ApiKey, "AIza", r"\bAIza[A-Za-z0-9_\-]{35,}", any),
         pattern(Kind::ApiKey, "xox", r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}", is_mixed),
-        pattern(
-            Kind::ApiKey,
-            "",
-            r"(?i)\b(?:api_?-?key|secret_?-?key|client_?-?secret|auth_?-?token|access_?-?token|bot_?-?token|password)[\x22'\]\s]*[=:]\s*[\x22']([A-Za-z0-9+/=_\-]{24,})[\x22']",
-            is_random,
-        ),
+        pattern(Kind::ApiKey, "", &named, is_random),
         pattern(Kind::Email, "@", r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}", is_somebody),
     ]
 });
