@@ -14,6 +14,9 @@ pub const REPORT_BYTES_MAX: usize = MANIFEST_BYTES_MAX + (64 << 10);
 /// The largest recipe.
 pub const RECIPE_BYTES_MAX: usize = 256 << 10;
 
+/// The largest config of a curation.
+pub const CURATION_BYTES_MAX: usize = 256 << 10;
+
 /// What names a job or an artifact: a tag, a digest, an id, or a beginning of one.
 pub const REFERENCE_BYTES_MAX: usize = 200;
 
@@ -26,8 +29,11 @@ pub const EVIDENCE_MAX: usize = 64;
 /// The decision by which a tag is moved, as JSON.
 pub const DECISION_BYTES_MAX: usize = 64 << 10;
 
+/// Inputs of one role, where there may be several.
+pub const NUMBERED_MAX: usize = 8;
+
 /// Models that a service answers with.
-pub const SERVED_MAX: usize = 8;
+pub const SERVED_MAX: usize = NUMBERED_MAX;
 
 /// What requests call a model: `BASE@ADAPTER` at the longest.
 pub const SERVED_NAME_BYTES_MAX: usize = 2 * REFERENCE_BYTES_MAX + 1;

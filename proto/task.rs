@@ -3,7 +3,7 @@
 //! A kind of task has one file in each of four places: a message in `proto/vertigo/v1/task.proto`, what a submission of it must be in
 //! `coordinator/src/kinds`, the child's side in `worker/src/task`, and a command in the CLI. What all of them share stands here.
 
-use crate::bounds::SERVED_MAX;
+use crate::bounds::NUMBERED_MAX;
 use crate::manifest::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +38,8 @@ pub enum TaskKind {
     Serve,
     /// Asks a model the tasks of a suite, and scores what it answers.
     Eval,
+    /// Makes a dataset that can be trusted of raw rows.
+    Curate,
 }
 
 /// An input of a kind.
@@ -88,7 +90,8 @@ const ANSWERING: &[Kind] = &[Kind::Model, Kind::Base, Kind::Adapter];
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [TaskKind; 4] = [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve, TaskKind::Eval];
+    pub const ALL: [TaskKind; 5] =
+        [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve, TaskKind::Eval, TaskKind::Curate];
 
     /// The kind's name, as people write it.
     pub fn as_str(self) -> &'static str {
@@ -97,6 +100,7 @@ impl TaskKind {
             TaskKind::Fuse => "fuse",
             TaskKind::Serve => "serve",
             TaskKind::Eval => "eval",
+            TaskKind::Curate => "curate",
         }
     }
 
@@ -133,6 +137,15 @@ impl TaskKind {
                     ]
                 }
             }
+            TaskKind::Curate => {
+                const {
+                    &[
+                        InputRole::numbered(role::DATA, &[Kind::Dataset], true),
+                        InputRole::numbered(role::SUITE, &[Kind::Suite], false),
+                        InputRole::one(role::BASE, MODELS, false),
+                    ]
+                }
+            }
         }
     }
 
@@ -146,6 +159,7 @@ impl TaskKind {
             TaskKind::Fuse => &[OutputRole { role: role::MODEL, kind: Kind::Model }],
             TaskKind::Serve => &[],
             TaskKind::Eval => &[OutputRole { role: role::REPORT, kind: Kind::Report }],
+            TaskKind::Curate => &[OutputRole { role: role::DATA, kind: Kind::Dataset }],
         }
     }
 
@@ -204,10 +218,10 @@ pub fn numbered(role: &str, number: usize) -> String {
     format!("{role}.{number}")
 }
 
-/// Reads [`numbered`]: the role, and the number from 1 to [`SERVED_MAX`]. `None` of every other spelling.
+/// Reads [`numbered`]: the role, and the number from 1 to [`NUMBERED_MAX`]. `None` of every other spelling.
 pub fn split_number(name: &str) -> Option<(&str, usize)> {
     let (role, number) = name.rsplit_once('.')?;
-    let number = number.parse().ok().filter(|number| (1..=SERVED_MAX).contains(number))?;
+    let number = number.parse().ok().filter(|number| (1..=NUMBERED_MAX).contains(number))?;
     (name == numbered(role, number)).then_some((role, number))
 }
 
@@ -346,6 +360,7 @@ mod wire {
                 task::Kind::Fuse(_) => Some(TaskKind::Fuse),
                 task::Kind::Serve(_) => Some(TaskKind::Serve),
                 task::Kind::Eval(_) => Some(TaskKind::Eval),
+                task::Kind::Curate(_) => Some(TaskKind::Curate),
             }
         }
     }
@@ -438,6 +453,8 @@ mod tests {
             assert_eq!(TaskKind::Serve.input(other), None, "{other}");
         }
         assert_eq!(TaskKind::Train.input("data.1"), None, "there is one dataset");
+        assert_eq!(TaskKind::Curate.input("data.1").map(|input| input.takes), Some(&[Kind::Dataset][..]));
+        assert_eq!(TaskKind::Curate.input("base").map(|input| input.is_numbered), Some(false));
     }
 
     #[test]

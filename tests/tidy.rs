@@ -41,7 +41,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -51,6 +51,7 @@ const SOURCES: [&str; 17] = [
     "proto/view/src/",
     "coordinator/src/",
     "worker/src/",
+    "worker/curation/src/",
     "worker/engine/src/",
     "worker/evaluation/src/",
     "worker/luau/src/",
@@ -132,6 +133,7 @@ fn a_command_imports_no_other_and_rendering_asks_nobody() {
                 "commands",
                 "comparison",
                 "coordinator",
+                "curations",
                 "datasets",
                 "download",
                 "events",
@@ -141,6 +143,7 @@ fn a_command_imports_no_other_and_rendering_asks_nobody() {
                 "reports",
                 "submit",
                 "suites",
+                "tokenizers",
                 "upload",
             ][..],
         ),
@@ -304,6 +307,7 @@ fn crates_depend_only_on_whom_they_may() {
             &[
                 "vertigo",
                 "vertigo-client",
+                "vertigo-curation",
                 "vertigo-evaluation",
                 "vertigo-luau",
                 "vertigo-model",
@@ -317,6 +321,7 @@ fn crates_depend_only_on_whom_they_may() {
             &[
                 "vertigo",
                 "vertigo-client",
+                "vertigo-curation",
                 "vertigo-engine",
                 "vertigo-evaluation",
                 "vertigo-luau",
@@ -325,9 +330,14 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-roblox",
                 "vertigo-serving",
                 "vertigo-telemetry",
+                "vertigo-text",
             ],
         ),
         ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
+        (
+            "worker/curation",
+            &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"],
+        ),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
         ("worker/luau", &["vertigo-evaluation"]),

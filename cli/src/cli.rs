@@ -1,11 +1,15 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
+mod curation;
 mod data;
 mod evaluation;
 mod queue;
 mod tags;
 
-pub(crate) use data::{DataCommand, ShowArgs, Which};
+pub(crate) use curation::CurateArgs;
+pub(crate) use data::{
+    AuditArgs, DataCommand, DataReportArgs, DiffArgs, ImportArgs, RowName, ShowArgs, Which, WhyArgs,
+};
 pub(crate) use evaluation::{
     CheckSuiteArgs, EvalArgs, ImportSuiteArgs, LuauCommand, LuauFileArgs, LuauRunArgs, PromoteArgs, ReportArgs,
     RobloxJudge, ShowSuiteArgs, SuiteCommand,
@@ -104,6 +108,8 @@ pub(crate) enum Command {
     /// Datasets: folders of .jsonl in mlx-lm's shapes
     #[command(subcommand)]
     Data(DataCommand),
+    /// Queue a job that makes a dataset to train on of raw ones
+    Curate(CurateArgs),
     /// Base models: Hugging Face or MLX folders of Qwen3.5
     #[command(subcommand)]
     Base(BaseCommand),
@@ -322,7 +328,7 @@ pub(crate) struct JobsArgs {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub(crate) state: Vec<State>,
     /// Of this kind only
-    #[arg(long, value_name = "train|fuse|serve|eval")]
+    #[arg(long, value_name = "train|fuse|serve|eval|curate")]
     pub(crate) kind: Option<TaskKind>,
     /// Of this group only
     #[arg(long, value_name = "NAME")]
@@ -414,6 +420,7 @@ impl Command {
     pub(crate) fn span(&self) -> tracing::Span {
         match self {
             Command::Data(_) => tracing::info_span!("vertigo data"),
+            Command::Curate(_) => tracing::info_span!("vertigo curate"),
             Command::Base(_) => tracing::info_span!("vertigo base"),
             Command::Plan(_) => tracing::info_span!("vertigo plan"),
             Command::Train(_) => tracing::info_span!("vertigo train"),

@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod coordinator;
+mod curations;
 mod datasets;
 mod download;
 mod error;
@@ -26,6 +27,7 @@ mod settings;
 mod submit;
 mod suites;
 mod tags;
+mod tokenizers;
 mod upload;
 
 use clap::{CommandFactory, Parser};
@@ -87,6 +89,7 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
     let coordinator = &Coordinator::new(&cli.global.coordinator);
     match &cli.command {
         Command::Data(command) => commands::data::run(command, coordinator, output).await,
+        Command::Curate(args) => commands::curate::run(args, coordinator, output).await,
         Command::Base(command) => commands::base::run(command, coordinator, output).await,
         Command::Plan(args) => commands::plan::run(args, coordinator, output).await,
         Command::Train(args) => commands::train::run(args, coordinator, output).await,

@@ -1,6 +1,7 @@
 //! Jobs as they are sent to the coordinator: what commands build, and one way to send it.
 
 use crate::coordinator::{Coordinator, again_if_lost};
+use crate::curations::ConfigOnDisk;
 use crate::error::{CliError, Result, Subject};
 use crate::recipes::RecipeOnDisk;
 use prost::Message;
@@ -132,6 +133,14 @@ impl Answering {
 pub(crate) fn eval(eval: v1::Eval, inputs: Vec<v1::Input>) -> v1::NewVariant {
     let task = Some(v1::Task { kind: Some(task::Kind::Eval(eval)) });
     v1::NewVariant { name: "eval".to_owned(), task, inputs }
+}
+
+/// Making a dataset of raw ones, by a config.
+pub(crate) fn curate(config: &ConfigOnDisk, inputs: Vec<v1::Input>) -> v1::NewVariant {
+    let ConfigOnDisk { name, yaml, .. } = config;
+    let curate = v1::Curate { config: name.clone(), yaml: yaml.clone() };
+    let task = Some(v1::Task { kind: Some(task::Kind::Curate(curate)) });
+    v1::NewVariant { name: "curate".to_owned(), task, inputs }
 }
 
 /// An artifact that is there.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The main job end to end on this machine: a coordinator, two workers, data and bases, a pipeline of two training jobs, each with
-# three candidate recipes, a fused model of each adapter, a service that answers with base, adapter and fused model, what their answers
-# are worth, and a promotion. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL.
+# The main job end to end on this machine: a coordinator, two workers, raw rows and bases, a pipeline of a curation and two training jobs,
+# each with three candidate recipes, a fused model of each adapter, a service that answers with base, adapter and fused model, what their
+# answers are worth, and a promotion. Called by `make demo`. VERTIGO_DATA=DIR trains on another folder of JSONL, by the rules that hold
+# where a config says nothing; VERTIGO_CURATION=FILE is another config.
 #
 # The bases are miniatures of the real architecture with random weights: what is real is everything else. What the two workers
 # offer is to full-rank training of mini-4b (90 MiB) as what Metal offers on a 36 GB and a 128 GB Mac (24 and 96 GiB) is to
@@ -9,6 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${VERTIGO_DATA:-tests/data/luau}
+curation=${VERTIGO_CURATION:-${VERTIGO_DATA:+/dev/null}}
 recipes=(tests/recipes/4b-full.yaml tests/recipes/9b-qlora.yaml tests/recipes/4b-qlora.yaml)
 home=target/demo
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -54,20 +56,29 @@ run workers
 step "The decision for the real models, without running them"
 run plan tests/recipes/real/{4b-full,9b-qlora,4b-qlora}.yaml --memory 36GiB --memory 128GiB
 
-step "Data, and three bases to choose from"
-run data import luau "$data"
-run base new mini-4b --preset mini-4b --data luau
-run base new mini-4b-4bit --preset mini-4b --bits 4 --data luau
-run base new mini-9b-4bit --preset mini-9b --bits 4 --data luau
+step "Raw rows, a suite that shall not be among them, and three bases to choose from"
+mkdir -p "$home/raw" "$home/pipeline"
+cp "$data"/*.jsonl "$home/raw"
+[ -n "${VERTIGO_DATA:-}" ] || cp deploy/demo/raw/*.jsonl "$home/raw"
+run data import raw "$home/raw" --raw
+run suite import luau-suite
+run base new mini-4b --preset mini-4b --data "$data"
+run base new mini-4b-4bit --preset mini-4b --bits 4 --data "$data"
+run base new mini-9b-4bit --preset mini-9b --bits 4 --data "$data"
 
 step "What each recipe needs, and where it would go"
 run plan "${recipes[@]}"
 
-step "One pipeline: two training runs, each free to be any of the three, and a model of each adapter"
-run run tests/recipes/pipeline.yaml --follow
+step "One pipeline: a dataset of the raw rows, two training runs, each free to be any of the three, and a model of each adapter"
+cp deploy/demo/pipeline.yaml "${recipes[@]}" "$home/pipeline"
+cat "${curation:-deploy/demo/curation.yaml}" > "$home/pipeline/curation.yaml"
+run run "$home/pipeline/pipeline.yaml" --follow
 
 step "What came of it"
 run jobs
+run data show luau
+run data report luau --html "$home/data.html"
+[ -n "${VERTIGO_DATA:-}" ] || run data why found.jsonl:4 --data luau
 run artifacts --kind model
 run get first-model "$home/model"
 ls -l "$home/model"
@@ -103,4 +114,5 @@ step "A tag moves where a gate holds"
 run promote second-model --to production --gate deploy/demo/gate.yaml
 run history production
 
-printf '\nThe model is in %s, its report in %s. Logs and state of this run are in %s.\n' "$home/model" "$home/report.html" "$home"
+printf '\nThe model is in %s, its report in %s, its data'"'"'s in %s. Logs and state of this run are in %s.\n' \
+  "$home/model" "$home/report.html" "$home/data.html" "$home"

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod comparisons;
+mod curations;
 mod evals;
 mod keys;
 mod main_job;

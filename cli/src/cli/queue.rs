@@ -142,10 +142,11 @@ A pipeline file names jobs that read what others make:
 
   name: luau
   jobs:
-    train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: luau}
+    clean: {kind: curate, config: curation.yaml, data: raw, suite: luau}
+    train: {kind: train, recipes: [9b.yaml, 4b.yaml], data: ${{ clean }}}
     fuse: {kind: fuse, adapter: ${{ train }}}
 
-Recipes lie beside the file. ${{ job }} is what that job makes. All jobs are queued, or, where one is wrong, none. A job that fails or \
+Recipes and configs lie beside the file. ${{ job }} is what that job makes. All jobs are queued, or, where one is wrong, none. A job that fails or \
 is cancelled ends those that need what it makes.
 
 Examples:

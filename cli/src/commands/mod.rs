@@ -6,6 +6,7 @@ pub(crate) mod base;
 pub(crate) mod cancel;
 pub(crate) mod chat;
 pub(crate) mod compare;
+pub(crate) mod curate;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod fuse;

@@ -51,12 +51,14 @@ fn again_variant(variant: &v1::Variant, set: &[Setting]) -> Result<v1::NewVarian
             let recipe = settings::apply_to_own(&recipe(train)?, set)?;
             Ok(v1::NewVariant { name: variant.name.clone(), ..submit::train(&recipe, inputs) })
         }
-        Some(task::Kind::Fuse(_) | task::Kind::Serve(_) | task::Kind::Eval(_)) if !set.is_empty() => {
+        Some(task::Kind::Fuse(_) | task::Kind::Serve(_) | task::Kind::Eval(_) | task::Kind::Curate(_))
+            if !set.is_empty() =>
+        {
             let message = format!("`{}` is a {} job and has no recipe to set keys of", variant.name, variant.kind);
             Err(CliError::new(Exit::Usage, message)
                 .hint(format!("`vertigo {} --help` says what can be set", variant.kind)))
         }
-        Some(task::Kind::Fuse(_) | task::Kind::Serve(_) | task::Kind::Eval(_)) => {
+        Some(task::Kind::Fuse(_) | task::Kind::Serve(_) | task::Kind::Eval(_) | task::Kind::Curate(_)) => {
             Ok(v1::NewVariant { name: variant.name.clone(), task: variant.task.clone(), inputs })
         }
         None => Err(CliError::refused(format!("`{}` is of a kind that this vertigo does not know", variant.name))),

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;
 use vertigo::bounds::{
-    DECISION_BYTES_MAX, EVIDENCE_MAX, MANIFEST_BYTES_MAX, REASON_CHARACTERS_MAX, RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX,
-    SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX, shorten,
+    CURATION_BYTES_MAX, DECISION_BYTES_MAX, EVIDENCE_MAX, MANIFEST_BYTES_MAX, REASON_CHARACTERS_MAX, RECIPE_BYTES_MAX,
+    REFERENCE_BYTES_MAX, SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX, shorten,
 };
 use vertigo::v1::{self, finished, input, report, task};
 
@@ -204,6 +204,10 @@ fn variants(variants: &[v1::NewVariant]) -> Result<(), ApiError> {
             Some(task::Kind::Train(v1::Train { recipe, yaml })) => {
                 text("a recipe's name", recipe, REFERENCE_BYTES_MAX)?;
                 text(format_args!("recipe `{recipe}`"), yaml, RECIPE_BYTES_MAX)?;
+            }
+            Some(task::Kind::Curate(v1::Curate { config, yaml })) => {
+                text("a config's name", config, REFERENCE_BYTES_MAX)?;
+                text(format_args!("config `{config}`"), yaml, CURATION_BYTES_MAX)?;
             }
             Some(task::Kind::Serve(serve)) => self::serve(serve)?,
             Some(task::Kind::Eval(eval)) => self::eval(eval)?,

@@ -8,6 +8,7 @@
 //! Promise: pure functions of task, index and factors. No I/O, no wire type but the task itself, no knowledge of jobs' states.
 
 mod answering;
+mod curate;
 mod eval;
 mod fuse;
 mod inputs;
@@ -61,6 +62,7 @@ pub(crate) enum Task {
     Fuse(fuse::Fuse),
     Serve(serve::Serve),
     Eval(eval::Eval),
+    Curate(curate::Curate),
 }
 
 /// What is asked for.
@@ -88,6 +90,7 @@ pub(crate) enum Appraisal {
     Fuse(fuse::Appraisal),
     Serve(serve::Appraisal),
     Eval(eval::Appraisal),
+    Curate(curate::Appraisal),
 }
 
 /// A need but for what finished attempts have taught.
@@ -112,6 +115,7 @@ impl Task {
             Some(task::Kind::Fuse(fuse)) => Ok(Task::Fuse(fuse::Fuse::read(fuse)?)),
             Some(task::Kind::Serve(serve)) => Ok(Task::Serve(serve::Serve::read(serve)?)),
             Some(task::Kind::Eval(eval)) => Ok(Task::Eval(eval::Eval::read(eval)?)),
+            Some(task::Kind::Curate(_)) => Ok(Task::Curate(curate::Curate)),
             None => Err(KindError::Invalid("the task is of no kind that this coordinator knows".to_owned())),
         }
     }
@@ -123,6 +127,7 @@ impl Task {
             Task::Fuse(_) => TaskKind::Fuse,
             Task::Serve(_) => TaskKind::Serve,
             Task::Eval(_) => TaskKind::Eval,
+            Task::Curate(_) => TaskKind::Curate,
         }
     }
 
@@ -130,7 +135,7 @@ impl Task {
     pub(crate) fn model(&self) -> &str {
         match self {
             Task::Train(train) => train.model(),
-            Task::Fuse(_) => "",
+            Task::Fuse(_) | Task::Curate(_) => "",
             Task::Serve(serve) => serve.model(),
             Task::Eval(eval) => eval.model(),
         }
@@ -146,6 +151,7 @@ impl Task {
             Task::Fuse(fuse) => fuse.find(core, inputs),
             Task::Serve(serve) => serve.find(core, inputs),
             Task::Eval(eval) => eval.find(core, inputs),
+            Task::Curate(_) => curate::Curate::find(core, inputs),
         }
     }
 }
@@ -161,6 +167,7 @@ impl Appraisal {
             Appraisal::Fuse(appraisal) => appraisal.appraise(),
             Appraisal::Serve(appraisal) => appraisal.appraise(),
             Appraisal::Eval(appraisal) => appraisal.appraise(),
+            Appraisal::Curate(appraisal) => appraisal.appraise(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A dataset is a folder of `.jsonl` files, one JSON object a line. `valid.jsonl` and `test.jsonl` are held out, as in
 //! mlx-lm; every other file is trained on. Without a `valid.jsonl`, one example in [`HOLD_OUT`] is held out by the digest of its
-//! line, so that adding data moves no example from one side to the other.
+//! line, so that adding data moves no example from one side to the other. [`PROVENANCE`] is not read.
 //!
 //! Beside its example a line to train on may have a `weight`: how often it is drawn, relative to 1. What is held out is looked at once,
 //! whatever its line says: a `weight` in `valid.jsonl` or `test.jsonl` is not read.
@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vertigo::folder;
 use vertigo::id::Digest;
+
+/// What a curated dataset has beside its examples: a line for every line that it was made of. It is no file of examples, whatever is in it.
+pub const PROVENANCE: &str = "provenance.jsonl";
 
 /// Without a `valid.jsonl`, one example in this many validates.
 pub const HOLD_OUT: u8 = 20;
@@ -228,7 +231,7 @@ impl Dataset {
     }
 }
 
-/// The `.jsonl` files directly in `folder`, by name.
+/// The files of examples directly in `folder`, by name: `.jsonl`, but for [`PROVENANCE`].
 ///
 /// # Errors
 /// [`DatasetError::Read`] where the folder cannot be read, [`DatasetError::Empty`] where there are none.
@@ -237,7 +240,8 @@ pub fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if path.extension().is_some_and(|ending| ending == "jsonl") {
+        let is_provenance = path.file_name().is_some_and(|name| name == PROVENANCE);
+        if !is_provenance && path.extension().is_some_and(|ending| ending == "jsonl") {
             files.push(path);
         }
     }
@@ -321,6 +325,16 @@ mod tests {
             (places(&dataset.train), places(&dataset.valid)),
             (vec!["a.jsonl:1".into(), "a.jsonl:3".into()], vec!["valid.jsonl:2".into()])
         );
+    }
+
+    #[test]
+    fn what_a_dataset_was_made_of_is_no_example() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("train.jsonl"), "{\"text\":\"one\"}\n").unwrap();
+        fs::write(dir.path().join(PROVENANCE), "{\"id\":null}\n{\"text\":\"two\"}\n").unwrap();
+        assert_eq!(Dataset::read(dir.path()).unwrap().train.len(), 1);
+        fs::remove_file(dir.path().join("train.jsonl")).unwrap();
+        assert!(matches!(Dataset::read(dir.path()), Err(DatasetError::Empty(_))));
     }
 
     #[test]

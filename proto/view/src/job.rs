@@ -100,6 +100,7 @@ pub enum Task {
     Fuse { bits: String, measured: bool },
     Serve { models: Vec<ServedModel>, cache_bytes: Option<u64>, listen: Option<String> },
     Eval(Box<Eval>),
+    Curate { config: String, yaml: String },
 }
 
 /// How a model is evaluated. `null`: as the suite says.
@@ -277,6 +278,7 @@ impl From<&v1::task::Kind> for Task {
                 listen: text(&it.listen),
             },
             v1::task::Kind::Eval(it) => Task::Eval(Box::new(Eval::from(it))),
+            v1::task::Kind::Curate(it) => Task::Curate { config: it.config.clone(), yaml: it.yaml.clone() },
         }
     }
 }

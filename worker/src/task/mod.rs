@@ -3,11 +3,13 @@
 //! A kind's file has its child's side: it reads the inputs by role, tells how it gets on by [`Event`]s, and ends with what it has made,
 //! by role. Nothing outside this folder knows a kind. The last event of a child that has done its task is [`Event::Finished`].
 
+pub mod curate;
 pub mod eval;
 mod failure;
 pub mod fuse;
 pub mod serve;
 mod spec;
+mod suites;
 pub mod train;
 
 pub use failure::{codes, of_engine};
@@ -58,6 +60,13 @@ pub enum Task {
     },
     /// Scores of what a model answers to a suite's tasks.
     Eval(Box<eval::Options>),
+    /// A dataset to train on, of raw ones. The config's text is the child's to read.
+    Curate {
+        /// The config's name.
+        config: String,
+        /// The config's file.
+        yaml: String,
+    },
 }
 
 /// A model that is answered with.
@@ -131,6 +140,9 @@ impl Task {
                 })
             }
             task::Kind::Eval(eval) => Ok(Task::Eval(Box::new(eval::Options::of(eval)))),
+            task::Kind::Curate(v1::Curate { config, yaml }) => {
+                Ok(Task::Curate { config: config.clone(), yaml: yaml.clone() })
+            }
         }
     }
 
@@ -141,6 +153,7 @@ impl Task {
             Task::Fuse { .. } => TaskKind::Fuse,
             Task::Serve { .. } => TaskKind::Serve,
             Task::Eval(_) => TaskKind::Eval,
+            Task::Curate { .. } => TaskKind::Curate,
         }
     }
 
@@ -169,6 +182,7 @@ impl Task {
                 serve::run(spec, &options, news, say)
             }
             Task::Eval(options) => eval::run(spec, options, say),
+            Task::Curate { config, yaml } => curate::run(spec, config, yaml, say),
         }
     }
 }

@@ -5,27 +5,26 @@
 use crate::cli::{ShowArgs, Which};
 use crate::coordinator::Coordinator;
 use crate::datasets;
-use crate::download::pull;
 use crate::error::{CliError, Exit, Result};
 use crate::recipes::read_recipe;
 use crate::render::output::{Output, bold, pairs, style};
 use crate::render::safe;
+use crate::tokenizers;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vertigo::caveats::Reason;
-use vertigo::manifest::{Kind, Manifest};
 use vertigo_model::dataset::{Dataset, Row, Weight};
-use vertigo_text::{ChatTokenizer, FILES, Fate, Lesson, Reading, Rules};
+use vertigo_text::{ChatTokenizer, Fate, Lesson, Reading, Rules};
 
-pub(super) async fn run(args: &ShowArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
-    let recipe = read_recipe(&args.recipe)?.recipe;
+pub(super) async fn run(args: &ShowArgs, recipe: &Path, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let recipe = read_recipe(recipe)?.recipe;
     let scratch = tempfile::tempdir().map_err(|e| CliError::refused(format!("no temporary folder: {e}")))?;
     let dataset = datasets::named(&args.name, "`vertigo data show`", scratch.path(), coordinator, output).await?;
     let base = match &args.base {
         Some(folder) => folder.clone(),
-        None => fetch_text_files(&recipe.model, scratch.path(), coordinator, output).await?,
+        None => tokenizers::fetch(&recipe.model, scratch.path(), coordinator, output).await?,
     };
     let tokenizer = ChatTokenizer::load(&base).map_err(CliError::refused)?;
     let examples = Examples::new(&dataset, &tokenizer, Rules::of(&recipe));
@@ -38,29 +37,6 @@ pub(super) async fn run(args: &ShowArgs, coordinator: &Coordinator, output: Outp
         output.show(document, || render_skipped(&skipped, examples.rows.len()));
     }
     Ok(())
-}
-
-/// Fetches what makes tokens of the base that is called `model`, and not its weights.
-async fn fetch_text_files(model: &str, scratch: &Path, from: &Coordinator, output: Output) -> Result<PathBuf> {
-    let found = from.transfer().manifest(model).await.map_err(|e| {
-        let error = from.transfer_error(&e);
-        let meant = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
-        let hint = format!("{meant}or name a folder that has its tokenizer with --base");
-        if error.exit == Exit::NotFound { error.hint(hint) } else { error }
-    });
-    let folder = scratch.join("base");
-    pull(&text_files(model, &found?.1)?, model, &folder, from, output).await?;
-    Ok(folder)
-}
-
-/// The part of a base's manifest that makes tokens.
-fn text_files(model: &str, manifest: &Manifest) -> Result<Manifest> {
-    if manifest.kind() != Kind::Base {
-        return Err(CliError::refused(format!("`{model}` is no base but an artifact of kind {}", manifest.kind())));
-    }
-    let files = manifest.files().iter().filter(|file| FILES.contains(&file.path.as_str())).cloned().collect();
-    Manifest::new(Kind::Base, files, BTreeMap::new())
-        .map_err(|e| CliError::refused(format!("the base `{model}` has no tokenizer: {e}")))
 }
 
 /// A dataset's examples in the order of their files and lines, and how they are read.

@@ -11,16 +11,16 @@
 //! output is of a kind that the input takes, and each job stands after those that it reads. What is wrong is named by job and key, with
 //! the line of the file.
 
+mod fields;
+
 use super::places::Places;
-use crate::submit::Answering;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use fields::Fields;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::spelling;
-use vertigo::task::{Bits, TaskKind, numbered, role, split_served};
+use vertigo::task::{Bits, TaskKind};
 use vertigo::v1;
 
 /// Jobs of a file.
@@ -63,6 +63,10 @@ pub(super) enum Kind {
     },
     /// What is asked, but for what is read.
     Eval(Box<v1::Eval>),
+    /// The path is relative to the pipeline's file.
+    Curate {
+        config: String,
+    },
 }
 
 /// What a job reads.
@@ -130,6 +134,7 @@ fn own_keys(kind: TaskKind) -> &'static [&'static str] {
         TaskKind::Eval => {
             &["samples", "seed", "temperature", "tokens_max", "thinking", "tasks", "key", "roblox", "roblox_key"]
         }
+        TaskKind::Curate => &["config"],
     }
 }
 
@@ -237,6 +242,7 @@ fn read_job(key: String, job: Value) -> Result<Job, PipelineError> {
         TaskKind::Fuse => Kind::Fuse { bits: reader.bits()?, is_measured: reader.measure()? },
         TaskKind::Serve => reader.serve(&mut inputs)?,
         TaskKind::Eval => reader.eval(&mut inputs)?,
+        TaskKind::Curate => reader.curate(&mut inputs)?,
     };
     if let Some(odd) = fields.keys().next() {
         let roles = kind.inputs().iter().map(|input| input.role);
@@ -254,145 +260,6 @@ fn source(text: &str) -> Source {
             Source::Output { job: job.to_owned(), role: role.to_owned() }
         }
         None => Source::Artifact(text.to_owned()),
-    }
-}
-
-/// A job's keys, taken one by one.
-struct Fields<'a> {
-    job: &'a str,
-    fields: &'a mut Map<String, Value>,
-}
-
-impl Fields<'_> {
-    fn wrong(&self, key: &str, problem: impl Into<String>) -> PipelineError {
-        PipelineError::key(self.job, key, problem)
-    }
-
-    fn string(&mut self, key: &str) -> Result<Option<String>, PipelineError> {
-        match self.fields.remove(key) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(other) => Err(self.wrong(key, format!("write one word, not {}", unmarked(&other.to_string())))),
-        }
-    }
-
-    fn priority(&mut self) -> Result<i32, PipelineError> {
-        match self.fields.remove("priority") {
-            None => Ok(0),
-            Some(value) => {
-                let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-                number.ok_or_else(|| self.wrong("priority", "write a whole number; higher goes first"))
-            }
-        }
-    }
-
-    fn recipes(&mut self) -> Result<Vec<String>, PipelineError> {
-        let wrong = |it: &Self| it.wrong("recipes", "write a list of recipe files, in order of preference");
-        let list = match self.fields.remove("recipes") {
-            Some(Value::Array(list)) if !list.is_empty() => list,
-            Some(one @ Value::String(_)) => vec![one],
-            _ => return Err(wrong(self)),
-        };
-        list.into_iter().map(|it| it.as_str().map(str::to_owned).ok_or_else(|| wrong(self))).collect()
-    }
-
-    fn bits(&mut self) -> Result<Bits, PipelineError> {
-        let text = match self.fields.remove("bits") {
-            None => return Ok(Bits::default()),
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-        };
-        text.parse().map_err(|error| self.wrong("bits", format!("{error}")))
-    }
-
-    /// The models of a service: one, or a list of them.
-    fn serve(&mut self, inputs: &mut BTreeMap<String, Source>) -> Result<Kind, PipelineError> {
-        let wrong = |it: &Self| it.wrong(role::MODEL, format!("write a model, or a list of 1 to {SERVED_MAX}"));
-        let list = match self.fields.remove(role::MODEL) {
-            Some(Value::Array(list)) if (1..=SERVED_MAX).contains(&list.len()) => list,
-            Some(one @ Value::String(_)) => vec![one],
-            _ => return Err(wrong(self)),
-        };
-        let mut names = Vec::new();
-        for (n, value) in list.into_iter().enumerate() {
-            let text = value.as_str().filter(|text| !text.is_empty()).ok_or_else(|| wrong(self))?;
-            let number = n + 1;
-            match source(text) {
-                Source::Artifact(name) => {
-                    let (model, base) = split_served(&name);
-                    inputs.insert(numbered(role::MODEL, number), Source::Artifact(model.to_owned()));
-                    let base = base.map(|base| Source::Artifact(base.to_owned()));
-                    base.map(|base| inputs.insert(numbered(role::BASE, number), base));
-                    names.push(name);
-                }
-                output @ Source::Output { .. } => {
-                    names.push(unmarked_name(text));
-                    inputs.insert(numbered(role::MODEL, number), output);
-                }
-            }
-        }
-        let cache =
-            self.string("cache")?.map(|text| text.parse().map_err(|error| self.wrong("cache", format!("{error}"))));
-        Ok(Kind::Serve { names, cache: cache.transpose()? })
-    }
-
-    /// A value of any form; `what` says which is meant.
-    fn value<T: DeserializeOwned>(&mut self, key: &str, what: &str) -> Result<Option<T>, PipelineError> {
-        let Some(value) = self.fields.remove(key) else { return Ok(None) };
-        serde_json::from_value(value).map(Some).map_err(|_| self.wrong(key, format!("write {what}")))
-    }
-
-    /// What an evaluation asks, and who answers: an input, or a server by its address.
-    fn eval(&mut self, inputs: &mut BTreeMap<String, Source>) -> Result<Kind, PipelineError> {
-        let mut eval = v1::Eval {
-            samples: self.value("samples", "a number of answers to each task")?.unwrap_or_default(),
-            seed: self.value("seed", "a whole number")?.unwrap_or_default(),
-            temperature: self.value("temperature", "a number")?,
-            tokens_max: self.value("tokens_max", "a number of tokens")?.unwrap_or_default(),
-            thinking: self.value("thinking", "true or false")?,
-            tasks: self.value("tasks", "a list of tasks, each with * for any text")?.unwrap_or_default(),
-            ..v1::Eval::default()
-        };
-        let roblox_key = self.string("roblox_key")?;
-        eval.roblox = match (self.string("roblox")?.as_deref(), roblox_key) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(self.wrong("roblox_key", "is for `roblox: cloud`")),
-            (Some("cloud"), key) => {
-                Some(v1::RealRoblox { judge: v1::RobloxJudge::Cloud.into(), key: key.unwrap_or_default() })
-            }
-            (Some("studio"), None) => {
-                Some(v1::RealRoblox { judge: v1::RobloxJudge::Studio.into(), key: String::new() })
-            }
-            (Some("studio"), Some(_)) => {
-                return Err(self.wrong("roblox_key", "is for `roblox: cloud`: a Studio has none"));
-            }
-            (Some(other), _) => return Err(self.wrong("roblox", format!("`{other}` is none of cloud, studio"))),
-        };
-        let key: String = self.string("key")?.unwrap_or_default();
-        match inputs.get(role::MODEL).cloned() {
-            None => return Err(self.wrong(role::MODEL, "is missing: a model, or a server as https://host/v1#MODEL")),
-            Some(Source::Output { .. }) => {}
-            Some(Source::Artifact(reference)) => {
-                let answering = Answering::parse(&reference, &key).map_err(|error| self.wrong(role::MODEL, error))?;
-                inputs.remove(role::MODEL);
-                match answering {
-                    Answering::Server(server) => eval.server = Some(server),
-                    Answering::Model { model, base } => {
-                        inputs.insert(role::MODEL.to_owned(), Source::Artifact(model));
-                        base.map(|base| inputs.insert(role::BASE.to_owned(), Source::Artifact(base)));
-                    }
-                }
-            }
-        }
-        Ok(Kind::Eval(Box::new(eval)))
-    }
-
-    fn measure(&mut self) -> Result<bool, PipelineError> {
-        match self.string("measure")?.as_deref() {
-            None | Some("all") => Ok(true),
-            Some("none") => Ok(false),
-            Some(other) => Err(self.wrong("measure", format!("`{other}` is none of all, none"))),
-        }
     }
 }
 
@@ -437,6 +304,7 @@ impl Job {
             Kind::Fuse { .. } => TaskKind::Fuse,
             Kind::Serve { .. } => TaskKind::Serve,
             Kind::Eval(_) => TaskKind::Eval,
+            Kind::Curate { .. } => TaskKind::Curate,
         }
     }
 

@@ -6,6 +6,7 @@ mod places;
 use crate::bounded;
 use crate::cli::RunArgs;
 use crate::coordinator::Coordinator;
+use crate::curations;
 use crate::error::{CliError, Exit, Result};
 use crate::follow;
 use crate::recipes::{RecipeOnDisk, read_recipe};
@@ -94,6 +95,7 @@ fn new_job(
             vec![submit::serve_with(served(job, names), &options, inputs)]
         }
         Kind::Eval(eval) => vec![submit::eval(eval.as_ref().clone(), inputs)],
+        Kind::Curate { config } => vec![submit::curate(&curations::read_config(&folder.join(config))?, inputs)],
     };
     let name = job.name.as_deref().unwrap_or(&job.key);
     let labels = [("pipeline".to_owned(), pipeline.to_owned()), ("job".to_owned(), job.key.clone())].into();

@@ -1,24 +1,22 @@
 //! What an evaluation reads: the suite, who answers by their digests, and the data that the model has learned from.
 
-use super::super::{Spec, codes};
+use super::super::Spec;
+use super::super::suites::{self, bad, files, here};
 use super::Options;
-use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::path::Path;
 use vertigo::files::AtPath;
 use vertigo::manifest::Kind;
-use vertigo::task::{Cure, Failure, role};
+use vertigo::task::{Failure, role};
 use vertigo_engine::device;
 use vertigo_evaluation::contamination::{Contamination, Index};
 use vertigo_evaluation::report::Model;
-use vertigo_evaluation::suite::{FILE_BYTES_MAX, Suite};
+use vertigo_evaluation::suite::Suite;
+use vertigo_model::dataset::PROVENANCE;
 
 /// The suite, or those of its tasks that are asked for.
 pub(super) fn suite(spec: &Spec, tasks: &[String]) -> Result<Suite, Failure> {
     let input = spec.inputs.get(role::SUITE).ok_or_else(|| bad("the evaluation has no input `suite`"))?;
-    let suite = Suite::parse(&texts(&input.folder)?).map_err(|error| bad(error.to_string()))?;
-    suite.only(tasks).map_err(bad)
+    suites::read(input)?.only(tasks).map_err(bad)
 }
 
 /// Who answers.
@@ -53,7 +51,8 @@ pub(super) fn contamination(spec: &Spec, suite: &Suite) -> Result<Option<Contami
     let index = Index::of(suite);
     let mut found = Contamination::default();
     for file in files(&data.folder)? {
-        if !file.ends_with(".jsonl") {
+        // What was left out of a curated dataset, the model has not learned.
+        if !file.ends_with(".jsonl") || file == PROVENANCE {
             continue;
         }
         let path = data.folder.join(&file);
@@ -71,46 +70,4 @@ fn said(row: &serde_json::Value) -> Vec<String> {
     let messages = row["messages"].as_array().into_iter().flatten().filter_map(|message| message["content"].as_str());
     let fields = ["prompt", "completion", "text"].into_iter().filter_map(|key| row[key].as_str());
     messages.chain(fields).map(str::to_owned).collect()
-}
-
-/// The paths of a folder's files, sorted. The folder is an artifact's, so that there is nothing else in it, and not much.
-fn files(root: &Path) -> Result<Vec<String>, Failure> {
-    fn walk(root: &Path, below: &str, found: &mut Vec<String>) -> io::Result<()> {
-        for entry in fs::read_dir(root.join(below))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
-            if entry.path().is_dir() { walk(root, &path, found)? } else { found.push(path) }
-        }
-        Ok(())
-    }
-    let mut found = Vec::new();
-    walk(root, "", &mut found).at(root).map_err(|error| here(&error))?;
-    found.sort();
-    Ok(found)
-}
-
-/// A folder's files that are text, by path.
-fn texts(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
-    let mut texts = BTreeMap::new();
-    for path in files(root)? {
-        let at = root.join(&path);
-        let bytes = fs::metadata(&at).at(&at).map_err(|error| here(&error))?.len();
-        // tasks.jsonl has a bound for each of its lines, which its reader knows.
-        if bytes > FILE_BYTES_MAX as u64 && !path.ends_with(".jsonl") {
-            return Err(bad(format!("{path} of the suite has {bytes} bytes, and at most {FILE_BYTES_MAX} are read")));
-        }
-        if let Ok(text) = fs::read_to_string(&at) {
-            texts.insert(path, text);
-        }
-    }
-    Ok(texts)
-}
-
-fn bad(problem: impl Into<String>) -> Failure {
-    Failure::new(Cure::Never, codes::BAD_INPUT, problem)
-}
-
-fn here(error: &dyn std::error::Error) -> Failure {
-    Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, error.to_string())
 }

@@ -2,12 +2,8 @@
 
 use super::*;
 use crate::render::output::plain;
-use std::collections::BTreeSet;
 use std::fs;
 use tempfile::TempDir;
-use vertigo::bytes::Bytes;
-use vertigo::id::Digest;
-use vertigo::manifest::FileEntry;
 use vertigo_model::recipe::Recipe;
 use vertigo_testkit::tokenizer;
 
@@ -186,21 +182,4 @@ fn an_example_that_is_not_there_is_answered_with_those_that_are() {
         assert_eq!(error.exit, Exit::NotFound);
         assert!(error.message.contains("there are 4, the last at valid.jsonl:1"), "{}", error.message);
     }
-}
-
-#[test]
-fn only_what_makes_tokens_is_fetched_of_a_base() {
-    let manifest = |kind, paths: &[&str]| {
-        let file = |path: &&str| FileEntry { path: (*path).to_owned(), bytes: Bytes(1), digest: Digest::of(b"x") };
-        Manifest::new(kind, paths.iter().map(file).collect(), BTreeMap::new()).unwrap()
-    };
-    let base = manifest(Kind::Base, &["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"]);
-    let part = text_files("m", &base).unwrap();
-    let paths: BTreeSet<&str> = part.files().iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths, BTreeSet::from(["tokenizer.json", "tokenizer_config.json"]));
-    let refused = |manifest| text_files("m", &manifest).unwrap_err().message;
-    assert!(refused(manifest(Kind::Base, &["config.json"])).contains("no tokenizer"));
-    assert!(
-        refused(manifest(Kind::Adapter, &["tokenizer.json"])).contains("is no base but an artifact of kind adapter")
-    );
 }

@@ -75,6 +75,28 @@ fn a_service_reads_models_by_name_or_what_jobs_make() {
 }
 
 #[test]
+fn a_curation_reads_datasets_and_suites_and_what_it_makes_is_trained_on() {
+    let text = |curate: &str| {
+        format!(
+            "name: p\njobs:\n  train: {{kind: train, recipes: [a], data: ${{{{ clean }}}}}}\n  clean: {{kind: curate, {curate}}}\n"
+        )
+    };
+    let pipeline = Pipeline::parse(&text("config: c.yaml, data: [raw, more], suite: luau, base: mini")).unwrap();
+    let [clean, train] = &pipeline.jobs[..] else { panic!("{pipeline:?}") };
+    assert_eq!(clean.kind, Kind::Curate { config: "c.yaml".to_owned() });
+    let roles: Vec<_> = clean.inputs.keys().map(String::as_str).collect();
+    assert_eq!(roles, ["base", "data.1", "data.2", "suite.1"]);
+    assert_eq!(train.inputs["data"], Source::Output { job: "clean".to_owned(), role: String::new() });
+    assert_eq!(Pipeline::parse(&text("config: c, data: raw")).unwrap().jobs[0].inputs.len(), 1);
+    refused(&text("config: c"), &["job `clean`, `data`", "list of 1 to 8"]);
+    refused(&text("data: raw"), &["job `clean`, `config`", "is missing"]);
+    refused(&text("config: c, data: raw, suite: [1]"), &["job `clean`, `suite`"]);
+    refused(&text("config: c, data: raw, recipes: [x]"), &["`recipes`", "config"]);
+    let wrong = text("config: c, data: raw").replace("{ clean }", "{ clean.adapter }");
+    refused(&wrong, &["job `train`, `data`", "makes data"]);
+}
+
+#[test]
 fn a_wrong_key_has_its_own_line_in_block_style() {
     let text = "name: p\njobs:\n  train:\n    kind: train\n    recipes: [a.yaml]\n    data: d\n    prioritty: 3\n";
     refused(text, &["line 7, job `train`, `prioritty`", "did you mean `priority`"]);
