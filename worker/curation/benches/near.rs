@@ -1,7 +1,7 @@
 //! How long near duplicates take, what they find and what memory they need: `tests/bench/near_vs_datasketch.sh`.
 //!
-//! `near ROWS` makes so many rows of 1 kB in memory, runs the stage over them and prints one JSON line. `write ROWS FILE` writes the same rows
-//! for a peer, each as `{"text": …, "like": N}`, where `like` is the number of the row that it was made of. `hot ROWS` is `near` with rows
+//! `near ROWS` makes so many rows of 1 kB in memory, runs the stage over them and prints one JSON line. `write ROWS FILE` writes the same
+//! rows for a peer, each as `{"text": …, "like": N}`, where `like` is the number of the row that it was made of. `hot ROWS` is `near` with rows
 //! that are all nearly the same.
 
 use rand::{RngExt, SeedableRng};
@@ -44,12 +44,12 @@ fn words(row: usize) -> Vec<u32> {
 
 /// The row that this one was made of, and its words. Rows of which others are made are made of none.
 fn made(row: usize) -> (Option<usize>, Vec<u32>) {
-    if row == 0 || row % LIKE_EVERY != 0 {
+    if row == 0 || !row.is_multiple_of(LIKE_EVERY) {
         return (None, words(row));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(!(row as u64));
     let first = rng.random_range(0..row);
-    let first = if first % LIKE_EVERY == 0 { first + 1 } else { first };
+    let first = if first.is_multiple_of(LIKE_EVERY) { first + 1 } else { first };
     let mut words = words(first);
     for _ in 0..rng.random_range(1..=CHANGED_MAX) {
         let at = rng.random_range(0..ROW_WORDS);
@@ -79,7 +79,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let count = |rows: &str| rows.parse::<usize>().unwrap_or_else(|e| panic!("{rows}: {e}"));
     match &arguments[..] {
-        [what, rows] if what == "near" => near(count(rows), |row| made(row)),
+        [what, rows] if what == "near" => near(count(rows), made),
         [what, rows] if what == "hot" => near(count(rows), |row| {
             let mut words = words(0);
             words[row % ROW_WORDS] = row as u32;

@@ -1,7 +1,7 @@
 //! Whether a side knows what is on another.
 //!
-//! It takes sides as they are, whoever made them, so that the pipeline's own mixes are measured by it too. Three things are counted, each by
-//! itself: rows that are equal; rows whose conversation up to the last answer is equal, word by word and without the system's turn; rows
+//! It takes sides as they are, whoever made them, so that the pipeline's own mixes are measured by it too. Three things are counted, each
+//! by itself: rows that are equal; rows whose conversation up to the last answer is equal, word by word and without the system's turn; rows
 //! that share as many of their [`shingles`](crate::duplicates::shingles) as the threshold says. A row that is there several times counts
 //! as often as it is there.
 //!

@@ -1,8 +1,8 @@
 //! Whether anything on one side is like anything on another: for certain, without MinHash.
 //!
-//! Rows that share as much as the threshold says have one of a few of their shingles in common (a prefix filter, as in *Scaling Up All Pairs
-//! Similarity Search*, Bayardo and others, 2007): of `n` shingles in any one order, the first `n - ⌈threshold · n⌉ + 1`. The order here puts
-//! seldom ones first, so that few rows have to be compared.
+//! Rows that share as much as the threshold says have one of a few of their shingles in common (a prefix filter, as in *Scaling Up All
+//! Pairs Similarity Search*, Bayardo and others, 2007): of `n` shingles in any one order, the first `n - ⌈threshold · n⌉ + 1`. The order
+//! here puts seldom ones first, so that few rows have to be compared.
 //!
 //! Promise: a row is found like another just where one is; the first one, by its place. A row that was found costs nothing any more.
 

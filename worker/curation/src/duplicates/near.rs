@@ -1,8 +1,8 @@
 //! Rows that are alike, met by their keys and compared for certain.
 //!
 //! Rows are taken in one order. Each meets the earlier ones that share a key with it and have not gone, at most [`MET_MAX`] of them, those
-//! with the nearest places first; `compare` says what a meeting makes of the row. One that goes is met by nobody after it, so that a hundred
-//! thousand rows that are nearly the same cost as many comparisons and not their square.
+//! with the nearest places first; `compare` says what a meeting makes of the row. One that goes is met by nobody after it, so that a
+//! hundred thousand rows that are nearly the same cost as many comparisons and not their square.
 //!
 //! Promise: the time grows with the rows, whatever they say: no row is compared more than [`MET_MAX`] times. Of rows that share keys
 //! with no more than so many that stay, none is overlooked but by chance ([`Banding::recall`](super::sketch::Banding::recall)).

@@ -43,8 +43,8 @@ impl Banding {
             };
             Banding { bands: bands.max(1), rows }
         };
-        let fit = (1..=16).map(with).filter(|it| it.bands.saturating_mul(it.rows) <= NUMBERS_MAX);
-        fit.last().unwrap_or(Banding { bands: NUMBERS_MAX, rows: 1 })
+        let mut fit = (1..=16).map(with).filter(|it| it.bands.saturating_mul(it.rows) <= NUMBERS_MAX);
+        fit.next_back().unwrap_or(Banding { bands: NUMBERS_MAX, rows: 1 })
     }
 
     /// The probability with which two rows of this Jaccard index are compared.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const ASKED: Asked = Asked { valid: 0.1, test: 0.1, seed: 42 };
 
 fn chat(turns: &[&str]) -> Body {
-    let role = |n: usize| if n % 2 == 0 { Role::User } else { Role::Assistant };
+    let role = |n: usize| if n.is_multiple_of(2) { Role::User } else { Role::Assistant };
     let messages = turns.iter().enumerate().map(|(n, text)| Message::new(role(n), *text)).collect();
     Body::Chat { messages, tools: None }
 }
