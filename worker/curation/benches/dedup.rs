@@ -33,7 +33,7 @@ fn main() {
 fn dense(count: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut answer = || {
-        let said = (0..160).filter(|_| random.random_bool(0.8));
+        let said = (0..160).filter(|_| random.random_bool(0.75));
         said.map(|n| format!("a{n} b{n} c{n}")).collect::<Vec<_>>().join(" ; ; ")
     };
     let rows: Vec<Row> = (0..count as u32)

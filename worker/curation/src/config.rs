@@ -234,7 +234,7 @@ pub enum Mix {
         by: String,
         /// What rows with this value weigh, where others weigh 1.
         weights: BTreeMap<String, f64>,
-        /// How often one row may be drawn for each time that every row of weight 1 is.
+        /// How often one row may be drawn, on average, in as many draws as there are rows.
         repeats_max: u32,
     },
     /// As the pipeline's `merge_dataset` with its strategy `balanced`.

@@ -10,9 +10,11 @@
 use crate::book::Side;
 use crate::duplicates::join;
 use crate::duplicates::shingles::push_message;
-use crate::row::{Body, Role};
+use crate::parallel;
+use crate::row::{Body, Role, RowId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::hash::Hash;
 use vertigo_evaluation::contamination::mixed;
 
 /// How much rows may share across sides, where a curation does not ask for less: below it.
@@ -101,15 +103,11 @@ pub struct Example {
 impl Leak {
     /// Looks for it.
     pub fn of(sides: &Plain, threshold: f64) -> Leak {
+        let [train, valid, test] = [&sides.train, &sides.valid, &sides.test].map(|bodies| Known::of(bodies));
         let mut leak = Leak { threshold, crossings: Vec::new(), examples: Vec::new() };
-        let pairs = [
-            (Side::Valid, &sides.valid, Side::Train, &sides.train),
-            (Side::Test, &sides.test, Side::Train, &sides.train),
-            (Side::Test, &sides.test, Side::Valid, &sides.valid),
-        ];
-        for (of, rows, on, others) in pairs {
-            leak.cross(of, rows, on, others);
-        }
+        leak.cross((Side::Valid, &valid), (Side::Train, &train));
+        leak.cross((Side::Test, &test), (Side::Train, &train));
+        leak.cross((Side::Test, &test), (Side::Valid, &valid));
         leak
     }
 
@@ -118,58 +116,68 @@ impl Leak {
         self.crossings.iter().all(|it| it.equal == 0 && it.prompts == 0 && it.near == 0)
     }
 
-    fn cross(&mut self, of: Side, rows: &[&Body], on: Side, others: &[&Body]) {
-        let equal = same(rows, others, |body| Some(body.id()));
-        let prompts = same(rows, others, prompt);
-        let near: Vec<Option<(u32, f64)>> = join::like(rows, others, self.threshold)
-            .into_iter()
-            .map(|like| like.map(|like| (like.other, like.jaccard)))
-            .collect();
+    fn cross(&mut self, (of, rows): (Side, &Known), (on, others): (Side, &Known)) {
+        let equal = same(rows, others, |(id, _)| Some(*id));
+        let prompts = same(rows, others, |(_, prompt)| *prompt);
+        let near = join::like(rows.bodies, others.bodies, self.threshold);
         let count = |found: usize| found as u64;
         self.crossings.push(Crossing {
             of,
             on,
-            rows: count(rows.len()),
+            rows: count(rows.bodies.len()),
             equal: count(equal.iter().flatten().count()),
             prompts: count(prompts.iter().flatten().count()),
             near: count(near.iter().flatten().count()),
         });
-        let name = |body: &Body| body.id().to_string();
         let mut show = |kind: Kind, row: usize, other: u32, jaccard: Option<f64>| {
             if self.examples.iter().filter(|example| example.kind == kind).count() < EXAMPLES_MAX {
-                let like = name(others[other as usize]);
-                self.examples.push(Example { kind, of, row: name(rows[row]), on, like, jaccard });
+                let (row, like) = (rows.keys[row].0.to_string(), others.keys[other as usize].0.to_string());
+                self.examples.push(Example { kind, of, row, on, like, jaccard });
             }
         };
-        for row in 0..rows.len() {
+        for row in 0..rows.bodies.len() {
             // Each row shows the plainest of what was found of it.
             match (equal[row], prompts[row], near[row]) {
                 (Some(other), ..) => show(Kind::Equal, row, other, None),
                 (None, Some(other), _) => show(Kind::Prompt, row, other, None),
-                (None, None, Some((other, jaccard))) => show(Kind::Near, row, other, Some(jaccard)),
+                (None, None, Some(like)) => show(Kind::Near, row, like.other, Some(like.jaccard)),
                 (None, None, None) => {}
             }
         }
     }
 }
 
+/// A row's id, and its conversation up to the last answer.
+type Keys = (RowId, Option<Words>);
+
+/// A side's rows, with what they are known by.
+struct Known<'a> {
+    bodies: &'a [&'a Body],
+    keys: Vec<Keys>,
+}
+
+impl<'a> Known<'a> {
+    fn of(bodies: &'a [&'a Body]) -> Known<'a> {
+        Known { bodies, keys: parallel::map(bodies, |body| (body.id(), prompt(body))) }
+    }
+}
+
 /// For each row the first other one with the same key.
-fn same<K: std::hash::Hash + Eq>(
-    rows: &[&Body],
-    others: &[&Body],
-    key: impl Fn(&Body) -> Option<K>,
-) -> Vec<Option<u32>> {
+fn same<K: Hash + Eq>(rows: &Known, others: &Known, key: impl Fn(&Keys) -> Option<K>) -> Vec<Option<u32>> {
     let mut places: HashMap<K, u32> = HashMap::new();
-    for (other, place) in others.iter().zip(0u32..) {
-        if let Some(key) = key(other) {
+    for (keys, place) in others.keys.iter().zip(0u32..) {
+        if let Some(key) = key(keys) {
             places.entry(key).or_insert(place);
         }
     }
-    rows.iter().map(|row| places.get(&key(row)?).copied()).collect()
+    rows.keys.iter().map(|keys| places.get(&key(keys)?).copied()).collect()
 }
 
+/// Words in their order, as two numbers: no two texts of any dataset share both by chance.
+pub(crate) type Words = (u64, u64);
+
 /// The conversation up to its last answer, as its words; `None` of what has none or no words before it.
-pub(crate) fn prompt(body: &Body) -> Option<(u64, u64)> {
+pub(crate) fn prompt(body: &Body) -> Option<Words> {
     let messages = body.messages();
     let last = messages.iter().rposition(|message| message.role == Role::Assistant)?;
     let (mut all, mut words) = ((1u64, 2u64), Vec::new());

@@ -7,6 +7,7 @@
 //! Promise: pure functions of files, suites, config and tokenizer. The same inputs give the same bytes on any machine, whatever the order
 //! of the files. Every line that was read stands in the book exactly once, with all that befell it. Absent: jobs, the network, a clock.
 
+mod arrange;
 pub mod audit;
 pub mod book;
 pub mod config;

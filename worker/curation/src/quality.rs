@@ -8,6 +8,7 @@
 
 use crate::book::{Book, Effect};
 use crate::config::QualityFilter;
+use crate::filters::code_lines as luau_lines;
 use crate::row::{Body, Role, Row};
 use crate::rule::{Rule, Stage};
 use serde_json::Value;
@@ -20,9 +21,10 @@ pub const FACT_BELOW_MIN: Rule = Rule::new(Stage::Quality, "fact_below_min", "a 
 pub const FACT_ABSENT: Rule = Rule::new(Stage::Quality, "fact_absent", "the row lacks a fact that the config asks for");
 
 /// The facts that are computed, and what each says.
-pub const COMPUTED: [(&str, &str); 5] = [
+pub const COMPUTED: [(&str, &str); 6] = [
     ("pipeline_quality", "the pipeline's score of five parts, from 0 to 1"),
     ("pipeline_code_lines", "lines within fences as the pipeline counts them, whoever says them"),
+    ("luau_lines", "lines of Luau that compile, in what the model says"),
     ("answer_chars", "characters of all answers"),
     ("answer_words", "words of all answers"),
     ("turns", "messages of the person and of the model"),
@@ -60,6 +62,7 @@ pub fn fact(row: &Row, name: &str) -> Option<f64> {
     match name {
         "pipeline_quality" => Some(pipeline_quality(row)),
         "pipeline_code_lines" => Some(pipeline_code_lines(row) as f64),
+        "luau_lines" => Some(luau_lines(&row.body) as f64),
         "answer_chars" => Some(row.body.answers().map(|answer| answer.chars().count()).sum::<usize>() as f64),
         "answer_words" => {
             Some(row.body.answers().map(|answer| answer.split_whitespace().count()).sum::<usize>() as f64)

@@ -12,6 +12,7 @@
 //! Promise: no row is as near one of another side as the leak check forbids. Rows are met by MinHash first, which overlooks some by chance;
 //! the exact check looks at what came of it, and clusters that it finds are drawn again as one, until it finds nothing.
 
+use crate::arrange::arrange;
 use crate::book::{Book, Side};
 use crate::config::Split as Asked;
 use crate::duplicates::clusters::Joined;
@@ -63,11 +64,13 @@ impl Sides {
 }
 
 /// Puts each row on a side, and says so in the book. `near` is the curation's own threshold of near duplicates.
-pub fn run(rows: Vec<Row>, asked: &Asked, near: Option<f64>, book: &mut Book) -> Sides {
-    let mut rows: Vec<(RowId, Row)> = parallel::map(&rows, |row| row.body.id()).into_iter().zip(rows).collect();
+pub fn run(mut rows: Vec<Row>, asked: &Asked, near: Option<f64>, book: &mut Book) -> Sides {
     // Who meets whom depends on their order, and that is to depend on what they say alone.
-    rows.sort_by_key(|(id, row)| (*id, row.entry));
-    let (ids, rows): (Vec<RowId>, Vec<Row>) = rows.into_iter().unzip();
+    let unsorted = parallel::map(&rows, |row| row.body.id());
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_by_key(|at| (unsorted[*at as usize], rows[*at as usize].entry));
+    let ids: Vec<RowId> = order.iter().map(|at| unsorted[*at as usize]).collect();
+    arrange(&mut rows, order);
     let bodies: Vec<&Body> = rows.iter().map(|row| &row.body).collect();
     let mut joined = Joined::new(rows.len());
     join_made_of_one(&rows, &mut joined);
@@ -109,7 +112,7 @@ fn join_beginnings(bodies: &[&Body], joined: &mut Joined) {
     join_equal(parallel::map(bodies, |body| leak::prompt(body)), joined);
 }
 
-fn first_asked(body: &Body) -> Option<(u64, u64)> {
+fn first_asked(body: &Body) -> Option<leak::Words> {
     let first = body.messages().iter().find(|message| message.role == Role::User)?;
     let mut words = Vec::new();
     push_message(first, &mut words);
@@ -117,8 +120,8 @@ fn first_asked(body: &Body) -> Option<(u64, u64)> {
     (!words.is_empty()).then(|| (fold(1), fold(2)))
 }
 
-fn join_equal(keys: Vec<Option<(u64, u64)>>, joined: &mut Joined) {
-    let mut keyed: Vec<((u64, u64), u32)> =
+fn join_equal(keys: Vec<Option<leak::Words>>, joined: &mut Joined) {
+    let mut keyed: Vec<(leak::Words, u32)> =
         keys.into_iter().zip(0u32..).filter_map(|(key, at)| Some((key?, at))).collect();
     keyed.sort_unstable();
     for pair in keyed.windows(2).filter(|pair| pair[0].0 == pair[1].0) {

@@ -6,7 +6,7 @@
 //! Promises:
 //! - A pass's draws are a function of the weights, the seed and the pass's number, computed in whole numbers.
 //! - In the first p passes together a lesson is drawn p·w times, rounded up or down; so one of weight 1 comes once in each.
-//! - A batch has no lesson twice while there are enough others of like length: twice the same is one lesson learned faster, and fewer learned.
+//! - A batch has no lesson twice while there are enough others of like length: with a lesson twice it would be a smaller batch.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

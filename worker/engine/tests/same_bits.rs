@@ -1,6 +1,6 @@
-//! The same run gives the same bits, searched: a random recipe on a random base, with weights or without, stopped at random iterations, also between the
-//! micro-batches of one optimizer step. What it reports and the bytes it leaves, the best adapter's among them, are those of a run
-//! that nothing stopped.
+//! The same run gives the same bits, searched: a random recipe on a random base, with weights or without, stopped at random iterations,
+//! also between the micro-batches of one optimizer step. What it reports and the bytes it leaves, the best adapter's among them, are
+//! those of a run that nothing stopped.
 
 mod support;
 

@@ -155,8 +155,8 @@ impl Telling<'_> {
         facts
     }
 
-    /// An adapter's facts. A validation that there was none of is left out, and the sum of weights that are all 1. Adapters of a run that are the same have the same facts, and
-    /// so are one artifact.
+    /// An adapter's facts. A validation that there was none of is left out, and the sum of weights that are all 1. Adapters of a run that
+    /// are the same have the same facts, and so are one artifact.
     fn adapter_facts(&self, outcome: &Outcome, made: &Adapter) -> BTreeMap<String, Value> {
         let mut facts = self.lineage();
         let rank = match &self.recipe.method {

@@ -65,15 +65,18 @@ impl Clusters {
     /// What was joined, where the rows by their places have these entries and ids.
     pub(crate) fn from(joined: Joined, rows: impl Fn(u32) -> (u32, RowId)) -> Clusters {
         let firsts = joined.firsts();
-        let mut ids: BTreeMap<u32, (RowId, u32)> = BTreeMap::new();
-        for (place, first) in (0u32..).zip(&firsts) {
-            let id = rows(place).1;
-            let (least, count) = ids.entry(*first).or_insert((id, 0));
-            *least = id.min(*least);
-            *count += 1;
+        // Most rows are joined to none: only those that are, and their firsts, are looked at.
+        let others = (0u32..).zip(&firsts).filter(|(place, first)| place != *first);
+        let mut clusters: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (place, first) in others {
+            clusters.entry(*first).or_insert_with(|| vec![*first]).push(place);
         }
-        ids.retain(|_, (_, count)| *count > 1);
-        let of = (0u32..).zip(&firsts).filter_map(|(place, first)| Some((rows(place).0, ids.get(first)?.0)));
-        Clusters { of: of.collect() }
+        let mut of = BTreeMap::new();
+        for places in clusters.into_values() {
+            if let Some(id) = places.iter().map(|place| rows(*place).1).min() {
+                of.extend(places.into_iter().map(|place| (rows(place).0, id)));
+            }
+        }
+        Clusters { of }
     }
 }

@@ -16,6 +16,7 @@ mod rank;
 pub mod shingles;
 pub mod sketch;
 
+use crate::arrange::arrange;
 use crate::book::{Book, Effect};
 use crate::config::{Act, Duplicates as Asked};
 use crate::parallel;
@@ -87,24 +88,18 @@ impl Duplicates {
             let ((row, rank), (their_row, theirs)) = (whole(one), whole(other));
             rank::compare((row, &rank), (their_row, &theirs))
         });
-        let mut unsorted: Vec<Option<Row>> = std::mem::take(&mut rows).into_iter().map(Some).collect();
-        let sorted = ranked.iter().filter_map(|(_, at)| unsorted[*at as usize].take()).collect::<Vec<_>>();
-        let left = (0..sorted.len() as u32).collect();
-        Duplicates {
-            ids: ranked.iter().map(|(rank, _)| rank.id).collect(),
-            joined: Joined::new(sorted.len()),
-            rows: sorted,
-            left,
-        }
+        let (ids, order): (Vec<RowId>, Vec<u32>) = ranked.into_iter().map(|(rank, at)| (rank.id, at)).unzip();
+        arrange(&mut rows, order);
+        Duplicates { left: (0..rows.len() as u32).collect(), joined: Joined::new(rows.len()), rows, ids }
     }
 
     /// Of equal rows the first stays.
     fn exact(&mut self, book: &mut Book) {
-        let mut by_id: Vec<u32> = self.left.clone();
-        by_id.sort_by_key(|at| self.ids[*at as usize]);
+        let mut by_id: Vec<(RowId, u32)> = self.left.iter().map(|at| (self.ids[*at as usize], *at)).collect();
+        by_id.sort_unstable();
         let mut like: BTreeMap<u32, u32> = BTreeMap::new();
-        for equal in by_id.chunk_by(|one, other| self.ids[*one as usize] == self.ids[*other as usize]) {
-            like.extend(equal[1..].iter().map(|again| (*again, equal[0])));
+        for equal in by_id.chunk_by(|one, other| one.0 == other.0) {
+            like.extend(equal[1..].iter().map(|again| (again.1, equal[0].1)));
         }
         for (again, first) in &like {
             let detail = self.named(*first, book);
@@ -167,12 +162,18 @@ impl Duplicates {
     }
 
     fn end(self) -> Deduplicated {
-        let Duplicates { rows, ids, mut left, joined } = self;
+        let Duplicates { mut rows, ids, left, joined } = self;
         let clusters = Clusters::from(joined, |at| (rows[at as usize].entry, ids[at as usize]));
+        let mut is_left = vec![false; rows.len()];
+        left.iter().for_each(|at| is_left[*at as usize] = true);
+        let mut of_rows = is_left.iter();
+        rows.retain(|_| of_rows.next().is_some_and(|is_left| *is_left));
         // Rows that are equal where nobody took them out keep their ranks' order.
-        left.sort_by_key(|at| (ids[*at as usize], *at));
-        let mut rows: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
-        Deduplicated { rows: left.iter().filter_map(|at| rows[*at as usize].take()).collect(), clusters }
+        let mut by_id: Vec<(RowId, u32)> = left.iter().zip(0..).map(|(at, place)| (ids[*at as usize], place)).collect();
+        by_id.sort_unstable();
+        let order = by_id.into_iter().map(|(_, place)| place).collect();
+        arrange(&mut rows, order);
+        Deduplicated { rows, clusters }
     }
 }
 

@@ -5,10 +5,11 @@
 //!
 //! Two sets that are alike have at least so many members in common that not all of them can be missing among the first few of either: so
 //! members are ordered by how seldom they are, and only the first few of each kept set can be found again (a prefix filter). Who is found
-//! there is counted to the end, or until it is clear that it is too little. No pair that is alike is missed and none is taken for one.
+//! there is counted to the end, or until it is clear that it is too little: a sketch of each set tells that of most pairs at once. No pair
+//! that is alike is missed and none is taken for one.
 //!
 //! Promise: the same answer as by comparing every pair. Memory grows with the members of all sets. Where all sets are nearly alike and yet
-//! not enough so, each pair is looked at once, as by the plain way, with a few steps for each member that one of both lacks.
+//! not enough so, each pair is looked at once, as by the plain way: by its sketches, and where those are near, member by member.
 
 /// Sets of numbers below a bound, one behind the other.
 #[derive(Debug, Default)]
@@ -62,6 +63,28 @@ pub(super) struct Like {
     pub(super) jaccard: f64,
 }
 
+/// Words of a sketch.
+const SKETCH_WORDS: usize = 16;
+
+/// A bit for each of many heaps of members: whether the set has an odd number of them. Two sets whose sketches differ in so many bits
+/// differ in at least so many members, however large they are.
+type Sketch = [u64; SKETCH_WORDS];
+
+fn sketch(set: &[u32]) -> Sketch {
+    let mut sketch = Sketch::default();
+    for member in set {
+        // By the golden ratio, neighbours come to heaps far from each other.
+        let heap = (member.wrapping_mul(0x9e37_79b9) >> 22) as usize;
+        sketch[heap / 64] ^= 1 << (heap % 64);
+    }
+    sketch
+}
+
+/// In how many members two sets differ at least.
+fn differ(a: &Sketch, b: &Sketch) -> usize {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones() as usize).sum()
+}
+
 /// Where in a kept set a member stands, and the next such place of the same member.
 struct Place {
     set: u32,
@@ -81,6 +104,7 @@ pub(super) fn like_earlier(mut sets: Sets, threshold: f64) -> Vec<Option<Like>> 
     // For each set the last one that was compared with it: at most once for each pair.
     let mut compared_by = vec![NONE; sets.ends.len()];
     let mut found = Vec::with_capacity(sets.ends.len());
+    let sketches: Vec<Sketch> = (0..sets.ends.len()).map(|number| sketch(sets.of(number))).collect();
     for number in 0..sets.ends.len() {
         let set = sets.of(number);
         let few = &set[..prefix(set.len(), threshold)];
@@ -95,9 +119,10 @@ pub(super) fn like_earlier(mut sets: Sets, threshold: f64) -> Vec<Option<Like>> 
                 if std::mem::replace(&mut compared_by[other as usize], number as u32) == number as u32 {
                     continue;
                 }
+                let differ = differ(&sketches[number], &sketches[other as usize]);
                 // Nothing before these two places is in both, or the pair would have been found by it.
                 let (own, others) = (set, sets.of(other as usize));
-                if let Some(jaccard) = jaccard_above(threshold, own, at, others, other_at as usize) {
+                if let Some(jaccard) = jaccard_above(threshold, differ, (own, at), (others, other_at as usize)) {
                     like = Some(Like { set: other, jaccard });
                     break 'search;
                 }
@@ -122,12 +147,21 @@ fn prefix(len: usize, threshold: f64) -> usize {
     least.map_or(0, |least| len - least + 1)
 }
 
-/// How much two sets have in common where that is above the threshold. Their members before the two places differ.
-fn jaccard_above(threshold: f64, a: &[u32], mut at_a: usize, b: &[u32], mut at_b: usize) -> Option<f64> {
+/// How much two sets have in common where that is above the threshold. They `differ` in at least so many members, and in all before the two
+/// places.
+fn jaccard_above(
+    threshold: f64,
+    differ: usize,
+    (a, mut at_a): (&[u32], usize),
+    (b, mut at_b): (&[u32], usize),
+) -> Option<f64> {
     let (shorter, total) = (a.len().min(b.len()), a.len() + b.len());
     // Floats are divided as Python divides its whole numbers, so that what is equal to the threshold is so on both sides.
     let jaccard = |both: usize| both as f64 / (total - both) as f64;
     let least = least_that(shorter, |both| jaccard(both) > threshold)?;
+    if total < 2 * least + differ {
+        return None;
+    }
     let mut both = 0;
     while at_a < a.len() && at_b < b.len() {
         if both + (a.len() - at_a).min(b.len() - at_b) < least {

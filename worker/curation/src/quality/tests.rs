@@ -91,6 +91,8 @@ fn facts_are_found_by_name_and_path() {
     ] {
         assert_eq!(fact(&row, name), expected, "{name}");
     }
+    let coded = answer("```luau\nlocal x = 1\n\nreturn x\n```\n```luau\nlocal = \n```");
+    assert_eq!((fact(&coded, "luau_lines"), fact(&coded, "pipeline_code_lines")), (Some(2.0), Some(3.0)));
     for (name, _) in COMPUTED {
         assert!(fact(&row, name).is_some(), "{name}");
     }
