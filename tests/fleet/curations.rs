@@ -43,7 +43,7 @@ fn raw(fleet: &Fleet) -> PathBuf {
         row("How do I greet somebody?", "Say `print(\"hello\")`.", None),
         row(PROMPT, "It is 17: count the numbers that nothing divides.", ours),
         row("Show me a loop over a list of names.", "```luau\nfor _, name in names do\n\tprint(name)\nend\n", ours),
-        row("Whom do I ask about signals?", "Write to ada@example.com, who knows all of them.", ours),
+        row("Whom do I ask about signals?", "Write to ada@vertigo-luau.dev, who knows all of them.", ours),
         "{\"messages\": [\n".to_owned(),
     ];
     fleet.write("raw/odd.jsonl", &odd.concat()).parent().unwrap().to_owned()
@@ -98,7 +98,7 @@ async fn raw_rows_become_a_dataset_that_says_why_and_is_trained_on() {
     let kept = lines("train.jsonl") + lines("valid.jsonl") + lines("test.jsonl");
     assert!(kept + 4 <= read && lines("train.jsonl") > lines("valid.jsonl"), "{kept} of {read}");
     let rows = ["train.jsonl", "valid.jsonl", "test.jsonl"].map(|file| fs::read_to_string(dataset.join(file)).unwrap());
-    assert!(!rows.concat().contains("ada@example.com"), "an address is no row's to teach");
+    assert!(!rows.concat().contains("ada@vertigo-luau.dev"), "an address is no row's to teach");
 
     for (line, words) in [("1", "quarantined"), ("2", "dropped"), ("3", "unclosed_fence"), ("4", "repaired"), ("5", "rejected")]
     {
@@ -175,7 +175,7 @@ async fn a_curation_whose_process_and_worker_are_killed_makes_the_same() {
 }
 
 /// Rows that take a curation some seconds.
-const ROWS: usize = 20_000;
+const ROWS: usize = 6_000;
 
 /// Waits until an attempt of this number, from 1, is in the midst of its rows.
 async fn begun(fleet: &Fleet, id: &str, attempt: usize) {

@@ -268,7 +268,9 @@ impl Supervisor {
         spec.save(&path).map_err(|error| of_this_machine(&path, &error))?;
         let span = info_span!("child", variant = job.variant, reserved = %job.reserved);
         let traceparent = vertigo_telemetry::traceparent_of(&span);
-        let examples = spec.inputs.get(role::DATA).map_or(Bytes::ZERO, |data| memory::file_bytes(&data.folder));
+        let is_data = |name: &str| split_number(name).map_or(name, |(role, _)| role) == role::DATA;
+        let data = spec.inputs.iter().filter(|(name, _)| is_data(name));
+        let examples = data.fold(Bytes::ZERO, |sum, (_, data)| sum + memory::file_bytes(&data.folder));
         // The GPU's attempt may have what the machine offers; one beside it has what was reserved for it.
         let offered = match job.slot {
             Slot::Gpu => self.machine.usable(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use vertigo_curation::audit::{Audit, Task};
 use vertigo_curation::book::Effect;
 use vertigo_curation::provenance::{Line, Touched};
-use vertigo_curation::report::{Applied, Passage, Report};
+use vertigo_curation::report::{Applied, Category, Passage, Report};
 use vertigo_curation::rights::License;
 
 /// Categories that a summary names.
@@ -128,14 +128,12 @@ fn effect(effect: Effect) -> String {
 }
 
 fn categories(report: &Report) -> String {
-    let mut named: Vec<String> = report
-        .categories
-        .iter()
-        .take(CATEGORIES_MAX)
-        .map(|it| format!("{} {}", if it.name.is_empty() { "none said" } else { &it.name }, it.train))
-        .collect();
-    if report.categories.len() > CATEGORIES_MAX {
-        named.push(format!("{} more", report.categories.len() - CATEGORIES_MAX));
+    let mut kept: Vec<_> = report.categories.iter().filter(|it| it.train > 0).collect();
+    kept.sort_by_key(|it| std::cmp::Reverse(it.train));
+    let named = |it: &&Category| format!("{} {}", if it.name.is_empty() { "none said" } else { &it.name }, it.train);
+    let mut named: Vec<String> = kept.iter().take(CATEGORIES_MAX).map(named).collect();
+    if kept.len() > CATEGORIES_MAX {
+        named.push(format!("{} more", kept.len() - CATEGORIES_MAX));
     }
     named.join(", ")
 }

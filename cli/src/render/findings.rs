@@ -3,7 +3,8 @@
 use serde_json::Value;
 use vertigo::manifest::Manifest;
 
-/// What is known of how good an artifact is: an adapter's validation, and what a fused model kept of its adapter.
+/// What is known of how good an artifact is: an adapter's validation, what a fused model kept of its adapter, and of how many lines a
+/// dataset was made.
 pub(crate) fn findings(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let number = |key: &str| manifest.fact(key).and_then(Value::as_f64);
     let validation = number("validation_before").zip(number("validation_after"));
@@ -18,7 +19,11 @@ pub(crate) fn findings(manifest: &Manifest) -> Vec<(&'static str, String)> {
     });
     let tries = manifest.fact("tries").and_then(Value::as_array).filter(|tries| tries.len() > 1);
     let tries = tries.into_iter().flatten().map(|one| ("tried", tried(one)));
-    [validation, losses, divergence].into_iter().flatten().chain(tries).collect()
+    let rows = number("read").zip(number("train")).zip(number("valid").zip(number("test")));
+    let rows = rows.map(|((read, train), (valid, test))| {
+        ("rows", format!("{train} to train on, {valid} to validate with, {test} held back, of {read} lines"))
+    });
+    [validation, losses, divergence, rows].into_iter().flatten().chain(tries).collect()
 }
 
 /// What one of several tries to fuse kept, and whether it is the model.

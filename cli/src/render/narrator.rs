@@ -139,7 +139,9 @@ pub(crate) fn with_reason(state: &str, reason: &str) -> String {
 
 /// A number that was measured, as precise as it is large.
 fn measured_line(measured: &v1::Measured) -> String {
-    format!("{}: {:.4}", measured.name.replace('_', " "), measured.value)
+    let (name, value) = (measured.name.replace('_', " "), measured.value);
+    // What is counted has no decimals.
+    if name.starts_with("rows ") { format!("{name}: {value}") } else { format!("{name}: {value:.4}") }
 }
 
 fn render_started(started: &v1::Started) -> String {

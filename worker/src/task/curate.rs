@@ -100,8 +100,8 @@ fn suites(spec: &Spec) -> Result<Vec<Suite>, Failure> {
 /// Says what was found. What it took is what the process has held more than `before`: that grows with the rows, and is what is predicted.
 fn finish(spec: &Spec, yaml: &str, curated: &Curated, (out, before): (&Path, Bytes), say: &mut dyn FnMut(Event)) {
     let report = curated.report();
-    for passage in &report.funnel {
-        say(Event::Measured { name: format!("rows.{}", passage.stage.as_str()), value: passage.left as f64 });
+    for passage in report.funnel.iter().filter(|passage| passage.left < passage.entered) {
+        say(Event::Measured { name: format!("rows_after_{}", passage.stage.as_str()), value: passage.left as f64 });
     }
     let digests = |role: &str| {
         let digests: BTreeSet<Digest> = numbered(spec, role).iter().map(|input| input.digest).collect();
