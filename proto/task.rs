@@ -90,8 +90,7 @@ const ANSWERING: &[Kind] = &[Kind::Model, Kind::Base, Kind::Adapter];
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [TaskKind; 5] =
-        [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve, TaskKind::Eval, TaskKind::Curate];
+    pub const ALL: [TaskKind; 5] = [TaskKind::Train, TaskKind::Fuse, TaskKind::Serve, TaskKind::Eval, TaskKind::Curate];
 
     /// The kind's name, as people write it.
     pub fn as_str(self) -> &'static str {

@@ -334,10 +334,7 @@ fn crates_depend_only_on_whom_they_may() {
             ],
         ),
         ("worker/serving", &["vertigo", "vertigo-engine", "vertigo-model", "vertigo-port"]),
-        (
-            "worker/curation",
-            &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"],
-        ),
+        ("worker/curation", &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
         ("worker/luau", &["vertigo-evaluation"]),

@@ -100,7 +100,8 @@ async fn raw_rows_become_a_dataset_that_says_why_and_is_trained_on() {
     let rows = ["train.jsonl", "valid.jsonl", "test.jsonl"].map(|file| fs::read_to_string(dataset.join(file)).unwrap());
     assert!(!rows.concat().contains("ada@vertigo-luau.dev"), "an address is no row's to teach");
 
-    for (line, words) in [("1", "quarantined"), ("2", "dropped"), ("3", "unclosed_fence"), ("4", "repaired"), ("5", "rejected")]
+    for (line, words) in
+        [("1", "quarantined"), ("2", "dropped"), ("3", "unclosed_fence"), ("4", "repaired"), ("5", "rejected")]
     {
         let why = fleet.cli(&["data", "why", &format!("odd.jsonl:{line}"), "--data", "luau:v1"]).await.ok();
         assert!(why.contains(words), "{line}: {why}");
@@ -116,7 +117,10 @@ async fn raw_rows_become_a_dataset_that_says_why_and_is_trained_on() {
     let audit = json_of(&fleet, &["data", "audit", "luau:v1", "--suite", "small"]).await;
     assert!(!audit.to_string().contains("\"primes\""), "and the curated one has not: {audit}");
 
-    let other = fleet.write("other.yaml", &CONFIG.replace("seed: 3", "seed: 4").replace("unclosed_fence: drop", "unclosed_fence: note"));
+    let other = fleet.write(
+        "other.yaml",
+        &CONFIG.replace("seed: 3", "seed: 4").replace("unclosed_fence: drop", "unclosed_fence: note"),
+    );
     let second = curate(&fleet, &other, &["raw"], "luau:v2").await;
     assert_ne!(made(&fleet, &second).await, digest);
     let diff = json_of(&fleet, &["data", "diff", "luau:v1", "luau:v2"]).await;
@@ -152,8 +156,10 @@ async fn a_curation_whose_process_and_worker_are_killed_makes_the_same() {
     let _turn = turn().await;
     let mut fleet = small_fleet("10s").await;
     fleet.cli(&["suite", "import", "small", &suite(&fleet).to_string_lossy()]).await.ok();
-    let words = |n: usize| (0..40).map(|k| format!("word{}", (n * 7919 + k * k * 31) % 5000)).collect::<Vec<_>>().join(" ");
-    let rows: String = (0..ROWS).map(|n| row(&format!("Question {n}: {}?", words(n)), &words(n + 1), Some("Apache-2.0"))).collect();
+    let words =
+        |n: usize| (0..40).map(|k| format!("word{}", (n * 7919 + k * k * 31) % 5000)).collect::<Vec<_>>().join(" ");
+    let rows: String =
+        (0..ROWS).map(|n| row(&format!("Question {n}: {}?", words(n)), &words(n + 1), Some("Apache-2.0"))).collect();
     let folder = fleet.write("many/rows.jsonl", &rows).parent().unwrap().to_owned();
     fleet.cli(&["data", "import", "many", &folder.to_string_lossy(), "--raw"]).await.ok();
     let config = fleet.write("c.yaml", CONFIG);

@@ -35,7 +35,7 @@ use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::{Cure, Failure, Slot, role};
+use vertigo::task::{Cure, Failure, Slot, role, split_number};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Checkpoint, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};

@@ -1,8 +1,8 @@
 //! How long near duplicates take, what they find and what memory they need: `tests/bench/near_vs_datasketch.sh`.
 //!
-//! `near ROWS` makes so many rows of 1 kB in memory, runs the stage over them and prints one JSON line. `write ROWS FILE` writes the same
-//! rows for a peer, each as `{"text": …, "like": N}`, where `like` is the number of the row that it was made of. `hot ROWS` is `near` with rows
-//! that are all nearly the same.
+//! `near ROWS` makes so many rows of 1 kB in memory, runs the stage over them and prints one JSON line. `write ROWS FILE` writes the
+//! same rows for a peer, each as `{"text": …, "like": N}`, where `like` is the number of the row that it was made of. `hot ROWS` is
+//! `near` with rows that are all nearly the same.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

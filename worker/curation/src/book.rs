@@ -52,6 +52,29 @@ pub enum Side {
     Test,
 }
 
+impl Side {
+    /// All sides.
+    pub const ALL: [Side; 3] = [Side::Train, Side::Valid, Side::Test];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Train => "train",
+            Side::Valid => "valid",
+            Side::Test => "test",
+        }
+    }
+
+    /// The file of its rows in a dataset.
+    pub fn file(self) -> &'static str {
+        match self {
+            Side::Train => "train.jsonl",
+            Side::Valid => "valid.jsonl",
+            Side::Test => "test.jsonl",
+        }
+    }
+}
+
 /// What is known of the rights in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rights {

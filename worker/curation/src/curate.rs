@@ -206,7 +206,7 @@ fn place(config: &Config, rows: Vec<Row>, book: &mut Book) -> Result<Placing, Cu
     }
     let leak = Leak::of(&plain(&made), leak::threshold(near));
     if !leak.is_none() && !leaks_by_itself {
-        return Err(CurateError::Leak(said(&leak)));
+        return Err(CurateError::Leak(leak.said()));
     }
     Ok(Placing { made, mix, leak, remarks })
 }
@@ -252,18 +252,6 @@ fn left_out_most(book: &Book) -> &'static str {
         *ended.entry(touch.rule.stage).or_default() += 1;
     }
     ended.into_iter().max_by_key(|(_, rows)| *rows).map_or("the files, which are empty", |(stage, _)| stage.as_str())
-}
-
-/// What was found, in words.
-pub(crate) fn said(leak: &Leak) -> String {
-    let found = leak.crossings.iter().filter(|it| it.equal + it.prompts + it.near > 0).map(|it| {
-        let (of, on) = (it.of.as_str(), it.on.as_str());
-        format!(
-            "of {} rows of {of} {} are in {on} too, {} have their prompt there and {} are near one there",
-            it.rows, it.equal, it.prompts, it.near
-        )
-    });
-    found.collect::<Vec<_>>().join("; ")
 }
 
 impl Curated {

@@ -116,6 +116,18 @@ impl Leak {
         self.crossings.iter().all(|it| it.equal == 0 && it.prompts == 0 && it.near == 0)
     }
 
+    /// What was found, in words.
+    pub(crate) fn said(&self) -> String {
+        let found = self.crossings.iter().filter(|it| it.equal + it.prompts + it.near > 0).map(|it| {
+            let (of, on) = (it.of.as_str(), it.on.as_str());
+            format!(
+                "of {} rows of {of} {} are in {on} too, {} have their prompt there and {} are near one there",
+                it.rows, it.equal, it.prompts, it.near
+            )
+        });
+        found.collect::<Vec<_>>().join("; ")
+    }
+
     fn cross(&mut self, (of, rows): (Side, &Known), (on, others): (Side, &Known)) {
         let equal = same(rows, others, |(id, _)| Some(*id));
         let prompts = same(rows, others, |(_, prompt)| *prompt);

@@ -3,8 +3,8 @@
 //! Promise: rows stand in the order of their ids, so that the bytes depend on what is in the set and on nothing else.
 
 use crate::book::Side;
-use crate::report::Sides;
 use crate::row::{Row, RowId};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -38,26 +38,22 @@ pub struct Made {
     pub test: Vec<Placed>,
 }
 
-impl Side {
-    /// All sides.
-    pub const ALL: [Side; 3] = [Side::Train, Side::Valid, Side::Test];
+/// Rows of each side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sides {
+    /// To train on.
+    pub train: u64,
+    /// To validate with.
+    pub valid: u64,
+    /// Held back.
+    pub test: u64,
+}
 
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Side::Train => "train",
-            Side::Valid => "valid",
-            Side::Test => "test",
-        }
-    }
-
-    /// The file of its rows in a dataset.
-    pub fn file(self) -> &'static str {
-        match self {
-            Side::Train => "train.jsonl",
-            Side::Valid => "valid.jsonl",
-            Side::Test => "test.jsonl",
-        }
+impl Sides {
+    /// Rows in all.
+    pub fn total(self) -> u64 {
+        self.train + self.valid + self.test
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::rows;
 use crate::audit::Audit;
-use crate::curate::said;
 use crate::report::Report;
 use crate::rights::License;
 use maud::{Markup, html};
@@ -92,7 +91,7 @@ pub(super) fn leak(report: &Report) -> Markup {
                 p.good { "No row of one side is on another, none has its prompt there, and none shares "
                     (format!("{:.2}", leak.threshold)) " of its words with one there." }
             } @else {
-                p.bad { (line(&said(leak))) "." }
+                p.bad { (line(&leak.said())) "." }
             }
             div.wide { table.counts {
                 thead { tr {

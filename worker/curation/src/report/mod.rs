@@ -7,10 +7,9 @@ pub(crate) mod glimpse;
 
 use crate::audit::{Audit, audits};
 use crate::book::{Book, Side};
-use crate::curate::said;
 use crate::leak::Leak;
 use crate::lengths::LengthsReport;
-use crate::made::Made;
+use crate::made::{Made, Sides};
 use crate::mix;
 use crate::rights::{RightsReport, report as rights_of};
 use crate::row::Row;
@@ -66,25 +65,6 @@ pub struct File {
     pub kept: u64,
 }
 
-/// Rows of each side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sides {
-    /// To train on.
-    pub train: u64,
-    /// To validate with.
-    pub valid: u64,
-    /// Held back.
-    pub test: u64,
-}
-
-impl Sides {
-    /// Rows in all.
-    pub fn total(self) -> u64 {
-        self.train + self.valid + self.test
-    }
-}
-
 /// A category of rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +108,7 @@ impl Report {
         let rows: Vec<&Row> = made.all().map(|(_, placed)| &placed.row).collect();
         let audits = audits(&rows, suites, book);
         if !leak.is_none() {
-            remarks.insert(0, format!("This mix leaks, as the pipeline's does: {}.", said(&leak)));
+            remarks.insert(0, format!("This mix leaks, as the pipeline's does: {}.", leak.said()));
         }
         remarks.extend(audits.iter().filter(|audit| !audit.is_clean()).map(contaminated));
         Report {
