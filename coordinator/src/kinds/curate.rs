@@ -47,8 +47,8 @@ impl Curate {
                 return Ok(Findings::default());
             };
             match TaskKind::Curate.input(&input.role).map(|taken| taken.role) {
-                Some(role::DATA) => appraisal.rows = appraisal.rows + artifact.bytes,
-                Some(role::SUITE) => appraisal.suites = appraisal.suites + artifact.bytes,
+                Some(role::DATA) => appraisal.rows += artifact.bytes,
+                Some(role::SUITE) => appraisal.suites += artifact.bytes,
                 _ => {
                     let files = core.manifest(&artifact.digest).map(|manifest| manifest.files()).unwrap_or_default();
                     let tokenizer = files.iter().find(|file| file.path == TOKENIZER).map(|file| file.bytes);

@@ -26,10 +26,13 @@ use vertigo_text::ChatTokenizer;
 pub const NOT_DRAWN: Rule =
     Rule::new(Stage::Split, "not_drawn", "its family is larger than its share of the pipeline's mix");
 
+/// A file of JSON lines: its name, and what it says.
+pub type RawFile<'a> = (String, Box<dyn BufRead + 'a>);
+
 /// What a curation reads.
 pub struct Inputs<'a> {
     /// Files of JSON lines, by name.
-    pub files: Vec<(String, Box<dyn BufRead + 'a>)>,
+    pub files: Vec<RawFile<'a>>,
     /// What the data is held against.
     pub suites: Vec<Suite>,
     /// What counts tokens.

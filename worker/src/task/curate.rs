@@ -16,7 +16,7 @@ use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo::task::{Failure, role, split_number};
 use vertigo_curation::config::Config;
-use vertigo_curation::curate::{CurateError, Curated, Inputs, Progress, curate};
+use vertigo_curation::curate::{CurateError, Curated, Inputs, Progress, RawFile, curate};
 use vertigo_curation::read::ReadError;
 use vertigo_curation::report::Report;
 use vertigo_curation::rule::Stage;
@@ -66,7 +66,7 @@ fn numbered<'s>(spec: &'s Spec, role: &str) -> Vec<&'s Input> {
 
 /// The files of all datasets. One whose name another has too is called by its dataset's digest as well, so that the order in which
 /// datasets are named changes nothing.
-fn files(data: &[&Input]) -> Result<Vec<(String, Box<dyn BufRead>)>, Failure> {
+fn files(data: &[&Input]) -> Result<Vec<RawFile<'static>>, Failure> {
     let (mut found, mut seen, mut twice) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for input in data {
         let paths = jsonl_files(&input.folder).map_err(|error| match error {
