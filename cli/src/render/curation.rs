@@ -84,6 +84,7 @@ pub(crate) fn render_line(line: &Line, meanings: &BTreeMap<String, String>) -> S
         ("rights", if rights.is_empty() { "none said".to_owned() } else { rights.join(", ") }),
         ("now", now),
         ("became", rows.join(", ")),
+        ("like", line.cluster.as_deref().map(|id| format!("the rows around {}", short_id(id))).unwrap_or_default()),
     ];
     let mut text = format!("{}\n{}", bold(&format!("{}:{}", line.file, line.line)), pairs(facts));
     for touched in &line.touched {

@@ -6,6 +6,7 @@
 
 use crate::book::{Book, Effect, Side};
 use crate::config::{Act, Config, Mix};
+use crate::duplicates::{self, Deduplicated, clusters::Clusters};
 use crate::leak::{self, Leak, Plain};
 use crate::lengths::{self, LengthsError, LengthsReport};
 use crate::made::{Made, Placed};
@@ -14,7 +15,7 @@ use crate::read::ReadError;
 use crate::report::{FILE as REPORT_FILE, Report, Telling, glimpse};
 use crate::row::Row;
 use crate::rule::{Rule, Stage};
-use crate::{contamination, duplicates, filters, mix, page, pipeline, provenance, quality, read, rights, split, tiers};
+use crate::{contamination, filters, mix, page, pipeline, provenance, quality, read, rights, split, tiers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
@@ -77,6 +78,7 @@ pub enum CurateError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curated {
     book: Book,
+    clusters: Clusters,
     made: Made,
     report: Report,
 }
@@ -93,7 +95,7 @@ pub fn curate(config: &Config, inputs: Inputs<'_>, say: &mut dyn FnMut(Progress)
     let begins: BTreeMap<u32, Box<str>> = rows.iter().map(|row| (row.entry, glimpse::of(row))).collect();
     let categories = count_by(&rows, report_by(config));
     let left = stages(config, rows, &suites, tokenizer, &mut book, say)?;
-    let Left { rows, lengths } = left;
+    let Left { rows, clusters, lengths } = left;
     let Placing { made, mix, leak, remarks } = place(config, rows, &mut book)?;
     say(Progress { stage: Stage::Split, rows: made.counts().total() });
     let telling = Telling {
@@ -108,7 +110,7 @@ pub fn curate(config: &Config, inputs: Inputs<'_>, say: &mut dyn FnMut(Progress)
         remarks,
     };
     let report = Report::of(&book, &made, telling);
-    Ok(Curated { book, made, report })
+    Ok(Curated { book, clusters, made, report })
 }
 
 /// The fact by whose values the report counts rows: what the mix goes by, or the category.
@@ -128,6 +130,8 @@ fn count_by(rows: &[Row], by: &str) -> BTreeMap<String, u64> {
 /// What all stages but the last let go on.
 struct Left {
     rows: Vec<Row>,
+    /// Rows that say the same.
+    clusters: Clusters,
     lengths: Option<LengthsReport>,
 }
 
@@ -148,16 +152,20 @@ fn stages(
     let rows = ended(Stage::Tiers, tiers::apply(rows, config.tiers.as_ref(), &config.excluded, book));
     let rows = ended(Stage::Filters, filters::apply(rows, &config.filters, book));
     let rows = ended(Stage::Quality, quality::apply(rows, &config.quality, book));
-    let rows = ended(Stage::Duplicates, unlike(config, rows, book));
+    let Deduplicated { rows, clusters } = unlike(config, rows, book);
+    let rows = ended(Stage::Duplicates, rows);
     let rows = ended(Stage::Contamination, unknown_to(suites, config.contamination, rows, book));
     let (rows, lengths) = lengths::apply(rows, &config.lengths, tokenizer, book)?;
-    Ok(Left { rows: ended(Stage::Lengths, rows), lengths })
+    Ok(Left { rows: ended(Stage::Lengths, rows), clusters, lengths })
 }
 
-fn unlike(config: &Config, rows: Vec<Row>, book: &mut Book) -> Vec<Row> {
+fn unlike(config: &Config, rows: Vec<Row>, book: &mut Book) -> Deduplicated {
     match config.dedup {
-        Some(crate::config::Dedup::Pipeline) => pipeline::dedup::apply(rows, book),
-        None => duplicates::run(rows, &config.duplicates, &quality::pipeline_quality, book).rows,
+        Some(crate::config::Dedup::Pipeline) => {
+            // The pipeline keeps no clusters.
+            Deduplicated { rows: pipeline::dedup::apply(rows, book), clusters: Clusters::default() }
+        }
+        None => duplicates::run(rows, &config.duplicates, &quality::pipeline_quality, book),
     }
 }
 
@@ -282,7 +290,7 @@ impl Curated {
             into_file(&folder.join(side.file()), |out| self.made.write(side, out))?;
         }
         let made = self.made.by_entry();
-        into_file(&folder.join(provenance::FILE), |out| provenance::write(&self.book, &made, out))?;
+        into_file(&folder.join(provenance::FILE), |out| provenance::write(&self.book, &self.clusters, &made, out))?;
         into_file(&folder.join(REPORT_FILE), |out| out.write_all(self.report.to_json().as_bytes()))?;
         into_file(&folder.join(page::FILE), |out| out.write_all(page::page(&self.report).as_bytes()))
     }

@@ -87,6 +87,12 @@ impl Made {
         Sides { train: rows(Side::Train), valid: rows(Side::Valid), test: rows(Side::Test) }
     }
 
+    /// How many draws a pass over the training side is, on average, to the sixth decimal; `None` where each row is drawn once.
+    pub fn weights_sum(&self) -> Option<f64> {
+        let is_weighted = self.train.iter().any(|placed| placed.weight != 1.0);
+        is_weighted.then(|| (self.train.iter().map(|placed| placed.weight).sum::<f64>() * 1e6).round() / 1e6)
+    }
+
     /// The ids of the rows by the entry that each was made of; copies of one row are named once.
     pub fn by_entry(&self) -> BTreeMap<u32, Vec<RowId>> {
         let mut made: BTreeMap<u32, Vec<RowId>> = BTreeMap::new();

@@ -3,6 +3,7 @@
 //! Promise: every input row stands in it exactly once, in the order of files and lines. No line of it holds what a row says.
 
 use crate::book::{Book, Effect, Entry, Rights, Side};
+use crate::duplicates::clusters::Clusters;
 use crate::row::RowId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Line {
     pub touched: Vec<Touched>,
     /// Where it is now; `null` where it was left out.
     pub side: Option<Side>,
+    /// The rows that say the same as it: the smallest id among them. None where no row is like it, or nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The ids of the rows that were made of it, where they are not the row as it was read: what was repaired, redacted or split.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<String>,
@@ -48,7 +52,7 @@ pub struct Touched {
 }
 
 impl Line {
-    fn of(entry: &Entry, made: &[RowId]) -> Line {
+    fn of(entry: &Entry, cluster: Option<RowId>, made: &[RowId]) -> Line {
         let Entry { origin, id, rights, touched, side } = entry;
         let touched = touched.iter().map(|touch| Touched {
             stage: touch.rule.stage.as_str().to_owned(),
@@ -64,6 +68,7 @@ impl Line {
             rights: rights.clone(),
             touched: touched.collect(),
             side: *side,
+            cluster: cluster.map(|id| id.to_string()),
             made: if is_as_read { Vec::new() } else { made.iter().map(RowId::to_string).collect() },
         }
     }
@@ -80,13 +85,19 @@ impl Line {
     }
 }
 
-/// Writes the book. `made` are the rows in the dataset by the entry that each was made of.
+/// Writes the book. `made` are the rows in the dataset by the entry that each was made of, `clusters` those that say the same.
 ///
 /// # Errors
 /// The writer's.
-pub fn write(book: &Book, made: &BTreeMap<u32, Vec<RowId>>, out: &mut impl Write) -> io::Result<()> {
+pub fn write(
+    book: &Book,
+    clusters: &Clusters,
+    made: &BTreeMap<u32, Vec<RowId>>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for (entry, number) in book.entries.iter().zip(0u32..) {
-        serde_json::to_writer(&mut *out, &Line::of(entry, made.get(&number).map_or(&[], Vec::as_slice)))?;
+        let made = made.get(&number).map_or(&[][..], Vec::as_slice);
+        serde_json::to_writer(&mut *out, &Line::of(entry, clusters.of(number), made))?;
         out.write_all(b"\n")?;
     }
     Ok(())

@@ -114,7 +114,9 @@ fn finish(spec: &Spec, yaml: &str, curated: &Curated, (out, before): (&Path, Byt
         ("held_against", digests(role::SUITE)),
         ("base", json!(spec.inputs.get(role::BASE).map(|base| base.digest))),
     ];
-    facts.extend(given.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+    // As an imported dataset says it: only where rows weigh differently.
+    let weights_sum = curated.made().weights_sum().map(|sum| ("weights_sum", json!(sum)));
+    facts.extend(given.into_iter().chain(weights_sum).map(|(name, value): (&str, Value)| (name.to_owned(), value)));
     let product = Product { role: role::DATA.to_owned(), folder: out.to_owned(), facts };
     let remark = report.remarks.join("; ");
     say(Event::Finished(Done { products: vec![product], remark, peak_bytes: peak().0.saturating_sub(before.0) }));

@@ -114,6 +114,7 @@ mod tests {
             rights: Rights { license: Some("MIT".into()), ..Rights::default() },
             touched: touched.into_iter().collect(),
             side: fate.is_none().then_some(Side::Train),
+            cluster: None,
             made: made.iter().map(|id| (*id).to_owned()).collect(),
         }
     }

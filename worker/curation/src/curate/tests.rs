@@ -186,6 +186,14 @@ fn a_mix_of_the_pipeline_says_its_leak_before_anything_else() {
 }
 
 #[test]
+fn rows_that_say_the_same_are_one_cluster_whatever_became_of_them() {
+    let told = provenance(&curated("", &chats(&[("q", "one"), ("q", "one"), ("r", "two and three")])).unwrap());
+    let clusters: Vec<Option<&str>> = told.iter().map(|line| line.cluster.as_deref()).collect();
+    assert_eq!(clusters, [told[0].id.as_deref(), told[0].id.as_deref(), None]);
+    assert_eq!(told.iter().filter(|line| line.side.is_some()).count(), 2, "one of the equal rows is left");
+}
+
+#[test]
 fn nothing_left_is_an_error_that_says_where_it_went() {
     let error = curated("rights: {licenses: [MIT]}", &chats(&[("q", "a"), ("r", "b")])).unwrap_err().to_string();
     assert_eq!(error, "no row is left to train on, of 2 that were read; most were left out by rights");
