@@ -262,7 +262,10 @@ fn left_out_most(book: &Book) -> &'static str {
     for touch in book.entries.iter().filter_map(|entry| entry.end()) {
         *ended.entry(touch.rule.stage).or_default() += 1;
     }
-    ended.into_iter().max_by_key(|(_, rows)| *rows).map_or("the files, which are empty", |(stage, _)| stage.as_str())
+    let most = ended.into_iter().max_by_key(|(_, rows)| *rows).map(|(stage, _)| stage.as_str());
+    let of_nothing =
+        if book.entries.is_empty() { "the files, which are empty" } else { "the mix, which held all of them back" };
+    most.unwrap_or(of_nothing)
 }
 
 impl Curated {

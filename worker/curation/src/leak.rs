@@ -188,22 +188,31 @@ fn same<K: Hash + Eq>(rows: &Known, others: &Known, key: impl Fn(&Keys) -> Optio
 /// Words in their order, as two numbers: no two texts of any dataset share both by chance.
 pub(crate) type Words = (u64, u64);
 
-/// The conversation up to its last answer, as its words; `None` of what has none or no words before it.
+/// The conversation up to its last answer, as its words; `None` of what has no answer, or nothing before it. What has no words, such as a
+/// picture of a hand, is compared as it is.
 pub(crate) fn prompt(body: &Body) -> Option<Words> {
     let messages = body.messages();
     let last = messages.iter().rposition(|message| message.role == Role::Assistant)?;
     let (mut all, mut words) = ((1u64, 2u64), Vec::new());
-    let mut count = 0;
+    let mut is_asked = false;
     for message in messages[..last].iter().filter(|message| message.role != Role::System) {
         words.clear();
         words.push(message.role as u64);
         push_message(message, &mut words);
-        count += words.len() - 1;
+        if words.len() == 1 {
+            words.push(wordless(message.text()));
+        }
+        is_asked = true;
         for word in &words {
             all = (mixed(all.0.rotate_left(23) ^ *word), mixed(all.1.rotate_left(31) ^ *word));
         }
     }
-    (count > 0).then_some(all)
+    is_asked.then_some(all)
+}
+
+/// What stands for a text that has no words.
+pub(crate) fn wordless(text: &str) -> u64 {
+    text.trim().bytes().fold(3, |hash, byte| mixed(hash.rotate_left(23) ^ u64::from(byte)))
 }
 
 /// The rows of `rows` that are near one of `others`, by their places: what a split may not part.

@@ -149,7 +149,9 @@ pub fn tokens(tokenizer: &ChatTokenizer, body: &Body) -> Result<usize, String> {
     match tokenizer.tokenize(&example(body), false) {
         Ok(tokens) => Ok(tokens.ids.len()),
         Err(error) => {
+            // Templates quote what they refuse.
             let said = error.to_string();
+            let said = crate::secrets::redacted(&said).unwrap_or(said);
             Err(said[..said.floor_char_boundary(COMPLAINT_BYTES_MAX)].to_owned())
         }
     }

@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Digits behind the point.
 pub const DIGITS: i32 = 6;
 
+/// Bytes of a group's name. Values that begin with so many alike are one group.
+pub const NAME_BYTES_MAX: usize = 256;
+
 /// The group of rows that do not say.
 pub const UNKNOWN: &str = "unknown";
 
@@ -53,9 +56,15 @@ pub fn group<'a>(row: &'a Row, by: &str) -> std::borrow::Cow<'a, str> {
     });
     match value {
         None | Some(Value::Null) => UNKNOWN.into(),
-        Some(Value::String(text)) => text.as_str().into(),
-        Some(other) => other.to_string().into(),
+        Some(Value::String(text)) => name_of(text),
+        Some(other) => name_of(&other.to_string()).into_owned().into(),
     }
+}
+
+/// A group's name as it may stand in a report: without secrets, and not without end.
+fn name_of(text: &str) -> std::borrow::Cow<'_, str> {
+    let beginning = &text[..text.floor_char_boundary(NAME_BYTES_MAX)];
+    crate::secrets::redacted(beginning).map_or(beginning.into(), Into::into)
 }
 
 /// The weights of a side's rows. `given` are above 0 and finite.

@@ -85,6 +85,8 @@ fn text(value: Option<&Value>) -> Option<Box<str>> {
     if UNSAID.iter().any(|unsaid| text.eq_ignore_ascii_case(unsaid)) {
         return None;
     }
+    // It is told in reports, whatever somebody put there.
+    let text = crate::secrets::redacted(text).map_or(std::borrow::Cow::Borrowed(text), std::borrow::Cow::Owned);
     Some(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].into())
 }
 

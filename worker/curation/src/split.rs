@@ -7,7 +7,8 @@
 //! Each such cluster is drawn by itself: a number from 0 to 1 from the digest of the seed and the cluster's smallest id. Below `valid` it
 //! validates, below `valid + test` it is held back, else it is trained on. So a cluster stays where it is whatever rows come or go, and
 //! shares of rows are met as chance meets them. A cluster larger than half of a side's share of all rows is trained on, or it would be
-//! that side. Where a side that was asked for got no row of at least [`CLUSTERS_MIN`] clusters, it gets the one that was nearest to it.
+//! that side. Where nothing is left to train on, the
+//! largest cluster is. Where a side that was asked for got no row of at least [`CLUSTERS_MIN`] clusters, it gets the one that was nearest to it.
 //!
 //! Promise: no row is as near one of another side as the leak check forbids. Rows are met by MinHash first, which overlooks some by chance;
 //! the exact check looks at what came of it, and clusters that it finds are drawn again as one, until it finds nothing.
@@ -74,6 +75,7 @@ pub fn run(mut rows: Vec<Row>, asked: &Asked, near: Option<f64>, book: &mut Book
     let bodies: Vec<&Body> = rows.iter().map(|row| &row.body).collect();
     let mut joined = Joined::new(rows.len());
     join_made_of_one(&rows, &mut joined);
+    join_equal(ids.iter().map(|id| Some(halves(id))).collect(), &mut joined);
     join_beginnings(&bodies, &mut joined);
     join_near(&bodies, leak::threshold(near).min(TOGETHER_JACCARD), &mut joined);
     let (sides, clusters) = loop {
@@ -106,6 +108,12 @@ fn join_made_of_one(rows: &[Row], joined: &mut Joined) {
     join_equal(rows.iter().map(|row| Some((u64::from(row.entry), 0))).collect(), joined);
 }
 
+/// As much of an id as keys hold: more than any chance.
+fn halves(id: &RowId) -> leak::Words {
+    let half = |from: usize| id.0.as_bytes()[from..from + 8].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    (half(0), half(8))
+}
+
 /// Rows whose first user turn is the same word by word, or all that comes before the last answer.
 fn join_beginnings(bodies: &[&Body], joined: &mut Joined) {
     join_equal(parallel::map(bodies, |body| first_asked(body)), joined);
@@ -116,8 +124,11 @@ fn first_asked(body: &Body) -> Option<leak::Words> {
     let first = body.messages().iter().find(|message| message.role == Role::User)?;
     let mut words = Vec::new();
     push_message(first, &mut words);
+    if words.is_empty() {
+        words.push(leak::wordless(first.text()));
+    }
     let fold = |begin: u64| words.iter().fold(begin, |hash, word| mixed(hash.rotate_left(23) ^ *word));
-    (!words.is_empty()).then(|| (fold(1), fold(2)))
+    Some((fold(1), fold(2)))
 }
 
 fn join_equal(keys: Vec<Option<leak::Words>>, joined: &mut Joined) {
@@ -194,6 +205,11 @@ fn draw(clusters: &[Cluster], rows: usize, asked: &Asked) -> Vec<Side> {
         if let Some(nearest) = nearest {
             sides[nearest] = side;
         }
+    }
+    // Something is trained on wherever there is something.
+    if !sides.contains(&Side::Train) {
+        let largest = (0..clusters.len()).max_by_key(|n| (clusters[*n].rows.len(), std::cmp::Reverse(clusters[*n].id)));
+        largest.into_iter().for_each(|n| sides[n] = Side::Train);
     }
     let mut of_rows = vec![Side::Train; rows];
     for (cluster, side) in clusters.iter().zip(sides) {

@@ -34,6 +34,7 @@ const TOKENS: (u64, u64) = (16, 10_000_000);
 const REPEATS_MAX: u32 = 4;
 const REPEATS_MOST: u64 = 100;
 const WEIGHT_MAX: f64 = 1000.0;
+const WEIGHT_MIN: f64 = 0.001;
 
 /// The whole file.
 pub(super) fn config(table: &mut Table) -> Result<Config, ConfigError> {
@@ -235,8 +236,8 @@ fn weights(table: &mut Table) -> Result<BTreeMap<String, f64>, ConfigError> {
     let weigh = |(key, value): (String, Value)| {
         let path = table_key(&key);
         text(&path, &Value::String(key.clone()))?;
-        let what = format!("a weight above 0 and up to {WEIGHT_MAX}; to leave rows out, exclude their file");
-        let weight = number(&path, &value, &what, |weight| weight > 0.0 && weight <= WEIGHT_MAX)?;
+        let what = format!("a weight from {WEIGHT_MIN} to {WEIGHT_MAX}; to leave rows out, exclude their file");
+        let weight = number(&path, &value, &what, |weight| (WEIGHT_MIN..=WEIGHT_MAX).contains(&weight))?;
         Ok((key, weight))
     };
     table.rest()?.into_iter().map(weigh).collect()

@@ -211,3 +211,53 @@ fn a_secret_is_in_nothing_that_is_written() {
         assert!(!text.contains(&secret) && !text.contains("jo@corp"), "{name}: {text}");
     }
 }
+
+#[test]
+fn a_secret_in_what_is_told_of_a_row_is_told_nowhere() {
+    let secret = format!("github_pat_{}", "a1B2c3D4e5".repeat(6));
+    let row = |role: &str, question: String| {
+        json!({
+            "messages": [{"role": role, "content": question}, {"role": "assistant", "content": "Yes."}],
+            "license": secret, "attribution": secret, "category": secret, "rights_basis": secret,
+        })
+        .to_string()
+    };
+    let text = [row("user", format!("{}{secret}", " ".repeat(470))), row(&secret, "Hello?".to_owned())].join("\n");
+    let curated = curated("mix: {by: category}", &vec![("a.jsonl".to_owned(), text)]).unwrap();
+    for (name, bytes) in written(&curated) {
+        assert!(!String::from_utf8(bytes).unwrap().contains("a1B2"), "{name}");
+    }
+}
+
+#[test]
+fn a_question_without_words_is_a_question_all_the_same() {
+    let rows: Vec<(String, String)> = (0..60).map(|n| ("\u{1f44b}".to_owned(), format!("hello number {n}"))).collect();
+    let rows: Vec<(&str, &str)> = rows.iter().map(|(question, answer)| (question.as_str(), answer.as_str())).collect();
+    let curated = curated("duplicates: {near: off}", &chats(&rows)).unwrap();
+    assert_eq!((curated.made().train.len(), curated.report().sides.total()), (60, 60), "they are on one side");
+}
+
+#[test]
+fn something_is_trained_on_wherever_there_is_something() {
+    let equal = chats(&[("\u{1f44b}", "\u{1f44b}"); 30]);
+    let all = curated("duplicates: {exact: false, near: off}\nsplit: {valid: 0.49, test: 0.49}", &equal).unwrap();
+    assert_eq!(all.made().train.len(), 30);
+    for seed in 0..20 {
+        let few = chats(&[("one thing", "first"), ("another", "second answer")]);
+        let curated = curated(&format!("split: {{valid: 0.49, test: 0.49, seed: {seed}}}"), &few).unwrap();
+        assert!(!curated.made().train.is_empty());
+    }
+    let error = curated("mix: pipeline-balanced", &chats(&[("q", "a")])).unwrap_err().to_string();
+    assert!(error.ends_with("most were left out by the mix, which held all of them back"), "{error}");
+}
+
+#[test]
+fn a_conversation_that_the_pipelines_mix_would_write_without_end_is_refused() {
+    let turn = |n: usize| if n.is_multiple_of(2) { "user" } else { "assistant" };
+    let call = json!([{"type": "function", "function": {"name": "f", "arguments": {}}}]);
+    let mut messages: Vec<Value> = (0..8_000).map(|n| json!({"role": turn(n), "content": n.to_string()})).collect();
+    messages[1]["tool_calls"] = call;
+    let row = json!({"messages": messages, "tools": [{"type": "function", "function": {"name": "f"}}]});
+    let error = curated("mix: pipeline-balanced", &vec![("a.jsonl".to_owned(), row.to_string())]).unwrap_err();
+    assert!(error.to_string().contains("16004000 turns here"), "{error}");
+}

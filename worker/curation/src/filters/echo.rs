@@ -15,6 +15,9 @@ const WORDS: usize = 8;
 const SHARE_MIN_PERCENT: usize = 80;
 const PROSE_SHARE_MIN_PERCENT: usize = 90;
 
+/// Blocks that are looked for in the question. An answer of more has been put together by somebody.
+const BLOCKS_MAX: usize = 64;
+
 pub(super) fn seen(body: &Body, turns: &[Turn<'_>]) -> Option<String> {
     // Who calls a tool adds something.
     if turns.is_empty() || turns.iter().any(|turn| !turn.calls.is_empty()) {
@@ -25,6 +28,9 @@ pub(super) fn seen(body: &Body, turns: &[Turn<'_>]) -> Option<String> {
     let answer = turns.iter().map(|turn| &turn.answer[..]).collect::<Vec<&str>>().join("\n");
     let share = share(&question, &answer)?;
     let blocks = blocks(&answer);
+    if blocks.len() > BLOCKS_MAX {
+        return None;
+    }
     let least = if blocks.is_empty() { PROSE_SHARE_MIN_PERCENT } else { SHARE_MIN_PERCENT };
     if share < least {
         return None;

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// How many rows a mix makes at most. Copies are rows here: a category of one row beside one of a million would be copied for ever.
 pub const MIXED_ROWS_MAX: usize = 1_000_000;
 
+/// How many turns the rows of all conversations have together, at most: a conversation is written once for each of its answers.
+const MIXED_TURNS_MAX: usize = 5_000_000;
+
 /// What of all rows is trained on and validated with, in tenths; the rest is held back.
 const TRAIN_TENTHS: f64 = 0.8;
 const VALID_TENTHS: f64 = 0.1;
@@ -45,6 +48,21 @@ pub enum MixError {
         /// The rows that would be made.
         mixed: usize,
     },
+    /// Its conversations are too long.
+    #[error(
+        "the pipeline's mix makes a row of every answer with all that was said before it: {turns} turns here, and {MIXED_TURNS_MAX} are \
+         taken; split long conversations, or mix by weights"
+    )]
+    TooManyTurns {
+        /// The turns that would be written.
+        turns: usize,
+    },
+}
+
+/// How many turns the rows of a conversation have together, at most.
+fn turns_of_rows(row: &Row) -> usize {
+    let answers = row.body.messages().iter().zip(1usize..).filter(|(message, _)| message.role == Role::Assistant);
+    answers.map(|(_, turns)| turns).sum()
 }
 
 /// That a mix of so many examples is small enough.
@@ -60,6 +78,10 @@ pub(super) fn random(seed: u64) -> ChaCha8Rng {
 /// The examples that were picked, by their places among `rows`, as rows on their sides.
 pub(super) fn split(rows: &[Row], picked: &[usize], random: &mut ChaCha8Rng) -> Result<Mixed, MixError> {
     // What will be there is counted first, and made only as what it is.
+    let turns: usize = rows.iter().map(turns_of_rows).sum();
+    if turns > MIXED_TURNS_MAX {
+        return Err(MixError::TooManyTurns { turns });
+    }
     let parts: Vec<Vec<Row>> = rows.iter().map(to_rows).collect();
     let total = picked.iter().map(|row| parts[*row].len()).sum();
     fits(rows.len(), total)?;

@@ -3,6 +3,7 @@
 //!
 //! Promise: any text is a value or a reason why not, in little stack.
 
+use crate::secrets;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::{Cell, RefCell};
@@ -136,7 +137,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut map = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
             if map.contains_key(&key) {
-                let quoted = &key[..key.floor_char_boundary(KEY_BYTES_MAX)];
+                let quoted = beginning(&key, KEY_BYTES_MAX);
                 return self.give_up(Broken::DuplicateKey(format!("`{quoted}`")));
             }
             let value = fields.next_value_seed(self.inner::<A::Error>()?)?;
@@ -144,6 +145,17 @@ impl<'de> Visitor<'de> for Strict<'_> {
         }
         Ok(Value::Object(map))
     }
+}
+
+/// How much of a name is looked through for secrets: more than is ever quoted, so that none is cut before it is known for one.
+const LOOKED_BYTES_MAX: usize = 4096;
+
+/// The beginning of a name that somebody wrote, without secrets.
+pub(super) fn beginning(name: &str, bytes_max: usize) -> String {
+    let name = &name[..name.floor_char_boundary(LOOKED_BYTES_MAX)];
+    let mut name = secrets::redacted(name).unwrap_or_else(|| name.to_owned());
+    name.truncate(name.floor_char_boundary(bytes_max));
+    name
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ const AROUND_ARGUMENTS: usize = 6;
 const NAME_BYTES_MAX: usize = 40;
 
 fn quoted(name: &str) -> String {
-    format!("`{}`", &name[..name.floor_char_boundary(NAME_BYTES_MAX)])
+    format!("`{}`", json::beginning(name, NAME_BYTES_MAX))
 }
 
 /// Reads the turn with this number, from 1.

@@ -30,9 +30,19 @@ pub(crate) fn of(row: &Row) -> Box<str> {
 }
 
 fn short(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(READ_BYTES_MAX)];
-    let text = secrets::redacted(text).unwrap_or_else(|| text.to_owned());
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        // A word that is longer than all that is read is cut far behind what is shown; any other is there whole or not at all.
+        let fits = line.len() + word.len() < READ_BYTES_MAX;
+        if !fits && !line.is_empty() {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word[..word.floor_char_boundary(READ_BYTES_MAX)]);
+    }
+    let line = secrets::redacted(&line).unwrap_or(line);
     let end = line.floor_char_boundary(BYTES_MAX);
     if end < line.len() { format!("{}…", &line[..end]) } else { line }
 }
