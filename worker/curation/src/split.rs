@@ -7,8 +7,8 @@
 //! Each such cluster is drawn by itself: a number from 0 to 1 from the digest of the seed and the cluster's smallest id. Below `valid` it
 //! validates, below `valid + test` it is held back, else it is trained on. So a cluster stays where it is whatever rows come or go, and
 //! shares of rows are met as chance meets them. A cluster larger than half of a side's share of all rows is trained on, or it would be
-//! that side. Where nothing is left to train on, the
-//! largest cluster is. Where a side that was asked for got no row of at least [`CLUSTERS_MIN`] clusters, it gets the one that was nearest to it.
+//! that side. Where nothing is left to train on, the largest cluster is. Where a side that was asked for got no row of at least
+//! [`CLUSTERS_MIN`] clusters, it gets the one that was nearest to it.
 //!
 //! Promise: no row is as near one of another side as the leak check forbids. Rows are met by MinHash first, which overlooks some by chance;
 //! the exact check looks at what came of it, and clusters that it finds are drawn again as one, until it finds nothing.
