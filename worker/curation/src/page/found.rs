@@ -12,7 +12,7 @@ pub(super) fn rights(report: &Report) -> Markup {
     html! {
         section aria-labelledby="rights-title" {
             h2 id="rights-title" { "Rights" }
-            div.wide { table {
+            div.wide { table.owed {
                 thead { tr {
                     th scope="col" { "Licence" } th scope="col" { "Read" } th scope="col" { "In the set" }
                     th scope="col" { "Waiting" } th scope="col" { "Assumed" } th scope="col" { "What a publication owes" }
