@@ -15,3 +15,13 @@ pub fn skipped(why: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
+
+/// What lies in `../shared`, beside the repository, at this path; `None`, and said, where it is not there: it exists for developers and CI.
+pub fn shared(path: &str) -> Option<std::path::PathBuf> {
+    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    if !path.exists() {
+        skipped(&format!("{} is not there", path.display()));
+        return None;
+    }
+    Some(path)
+}

@@ -48,13 +48,7 @@ pub struct Group {
 
 /// The value of a row's fact as a group's name. Dots lead into objects: `provenance.task_family`.
 pub fn group<'a>(row: &'a Row, by: &str) -> std::borrow::Cow<'a, str> {
-    let whole = row.facts.get(by);
-    let value = whole.or_else(|| {
-        let mut parts = by.split('.');
-        let first = row.facts.get(parts.next()?)?;
-        parts.try_fold(first, |value, part| value.get(part))
-    });
-    match value {
+    match row.fact(by) {
         None | Some(Value::Null) => UNKNOWN.into(),
         Some(Value::String(text)) => name_of(text),
         Some(other) => name_of(&other.to_string()).into_owned().into(),

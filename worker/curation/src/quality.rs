@@ -11,7 +11,6 @@ use crate::config::QualityFilter;
 use crate::filters::code_lines as luau_lines;
 use crate::row::{Body, Role, Row};
 use crate::rule::{Rule, Stage};
-use serde_json::Value;
 use vertigo_evaluation::python::{is_space, strip};
 
 /// A fact that is asked for is too small.
@@ -68,18 +67,8 @@ pub fn fact(row: &Row, name: &str) -> Option<f64> {
             Some(row.body.answers().map(|answer| answer.split_whitespace().count()).sum::<usize>() as f64)
         }
         "turns" => Some(turns(row) as f64),
-        path => value_at(row, path)?.as_f64(),
+        path => row.fact(path)?.as_f64(),
     }
-}
-
-/// What stands at a path: a field of that whole name, else field by field between dots.
-fn value_at<'a>(row: &'a Row, path: &str) -> Option<&'a Value> {
-    if let Some(value) = row.facts.get(path) {
-        return Some(value);
-    }
-    let mut fields = path.split('.');
-    let first = row.facts.get(fields.next()?)?;
-    fields.try_fold(first, |value, field| value.as_object()?.get(field))
 }
 
 /// Signs of types in Luau, as the pipeline looks for them.

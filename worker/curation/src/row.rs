@@ -123,6 +123,17 @@ pub struct Row {
     pub facts: Map<String, Value>,
 }
 
+impl Row {
+    /// The fact at a path: a field of that whole name, else field by field between dots, as in `provenance.task_family`.
+    pub fn fact(&self, path: &str) -> Option<&Value> {
+        self.facts.get(path).or_else(|| {
+            let mut fields = path.split('.');
+            let first = self.facts.get(fields.next()?)?;
+            fields.try_fold(first, |value, field| value.as_object()?.get(field))
+        })
+    }
+}
+
 impl Body {
     /// The turns; none of a text.
     pub fn messages(&self) -> &[Message] {

@@ -14,15 +14,7 @@ use vertigo_curation::leak::{self, Leak, Plain};
 use vertigo_curation::row::{Body, Call, Message, Origin, Role, Row};
 use vertigo_curation::{duplicates, split};
 use vertigo_evaluation::suite::{self, Suite};
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
-    if !path.exists() {
-        vertigo_testkit::skipped(&format!("{} is not there", path.display()));
-        return None;
-    }
-    Some(path)
-}
+use vertigo_testkit::shared;
 
 fn benchmark() -> Option<Suite> {
     let text = fs::read_to_string(shared("data/vertigo/benchmark.jsonl")?).unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use vertigo_curation::book::Book;
 use vertigo_curation::config::Config;
@@ -20,6 +20,7 @@ use vertigo_curation::quality::{fact, pipeline_quality};
 use vertigo_curation::read;
 use vertigo_curation::row::Row;
 use vertigo_curation::tiers::{self, Tier};
+use vertigo_testkit::shared;
 
 /// What the golden file and the peer say of a row.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -34,15 +35,6 @@ struct Told {
 
 fn told(lines: &str) -> Vec<Told> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
-}
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
-    if !path.exists() {
-        vertigo_testkit::skipped(&format!("{} is not there", path.display()));
-        return None;
-    }
-    Some(path)
 }
 
 /// What we say of the same rows.

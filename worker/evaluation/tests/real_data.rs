@@ -10,20 +10,12 @@ use vertigo_evaluation::nonsense::Nonsense;
 use vertigo_evaluation::prompt::{Prompt, ToolsIn};
 use vertigo_evaluation::score::{benchmark_v2, opengameeval};
 use vertigo_evaluation::suite::{self, Suite, Task, What};
+use vertigo_testkit::shared;
 
 /// The system prompt of the pipeline's benchmark (pipeline.md §2.5).
 const SYSTEM: &str = "You are a Roblox/Luau coding assistant specialized in the Vertigo project. You write --!strict Luau code \
                       following Vertigo conventions: Init/Start lifecycle, @native on hot paths, vector.* SIMD, CollectionService \
                       tags, server-authoritative validation. You use the Roblox Studio MCP tools when appropriate.";
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
-    if !path.exists() {
-        vertigo_testkit::skipped(&format!("{} is not there", path.display()));
-        return None;
-    }
-    Some(path)
-}
 
 fn rows(path: &PathBuf) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();

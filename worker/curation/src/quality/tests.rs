@@ -1,7 +1,7 @@
 use super::*;
 use crate::row::{Message, Origin};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn row(messages: &[(Role, &str)], facts: Value) -> Row {
     let messages = messages.iter().map(|(role, text)| Message::new(*role, *text)).collect();
