@@ -8,11 +8,12 @@ fn main() {
 
 #[cfg(feature = "rpc")]
 fn compile_protocol() {
-    let files = ["task", "jobs", "fleet", "artifacts", "storage"].map(|name| format!("proto/vertigo/v1/{name}.proto"));
+    let names = ["access", "task", "jobs", "fleet", "artifacts", "storage"];
+    let files = names.map(|name| format!("proto/vertigo/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"]).unwrap_or_else(|error| panic!("{error:?}"));
     tonic_prost_build::configure()
-        // It carries a secret: `proto/lib.rs` shows the rest of it.
-        .skip_debug(["vertigo.v1.Hello"])
+        // They carry secrets: `proto/lib.rs` shows the rest of them.
+        .skip_debug(["vertigo.v1.Hello", "vertigo.v1.JoinRequest", "vertigo.v1.CreatedToken"])
         .compile_fds(descriptors)
         .expect("OUT_DIR is writable, and protox has checked the files");
 }

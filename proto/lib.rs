@@ -1,8 +1,8 @@
 //! The contract that all parts of Vertigo share.
 //!
 //! Plain types, without I/O: what jobs do ([`task`]) and where they go ([`placement`]), what an artifact is made of ([`manifest`]), what
-//! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), where the coordinator is
-//! ([`endpoint`]), where a server's key is and how it is kept out of texts ([`server_key`]), how text from outside is shown
+//! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), who acts ([`principal`]), where the
+//! coordinator is ([`endpoint`]), where a server's key is and how it is kept out of texts ([`server_key`]), how text from outside is shown
 //! ([`printable`]) and what a mistyped word was meant for ([`spelling`]), and how long to wait before trying again ([`backoff`]). Parsing
 //! happens here, once, at the edge: whoever holds one of these values holds a valid one. What is known of models is in `vertigo-model`;
 //! artifacts are moved by `vertigo-client`.
@@ -25,6 +25,7 @@ pub mod folder;
 pub mod id;
 pub mod manifest;
 pub mod placement;
+pub mod principal;
 pub mod printable;
 pub mod secret;
 pub mod server_key;
@@ -48,6 +49,26 @@ pub mod v1 {
                 .field("held", held)
                 .field("process", process)
                 .finish_non_exhaustive()
+        }
+    }
+
+    /// As for [`Hello`]: it carries a token's secret.
+    impl std::fmt::Debug for JoinRequest {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let JoinRequest { secret: _, request: _, name, worker_id, clock_ms } = self;
+            f.debug_struct("JoinRequest")
+                .field("name", name)
+                .field("worker_id", worker_id)
+                .field("clock_ms", clock_ms)
+                .finish_non_exhaustive()
+        }
+    }
+
+    /// As for [`Hello`]: its line has the token's secret in it.
+    impl std::fmt::Debug for CreatedToken {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let CreatedToken { token, line: _ } = self;
+            f.debug_struct("CreatedToken").field("token", token).finish_non_exhaustive()
         }
     }
 }
