@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use url::Url;
 use vertigo::bytes::Bytes;
 use vertigo_port::guard::Hosts;
+use vertigo_port::{Peers, Port, Wire};
 
 /// How long the store may take to say whether it holds a blob.
 const LOOK: Duration = Duration::from_secs(30);
@@ -181,7 +182,8 @@ impl Server {
     /// # Errors
     /// A commit failed: then memory is not to be trusted, and the process must end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let serve = vertigo_port::serve(self.listener, self.router, self.limits, RULES);
+        let port = Port { limits: self.limits, rules: RULES, wire: Wire::Plain, peers: Peers::new() };
+        let serve = vertigo_port::serve(self.listener, self.router, port);
         let ended = self.writer.ended();
         // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
         // process that speaks as one of them would not be kept waiting when the coordinator is back.
