@@ -223,9 +223,10 @@ impl Connections {
     async fn connection(&self, stream: TcpStream, routes: Router, mut closed: oneshot::Receiver<Close>) {
         let acceptor = match &self.acceptor {
             Acceptor::Plain => {
+                let peer = Peer { address: wire::address_of(&stream), ..Peer::default() };
                 let mut stream = wire::bounded(stream);
                 stream.inner().lift();
-                return self.requests(stream, Peer::default(), routes, closed).await;
+                return self.requests(stream, peer, routes, closed).await;
             }
             Acceptor::Tls(acceptor) => acceptor,
         };

@@ -6,6 +6,7 @@
 
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,8 @@ pub struct Peer {
     pub certificate: Option<CertificateDer<'static>>,
     /// Whether the connection is TLS.
     pub is_tls: bool,
+    /// Where it is, as far as the system says: the end of a tunnel or a proxy where there is one.
+    pub address: Option<IpAddr>,
 }
 
 /// The other ends of all connections of the ports that have it. Clones share them.
@@ -92,7 +95,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn peer(name: u8) -> Peer {
-        Peer { certificate: Some(CertificateDer::from(vec![name])), is_tls: true }
+        Peer { certificate: Some(CertificateDer::from(vec![name])), is_tls: true, address: None }
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{ProtocolVersion, ServerConfig};
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -85,8 +86,14 @@ fn ours(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
+/// Where the other end of a socket is.
+pub(crate) fn address_of(stream: &TcpStream) -> Option<IpAddr> {
+    stream.peer_addr().ok().map(|address| address.ip())
+}
+
 /// Shakes hands, and gives who the other end is. One that fails has read why, or has gone, when this ends.
 pub(crate) async fn shake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<(TlsStream<Bounded>, Peer)> {
+    let address = address_of(&stream);
     let mut stream = match acceptor.accept(bounded(stream)).into_fallible().await {
         Ok(stream) => stream,
         Err((error, stream)) => {
@@ -99,7 +106,7 @@ pub(crate) async fn shake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Resu
         return Err(io::Error::other("its config lets in less than TLS 1.3, and this port does not"));
     }
     let certificate = session.peer_certificates().and_then(|chain| chain.first());
-    let peer = Peer { certificate: certificate.map(|leaf| leaf.clone().into_owned()), is_tls: true };
+    let peer = Peer { certificate: certificate.map(|leaf| leaf.clone().into_owned()), is_tls: true, address };
     socket.inner().lift();
     Ok((stream, peer))
 }
