@@ -1,7 +1,7 @@
 //! Artifacts: what there is, and what is told to be there.
 
 use super::contents::{Difference, difference};
-use super::{Api, bounds, pages, view};
+use super::{Api, Caller, bounds, pages, view};
 use crate::core::{Artifact, Command, Core, Index};
 use std::sync::Arc;
 use vertigo::api_error::ApiError;
@@ -29,7 +29,11 @@ impl Api {
     ///
     /// # Errors
     /// The manifest is none, or its blobs are not there as it says.
-    pub(crate) async fn register(&self, request: v1::RegisterArtifactRequest) -> Result<v1::Artifact, ApiError> {
+    pub(crate) async fn register(
+        &self,
+        caller: &Caller,
+        request: v1::RegisterArtifactRequest,
+    ) -> Result<v1::Artifact, ApiError> {
         bounds::register(&request)?;
         let manifest = Manifest::parse(&request.manifest_json).map_err(ApiError::invalid)?;
         for tag in &request.tags {
@@ -43,7 +47,7 @@ impl Api {
             Some(size @ Difference::Size { .. }) => return Err(ApiError::invalid(size)),
         }
         let digest = manifest.digest();
-        let command = Command::Register { manifest, tags: request.tags };
+        let command = Command::Register { manifest, tags: request.tags, by: caller.name.clone() };
         self.apply_holding(command, vec![hold.is_there()]).await?;
         let look = move |core: &Core| core.index().get(&digest).map(|artifact| Found::new(core, digest, artifact));
         // It was committed a moment ago, and only the checkpoints of jobs go.

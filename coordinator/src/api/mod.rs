@@ -4,10 +4,13 @@
 //! sees it. What comes out are the contract's messages, or an [`ApiError`] with a code, a message and a hint. `serve` translates both:
 //! to gRPC as they are, to HTTP by way of `vertigo-view`.
 //!
+//! What changes something takes the [`Caller`], whose name is kept with it.
+//!
 //! Promise: nothing here knows a connection, a header or a status of gRPC or HTTP.
 
 mod artifacts;
 pub(crate) mod bounds;
+mod caller;
 mod contents;
 mod error;
 mod events;
@@ -22,6 +25,7 @@ mod tags;
 mod view;
 mod workers;
 
+pub use caller::{Caller, DEFAULT_NAMESPACE};
 pub(crate) use feed::{Events, Told};
 
 use crate::blobs::{Blobs, Hold};

@@ -1,6 +1,6 @@
 //! `Artifacts`: the index of what there is.
 
-use super::traced;
+use super::{caller, traced};
 use crate::api::Api;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
@@ -19,8 +19,9 @@ impl v1::artifacts_server::Artifacts for Artifacts {
     }
 
     async fn register(&self, request: Request<v1::RegisterArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {
+        let caller = caller(&request);
         let span = traced(request.metadata(), info_span!("register"));
-        Ok(Response::new(self.0.register(request.into_inner()).instrument(span).await?))
+        Ok(Response::new(self.0.register(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn get(&self, request: Request<v1::GetArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {

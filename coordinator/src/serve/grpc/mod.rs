@@ -11,8 +11,9 @@ mod tags;
 
 pub use sessions::Sessions;
 
-use crate::api::Api;
+use crate::api::{Api, Caller};
 use std::time::Duration;
+use tonic::Request;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use vertigo::bounds::MESSAGE_BYTES_MAX;
@@ -50,7 +51,15 @@ pub fn router(context: Context) -> axum::Router {
     routes.prepare().into_axum_router()
 }
 
+/// Who makes a call, as the layer before all services has found out.
+fn caller<T>(request: &Request<T>) -> Caller {
+    request.extensions().get().cloned().unwrap_or_else(Caller::local)
+}
+
 /// `span` as a child of the caller's.
 fn traced(metadata: &MetadataMap, span: tracing::Span) -> tracing::Span {
     vertigo_telemetry::child_of(span, vertigo_telemetry::parent_of(metadata).as_deref())
 }
+
+#[cfg(test)]
+mod tests;
