@@ -3,6 +3,7 @@
 //! ```text
 //! authority.pem   the key that signs certificates, and its certificate
 //! registry.json   tokens, by the hashes of their secrets, and principals
+//! admin-token     a token for an administrator, who reads it on this machine; made anew at each start
 //! ```
 //!
 //! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not be
@@ -13,7 +14,7 @@ pub mod names;
 pub mod registry;
 pub mod tries;
 
-use registry::{Denied, Joined, Joiner, KeptToken, NewToken, Principal, Registry};
+use registry::{Denied, Joined, Joiner, KeptToken, NewToken, Principal, Registry, TTL_MAX};
 use sha2::Digest as _;
 use std::fs;
 use std::io;
@@ -26,13 +27,16 @@ use tries::{TooMany, Tries};
 use vertigo::endpoint::Endpoint;
 use vertigo::files::{FileError, write_private};
 use vertigo::id::{Millis, PrincipalId, TokenId, WorkerId};
-use vertigo::principal::PrincipalName;
+use vertigo::principal::{PrincipalName, Role};
 use vertigo::secret::{Secret, SecretHash};
 use vertigo_access::anchor::Anchor;
 use vertigo_access::authority::{Authority, AuthorityError};
 use vertigo_access::life::{self, Life, Skew};
 use vertigo_access::tls::{self, Held, HeldError, Shown};
 use vertigo_access::token::{ADDRESSES_MAX, Token};
+
+/// The namespace of whoever has no other, and of all that there is.
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Revocations that wait for whoever ends connections; one that missed some ends all that are not known any more.
 const REVOCATIONS_WAITING: usize = 256;
@@ -265,6 +269,37 @@ impl Access {
             ends: kept.ends,
         };
         Ok((kept, token.line()))
+    }
+
+    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and could
+    /// make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn offer_administrator(&self, now: Millis) -> Result<(), AccessError> {
+        let path = self.administrator_path();
+        let before = fs::read_to_string(&path).ok().and_then(|line| line.parse::<Token>().ok());
+        if let Some(before) = before {
+            self.change(|registry| {
+                registry.forget_token(before.secret.hash());
+                Ok(())
+            })?;
+        }
+        let new = NewToken {
+            role: Role::Admin,
+            ttl: TTL_MAX,
+            uses: 1,
+            name: Some(PrincipalName::administrator()),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            made_by: PrincipalName::local(),
+        };
+        let (_, line) = self.create_token(now, new)?;
+        Ok(write_private(&path, format!("{line}\n").as_bytes())?)
+    }
+
+    /// Where a token for an administrator lies.
+    pub fn administrator_path(&self) -> PathBuf {
+        self.0.path.with_file_name("admin-token")
     }
 
     /// Where machines reach the coordinator, the best first.

@@ -214,6 +214,11 @@ impl Registry {
         Ok(self.tokens.remove(at))
     }
 
+    /// Ends the token of a secret, where there is one.
+    pub fn forget_token(&mut self, hash: SecretHash) {
+        self.tokens.retain(|token| token.hash != hash);
+    }
+
     /// Lets somebody in for a token's secret.
     ///
     /// # Errors

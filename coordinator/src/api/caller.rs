@@ -1,14 +1,14 @@
 //! Who asks: known before a use case begins, from the connection that the request came on.
 
-use vertigo::id::WorkerId;
+pub use crate::access::DEFAULT_NAMESPACE;
+use vertigo::id::{PrincipalId, WorkerId};
 use vertigo::principal::{PrincipalName, Role};
-
-/// The namespace of whoever has no other.
-pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Who asks, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
+    /// What its certificate says; `None` for whoever has none.
+    pub principal: Option<PrincipalId>,
     /// Its name, which is kept with what it does.
     pub name: PrincipalName,
     /// What it may do.
@@ -23,10 +23,16 @@ impl Caller {
     /// Whoever speaks from the coordinator's own machine, without a certificate: it may do everything, since a process there can anyway.
     pub fn local() -> Caller {
         Caller {
+            principal: None,
             name: PrincipalName::local(),
             role: Role::Admin,
             worker: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
         }
+    }
+
+    /// Whether it sees what is in a namespace.
+    pub fn sees(&self, namespace: &str) -> bool {
+        self.namespace == namespace
     }
 }

@@ -28,6 +28,7 @@ mod factors;
 mod fleet;
 mod float;
 mod forgetting;
+mod grants;
 mod graph;
 mod index;
 mod installation;

@@ -19,7 +19,7 @@ impl v1::artifacts_server::Artifacts for Artifacts {
     }
 
     async fn register(&self, request: Request<v1::RegisterArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {
-        let caller = caller(&request);
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("register"));
         Ok(Response::new(self.0.register(&caller, request.into_inner()).instrument(span).await?))
     }

@@ -11,6 +11,7 @@
 //! | `GET /v1/storage` | what takes what on the disks |
 //! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
 //! | `/v1/blobs/…` | files: [`blobs`] |
+//! | `GET /health` | `ok`, to anybody |
 //!
 //! Lists take `page_size` and `page_token`; `state` and `label` may stand more than once. An error is
 //! `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes nearest; blobs say theirs in a line of text.
@@ -50,8 +51,14 @@ const TAGS: &str = "/v1/tags";
 /// Where it is said what takes what.
 const STORAGE: &str = "/v1/storage";
 
+/// Where anybody sees that somebody is there, and nothing else.
+const HEALTH: &str = "/health";
+
 /// Where the routes that read begin. The guard lets their `GET` through.
-pub(super) const READS: [&str; 6] = ["/v1/jobs", "/v1/artifacts", TAGS, "/v1/workers", STORAGE, EVENTS];
+pub(super) const READS: [&str; 7] = ["/v1/jobs", "/v1/artifacts", TAGS, "/v1/workers", STORAGE, EVENTS, HEALTH];
+
+/// Below it are blobs.
+pub(super) const BLOBS: &str = "/v1/blobs/";
 
 /// The routes.
 pub fn router(api: Api) -> Router {
@@ -66,6 +73,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/workers", get(workers))
         .route(STORAGE, get(storage))
         .route(EVENTS, get(events::stream))
+        .route(HEALTH, get(async || "ok\n"))
         .with_state(api)
         .merge(blobs)
 }
