@@ -1,6 +1,8 @@
 //! Who asks: known before a use case begins, from the connection that the request came on.
 
 pub use crate::access::DEFAULT_NAMESPACE;
+use std::fmt::Display;
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::id::{PrincipalId, WorkerId};
 use vertigo::principal::{PrincipalName, Role};
 
@@ -29,6 +31,12 @@ impl Caller {
             worker: None,
             namespace: DEFAULT_NAMESPACE.to_owned(),
         }
+    }
+
+    /// It may not do what it asks. `what` is that, behind "may not".
+    pub(crate) fn may_not(&self, what: impl Display) -> ApiError {
+        let (name, role) = (&self.name, self.role);
+        ApiError::new(ErrorCode::Denied, format!("`{name}` has the role {role}, and may not {what}"))
     }
 
     /// Whether it sees what is in a namespace.

@@ -14,7 +14,7 @@ impl Core {
             let found = self.index.get(&artifact);
             found.is_some_and(|it| it.manifest.files().iter().any(|file| file.digest == blob))
         };
-        self.serves(worker) || self.read_by(worker).any(names)
+        self.may_get_artifacts(worker) || self.read_by(worker).any(names)
     }
 
     /// Whether the worker has something to send: what its attempts make, which nobody knows before.
@@ -24,11 +24,11 @@ impl Core {
 
     /// Whether one of the worker's attempts reads an artifact or goes on from it.
     pub fn may_get_artifact(&self, worker: WorkerId, artifact: Digest) -> bool {
-        self.serves(worker) || self.read_by(worker).any(|read| read == artifact)
+        self.may_get_artifacts(worker) || self.read_by(worker).any(|read| read == artifact)
     }
 
-    /// Whether a service runs there.
-    fn serves(&self, worker: WorkerId) -> bool {
+    /// Whether the worker may ask what any name stands for, because a service runs there.
+    pub fn may_get_artifacts(&self, worker: WorkerId) -> bool {
         let leases = self.workers.get(&worker).map(|worker| &worker.leases);
         leases.is_some_and(|leases| leases.values().any(|reservation| reservation.slot == Slot::Service))
     }

@@ -151,10 +151,6 @@ fn stranger() -> ApiError {
 }
 
 fn denied(caller: &Caller, path: &str) -> ApiError {
-    let (name, role) = (&caller.name, caller.role);
-    let error = ApiError::new(
-        ErrorCode::Denied,
-        format!("`{name}` has the role {role}, which may not ask {}", shown(path.as_bytes())),
-    );
+    let error = caller.may_not(format_args!("ask {}", shown(path.as_bytes())));
     error.with_hint("an administrator gives another role with a new token: `vertigo token create --role`")
 }

@@ -125,3 +125,6 @@ fn of_blob(method: &Method, blob: &str) -> Option<Permission> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

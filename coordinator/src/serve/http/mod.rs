@@ -23,15 +23,15 @@ pub mod blobs;
 mod events;
 mod query;
 
-use crate::api::Api;
+use crate::api::{Api, Caller};
 use crate::serve::traced;
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use query::Query;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -184,6 +184,7 @@ async fn artifacts(
 
 async fn artifact(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     reference: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
@@ -191,7 +192,7 @@ async fn artifact(
     let (Path(reference), query) = (reference?, Query::read(query.as_deref()));
     query.end()?;
     let span = traced(&headers, info_span!("get artifact"));
-    let artifact = api.artifact(v1::GetArtifactRequest { reference }).instrument(span).await?;
+    let artifact = api.artifact(&caller, v1::GetArtifactRequest { reference }).instrument(span).await?;
     // A manifest may be long, and the threads that read it here are those that hear heartbeats.
     let written = tokio::task::spawn_blocking(move || Shown(Artifact::from(&artifact)).into_response()).await;
     Ok(written.map_err(ApiError::internal)?)
