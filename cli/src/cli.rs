@@ -1,11 +1,13 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
+mod access;
 mod curation;
 mod data;
 mod evaluation;
 mod queue;
 mod tags;
 
+pub(crate) use access::{ContextCommand, CreateTokenArgs, LoginArgs, RevokeArgs, TokenCommand};
 pub(crate) use curation::CurateArgs;
 pub(crate) use data::{
     AuditArgs, DataCommand, DataReportArgs, DiffArgs, ImportArgs, RowName, ShowArgs, Which, WhyArgs,
@@ -28,6 +30,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::manifest::Kind;
 use vertigo::task::{Bits, TaskKind};
+use vertigo_access::contexts::ContextName;
 use vertigo_model::estimate::Engine;
 
 const EXAMPLES: &str = "\
@@ -77,16 +80,12 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where the coordinator is
-    #[arg(
-        long,
-        global = true,
-        env = "VERTIGO_COORDINATOR",
-        value_name = "URL",
-        default_value_t,
-        hide_env_values = true
-    )]
-    pub(crate) coordinator: Endpoint,
+    /// Where the coordinator is [default: the context in use, or http://127.0.0.1:7420]
+    #[arg(long, global = true, env = "VERTIGO_COORDINATOR", value_name = "URL", hide_env_values = true)]
+    pub(crate) coordinator: Option<Endpoint>,
+    /// Which of the coordinators that `vertigo context` lists
+    #[arg(long, global = true, env = "VERTIGO_CONTEXT", value_name = "NAME", hide_env_values = true)]
+    pub(crate) context: Option<ContextName>,
     /// Print one JSON document on stdout, or JSON lines where there is a stream
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -177,6 +176,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get luau-tutor-fused ~/models/luau-tutor\n  vertigo get sha256:3b1f22 ./base"
     )]
     Get(GetArgs),
+    /// Log in to a coordinator on another machine, with a token that is read from stdin
+    Login(LoginArgs),
+    /// The coordinators that you have logged in to
+    #[command(after_help = "Examples:\n  vertigo context\n  vertigo context use home\n  vertigo --context work jobs")]
+    Context {
+        #[command(subcommand)]
+        command: Option<ContextCommand>,
+    },
+    /// Tokens with which machines join
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List everybody who has joined
+    Principals,
+    /// End everything that somebody who joined may do
+    Revoke(RevokeArgs),
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
     Completions {

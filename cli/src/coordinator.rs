@@ -6,6 +6,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vertigo::bounds::MESSAGE_BYTES_MAX;
 use vertigo::v1;
+use vertigo::v1::access_client::AccessClient;
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
@@ -60,6 +61,10 @@ impl Coordinator {
 
     pub(crate) fn tags(&self) -> TagsClient<Channel> {
         TagsClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn access(&self) -> AccessClient<Channel> {
+        AccessClient::new(self.channel.clone())
     }
 
     pub(crate) fn transfer(&self) -> Transfer {

@@ -14,6 +14,7 @@ use axum::routing::get;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
@@ -145,7 +146,8 @@ async fn calls_and_blobs_go_over_tls_with_our_certificate() {
 async fn without_tls_all_of_it_is_as_before() {
     let (port, all) = serve(Wire::Plain).await;
     push(&Access::plain(format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap()).await.unwrap();
-    assert_eq!(all.lock().unwrap().as_slice(), [(Peer::default(), CONTENT.to_vec())]);
+    let peer = Peer { address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), ..Peer::default() };
+    assert_eq!(all.lock().unwrap().as_slice(), [(peer, CONTENT.to_vec())]);
 }
 
 #[tokio::test]
