@@ -32,7 +32,10 @@ fn what_is_wrong_with_the_coordinators_certificate_is_told_apart() {
     let words = of(CertificateError::NotValidYetContext { time: at(NOW), not_before: at(NOW + 3600) });
     assert!(words.contains("before 2026-11-28T13:00:00Z") && words.contains("clocks"), "{words}");
     let expected = ServerName::try_from("mini").unwrap();
-    let words = of(CertificateError::NotValidForNameContext { expected, presented: vec![r#"DnsName("studio.local")"#.to_owned(), "IpAddress(10.0.0.7)".to_owned()] });
+    let words = of(CertificateError::NotValidForNameContext {
+        expected,
+        presented: vec![r#"DnsName("studio.local")"#.to_owned(), "IpAddress(10.0.0.7)".to_owned()],
+    });
     assert!(words.contains("of studio.local, 10.0.0.7 and not of mini"), "{words}");
 }
 
