@@ -37,6 +37,7 @@ use error::{CliError, Exit, Result};
 use render::output::Output;
 use std::process::ExitCode;
 use tracing::Instrument;
+use vertigo_client::Access;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -86,7 +87,9 @@ fn start(cli: &Cli, output: Output) -> Result<()> {
 }
 
 async fn run(cli: &Cli, output: Output) -> Result<()> {
-    let coordinator = &Coordinator::new(&cli.global.coordinator);
+    // Without certificates yet: an address that needs one is refused with what to do.
+    let access = Access::plain(cli.global.coordinator.clone());
+    let coordinator = &Coordinator::new(access.map_err(|error| CliError::new(Exit::Usage, error.to_string()))?);
     match &cli.command {
         Command::Data(command) => commands::data::run(command, coordinator, output).await,
         Command::Curate(args) => commands::curate::run(args, coordinator, output).await,
