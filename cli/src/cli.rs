@@ -6,6 +6,7 @@ mod data;
 mod evaluation;
 mod queue;
 mod tags;
+mod workers;
 
 pub(crate) use access::{ContextCommand, CreateTokenArgs, LoginArgs, RevokeArgs, TokenCommand};
 pub(crate) use curation::CurateArgs;
@@ -20,6 +21,7 @@ pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
+pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, WorkersArgs};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -47,7 +49,7 @@ Exit codes:
   1    the job failed or was cancelled, or what was asked was refused
   2    the command line is wrong
   3    the coordinator cannot be reached
-  4    no such job, artifact or tag
+  4    no such job, artifact, tag or worker
   130  interrupted; jobs go on
 
 A job is named by its id, by the beginning of it that no other job shares, or by
@@ -157,6 +159,12 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
+    /// Have a worker take nothing new until it is resumed
+    Drain(DrainArgs),
+    /// Let a worker take work again
+    Resume(ResumeArgs),
+    /// Forget a worker that will not come back, or is to join anew
+    Remove(RemoveArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters, models, suites, reports
     Artifacts(ArtifactsArgs),
     /// Move a tag to an artifact
@@ -406,13 +414,6 @@ pub(crate) struct ArtifactsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct WorkersArgs {
-    /// At most this many, by name [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct GcArgs {
     /// Say what would go, and leave it
     #[arg(long)]
@@ -457,6 +458,9 @@ impl Command {
             Command::Logs(_) => tracing::info_span!("vertigo logs"),
             Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
+            Command::Drain(_) => tracing::info_span!("vertigo drain"),
+            Command::Resume(_) => tracing::info_span!("vertigo resume"),
+            Command::Remove(_) => tracing::info_span!("vertigo remove"),
             Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
             Command::Tag(_) => tracing::info_span!("vertigo tag"),
             Command::History(_) => tracing::info_span!("vertigo history"),

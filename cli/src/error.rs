@@ -62,6 +62,7 @@ impl CliError {
 pub(crate) enum Subject {
     Job,
     Artifact,
+    Worker,
     /// The bases and the dataset of recipes.
     Inputs,
     Nothing,
@@ -72,6 +73,7 @@ impl Subject {
         match self {
             Subject::Job => Some("`vertigo jobs` lists the jobs"),
             Subject::Artifact => Some("`vertigo artifacts` lists what there is"),
+            Subject::Worker => Some("`vertigo workers` lists the workers"),
             Subject::Inputs => Some(
                 "import what is missing with `vertigo base import NAME DIR` or `vertigo data import NAME DIR`; \
                  `vertigo artifacts` lists what there is",

@@ -18,3 +18,4 @@ pub(crate) mod safe;
 pub(crate) mod screen;
 pub(crate) mod suite;
 pub(crate) mod who;
+pub(crate) mod workers;

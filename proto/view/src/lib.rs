@@ -25,8 +25,8 @@ pub use job::{
 };
 pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
 pub use tag::TagMove;
-pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover};
-pub use worker::Worker;
+pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover, worker_act};
+pub use worker::{Hold, Worker};
 
 /// `null` for an empty string.
 fn text(value: &str) -> Option<String> {
