@@ -22,7 +22,8 @@ pub(crate) struct Chosen {
 
 /// Where this person's contexts are.
 pub(crate) fn contexts() -> Result<Contexts> {
-    let home = std::env::home_dir().ok_or_else(|| CliError::refused("there is no home folder, where contexts are kept"))?;
+    let home =
+        std::env::home_dir().ok_or_else(|| CliError::refused("there is no home folder, where contexts are kept"))?;
     Ok(Contexts::at(folder_in(&home)))
 }
 

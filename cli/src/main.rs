@@ -6,9 +6,9 @@
 // Nothing is printed past `output`, which makes text from outside safe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod access;
 mod base;
 mod bounded;
-mod access;
 mod cli;
 mod commands;
 mod comparison;

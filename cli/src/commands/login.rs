@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &LoginArgs, contexts: &Contexts, output: Output) -
     let named = Newcomer { name: args.name.clone(), otherwise: this_person(), worker: None };
     let identity = joining::join(&token, &named).await.map_err(|error| {
         let exit = if error.is_unreachable() { Exit::Unreachable } else { Exit::Refused };
-        CliError::new(exit, error)
+        CliError::new(exit, error.to_string())
     })?;
     let context = args.context.clone().or_else(|| identity.coordinator.host().parse().ok());
     let context: ContextName = match context {

@@ -58,7 +58,9 @@ async fn revoke(id: &str, coordinator: &Coordinator, output: Output) -> Result<(
         [] => id.to_owned(),
         [token] => token.id.clone(),
         [..] => {
-            return Err(CliError::refused(format!("`{id}` is the beginning of several tokens")).hint("write more of it"));
+            return Err(
+                CliError::refused(format!("`{id}` is the beginning of several tokens")).hint("write more of it")
+            );
         }
     };
     let answer = coordinator.access().revoke_token(traced(v1::RevokeTokenRequest { id })).await;

@@ -63,17 +63,17 @@ impl v1::fleet_server::Fleet for Fleet {
     }
 
     async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
-        let (caller, span) = (caller(&request), traced(request.metadata(), info_span!("drain worker")));
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("drain worker")));
         Ok(Response::new(self.0.api.drain_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn resume_worker(&self, request: Request<v1::ResumeWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
-        let (caller, span) = (caller(&request), traced(request.metadata(), info_span!("resume worker")));
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("resume worker")));
         Ok(Response::new(self.0.api.resume_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
-        let (caller, span) = (caller(&request), traced(request.metadata(), info_span!("remove worker")));
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("remove worker")));
         Ok(Response::new(self.0.api.remove_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 }
