@@ -140,9 +140,7 @@ impl Server {
     /// # Errors
     /// Says which part could not be had, and what to do.
     pub async fn start(config: Config) -> Result<Server, ServerError> {
-        if !config.listen.ip().is_loopback() {
-            return Err(ServerError::NotLoopback(config.listen));
-        }
+        Server::may_listen(config.listen)?;
         if config.lease < Duration::from_millis(100) {
             return Err(ServerError::Lease(config.lease));
         }
@@ -168,6 +166,14 @@ impl Server {
         let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
         let (limits, collect_every) = (config.limits, config.collect_every);
         Ok(Server { listener, address, router, limits, sessions, store, writer, collector, collect_every })
+    }
+
+    /// Whether it may listen there at all: asked before a daemon is installed that could not.
+    ///
+    /// # Errors
+    /// Other machines reach the address.
+    pub fn may_listen(address: SocketAddr) -> Result<(), ServerError> {
+        if address.ip().is_loopback() { Ok(()) } else { Err(ServerError::NotLoopback(address)) }
     }
 
     /// Where it listens.

@@ -1,7 +1,7 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may
+//! result was taken; services are given back at once. A second one, or the end of its patience, ends the child, which is reported as a failure that another try may
 //! help, and goes.
 
 use crate::cache::Cache;
@@ -16,6 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use vertigo::id::ProcessId;
 use vertigo::printable;
 use vertigo::v1::Assignment;
 use vertigo_client::Transfer;
+use vertigo_daemon::life;
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Disk that inputs may take.
     pub cache: Bytes,
+    /// How long it waits for what runs once it was told to go; `None` is until that has ended.
+    pub drain: Option<Duration>,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
 }
@@ -94,6 +98,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             println!("vertigo-worker {} connected to {}", printable::line(&settings.name), settings.coordinator);
         }
         tracing::info!("connected to {}", settings.coordinator);
+        life::does(&format!("connected to {}", settings.coordinator));
     };
     let session = Session {
         identity: state.identity(),
@@ -108,13 +113,26 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         welcomed: &welcomed,
     };
     let mut signals = Signals::listen().map_err(DaemonError::Signals)?;
+    // Without a coordinator, too: one that is away is waited for, by a worker that is as ready as it can be.
+    life::does(&format!("dialling {}", settings.coordinator));
+    life::ready();
     let told_to_go = async {
         signals.next().await;
+        life::stopping();
         tracing::info!("draining: no attempt is taken any more; a second signal ends the running one");
         phase.send_replace(Phase::Draining);
         // Nobody waits for what comes to no end.
         drains.cancel();
-        signals.next().await;
+        let patience = async {
+            match settings.drain {
+                Some(drain) => tokio::time::sleep(drain).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = signals.next() => {}
+            () = patience => {}
+        }
         tracing::info!("leaving at once");
         for attempt in attempts.all() {
             attempts.stop(attempt.id(), Stop::WorkerLeaves);
@@ -122,10 +140,13 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         phase.send_replace(Phase::Leaving);
         std::future::pending::<()>().await
     };
-    tokio::select! {
-        ended = session.run(phases) => Ok(ended?),
-        () = told_to_go => unreachable!("it waits for ever once it has told all"),
-    }
+    life::beside(async {
+        tokio::select! {
+            ended = session.run(phases) => Ok(ended?),
+            () = told_to_go => unreachable!("it waits for ever once it has told all"),
+        }
+    })
+    .await
 }
 
 /// The signals that tell a daemon to go.

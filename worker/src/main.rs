@@ -1,22 +1,25 @@
 //! `vertigo-worker`: the daemon; as `vertigo-worker attempt`, its child; as `vertigo-worker serve`, models for OpenAI's clients.
 
-use clap::{Args, Parser, Subcommand};
-use std::io;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::printable;
+use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
+use vertigo_daemon::{Name, ThisMachine, arguments, places};
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
 use vertigo_worker::serve::{self, Asked};
 
 /// Runs training jobs on this machine for a Vertigo coordinator.
 ///
-/// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one stops
-/// it; the coordinator then tries it again elsewhere.
+/// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one, or the end of
+/// --drain, stops it; the coordinator then tries it again elsewhere.
 #[derive(Debug, Parser)]
 #[command(name = "vertigo-worker", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -40,7 +43,44 @@ enum Command {
     LuauRoom,
     /// Serve models to OpenAI's clients, until SIGTERM or Ctrl-C.
     Serve(Serve),
+    /// Have the worker start with this machine, with these options, and start it now. Where it is installed already it is started anew.
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install {
+        #[command(flatten)]
+        install: InstallArgs,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// End the worker and have it start with this machine no more; its folder stays.
+    Uninstall,
+    /// Say whether the worker is installed and runs; the exit code is 0 where it does.
+    Status,
+    /// Write man pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// Which is there.
+        dir: PathBuf,
+    },
+    /// Print a completion script.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
+
+const INSTALL_EXAMPLES: &str = "\
+What is asked to go drains for half a minute and then stops what still runs, unless --drain says otherwise.
+
+Examples:
+  sudo vertigo-worker install
+  sudo vertigo-worker install --name mac-36gb --cache 50GiB --dry-run";
+
+/// How long a daemon that is asked to go waits for what runs: a restart of the machine waits for it.
+const DAEMON_DRAINS: &str = "30s";
+
+/// How long it may take to end: to drain, and for a checkpoint of the largest model to a slow disk.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Args)]
 struct Serve {
@@ -54,7 +94,7 @@ struct Serve {
     /// Where the coordinator is that knows the names.
     #[arg(long, env = "VERTIGO_COORDINATOR", default_value_t)]
     coordinator: Endpoint,
-    /// Where what names stand for is kept [default: ~/.vertigo/serve].
+    /// Where what names stand for is kept [default: `serve` beside the worker's folder].
     #[arg(long)]
     state: Option<PathBuf>,
     /// Disk that this may take.
@@ -76,22 +116,49 @@ struct Daemon {
     /// What jobs may use at most, such as 36GiB [default: all that the GPU may hold].
     #[arg(long)]
     memory: Option<Bytes>,
-    /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker].
+    /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker where ~/.vertigo is there, else worker in
+    /// Library/Application Support/Vertigo or $XDG_STATE_HOME/vertigo; for a daemon of the machine /var/lib/vertigo or /Library].
     #[arg(long)]
     state: Option<PathBuf>,
     /// Disk that bases and other inputs may take. Those of running jobs stay; the others go, the longest unused first.
     #[arg(long, default_value = "100GiB", value_name = "SIZE")]
     cache: Bytes,
+    /// How long it waits for what runs when it is told to go, such as 10m, before it leaves at once [default: until it has ended].
+    #[arg(long, value_name = "TIME", value_parser = drain)]
+    drain: Option<Duration>,
+}
+
+fn drain(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a number and a unit, such as 30s or 10m".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    // What clap let through has this form.
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Some(Command::Attempt { spec }) => child::main::run(&spec),
         // First of all, before anything opens a file.
         Some(Command::LuauRoom) => ended(vertigo_luau::child::main(io::stdin(), io::stdout()).map_err(Into::into)),
         Some(Command::Serve(args)) => {
             ended(serve_settings(args).and_then(|settings| within("vertigo-worker serve", serve::run(settings))))
+        }
+        Some(Command::Install { install, daemon }) => told(install_worker(&matches, &install, daemon)),
+        Some(Command::Uninstall) => told(uninstalled(Name::Worker, EXIT_TIMEOUT).map_err(Into::into)),
+        Some(Command::Status) => match said(Name::Worker) {
+            Ok((text, is_up)) => {
+                told(Ok(text));
+                if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => ended(Err(error.into())),
+        },
+        Some(Command::Man { dir }) => ended(clap_mangen::generate_to(Cli::command(), dir).map_err(Into::into)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), Name::Worker.word(), &mut script);
+            told(Ok(String::from_utf8_lossy(&script).into_owned()))
         }
         None => ended(daemon_settings(cli.daemon).and_then(|settings| within("vertigo-worker", daemon::run(settings)))),
     }
@@ -105,6 +172,33 @@ fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what came of it.
+fn told(result: Result<String, Box<dyn std::error::Error>>) -> ExitCode {
+    ended(result.map(|text| {
+        // Whoever does not listen any more needs no answer.
+        let _ = writeln!(io::stdout(), "{}", printable::text(&text));
+    }))
+}
+
+/// Installs the worker with the options that `install` was given.
+fn install_worker(
+    matches: &ArgMatches,
+    install: &InstallArgs,
+    daemon: Daemon,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let mut command = Cli::command();
+    command.build();
+    let given = command.find_subcommand("install").zip(matches.subcommand_matches("install"));
+    let mut words =
+        given.map(|(command, matches)| arguments::given(command, matches, &OF_INSTALLATION)).unwrap_or_default();
+    if daemon.drain.is_none() {
+        words.extend(["--drain", DAEMON_DRAINS].map(str::to_owned));
+    }
+    let exit_timeout = EXIT_TIMEOUT + daemon.drain.unwrap_or_default();
+    let worker = Wanted { name: Name::Worker, arguments: words, state: daemon.state, writes: Vec::new(), exit_timeout };
+    Ok(installed(&wanted(worker, install, &ThisMachine)?, install)?)
 }
 
 /// Runs `work` with logs, and traces where a collector is named. `service` is the process's name in them.
@@ -138,6 +232,7 @@ fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>>
         memory: args.memory,
         state: args.state.map_or_else(|| default_state("worker"), Ok)?,
         cache: args.cache,
+        drain: args.drain,
         executable: std::env::current_exe()?,
     })
 }
@@ -147,6 +242,5 @@ fn host_name() -> Result<String, &'static str> {
 }
 
 fn default_state(whose: &str) -> Result<PathBuf, &'static str> {
-    let home = std::env::home_dir().ok_or("there is no home folder; give the worker a folder with --state")?;
-    Ok(home.join(".vertigo").join(whose))
+    places::own_folder(whose).ok_or("there is no home folder; give the worker a folder with --state")
 }

@@ -85,7 +85,7 @@ pub struct Daemon {
     pub user: Option<String>,
     /// Its folder, which is its user's alone.
     pub state: PathBuf,
-    /// Other folders that it writes to.
+    /// Other folders that it writes to. Who installs it has made them, and given them to its user.
     pub writes: Vec<PathBuf>,
     /// The folder of its logs, where files have them.
     pub logs: Option<PathBuf>,
@@ -144,7 +144,9 @@ pub enum Refused {
     #[error("--user {0}: this machine has no such account")]
     NoSuchUser(String),
     /// Nothing starts programs.
-    #[error("this machine runs neither launchd nor systemd, so nothing here starts a program with it; start {0} by hand")]
+    #[error(
+        "this machine runs neither launchd nor systemd, so nothing here starts a program with it; start {0} by hand"
+    )]
     NoInit(&'static str),
     /// A path that does not say where.
     #[error("{}: write the whole path, from / on", .0.display())]
@@ -169,6 +171,16 @@ pub enum Refused {
     /// Something that would be gone.
     #[error("{} does not last, and a daemon has a folder of its own in its place; choose another one", .0.display())]
     Passing(PathBuf),
+    /// A folder of somebody else.
+    #[error(
+        "{}: there are files in it, and none of them is a daemon's; its folder becomes its user's with all that is in it, so name one that \
+         is empty or not there",
+        .0.display()
+    )]
+    NotOwn(PathBuf),
+    /// A folder that has to be there.
+    #[error("{}: there is no such folder; make it, as the daemon's user, then run the same again", .0.display())]
+    Missing(PathBuf),
     /// No home.
     #[error("there is no home folder; say with --state where its folder is to be")]
     NoHome,

@@ -21,6 +21,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a daemon that was started is looked at until it runs.
 const COMES_UP: Duration = Duration::from_secs(10);
 
+/// Files that a daemon of ours has in its folder: its lock from the first start on, and what may be there before. A folder with files and
+/// none of these is somebody else's.
+pub const OWN_FILES: [&str; 4] = ["lock", "tls", "worker-id", "vertigo.db"];
+
 /// Why it is not installed, or not taken away.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -104,6 +108,13 @@ pub fn install(daemon: &Daemon, machine: &dyn Commands) -> Result<Installed, Ins
     let init = ready(daemon, &facts)?;
     if !machine.is_there(&daemon.program) {
         return Err(at(&daemon.program)(io::ErrorKind::NotFound.into()));
+    }
+    let names = machine.names_in(&daemon.state).map_err(at(&daemon.state))?;
+    if !names.is_empty() && !names.iter().any(|name| OWN_FILES.contains(&name.as_str())) {
+        return Err(Refused::NotOwn(daemon.state.clone()).into());
+    }
+    if let Some(missing) = daemon.writes.iter().find(|folder| !machine.is_there(folder)) {
+        return Err(Refused::Missing(missing.clone()).into());
     }
     let own = own_units(&facts);
     let file = plan::file(daemon.name, init, daemon.scope(), &own);

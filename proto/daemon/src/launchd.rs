@@ -58,7 +58,8 @@ pub fn plist(daemon: &Daemon) -> io::Result<String> {
     let program = daemon.program.display().to_string();
     let words = std::iter::once(&program).chain(&daemon.arguments).map(|word| text(word));
     put("ProgramArguments", Value::Array(words.collect()));
-    let mut environment: Dictionary = daemon.environment.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let mut environment: Dictionary =
+        daemon.environment.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     if let Some(file) = daemon.log_file() {
         let file = text(&file.display().to_string());
         environment.insert(LOG_FILE.to_owned(), file.clone());
@@ -116,13 +117,16 @@ pub fn read(text: &str) -> Written {
 /// What `launchctl print` says of a daemon that it knows.
 pub fn running(printed: &str) -> Running {
     // What is deeper is said of ports and events, in the same words.
-    let outer = printed.lines().filter_map(|line| line.strip_prefix('\t').filter(|rest| !rest.starts_with(['\t', ' '])));
+    let outer =
+        printed.lines().filter_map(|line| line.strip_prefix('\t').filter(|rest| !rest.starts_with(['\t', ' '])));
     let mut pairs = outer.filter_map(|line| line.split_once(" = "));
     let (mut pid, mut ended) = (None, None);
     for (key, value) in pairs.by_ref() {
         match key {
             "pid" => pid = value.trim().parse().ok(),
-            "last exit code" if !value.contains("never exited") => ended = Some(format!("its last exit code was {value}")),
+            "last exit code" if !value.contains("never exited") => {
+                ended = Some(format!("its last exit code was {value}"))
+            }
             "last terminating signal" => ended = Some(format!("it was ended by {value}")),
             _ => {}
         }

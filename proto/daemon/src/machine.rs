@@ -3,10 +3,11 @@
 use crate::facts::{Facts, Init, Person};
 use crate::places::Os;
 use crate::plan::shell;
-use nix::unistd::{User, geteuid};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{Uid, User, geteuid};
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -25,6 +26,15 @@ pub struct Ran {
     pub err: String,
 }
 
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its rights.
+    pub mode: u32,
+    /// Whose it is, where that has a name.
+    pub owner: Option<String>,
+}
+
 /// A machine, seen by what can be asked of it and done to it.
 pub trait Commands {
     /// Who asks, and on what.
@@ -33,6 +43,15 @@ pub trait Commands {
     fn person(&self, name: &str) -> Option<Person>;
     /// Whether there is something at a path.
     fn is_there(&self, path: &Path) -> bool;
+    /// The names of what is in a folder; none where there is no folder.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    fn names_in(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// What is at a path; `None` where nothing is, or nobody may look.
+    fn found(&self, path: &Path) -> Option<Found>;
+    /// How many files a program that is started here may open, and how many it may ask for.
+    fn open_files(&self) -> Option<(u64, u64)>;
     /// A file's text; `None` where there is no file.
     ///
     /// # Errors
@@ -86,6 +105,23 @@ impl Commands for ThisMachine {
 
     fn is_there(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn names_in(&self, folder: &Path) -> io::Result<Vec<String>> {
+        match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+        }
+    }
+
+    fn found(&self, path: &Path) -> Option<Found> {
+        let found = fs::metadata(path).ok()?;
+        let owner = User::from_uid(Uid::from_raw(found.uid())).ok().flatten().map(|user| user.name);
+        Some(Found { mode: found.permissions().mode() & 0o7777, owner })
+    }
+
+    fn open_files(&self) -> Option<(u64, u64)> {
+        getrlimit(Resource::RLIMIT_NOFILE).ok()
     }
 
     fn read(&self, path: &Path) -> io::Result<Option<String>> {

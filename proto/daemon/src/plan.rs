@@ -93,7 +93,7 @@ pub fn install(daemon: &Daemon, init: Init, own_units: &Path) -> io::Result<Vec<
         steps.push(write(systemd::ACCOUNTS.into(), systemd::account()));
         steps.push(run(&["systemd-sysusers", systemd::ACCOUNTS]));
     }
-    for folder in std::iter::once(&daemon.state).chain(&daemon.writes).chain(&daemon.logs) {
+    for folder in std::iter::once(&daemon.state).chain(&daemon.logs) {
         let folder = folder.display().to_string();
         let Some(user) = &daemon.user else {
             steps.push(run(&["install", "-d", "-m", "0700", &folder]));
@@ -120,7 +120,7 @@ pub fn install(daemon: &Daemon, init: Init, own_units: &Path) -> io::Result<Vec<
             let unit = systemd::unit_name(daemon.name);
             steps.push(write(path, systemd::unit(daemon)));
             steps.push(Step::Run(systemctl(scope, &["daemon-reload"])));
-            steps.push(Step::Run(systemctl(scope, &["enable", "--now", "--no-block", &unit])));
+            steps.push(Step::Run(systemctl(scope, &["enable", &unit])));
             if scope == Scope::Person {
                 // Without it a person's units start when they log in, and end when they leave.
                 steps.push(Step::Try(words(&["loginctl", "enable-linger"])));
@@ -158,7 +158,11 @@ pub fn uninstall(name: Name, init: Init, scope: Scope, own_units: &Path, exit_ti
 pub fn shell(command: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
     let word = |word: &String| {
-        if !word.is_empty() && word.chars().all(is_plain) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     };
     command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
@@ -172,7 +176,12 @@ impl fmt::Display for Step {
             Step::Run(command) => writeln!(f, "{}", shell(command)),
             Step::Try(command) => writeln!(f, "{} || true", shell(command)),
             Step::UntilGone { command, most } => {
-                writeln!(f, "while {} >/dev/null 2>&1; do sleep 1; done   # for {} s at most", shell(command), most.as_secs())
+                writeln!(
+                    f,
+                    "while {} >/dev/null 2>&1; do sleep 1; done   # for {} s at most",
+                    shell(command),
+                    most.as_secs()
+                )
             }
         }
     }
@@ -209,11 +218,14 @@ mod tests {
 
     #[test]
     fn the_daemons_folders_are_made_before_it_is_started_and_never_taken_away() {
-        for (daemon, init) in [(usual(Name::Worker, Os::MacOs), Init::Launchd), (persons(Name::Worker), Init::Systemd)] {
+        for (daemon, init) in [(usual(Name::Worker, Os::MacOs), Init::Launchd), (persons(Name::Worker), Init::Systemd)]
+        {
             let steps = install(&daemon, init, Path::new("/u")).unwrap();
             let at = |found: &dyn Fn(&Step) -> bool| steps.iter().position(found).unwrap();
             let folder = at(&|step| step.to_string().contains("install -d -m 0700"));
-            let file = at(&|step| matches!(step, Step::Write { path, .. } if *path == self::file(daemon.name, init, daemon.scope(), Path::new("/u"))));
+            let file = at(
+                &|step| matches!(step, Step::Write { path, .. } if *path == self::file(daemon.name, init, daemon.scope(), Path::new("/u"))),
+            );
             assert!(folder < file && file < steps.len() - 1);
             let away = uninstall(daemon.name, init, daemon.scope(), Path::new("/u"), daemon.exit_timeout);
             assert!(away.iter().all(|step| !step.to_string().contains(&daemon.state.display().to_string())));

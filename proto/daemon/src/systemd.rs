@@ -29,7 +29,8 @@ const START: Duration = Duration::from_secs(600);
 const OPEN_FILES: u64 = 8_192;
 
 /// What a process of ours may ask of Linux. `seccomp` is in no set of those; without it Luau would run behind limits alone.
-const CALLS: [&str; 2] = ["SystemCallFilter=@system-service seccomp", "SystemCallFilter=~@privileged @keyring userfaultfd"];
+const CALLS: [&str; 2] =
+    ["SystemCallFilter=@system-service seccomp", "SystemCallFilter=~@privileged @keyring userfaultfd"];
 
 /// Walls that need no root, so that a person's own unit has them too.
 const OPEN_TO_ALL: [&str; 11] = [
@@ -47,11 +48,12 @@ const OPEN_TO_ALL: [&str; 11] = [
 ];
 
 /// Walls of a machine's unit. `ProcSubset=pid` is not among them: the worker reads how much memory is left.
-const OF_MACHINE: [&str; 14] = [
+const OF_MACHINE: [&str; 15] = [
     "CapabilityBoundingSet=",
     "AmbientCapabilities=",
     "ProtectSystem=strict",
     "PrivateTmp=yes",
+    "PrivateMounts=yes",
     "PrivateDevices=yes",
     "ProtectClock=yes",
     "ProtectHostname=yes",
@@ -203,7 +205,8 @@ pub const SHOWN: &str = "ActiveState,SubState,MainPID,Result,ExecMainStatus";
 
 /// What `systemctl show` says of a unit.
 pub fn running(shown: &str) -> Running {
-    let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
+    let value =
+        |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
     match value("ActiveState") {
         "active" => match value("MainPID").parse() {
             Ok(pid) if pid > 0 => Running::Up { pid },

@@ -74,7 +74,8 @@ fn its_folders_are_the_machines_unless_its_user_began_by_hand() {
     assert!(mac.arguments.ends_with(&["--state".to_owned(), mac.state.display().to_string()]));
     assert!(!mac.sees_homes);
 
-    let began = describe(asked(Name::Worker), &facts(Os::MacOs), Some(&me(Os::MacOs)), |home| home == "/Users/me").unwrap();
+    let began =
+        describe(asked(Name::Worker), &facts(Os::MacOs), Some(&me(Os::MacOs)), |home| home == "/Users/me").unwrap();
     assert_eq!(began.state, Path::new("/Users/me/.vertigo/worker"));
     assert!(began.sees_homes);
 }
@@ -95,8 +96,5 @@ fn what_its_user_cannot_see_or_what_does_not_last_is_refused() {
     assert!(matches!(refused(|asked| asked.writes = vec!["/srv/a\nb".into()]), Refused::Unwritable(_)));
     assert!(matches!(refused(|asked| asked.arguments.push("a\nb".to_owned())), Refused::Word(_)));
     assert!(matches!(refused(|asked| asked.user = Some("you".to_owned())), Refused::NoSuchUser(_)));
-    assert!(matches!(
-        describe(asked(Name::Worker), &facts(Os::MacOs), None, |_| false),
-        Err(Refused::NoSuchUser(_))
-    ));
+    assert!(matches!(describe(asked(Name::Worker), &facts(Os::MacOs), None, |_| false), Err(Refused::NoSuchUser(_))));
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::daemon::tests::{asked, facts, persons, usual};
 use crate::facts::Person;
-use crate::machine::Ran;
+use crate::machine::{Found, Ran};
 use crate::places::Os;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -57,6 +57,20 @@ impl Commands for Played {
         self.files.borrow().contains_key(path)
     }
 
+    fn names_in(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let files = self.files.borrow();
+        let names = files.keys().filter_map(|path| path.strip_prefix(folder).ok()?.iter().next());
+        Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn found(&self, _: &Path) -> Option<Found> {
+        None
+    }
+
+    fn open_files(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     fn read(&self, path: &Path) -> io::Result<Option<String>> {
         Ok(self.files.borrow().get(path).cloned())
     }
@@ -88,9 +102,10 @@ impl Commands for Played {
             }
             "bootout" => ended(self.is_known.get(), "", ""),
             "print" => {
-                let was_sent_away = self.ran.borrow().iter().rev().nth(1).is_some_and(|last| {
-                    last.starts_with("launchctl bootout") || last.starts_with("launchctl print")
-                });
+                let was_sent_away =
+                    self.ran.borrow().iter().rev().nth(1).is_some_and(|last| {
+                        last.starts_with("launchctl bootout") || last.starts_with("launchctl print")
+                    });
                 if was_sent_away && self.lingers.get() > 0 {
                     self.lingers.set(self.lingers.get() - 1);
                 } else if was_sent_away {
@@ -155,8 +170,11 @@ fn what_is_refused_is_refused_before_anything_is_done() {
     assert!(nobody(Facts { is_root: false, ..facts(Os::Linux) }, &linux).contains("sudo"));
     assert!(nobody(Facts { is_root: false, ..facts(Os::MacOs) }, &usual(Name::Worker, Os::MacOs)).contains("sudo"));
     assert!(nobody(Facts { init: None, ..facts(Os::Linux) }, &linux).contains("by hand"));
-    let away = Daemon { program: "/opt/vertigo-worker".into(), ..linux };
+    let away = Daemon { program: "/opt/vertigo-worker".into(), ..linux.clone() };
     assert!(nobody(facts(Os::Linux), &away).contains("/opt/vertigo-worker"));
+    let elsewhere = Daemon { writes: vec!["/mnt/blobs".into()], ..linux };
+    assert!(nobody(facts(Os::Linux), &elsewhere).contains("/mnt/blobs: there is no such folder"));
+
     let machine = Played::new(facts(Os::Linux));
     install(&usual(Name::Worker, Os::Linux), &machine).unwrap();
     let other = Played { facts: Facts { is_root: false, ..facts(Os::Linux) }, ..machine };
@@ -191,8 +209,22 @@ fn what_may_fail_does_not_matter_and_a_persons_unit_is_theirs() {
 fn a_dry_run_says_files_and_commands_and_does_nothing() {
     let machine = Played::new(Facts { init: None, ..facts(Os::Linux) });
     let said = dry_run(&usual(Name::Coordinator, Os::Linux), &machine).unwrap();
-    for part in ["# /etc/systemd/system/vertigo-coordinator.service (0644):", "\nsystemctl daemon-reload\n", "Type=notify"] {
+    for part in
+        ["# /etc/systemd/system/vertigo-coordinator.service (0644):", "\nsystemctl daemon-reload\n", "Type=notify"]
+    {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert_eq!((machine.ran(), machine.written()), (String::new(), Vec::new()));
+}
+
+#[test]
+fn a_folder_with_files_of_others_does_not_become_the_daemons() {
+    let machine = Played::new(facts(Os::Linux));
+    let daemon = usual(Name::Worker, Os::Linux);
+    machine.write(&daemon.state.join("letters/first.txt"), "", 0).unwrap();
+    let error = install(&daemon, &machine).unwrap_err();
+    assert!(matches!(&error, InstallError::Refused(Refused::NotOwn(folder)) if *folder == daemon.state), "{error}");
+    assert_eq!(machine.ran(), "");
+    machine.write(&daemon.state.join("lock"), "", 0).unwrap();
+    install(&daemon, &machine).unwrap();
 }
