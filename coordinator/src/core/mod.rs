@@ -30,6 +30,7 @@ mod factors;
 mod fleet;
 mod float;
 mod forgetting;
+mod grants;
 mod graph;
 mod holds;
 mod index;
