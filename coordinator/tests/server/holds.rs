@@ -37,22 +37,27 @@ async fn a_hold_outlives_restarts_of_both_sides_and_the_running_attempt_ends() {
 
     coordinator.restart().await;
     let mut worker = Worker::connect(&coordinator, worker.id, "studio", &holding(&given)).await.unwrap();
-    let _heart = Heart::of(&worker);
+    let heart = Heart::of(&worker);
+    heart.holds(&given);
     let output = coordinator.upload(Kind::Adapter, "weights of it", json!({})).await;
     worker.report(&given, 1, success(&output)).await;
     assert_eq!(worker.ack().await, 1);
     coordinator.until(&running.id, JobState::Succeeded).await;
     // The daemon starts anew: another process of the same installation.
     let id = worker.id;
-    drop(worker);
+    drop((worker, heart));
     let process = vertigo::id::ProcessId::new().to_string();
     let again = v1::Hello { process, ..hello(id, "studio", &[]) };
-    let mut worker = loop {
-        match Worker::with_hello(&coordinator, again.clone()).await {
-            Ok(worker) => break worker,
-            Err(_) => tokio::task::yield_now().await,
+    // The coordinator may not have heard yet that the process before it has gone.
+    let gets_in = async {
+        loop {
+            match Worker::with_hello(&coordinator, again.clone()).await {
+                Ok(worker) => return worker,
+                Err(_) => tokio::task::yield_now().await,
+            }
         }
     };
+    let mut worker = soon("the new process's turn", gets_in).await;
     assert_eq!(coordinator.job(&waiting.id).await.state(), JobState::Queued);
     assert_eq!(coordinator.workers().await[0].hold.as_ref(), Some(&hold));
 

@@ -1,5 +1,6 @@
 //! Random commands, and after each the promises of the core.
 
+mod grants;
 mod holds;
 mod strangers;
 mod tags;
@@ -408,26 +409,6 @@ impl World {
             behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
-    }
-
-    /// A worker may touch exactly what its live attempts need.
-    fn check_grants(&self) {
-        let core = &self.bench.core;
-        for worker in self.ids {
-            let live = core.attempts.values().filter(|it| it.worker == worker && it.outcome == Outcome::Running);
-            let variants: Vec<&Variant> = live.map(|it| &core.jobs[&it.job].variants[it.variant]).collect();
-            assert_eq!(core.may_write_blob(worker), !variants.is_empty());
-            for (digest, artifact) in core.index.list(None, None) {
-                let reads = |variant: &&Variant| {
-                    let resumes = variant.resume.is_some_and(|resume| resume.checkpoint == digest);
-                    resumes || variant.artifacts().any(|(read, _)| read == digest)
-                };
-                let is_read = variants.iter().any(|variant| reads(&variant));
-                assert_eq!(core.may_get_artifact(worker, digest), Ok(is_read), "{artifact:?}");
-                let blob = artifact.manifest.files()[0].digest;
-                assert!(!is_read || core.may_read_blob(worker, blob) == Ok(true), "{artifact:?}");
-            }
-        }
     }
 
     /// Whether a worker could start a job now, if `reserved` of its memory were promised.

@@ -1,6 +1,6 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `grants`), by random failures of one job (`headway`) and by random commands
-//! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
-//! core that lets go of what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `grants`, `who`), by random failures of one job (`headway`) and by
+//! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
+//! it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
 mod cases;
@@ -11,6 +11,7 @@ mod holds;
 pub(crate) mod invariants;
 mod oracle;
 mod services;
+mod who;
 
 use super::*;
 use archive::Disk;
