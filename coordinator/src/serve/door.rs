@@ -123,10 +123,10 @@ async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str)
         return Ok(true);
     };
     let look = move |core: &crate::core::Core| {
-        Ok(match required {
-            Permission::Send => core.may_write_blob(worker),
-            _ => core.may_read_blob(worker, digest),
-        })
+        match required {
+            Permission::Send => Ok(core.may_write_blob(worker)),
+            _ => Ok(core.may_read_blob(worker, digest).map_err(crate::core::ReferenceError::from)?),
+        }
     };
     api.look(look).await
 }

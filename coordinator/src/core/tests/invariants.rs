@@ -1,5 +1,6 @@
 //! Random commands, and after each the promises of the core.
 
+mod grants;
 mod holds;
 mod strangers;
 mod tags;
@@ -383,6 +384,7 @@ impl World {
             }
         }
         services::check(core);
+        self.check_grants();
         self.check_tags();
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {
