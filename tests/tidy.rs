@@ -41,10 +41,11 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
+    "proto/daemon/src/",
     "proto/port/src/",
     "proto/telemetry/src/",
     "proto/text/src/",
@@ -301,13 +302,18 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/view", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-telemetry"]),
         ("proto/port", &[]),
-        ("coordinator", &["vertigo", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"]),
+        ("proto/daemon", &[]),
+        (
+            "coordinator",
+            &["vertigo", "vertigo-daemon", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
+        ),
         (
             "cli",
             &[
                 "vertigo",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-evaluation",
                 "vertigo-luau",
                 "vertigo-model",
@@ -322,6 +328,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-engine",
                 "vertigo-evaluation",
                 "vertigo-luau",

@@ -177,6 +177,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get luau-tutor-fused ~/models/luau-tutor\n  vertigo get sha256:3b1f22 ./base"
     )]
     Get(GetArgs),
+    /// Say what is wrong on this machine, and the command that cures it
+    #[command(after_help = "\
+Looks at what starts with this machine, its folders and logs, the limit of open files, sleep, and what macOS asks before programs
+speak with others. Changes nothing. The exit code is 1 where something is wrong.
+
+Examples:
+  vertigo doctor
+  vertigo doctor --json | jq -r '.[] | select(.verdict == \"bad\") | .cure'")]
+    Doctor,
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Which is there
+        dir: PathBuf,
+    },
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
     Completions {
@@ -450,6 +465,8 @@ impl Command {
             Command::Get(_) => tracing::info_span!("vertigo get"),
             Command::Storage => tracing::info_span!("vertigo storage"),
             Command::Gc(_) => tracing::info_span!("vertigo gc"),
+            Command::Doctor => tracing::info_span!("vertigo doctor"),
+            Command::Man { .. } => tracing::info_span!("vertigo man"),
             Command::Completions { .. } => tracing::info_span!("vertigo completions"),
         }
     }

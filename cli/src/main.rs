@@ -119,6 +119,9 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Get(args) => commands::get::run(args, coordinator, output).await,
         Command::Storage => commands::storage::run(coordinator, output).await,
         Command::Gc(args) => commands::gc::run(args, coordinator, output).await,
+        Command::Doctor => commands::doctor::run(output),
+        Command::Man { dir } => clap_mangen::generate_to(Cli::command(), dir)
+            .map_err(|e| CliError::refused(format!("{}: {e}", dir.display()))),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vertigo", &mut script);

@@ -8,6 +8,7 @@ pub(crate) mod chat;
 pub(crate) mod compare;
 pub(crate) mod curate;
 pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod fuse;
 pub(crate) mod gc;
