@@ -26,7 +26,7 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-# What is given away for this platform, in target/packages: a tarball with everything in it, its SBOM, and their sums.
+# What is given away for this platform, in target/packages: a tarball with everything in it, and its sums.
 dist: setup
 	@deploy/dist.sh
 

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# What is given away for this platform, in target/packages: a tarball with programs, libraries, man pages, completions, units and an SBOM,
-# the SBOM by itself, and SHA256SUMS of both. `make dist` calls it. `--binaries DIR` takes programs that are built already.
+# What is given away for this platform, in target/packages: a tarball with programs, libraries, man pages, completions, units and SBOMs, and
+# its SHA256SUMS. `make dist` calls it. `--binaries DIR` takes programs that are built already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf 'dist: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-cyclonedx_version=0.5.9
 prefix=/usr/local
 programs=(vertigo vertigo-coordinator vertigo-worker)
 binaries=
@@ -74,12 +73,8 @@ units=(cargo run -q --locked -p vertigo-daemon --example units)
 "${units[@]}" -- "$stage/share/vertigo/units" "$prefix"
 
 # 4. What is in it.
-if ! command -v cargo-cyclonedx >/dev/null && [ ! -x target/tools/bin/cargo-cyclonedx ]; then
-  say "building cargo-cyclonedx (some minutes, once)"
-  cargo install -q cargo-cyclonedx --version "=$cyclonedx_version" --locked --root target/tools
-fi
-sbom=$name.cdx.json
-deploy/sbom.sh "$stage/share/vertigo/$sbom"
+mkdir -p "$stage/share/vertigo/sbom"
+deploy/sbom.sh "$stage/share/vertigo/sbom"
 cp LICENSE "$stage/share/doc/vertigo/LICENSE"
 install -m 0755 deploy/install.sh "$stage/install.sh"
 
@@ -92,6 +87,5 @@ if tar --version | grep -q GNU; then
 else
   tar -C "$out" --uid 0 --gid 0 -cf - "$name" | gzip -9n > "$out/$name.tar.gz"
 fi
-cp "$stage/share/vertigo/$sbom" "$out/$sbom"
-(cd "$out" && sums "$name.tar.gz" "$sbom" > SHA256SUMS)
+(cd "$out" && sums "$name.tar.gz" > SHA256SUMS)
 say "$out/$name.tar.gz ($(du -h "$out/$name.tar.gz" | cut -f1)); install it with: sudo deploy/install.sh $out/$name.tar.gz"
