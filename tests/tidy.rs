@@ -43,11 +43,12 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     "proto/",
     "proto/access/src/",
     "proto/model/src/",
     "proto/client/src/",
+    "proto/daemon/src/",
     "proto/port/src/",
     "proto/telemetry/src/",
     "proto/text/src/",
@@ -305,9 +306,18 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/access", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-access", "vertigo-telemetry"]),
         ("proto/port", &[]),
+        ("proto/daemon", &[]),
         (
             "coordinator",
-            &["vertigo", "vertigo-access", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
+            &[
+                "vertigo",
+                "vertigo-access",
+                "vertigo-daemon",
+                "vertigo-model",
+                "vertigo-port",
+                "vertigo-telemetry",
+                "vertigo-view",
+            ],
         ),
         (
             "cli",
@@ -316,6 +326,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-evaluation",
                 "vertigo-luau",
                 "vertigo-model",
@@ -331,6 +342,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-engine",
                 "vertigo-evaluation",
                 "vertigo-luau",
