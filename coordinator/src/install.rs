@@ -1,7 +1,7 @@
 //! The coordinator as a daemon: what of its command line is the daemon's.
 
 use clap::{ArgMatches, CommandFactory};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, wanted};
@@ -11,12 +11,13 @@ use vertigo_daemon::{Name, ThisMachine, arguments};
 /// It ends once its last commit is on the disk, which a busy disk may keep waiting.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Installs the coordinator with the options that `install` was given, and says what was done.
+/// Installs the coordinator with the options that `install` was given, and says what was done. `is_reached`: by other machines.
 pub(crate) fn install<C: CommandFactory>(
     matches: &ArgMatches,
     args: &InstallArgs,
     state: Option<PathBuf>,
     store: Option<&Url>,
+    is_reached: bool,
 ) -> Result<String, InstallError> {
     let mut command = C::command();
     command.build();
@@ -32,5 +33,17 @@ pub(crate) fn install<C: CommandFactory>(
         writes: folder.into_iter().collect(),
         exit_timeout: EXIT_TIMEOUT,
     };
-    installed(&wanted(coordinator, args, &ThisMachine)?, args)
+    let daemon = wanted(coordinator, args, &ThisMachine)?;
+    let text = installed(&daemon, args)?;
+    Ok(if is_reached { format!("{text}\n{}", next(&daemon.state)) } else { text })
+}
+
+/// What a person does next where other machines reach the coordinator.
+fn next(state: &Path) -> String {
+    format!(
+        "next, here: sudo cat {}/access/admin-token | vertigo login\n\
+         then, for each Mac that is to work: vertigo token create --role worker\n\
+         and there: sudo vertigo-worker join",
+        state.display()
+    )
 }

@@ -28,6 +28,22 @@ pub enum Permission {
     Manage,
 }
 
+impl Permission {
+    /// What it is to do, for people: behind "may not".
+    pub fn words(self) -> &'static str {
+        match self {
+            Permission::Knock => "knock",
+            Permission::Own => "be somebody here",
+            Permission::Look => "look at jobs, artifacts and workers",
+            Permission::Fetch => "fetch files",
+            Permission::Send => "send files",
+            Permission::Change => "queue or cancel jobs, import anything, or move tags",
+            Permission::Work => "run attempts",
+            Permission::Manage => "say who may do what, or what becomes of workers and disks",
+        }
+    }
+}
+
 /// What a role's permission is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
