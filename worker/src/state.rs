@@ -4,6 +4,7 @@
 //! lock          held while a daemon runs
 //! worker-id     made once, as is
 //! secret        what proves to the coordinator that the id is this installation's
+//! identity.json what a coordinator on another machine knows it by: certificate and key
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
 //! ledgers/      what keys of services elsewhere have used up of what those allow
@@ -12,11 +13,11 @@
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use vertigo::files::{AtPath, FileError, FolderLock};
+use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::WorkerId;
 use vertigo::secret::{Secret, SecretError};
 
@@ -85,6 +86,17 @@ impl State {
         Ok(State { folder, identity, _lock: lock })
     }
 
+    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or while it
+    /// does.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn id_in(folder: &Path) -> Result<WorkerId, StateError> {
+        fs::create_dir_all(folder).at(folder)?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).at(folder)?;
+        Ok(identity(folder)?.id)
+    }
+
     /// Who the installation is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -123,7 +135,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         }
         None => {
             let secret = Secret::from(rand::random::<[u8; 32]>());
-            write_once(&secret_path, &secret.to_hex())?;
+            write_private(&secret_path, secret.to_hex().as_bytes())?;
             secret
         }
     };
@@ -132,7 +144,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         Some(id) => id,
         None => {
             let id = WorkerId::new();
-            write_once(&id_path, &id.to_string())?;
+            write_private(&id_path, id.to_string().as_bytes())?;
             id
         }
     };
@@ -146,20 +158,6 @@ fn read(path: &Path) -> Result<Option<String>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FileError { path: path.to_owned(), error }.into()),
     }
-}
-
-/// Writes a small file that only its owner reads. It is there whole or not at all, through a power cut too.
-fn write_once(path: &Path, text: &str) -> Result<(), StateError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        // One that a crash left may have other rights.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().at(&fresh)?;
-    Ok(fs::rename(&fresh, path).at(path)?)
 }
 
 #[cfg(test)]

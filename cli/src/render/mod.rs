@@ -2,6 +2,7 @@
 //!
 //! Promise: text from outside drives no terminal ([`safe`]), and nothing is printed past [`output`]. Absent: calls of the coordinator.
 
+pub(crate) mod access;
 pub(crate) mod curation;
 pub(crate) mod decision;
 pub(crate) mod findings;

@@ -16,9 +16,15 @@ impl Api {
     /// What is no digest; a store that does not answer.
     pub(crate) async fn missing_blobs(
         &self,
+        caller: &Caller,
         request: v1::MissingBlobsRequest,
     ) -> Result<v1::MissingBlobsResponse, ApiError> {
         bounds::missing_blobs(&request)?;
+        if let Some(worker) = caller.worker
+            && !self.look(move |core| Ok(core.may_write_blob(worker))).await?
+        {
+            return Err(caller.may_not("send files: none of its attempts holds a lease"));
+        }
         let parse = |text: &String| text.parse::<Digest>().map_err(ApiError::invalid);
         let digests = request.digests.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let missing = self.blobs.missing(digests).await?;
@@ -59,10 +65,26 @@ impl Api {
     ///
     /// # Errors
     /// There is none, or there are several.
-    pub(crate) async fn artifact(&self, request: v1::GetArtifactRequest) -> Result<v1::Artifact, ApiError> {
+    pub(crate) async fn artifact(
+        &self,
+        caller: &Caller,
+        request: v1::GetArtifactRequest,
+    ) -> Result<v1::Artifact, ApiError> {
         bounds::get_artifact(&request)?;
+        let caller = caller.clone();
         let look = move |core: &Core| {
-            let (digest, artifact) = find(core, &request.reference)?;
+            // What there is, is told to nobody who may not look: not by how the two refusals differ either.
+            let found = find(core, &request.reference);
+            if let Some(worker) = caller.worker {
+                let is_granted = match &found {
+                    Ok((digest, _)) => core.may_get_artifact(worker, *digest).map_err(ApiError::internal)?,
+                    Err(_) => false,
+                };
+                if !is_granted {
+                    return Err(caller.may_not("look at an artifact that none of its attempts reads"));
+                }
+            }
+            let (digest, artifact) = found?;
             Ok(Found::new(core, digest, artifact))
         };
         Ok(self.look(look).await?.whole())

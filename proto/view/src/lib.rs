@@ -7,6 +7,7 @@
 //! Promise: names are a contract. They may be added to, and never change. What the protocol leaves empty is `null`, and a number that
 //! is none (a loss that became infinite) is `null` too, so that every line stays JSON.
 
+mod access;
 mod artifact;
 mod event;
 mod job;
@@ -15,6 +16,7 @@ mod tag;
 mod words;
 mod worker;
 
+pub use access::{Principal, Token};
 pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
 pub use job::{

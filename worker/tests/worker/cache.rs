@@ -16,7 +16,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::v1::{Assignment, Cure};
-use vertigo_client::{Transfer, TransferError};
+use vertigo_client::{Access, Transfer, TransferError};
 use vertigo_worker::cache::{Cache, CacheError, Kinds};
 
 const FILES: [(&str, &str); 2] = [("train.jsonl", "{\"text\":\"one\"}\n"), ("valid.jsonl", "{\"text\":\"two\"}\n")];
@@ -56,7 +56,7 @@ impl Store {
 
     /// A cache in `folder`, as a daemon has it when it has just started.
     fn cache(&self, folder: &Path) -> Cache {
-        Cache::new(folder.to_owned(), Bytes::gib(1), Transfer::new(&self.endpoint))
+        Cache::new(folder.to_owned(), Bytes::gib(1), Transfer::new(&Access::plain(self.endpoint.clone()).unwrap()))
     }
 }
 

@@ -42,7 +42,7 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
         let span = traced(request.metadata(), info_span!("submit", job = tracing::field::Empty));
-        let (parent, caller) = (vertigo_telemetry::parent_of(request.metadata()), caller(&request));
+        let (parent, caller) = (vertigo_telemetry::parent_of(request.metadata()), caller(&request)?);
         async {
             // Where the coordinator does not export spans, what follows hangs on the caller's.
             let traceparent = vertigo_telemetry::traceparent().or(parent).unwrap_or_default();
@@ -82,7 +82,7 @@ impl v1::jobs_server::Jobs for Jobs {
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
-        let caller = caller(&request);
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("cancel"));
         Ok(Response::new(self.0.cancel(&caller, request.into_inner()).instrument(span).await?))
     }

@@ -19,7 +19,7 @@ impl v1::storage_server::Storage for Storage {
     }
 
     async fn collect(&self, request: Request<v1::CollectRequest>) -> Result<Response<v1::Collection>, Status> {
-        let caller = caller(&request);
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("collect"));
         Ok(Response::new(self.0.collect(&caller, request.into_inner()).instrument(span).await?))
     }

@@ -11,7 +11,7 @@ pub(super) struct Tags(pub(super) Api);
 #[tonic::async_trait]
 impl v1::tags_server::Tags for Tags {
     async fn move_tag(&self, request: Request<v1::MoveTagRequest>) -> Result<Response<v1::TagMove>, Status> {
-        let caller = caller(&request);
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("move tag"));
         Ok(Response::new(self.0.move_tag(&caller, request.into_inner()).instrument(span).await?))
     }
