@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is given away for this platform, in target/packages: a tarball with programs, libraries, man pages, completions, units and SBOMs, and
-# its SHA256SUMS. `make dist` calls it. `--binaries DIR` takes programs that are built already.
+# What is given away for this platform, in target/packages: a tarball with programs, libraries, man pages, completions, units and an SBOM,
+# the SBOM by itself, and SHA256SUMS of both. `make dist` calls it. `--binaries DIR` takes programs that are built already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf 'dist: %s\n' "$*" >&2; }
@@ -73,8 +73,7 @@ units=(cargo run -q --locked -p vertigo-daemon --example units)
 "${units[@]}" -- "$stage/share/vertigo/units" "$prefix"
 
 # 4. What is in it.
-mkdir -p "$stage/share/vertigo/sbom"
-deploy/sbom.sh "$stage/share/vertigo/sbom"
+deploy/sbom.py "$stage/share/vertigo/$name.cdx.json"
 cp LICENSE "$stage/share/doc/vertigo/LICENSE"
 install -m 0755 deploy/install.sh "$stage/install.sh"
 
@@ -87,5 +86,6 @@ if tar --version | grep -q GNU; then
 else
   tar -C "$out" --uid 0 --gid 0 -cf - "$name" | gzip -9n > "$out/$name.tar.gz"
 fi
-(cd "$out" && sums "$name.tar.gz" > SHA256SUMS)
+cp "$stage/share/vertigo/$name.cdx.json" "$out/"
+(cd "$out" && sums "$name.tar.gz" "$name.cdx.json" > SHA256SUMS)
 say "$out/$name.tar.gz ($(du -h "$out/$name.tar.gz" | cut -f1)); install it with: sudo deploy/install.sh $out/$name.tar.gz"

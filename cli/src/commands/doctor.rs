@@ -59,7 +59,19 @@ mod tests {
             check("vertigo-worker: folder", Verdict::Bad, Some("sudo chmod 0700 /var/lib/vertigo/worker")),
             check("hostile \u{1b}[31m", Verdict::Note, Some("rm \u{1b}[2J")),
         ];
-        insta::assert_snapshot!(plain(&render(&checks)), @"");
+        let text = render(&checks);
+        assert_eq!(crate::render::safe::styled(&text), text, "it has our own styles alone");
+        let expected = [
+            "good sleep",
+            "  sleep is like this",
+            "bad  vertigo-worker: folder",
+            "  vertigo-worker: folder is like this",
+            "  cure: sudo chmod 0700 /var/lib/vertigo/worker",
+            "note hostile \\u{1b}[31m",
+            "  hostile \\u{1b}[31m is like this",
+            "  cure: rm \\u{1b}[2J",
+        ];
+        assert_eq!(plain(&text).lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
