@@ -41,7 +41,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "proto/",
     "proto/model/src/",
     "proto/client/src/",
@@ -54,6 +54,7 @@ const SOURCES: [&str; 18] = [
     "worker/curation/src/",
     "worker/engine/src/",
     "worker/evaluation/src/",
+    "worker/host/src/",
     "worker/luau/src/",
     "worker/roblox/src/",
     "worker/serving/src/",
@@ -324,6 +325,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-curation",
                 "vertigo-engine",
                 "vertigo-evaluation",
+                "vertigo-host",
                 "vertigo-luau",
                 "vertigo-model",
                 "vertigo-port",
@@ -337,6 +339,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/curation", &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
+        ("worker/host", &[]),
         ("worker/luau", &["vertigo-evaluation"]),
         ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
