@@ -3,28 +3,36 @@
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
 //! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may
 //! help, and goes.
+//!
+//! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
+use crate::manners::Manners;
 use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::{Slots, Supervisor};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
 use vertigo::printable;
 use vertigo::v1::Assignment;
 use vertigo_client::Transfer;
+use vertigo_host::Host;
+use vertigo_host::linux::Linux;
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Terms;
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
@@ -41,6 +49,12 @@ pub struct Settings {
     pub cache: Bytes,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
+    /// When the machine takes part, where the command line says so.
+    pub when: Option<Policy>,
+    /// How long it waits before it goes, and before it comes back.
+    pub terms: Terms,
+    /// A folder that the machine is played in, where it is not this one.
+    pub host_root: Option<PathBuf>,
 }
 
 /// Why the daemon cannot run.
@@ -67,6 +81,10 @@ pub enum DaemonError {
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
+    let (_policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
+    let mut manners = Manners::new(host(settings.host_root.as_deref()), policies, settings.terms);
+    let (comes_and_goes, presence) = watch::channel(manners.begin().await);
+    let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let transfer = Transfer::new(&settings.coordinator);
     let drains = CancellationToken::new();
@@ -79,6 +97,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
+        presence: presence.clone(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     });
@@ -103,6 +122,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         dial: &|outbound| session::dial(&settings.coordinator, outbound),
         jitter: &rand::random,
         machine: &*machine,
+        presence: presence.clone(),
         attempts: &attempts,
         take: &take,
         welcomed: &welcomed,
@@ -126,6 +146,10 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         ended = session.run(phases) => Ok(ended?),
         () = told_to_go => unreachable!("it waits for ever once it has told all"),
     }
+}
+
+fn host(root: Option<&Path>) -> Box<dyn Host> {
+    root.map_or_else(vertigo_host::this_machine, |root| Box::new(Linux::at(root.to_owned())))
 }
 
 /// The signals that tell a daemon to go.

@@ -19,12 +19,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use vertigo::api_error::ErrorCode;
+use vertigo::bounds::{AWAY_BYTES_MAX, shorten};
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, ProcessId};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
+use vertigo_host::presence::Presence;
 
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -84,6 +86,8 @@ pub struct Session<'a> {
     pub jitter: &'a (dyn Fn() -> f64 + Send + Sync),
     /// What this machine offers.
     pub machine: &'a dyn Offer,
+    /// Whether it takes part, by the policy of its owner.
+    pub presence: watch::Receiver<Presence>,
     /// What is held.
     pub attempts: &'a Attempts,
     /// Takes an assignment.
@@ -210,7 +214,23 @@ impl Session<'_> {
             held: self.attempts.named(),
             secret: self.identity.secret.to_bytes(),
             process: self.process.to_string(),
+            away: self.away(),
         }
+    }
+
+    /// Why no attempt is to be given to this worker; empty where one may be.
+    fn away(&self) -> String {
+        let presence = self.presence.borrow();
+        presence.reason().map(|reason| shorten(reason, AWAY_BYTES_MAX).into_owned()).unwrap_or_default()
+    }
+
+    fn heartbeat(&self) -> FromWorker {
+        FromWorker::Heartbeat(Heartbeat {
+            free_bytes: self.machine.free().0,
+            disk_free_bytes: told(self.machine.disk_free()),
+            held: self.attempts.named(),
+            away: self.away(),
+        })
     }
 
     /// Where sending goes on, of the attempts that may go on. The others are stopped.
@@ -260,6 +280,7 @@ impl Connection<'_> {
     async fn serve(mut self) -> Lost {
         let attempts = self.session.attempts;
         let (mut news, sender) = (attempts.news(), self.sender.clone());
+        let mut presence = self.session.presence.clone();
         let mut unsent = true;
         if *self.phase.borrow_and_update() != Phase::Serving {
             self.outbox.push_back(FromWorker::Drain(Drain {}));
@@ -277,13 +298,13 @@ impl Connection<'_> {
                 _ = news.changed() => unsent = true,
                 _ = self.heartbeat.tick() => {
                     if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
-                        let machine = self.session.machine;
-                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat {
-                            free_bytes: machine.free().0,
-                            disk_free_bytes: told(machine.disk_free()),
-                            held: attempts.named(),
-                        }));
+                        self.outbox.push_back(self.session.heartbeat());
                     }
+                }
+                // At once: whatever is assigned to a worker that goes has to come back.
+                Ok(()) = presence.changed() => {
+                    self.outbox.retain(|queued| !matches!(queued, FromWorker::Heartbeat(_)));
+                    self.outbox.push_back(self.session.heartbeat());
                 }
                 Ok(()) = self.phase.changed() => {
                     if *self.phase.borrow_and_update() == Phase::Draining {

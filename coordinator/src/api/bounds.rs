@@ -287,7 +287,7 @@ fn input(v1::Input { role, source }: &v1::Input) -> Result<(), ApiError> {
 
 pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     // What a secret is, its own type knows.
-    let v1::Hello { worker_id, name, machine, held, secret: _, process } = hello;
+    let v1::Hello { worker_id, name, machine, held, secret: _, process, away } = hello;
     text("worker_id", worker_id, ID_BYTES_MAX)?;
     text("process", process, ID_BYTES_MAX)?;
     let trimmed = name.trim();
@@ -297,6 +297,7 @@ pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
         )));
     }
     *name = trimmed.to_owned();
+    cut(away, AWAY_BYTES_MAX);
     machine.iter_mut().for_each(self::machine);
     self::held(held)
 }
@@ -328,7 +329,8 @@ fn held(list: &[v1::Held]) -> Result<(), ApiError> {
 }
 
 pub(crate) fn heartbeat(heartbeat: &mut v1::Heartbeat) -> Result<(), ApiError> {
-    let v1::Heartbeat { free_bytes, held, disk_free_bytes } = heartbeat;
+    let v1::Heartbeat { free_bytes, held, disk_free_bytes, away } = heartbeat;
+    cut(away, AWAY_BYTES_MAX);
     amount(free_bytes);
     amount(disk_free_bytes);
     self::held(held)

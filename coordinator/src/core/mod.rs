@@ -17,7 +17,8 @@
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
 //!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
-//!    which begins where the one before it ended; 15. what a tag's newest moves name stays.
+//!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that its machine's owner keeps away
+//!    gets nothing, and what it gives back counts against no job.
 
 mod archive;
 mod attempts;
@@ -129,6 +130,13 @@ pub enum Command {
         /// The session it came on.
         session: SessionId,
     },
+    /// The worker takes no attempts, or takes them again, by the policy of its machine's owner.
+    Away {
+        /// The session it came on.
+        session: SessionId,
+        /// Why it takes none; `None` where it does.
+        reason: Option<String>,
+    },
     /// What an attempt has to say.
     Reports {
         /// The session it came on.
@@ -187,6 +195,8 @@ pub struct Connect {
     pub machine: Machine,
     /// Attempts that run there.
     pub held: Vec<(AttemptId, Epoch)>,
+    /// Why it takes no attempts, by the policy of its machine's owner.
+    pub away: Option<String>,
 }
 
 /// Everything that outlives the process, but for the jobs that have ended: those stay in the archive.
@@ -339,6 +349,7 @@ impl Core {
                 self.heartbeat(at.now, session, (free, disk_free), &held)
             }
             Command::Drain { session } => self.drain(at.now, session),
+            Command::Away { session, reason } => self.away(session, reason),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags } => {
                 self.register(at.now, manifest, &tags);

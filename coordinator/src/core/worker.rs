@@ -86,6 +86,8 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts.
     pub draining: bool,
+    /// Why it takes none for now, by the policy of the machine's owner.
+    pub away: Option<String>,
     /// The attempts that hold a lease here, and what each has. There are never more than slots.
     pub leases: BTreeMap<AttemptId, Reservation>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
@@ -96,7 +98,8 @@ impl Worker {
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
         let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
-        self.session.is_some() && !self.draining && self.stopping.is_empty() && taken < self.machine.slots(slot)
+        let takes_any = self.session.is_some() && !self.draining && self.away.is_none() && self.stopping.is_empty();
+        takes_any && taken < self.machine.slots(slot)
     }
 
     /// Memory that is promised.

@@ -6,6 +6,7 @@
 pub mod base;
 #[cfg(feature = "coordinator")]
 pub mod coordinator;
+pub mod laptop;
 pub mod tokenizer;
 #[cfg(feature = "waiting")]
 pub mod waiting;

@@ -144,6 +144,7 @@ impl Bench {
         let offline = |worker: &Worker| Worker {
             session: None,
             draining: false,
+            away: None,
             leases: Default::default(),
             stopping: Default::default(),
             ..worker.clone()
@@ -239,8 +240,17 @@ impl Bench {
         let machine =
             Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
-            .map(|()| session)
+        self.apply(Command::Connect(Connect {
+            session,
+            worker,
+            secret,
+            process,
+            name: name.to_owned(),
+            machine,
+            held,
+            away: None,
+        }))
+        .map(|()| session)
     }
 
     fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {

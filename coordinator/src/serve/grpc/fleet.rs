@@ -69,10 +69,10 @@ async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::Worke
         return Err(Status::invalid_argument("a session begins with Hello"));
     };
     let hello = connect(&opened, hello)?;
-    let name = hello.name.clone();
+    let (name, away) = (hello.name.clone(), hello.away.clone());
     context.api.apply(Command::Connect(hello)).await?;
     tracing::info!(worker = name, "connected");
-    let ended = talk(context, &opened, inbound).await;
+    let ended = talk(context, &opened, inbound, away).await;
     match &ended {
         Ok(()) => tracing::info!(worker = name, "disconnected"),
         Err(status) => tracing::info!(worker = name, reason = status.message(), "disconnected"),
@@ -80,14 +80,19 @@ async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::Worke
     ended
 }
 
-async fn talk(context: &Context, opened: &Opened, inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+async fn talk(
+    context: &Context,
+    opened: &Opened,
+    inbound: Streaming<v1::WorkerMessage>,
+    away: Option<String>,
+) -> Result<(), Status> {
     let (batches, waiting) = mpsc::channel(WAITING);
     // Reports wait for the store of blobs, which may be slow. Heartbeats must not wait behind them, or the lease of an attempt that
     // is well would end. What is not taken when the session ends comes again with the next.
     tokio::select! {
         biased;
         ended = take_batches(context, opened, waiting) => ended,
-        ended = listen(context, opened, inbound, batches) => ended,
+        ended = listen(context, opened, inbound, batches, away) => ended,
     }
 }
 
@@ -96,6 +101,7 @@ async fn listen(
     opened: &Opened,
     mut inbound: Streaming<v1::WorkerMessage>,
     batches: mpsc::Sender<v1::ReportBatch>,
+    mut away: Option<String>,
 ) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
@@ -115,6 +121,11 @@ async fn listen(
             Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
             Some(Message::Heartbeat(mut heartbeat)) => {
                 bounds::heartbeat(&mut heartbeat)?;
+                let says = Some(heartbeat.away).filter(|reason| !reason.is_empty());
+                if says != away {
+                    away.clone_from(&says);
+                    context.api.apply(Command::Away { session, reason: says }).await?;
+                }
                 let (free, disk_free) = (Bytes(heartbeat.free_bytes), disk_free(heartbeat.disk_free_bytes));
                 Command::Heartbeat { session, free, disk_free, held: held(heartbeat.held)? }
             }
@@ -202,6 +213,7 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
             service_slots: machine.service_slots,
         },
         held: held(hello.held)?,
+        away: Some(hello.away).filter(|reason| !reason.is_empty()),
     })
 }
 

@@ -39,6 +39,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         cached: from_json(row, "cached")?,
         session: None,
         draining: false,
+        away: None,
         leases: BTreeMap::new(),
         stopping: BTreeSet::new(),
     })
