@@ -10,6 +10,7 @@ mod curations;
 mod evals;
 mod keys;
 mod main_job;
+mod manners;
 mod peer;
 mod pipelines;
 mod refusals;

@@ -82,7 +82,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
     let (_policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
-    let mut manners = Manners::new(host(settings.host_root.as_deref()), policies, settings.terms);
+    let host = host(settings.host_root.as_deref());
+    let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
     let (comes_and_goes, presence) = watch::channel(manners.begin().await);
     let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
@@ -97,6 +98,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
+        host,
+        policy: policies,
         presence: presence.clone(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
@@ -148,8 +151,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     }
 }
 
-fn host(root: Option<&Path>) -> Box<dyn Host> {
-    root.map_or_else(vertigo_host::this_machine, |root| Box::new(Linux::at(root.to_owned())))
+fn host(root: Option<&Path>) -> Arc<dyn Host> {
+    root.map_or_else(|| vertigo_host::this_machine().into(), |root| Arc::new(Linux::at(root.to_owned())))
 }
 
 /// The signals that tell a daemon to go.

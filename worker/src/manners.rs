@@ -3,6 +3,7 @@
 //! Promise: [`Manners::keep`] says each change once; a policy that is set counts at the next look, which is at once; a machine that does not
 //! answer closes nothing. What a policy asks and this machine does not say is logged once for each policy.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,7 +23,7 @@ const LOOKS: u32 = 4;
 /// The machine and its owner's policy.
 #[derive(Debug)]
 pub struct Manners {
-    host: Box<dyn Host>,
+    host: Arc<dyn Host>,
     policy: watch::Receiver<Policy>,
     terms: Terms,
     begun: Instant,
@@ -32,7 +33,7 @@ pub struct Manners {
 
 impl Manners {
     /// Of this machine, by a policy that may be set anew.
-    pub fn new(host: Box<dyn Host>, policy: watch::Receiver<Policy>, terms: Terms) -> Manners {
+    pub fn new(host: Arc<dyn Host>, policy: watch::Receiver<Policy>, terms: Terms) -> Manners {
         Manners { host, policy, terms, begun: Instant::now(), told: None }
     }
 
@@ -109,7 +110,7 @@ mod tests {
         plug(dir.path(), true).unwrap();
         let (policy, policies) = watch::channel(Policy::default());
         let terms = Terms { grace: Duration::from_millis(200), settle: Duration::from_millis(100) };
-        let mut manners = Manners::new(Box::new(Linux::at(dir.path().to_owned())), policies, terms);
+        let mut manners = Manners::new(Arc::new(Linux::at(dir.path().to_owned())), policies, terms);
         let (presence, mut seen) = watch::channel(manners.begin().await);
         assert_eq!(*seen.borrow(), Presence::Present);
         let _keeps = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(manners.keep(presence)));

@@ -42,6 +42,8 @@ use vertigo::task::{Cure, Failure, Slot, role, split_number};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Checkpoint, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
+use vertigo_host::Host;
+use vertigo_host::policy::Policy;
 use vertigo_host::presence::Presence;
 
 /// What attempts need of this worker.
@@ -63,7 +65,11 @@ pub struct Supervisor {
     pub slots: Slots,
     /// Says when the worker drains: services are given back then.
     pub drains: CancellationToken,
-    /// Whether it takes part, by the policy of the machine's owner.
+    /// What the machine is doing beside.
+    pub host: Arc<dyn Host>,
+    /// What its owner wants of it.
+    pub policy: watch::Receiver<Policy>,
+    /// Whether the worker takes part by that.
     pub presence: watch::Receiver<Presence>,
     /// How long it is waited for.
     pub patience: Patience,
@@ -129,6 +135,8 @@ impl Supervisor {
             let (spec, entries) = self.fetch(job, &inputs, attempt).await?;
             Ok((self.slots.of(job.slot).acquire().await, inputs, spec, entries))
         };
+        // Nobody types on a machine that works by night.
+        let _awake = self.stay_awake(&job.variant);
         let (_turn, inputs, spec, entries) = unless_stopped(attempt, self.unless_away(ready)).await??;
         let (latest, checkpoints) = watch::channel(None);
         let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
@@ -268,6 +276,7 @@ impl Supervisor {
             patience: self.patience,
             presence: self.presence.clone(),
             is_service: job.slot == Slot::Service,
+            buffers: self.buffers().await,
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),

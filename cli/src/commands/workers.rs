@@ -45,6 +45,9 @@ fn render_workers(workers: &[v1::Worker], now: u64) -> String {
 }
 
 fn state(worker: &v1::Worker, now: u64) -> String {
+    if worker.connected && !worker.draining && !worker.away.is_empty() {
+        return format!("kept away: {}", worker.away);
+    }
     match (worker.connected, worker.draining, worker.job_ids.is_empty()) {
         (false, ..) => format!("away {}", age(now, worker.last_seen_ms)),
         (true, true, _) => "draining".to_owned(),

@@ -3,3 +3,4 @@
 pub mod main;
 mod manners;
 pub mod process;
+mod pulse;

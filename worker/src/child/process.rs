@@ -19,6 +19,7 @@
 
 use super::main::{End, Said};
 use super::manners::{Manners, Told};
+use super::pulse::Pulse;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
@@ -42,6 +43,7 @@ use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
+use vertigo_host::buffers::Length;
 use vertigo_host::presence::Presence;
 
 /// How long a child may take to end once it was asked to.
@@ -53,11 +55,11 @@ pub const SERVICE_GRACE: Duration = Duration::from_secs(30);
 /// How long a child may take to leave: to end an iteration, and to write a checkpoint of tens of GiB.
 pub const LEAVE: Duration = Duration::from_secs(5 * 60);
 
+/// How far a child stands behind a person's programs, of 20.
+const NICENESS: u8 = 5;
+
 /// Between looks at the child's memory.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Processor time that shows life.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// Bytes of an event's line.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -108,6 +110,8 @@ pub struct Launch<'a> {
     pub is_service: bool,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
+    /// How long the GPU works for it without a break.
+    pub buffers: Length,
 }
 
 enum Line {
@@ -164,14 +168,14 @@ async fn follow(
     let pid = child.id().unwrap_or_default();
     let mut lines = lines(child);
     let (mut look, mut asked, mut deadline, mut leaves_by) = (interval(LOOK), false, None, None);
-    let mut pulse = Pulse { since: Instant::now(), processor: Duration::ZERO };
+    let mut pulse = Pulse::begin(Instant::now());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 None => break,
                 Some(line) => {
-                    pulse.since = Instant::now();
+                    pulse.speaks(Instant::now());
                     take(line, &mut watch, &mut log, &mut hear);
                 }
             },
@@ -180,7 +184,7 @@ async fn follow(
                 watch.look(machine.free(), usage.resident);
                 pulse.beat(Instant::now(), usage.processor);
                 if manners.is_paused() {
-                    pulse.since = Instant::now();
+                    pulse.speaks(Instant::now());
                 }
             }
             told = manners.change(log.attempt), if !asked && watch.left.is_none() => if let Told::ToLeave(reason) = told {
@@ -228,16 +232,34 @@ fn take(line: Line, watch: &mut Watch, log: &mut Log<'_>, hear: &mut impl FnMut(
 }
 
 fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
-    let mut command = Command::new(launch.executable);
+    let mut command = command(launch)?;
     command.arg("attempt").arg("--spec").arg(&launch.spec);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The log is for files and other terminals.
     command.env("NO_COLOR", "1");
+    for (name, value) in launch.buffers.environment() {
+        // What a person has set for the daemon counts.
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
     }
     command.spawn()
+}
+
+/// The child's program, behind everybody else's where nobody waits for its answers.
+fn command(launch: &Launch<'_>) -> io::Result<Command> {
+    if launch.is_service {
+        return Ok(Command::new(launch.executable));
+    }
+    // Said here, because `nice` would say it as the child.
+    fs::metadata(launch.executable)?;
+    let mut command = Command::new("nice");
+    command.arg("-n").arg(NICENESS.to_string()).arg(launch.executable);
+    Ok(command)
 }
 
 /// What the child writes, until it has closed both streams.
@@ -321,27 +343,6 @@ fn exit(status: ExitStatus) -> Exit {
     match status.code() {
         Some(code) => Exit::Code(code),
         None => Exit::Signal(status.signal().unwrap_or_default()),
-    }
-}
-
-/// When the child last did something.
-#[derive(Debug)]
-struct Pulse {
-    since: Instant,
-    /// Processor time that it had used then.
-    processor: Duration,
-}
-
-impl Pulse {
-    /// It has used so much processor time. Less than [`BEAT`] more may be that of a runtime which wakes to find nothing to do.
-    fn beat(&mut self, now: Instant, processor: Duration) {
-        if processor.saturating_sub(self.processor) >= BEAT {
-            (self.since, self.processor) = (now, processor);
-        }
-    }
-
-    fn is_still(&self, now: Instant, patience: Duration) -> bool {
-        now.saturating_duration_since(self.since) >= patience
     }
 }
 
@@ -455,25 +456,4 @@ impl Log<'_> {
 /// At most [`LONGEST`] bytes of a line, whole characters.
 fn clip(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silent_work_is_no_hang_and_a_runtime_that_wakes_for_nothing_is() {
-        let (start, minute) = (Instant::now(), Duration::from_secs(60));
-        let patience = 15 * minute;
-        let mut pulse = Pulse { since: start, processor: Duration::ZERO };
-        let still = |busy: Duration, pulse: &mut Pulse| {
-            (0..60).any(|n| {
-                pulse.beat(start + n * minute, n * busy);
-                pulse.is_still(start + n * minute, patience)
-            })
-        };
-        assert!(!still(Duration::from_secs(1), &mut pulse), "an hour without a word");
-        pulse = Pulse { since: start, processor: Duration::ZERO };
-        assert!(still(Duration::from_millis(1), &mut pulse));
-    }
 }

@@ -50,6 +50,11 @@ pub(crate) enum Step {
     Drain {
         worker: usize,
     },
+    /// The worker's machine is its owner's, or is not any more.
+    Away {
+        worker: usize,
+        is_away: bool,
+    },
     /// Any worker speaks of any attempt, under its epoch or another.
     Report {
         worker: usize,
@@ -79,6 +84,7 @@ pub(crate) enum Body {
     Serving,
     Success(u8),
     Failure(Cure),
+    GivenBack,
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -99,6 +105,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
         4 => cure.prop_map(Body::Failure),
+        1 => Just(Body::GivenBack),
     ];
     prop_oneof![
         4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>(), slot)
@@ -112,6 +119,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away { worker, is_away }),
         10 => (worker, 0usize..6, prop::sample::select(vec![0u64, 0, 0, 0, 1]), prop::sample::select(vec![1u64, 1, 1, 0, 2]), body)
             .prop_map(|(worker, attempt, epoch_off, skip, body)| Step::Report { worker, attempt, epoch_off, skip, body }),
         2 => (0usize..6).prop_map(|job| Step::Cancel { job }),
@@ -156,6 +164,22 @@ impl World {
     }
 
     fn take(&mut self, step: &Step) {
+        let away = self.kept_away();
+        self.take_one(step);
+        // 16
+        for (worker, before) in self.kept_away().into_iter().filter_map(|(id, now)| Some((now, away.get(&id)?))) {
+            assert!(worker.is_subset(before), "{step:?}: {worker:?} after {before:?}");
+        }
+    }
+
+    /// The leases of each worker that is kept away.
+    fn kept_away(&self) -> BTreeMap<WorkerId, BTreeSet<AttemptId>> {
+        let is_away = |worker: &&Worker| worker.away.is_some();
+        let workers = self.bench.core.workers.values().filter(is_away);
+        workers.map(|worker| (worker.id, worker.leases.keys().copied().collect())).collect()
+    }
+
+    fn take_one(&mut self, step: &Step) {
         match step.clone() {
             Step::Submit { priority, needs, named, slot } => {
                 let variant = |peak: &u64| Variant { need: Some(super::needs(*peak, slot)), ..super::variant("r", 0) };
@@ -193,6 +217,10 @@ impl World {
             }
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
+            }
+            Step::Away { worker, is_away } => {
+                let reason = is_away.then(|| "it runs on battery".to_owned());
+                let _ = self.bench.apply(Command::Away { session: self.session(worker), reason });
             }
             Step::Report { worker, attempt, epoch_off, skip, body } => {
                 self.report(worker, attempt, epoch_off, skip, body)
@@ -291,6 +319,7 @@ impl World {
             }
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
+            Body::GivenBack => given_back(),
             Body::Failure(cure) => {
                 let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }

@@ -3,6 +3,7 @@
 //! core that lets go of what has ended (`archive`).
 
 mod archive;
+mod away;
 mod cases;
 mod graph;
 mod headway;
@@ -289,6 +290,12 @@ impl Bench {
     fn sent(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
     }
+}
+
+/// What a worker says of an attempt whose machine its owner wants.
+fn given_back() -> ReportBody {
+    let failure = Failure::new(Cure::Later, vertigo::task::GIVEN_BACK, "it runs on battery");
+    ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
 }
 
 /// A snapshot whose lists have an order.

@@ -189,6 +189,7 @@ enum Step {
     },
     Disconnect(usize),
     Drain(usize),
+    Away(usize, bool),
     /// A worker says what its disk has free, and whether it still holds what it was told to stop.
     Heartbeat {
         worker: usize,
@@ -241,6 +242,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, usable, slots, disk_free)| Step::Connect { worker, usable, slots, disk_free }),
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
         4 => (worker, disk, any::<bool>()).prop_map(|(worker, disk_free, holds)| Step::Heartbeat { worker, disk_free, holds }),
         10 => (0usize..8, body).prop_map(|(attempt, body)| Step::Report { attempt, body }),
@@ -294,6 +296,12 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
         Step::Drain(worker) => {
             if let Some(session) = session(bench, ids[worker]) {
                 bench.apply(Command::Drain { session }).unwrap();
+            }
+        }
+        Step::Away(worker, is_away) => {
+            if let Some(session) = session(bench, ids[worker]) {
+                let reason = is_away.then(|| "its lid is closed".to_owned());
+                bench.apply(Command::Away { session, reason }).unwrap();
             }
         }
         Step::Heartbeat { worker, disk_free, holds } => {
