@@ -1,5 +1,6 @@
 //! Workers that their machines' owners keep away.
 
+use super::cases::leased;
 use super::*;
 
 fn away(bench: &mut Bench, session: SessionId, reason: Option<&str>) {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A worker of 100 bytes with a job leased to it.
-fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
+pub(super) fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
     let mut bench = Bench::new();
     let worker = WorkerId::new();
     let session = bench.connect(worker, "mac", 100, &[]).unwrap();
