@@ -40,7 +40,7 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
     let back = waits.iter().find(given_back).expect("the story says that it was given back");
     assert_eq!(back.event, Some(Event::State(JobState::Queued.into())));
     let shown = fleet.cli(&["workers"]).await.ok();
-    assert!(shown.contains("kept away: it runs on battery"), "{shown}");
+    assert!(shown.contains("laptop is kept away by its policy: it runs on battery"), "{shown}");
     let shown = fleet.cli(&["--json", "workers"]).await.ok();
     assert!(shown.contains(r#""away":"it runs on battery""#), "{shown}");
 

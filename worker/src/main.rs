@@ -10,6 +10,7 @@ use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::printable;
+use vertigo_client::Access;
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Terms;
 use vertigo_worker::child;
@@ -152,7 +153,7 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
         models: args.models,
         listen: args.listen,
         memory: args.memory,
-        coordinator: args.coordinator,
+        coordinator: Access::plain(args.coordinator)?,
         state: args.state.map_or_else(|| default_state("serve"), Ok)?,
         cache: args.cache,
     })
@@ -160,7 +161,7 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
 
 fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>> {
     Ok(Settings {
-        coordinator: args.coordinator,
+        coordinator: Access::plain(args.coordinator)?,
         name: args.name.map_or_else(host_name, Ok)?,
         memory: args.memory,
         state: args.state.map_or_else(|| default_state("worker"), Ok)?,

@@ -2,7 +2,8 @@
 
 use super::events::{serving, state};
 use crate::core::{
-    Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant, Worker,
+    Artifact, Attempt, Core, Hold, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant,
+    Worker,
 };
 use crate::kinds;
 use serde_json::Value;
@@ -65,6 +66,7 @@ fn job<'a>(job: &Job, reason: String, attempts: impl Iterator<Item = &'a Attempt
         attempts: attempts.map(attempt).collect(),
         outputs: job.outputs.iter().map(output).collect(),
         waits_for: job.waits_for().iter().map(ToString::to_string).collect(),
+        by: job.by.to_string(),
     }
 }
 
@@ -135,7 +137,13 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
         away: worker.away.clone().unwrap_or_default(),
+        hold: worker.hold.as_ref().map(hold),
     }
+}
+
+fn hold(hold: &Hold) -> v1::Hold {
+    let by = hold.by.person().map(ToString::to_string).unwrap_or_default();
+    v1::Hold { by, since_ms: hold.since.0, reason: hold.reason.clone() }
 }
 
 fn machine(machine: &Machine) -> v1::Machine {
@@ -163,9 +171,10 @@ pub(super) fn artifact(core: &Core, digest: Digest, artifact: &Artifact) -> v1::
         bytes: artifact.manifest.bytes().0,
         tags: core.index().tags_of(digest).take(TAGS_SHOWN_MAX).map(str::to_owned).collect(),
         created_ms: artifact.created.0,
-        job_id: artifact.job.map(|job| job.to_string()).unwrap_or_default(),
+        job_id: artifact.job().map(|job| job.to_string()).unwrap_or_default(),
         files: artifact.manifest.files().len() as u64,
         facts_json: facts(&artifact.manifest),
+        by: artifact.origin.person().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -191,6 +200,7 @@ pub(super) fn tag_move(moved: &Move) -> v1::TagMove {
         forced: moved.grounds.is_forced,
         evidence: moved.grounds.evidence.iter().map(Digest::to_string).collect(),
         decision_json: moved.grounds.decision.clone().unwrap_or_default(),
+        by_name: moved.person.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -17,18 +17,23 @@
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
 //!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
-//!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that its machine's owner keeps away
-//!    gets nothing, and what it gives back counts against no job.
+//!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
+//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; 17. a worker is removed only where
+//!    it is away, or held with nothing running there, and what it had a lease on is queued again; 18. a worker that its machine's owner
+//!    keeps away gets nothing, and what it gives back counts against no job.
 
 mod archive;
 mod attempts;
+mod command;
 mod effects;
 mod event;
 mod factors;
 mod fleet;
 mod float;
 mod forgetting;
+mod grants;
 mod graph;
+mod holds;
 mod index;
 mod installation;
 mod job;
@@ -48,12 +53,14 @@ mod submission;
 mod worker;
 
 pub use archive::{Archive, ArchiveError, NoArchive};
+pub use command::{Command, Connect, Submit};
 pub use effects::{Assignment, Effects, Forgotten, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
 pub use forgetting::Forget;
 pub use graph::Kinds;
-pub use index::{Artifact, Index, TagError};
+pub use holds::{HeldBy, Hold};
+pub use index::{Artifact, Index, Origin, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
@@ -69,10 +76,9 @@ use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
-use vertigo::secret::SecretHash;
+use vertigo::principal::PrincipalName;
 
 /// What the operator chose.
 #[derive(Debug, Clone, Copy)]
@@ -88,115 +94,6 @@ pub struct Moment {
     pub now: Millis,
     /// Uniform in [0, 1): spreads retries, so that jobs which failed together do not come back together.
     pub jitter: f64,
-}
-
-/// What people and workers ask of the core.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Queues jobs: all of them, or none.
-    Submit(Vec<Submit>),
-    /// Ends a job that has not ended, and those that wait for what it makes.
-    Cancel {
-        /// The job.
-        job: JobId,
-    },
-    /// Ends all jobs that have not ended and carry a label of this value.
-    CancelAll {
-        /// The label.
-        label: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// A worker's Hello on a new session.
-    Connect(Connect),
-    /// A session is gone. Its leases live on until they expire.
-    Disconnect {
-        /// The session.
-        session: SessionId,
-    },
-    /// Renews the leases that it names.
-    Heartbeat {
-        /// The session it came on.
-        session: SessionId,
-        /// Memory that is free on the machine now.
-        free: Bytes,
-        /// What its disk has free now, where it says so.
-        disk_free: Option<Bytes>,
-        /// Attempts that run there.
-        held: Vec<(AttemptId, Epoch)>,
-    },
-    /// The worker takes no more attempts, and services leave it.
-    Drain {
-        /// The session it came on.
-        session: SessionId,
-    },
-    /// The worker takes no attempts, or takes them again, by the policy of its machine's owner.
-    Away {
-        /// The session it came on.
-        session: SessionId,
-        /// Why it takes none; `None` where it does.
-        reason: Option<String>,
-    },
-    /// What an attempt has to say.
-    Reports {
-        /// The session it came on.
-        session: SessionId,
-        /// The attempt.
-        attempt: AttemptId,
-        /// The epoch of its lease.
-        epoch: Epoch,
-        /// In the order of their numbers.
-        reports: Vec<Report>,
-    },
-    /// Makes an artifact of blobs that the store has, and moves tags to it.
-    Register {
-        /// The artifact.
-        manifest: Manifest,
-        /// Tags to move, valid by [`Index::check_tag`].
-        tags: Vec<String>,
-    },
-    /// Moves a tag.
-    MoveTag(MoveTag),
-    /// Lets go what nobody needs any more. What somebody does is passed over.
-    Forget(Forget),
-}
-
-/// A job to queue. Its variants have been checked.
-#[derive(Debug, Clone)]
-pub struct Submit {
-    /// Chosen by the caller. A job of this id that is there already stays as it is.
-    pub id: JobId,
-    /// What a person calls it; also the tag of its first output.
-    pub name: Option<String>,
-    /// Higher goes first.
-    pub priority: i32,
-    /// For finding it again.
-    pub labels: BTreeMap<String, String>,
-    /// In order of preference. Inputs may be outputs of jobs that are there or stand before this one.
-    pub variants: Vec<Variant>,
-    /// W3C trace context of the call that queued it, or empty.
-    pub traceparent: String,
-}
-
-/// A worker's Hello.
-#[derive(Debug, Clone)]
-pub struct Connect {
-    /// The new session.
-    pub session: SessionId,
-    /// The installation.
-    pub worker: WorkerId,
-    /// Of the installation's secret.
-    pub secret: SecretHash,
-    /// This start of its daemon.
-    pub process: ProcessId,
-    /// Its name, which no other connected worker has.
-    pub name: String,
-    /// What it runs on.
-    pub machine: Machine,
-    /// Attempts that run there.
-    pub held: Vec<(AttemptId, Epoch)>,
-    /// Why it takes no attempts, by the policy of its machine's owner.
-    pub away: Option<String>,
 }
 
 /// Everything that outlives the process, but for the jobs that have ended: those stay in the archive.
@@ -335,9 +232,9 @@ impl Core {
     fn carry_out(&mut self, at: Moment, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Submit(jobs) => self.submit(at.now, jobs),
-            Command::Cancel { job } => self.cancel(at.now, job),
-            Command::CancelAll { label, value } => {
-                self.cancel_all(at.now, label, &value);
+            Command::Cancel { job, by } => self.cancel(at.now, job, &by),
+            Command::CancelAll { label, value, by } => {
+                self.cancel_all(at.now, label, &value, &by);
                 Ok(())
             }
             Command::Connect(connect) => self.connect(at, connect),
@@ -351,11 +248,14 @@ impl Core {
             Command::Drain { session } => self.drain(at.now, session),
             Command::Away { session, reason } => self.away(session, reason),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
-            Command::Register { manifest, tags } => {
-                self.register(at.now, manifest, &tags);
+            Command::Register { manifest, tags, by } => {
+                self.register(at.now, manifest, &tags, &by);
                 Ok(())
             }
             Command::MoveTag(asked) => self.move_tag(at.now, asked),
+            Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
+            Command::Resume { worker, by } => self.resume(at.now, worker, by),
+            Command::Remove { worker, by } => self.remove(at, worker, by),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())
@@ -395,7 +295,7 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
-    fn cancel(&mut self, now: Millis, id: JobId) -> Result<(), Refusal> {
+    fn cancel(&mut self, now: Millis, id: JobId, by: &PrincipalName) -> Result<(), Refusal> {
         let job = self.any_job(id)?.ok_or(Refusal::NoJob(id))?;
         if job.state.is_terminal() {
             return Err(Refusal::Ended { id, state: job.state.name() });
@@ -404,28 +304,35 @@ impl Core {
             self.stop(attempt, "the job was cancelled");
             self.release(now, attempt, Outcome::Cancelled);
         }
-        self.set_state(now, id, State::Cancelled, "cancelled".to_owned());
+        let is_local = *by == PrincipalName::local();
+        let reason = if is_local { "cancelled".to_owned() } else { format!("cancelled by {by}") };
+        self.set_state_for(now, id, State::Cancelled, reason, Some(by.clone()));
         Ok(())
     }
 
-    fn cancel_all(&mut self, now: Millis, label: &str, value: &str) {
+    fn cancel_all(&mut self, now: Millis, label: &str, value: &str, by: &PrincipalName) {
         let is_meant = |job: &&Job| !job.state.is_terminal() && job.labels.get(label).is_some_and(|v| v == value);
         // The newest first: a reader before what it reads, so that each is cancelled by itself and says no more than that.
         let meant: Vec<JobId> = self.jobs.values().rev().filter(is_meant).map(|job| job.id).collect();
         for id in meant {
             // One that has ended meanwhile stays as it is.
-            let _ = self.cancel(now, id);
+            let _ = self.cancel(now, id, by);
         }
     }
 
-    fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String]) {
-        let digest = self.index.insert(manifest, now, None);
+    fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String], by: &PrincipalName) {
+        let digest = self.index.insert(manifest, now, Origin::Person(by.clone()));
         self.effects.artifacts.insert(digest);
-        tags.iter().for_each(|tag| self.tag(now, tag, digest, Mover::Import));
+        tags.iter().for_each(|tag| self.tag(now, tag, digest, Mover::Import, Some(by)));
     }
 
-    /// Moves a job to `state` and journals it. The one place where a state changes.
+    /// Moves a job to `state`, which follows from something that is no person's act.
     fn set_state(&mut self, now: Millis, id: JobId, state: State, reason: String) {
+        self.set_state_for(now, id, state, reason, None);
+    }
+
+    /// Moves a job to `state` and journals it, with whoever asked for it. The one place where a state changes.
+    fn set_state_for(&mut self, now: Millis, id: JobId, state: State, reason: String, by: Option<PrincipalName>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         debug_assert!(!job.state.is_terminal(), "a job that has ended never changes");
         let rank = job.rank();
@@ -450,14 +357,20 @@ impl Core {
             self.note_resumes(id);
         }
         self.unsettled = true;
-        self.journal(now, id, EventBody::State { state, reason });
+        self.journal(now, id, EventBody::State { state, reason, by });
         self.effects.jobs.insert(id);
     }
 
     fn journal(&mut self, at: Millis, job: JobId, body: EventBody) {
         let epoch = self.jobs.get(&job).map_or_else(Epoch::default, |job| job.epoch);
         self.last_seq += 1;
-        self.effects.journal.push(Event { seq: self.last_seq, at, job, epoch, body });
+        self.effects.journal.push(Event { seq: self.last_seq, at, job: Some(job), epoch, body });
+    }
+
+    /// The same of what happened to a worker, and so to no job.
+    fn journal_fleet(&mut self, at: Millis, body: EventBody) {
+        self.last_seq += 1;
+        self.effects.journal.push(Event { seq: self.last_seq, at, job: None, epoch: Epoch::default(), body });
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use vertigo::id::{AttemptId, JobId, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::Kind;
+use vertigo::principal::PrincipalName;
 use vertigo::secret::Secret;
 use vertigo::task::TaskKind;
 
@@ -80,11 +81,11 @@ impl Kept {
 
     /// Reads every journal in pages of `limit` and compares it with what was committed.
     fn check_pages(&self, limit: usize) {
-        let jobs: BTreeSet<JobId> = self.journal.iter().map(|event| event.job).collect();
+        let jobs: BTreeSet<JobId> = self.journal.iter().filter_map(|event| event.job).collect();
         for job in jobs.into_iter().map(Some).chain([None]) {
             for which in [Which::All, Which::Logs] {
                 let is_meant = |event: &&Event| {
-                    job.is_none_or(|job| job == event.job) && (which == Which::All || is_line(&event.body))
+                    job.is_none_or(|job| event.job == Some(job)) && (which == Which::All || is_line(&event.body))
                 };
                 let expected: Vec<Event> = self.journal.iter().filter(is_meant).cloned().collect();
                 assert_eq!(pages(&*self.database.records(), job, which, limit), expected, "{job:?} {which:?}");
@@ -196,7 +197,7 @@ proptest! {
                 }
                 core.apply(at, Command::Submit(submits)).unwrap();
                 if *is_cancelled {
-                    core.apply(at, Command::Cancel { job: id }).unwrap();
+                    core.apply(at, Command::Cancel { job: id, by: PrincipalName::local() }).unwrap();
                 }
                 let effects = core.take_effects();
                 database.commit(&core, &effects).unwrap();
@@ -345,7 +346,7 @@ fn a_page_begins_behind_any_position_and_none_is_too_high() {
             assert_eq!(page(None, after, 10), []);
             assert_eq!(page(Some(first), after, 10), []);
         }
-        assert!(page(Some(second), 0, 10).iter().all(|event| event.job == second));
+        assert!(page(Some(second), 0, 10).iter().all(|event| event.job == Some(second)));
     }
 }
 
@@ -357,8 +358,8 @@ fn an_artifact_that_is_there_stays_as_it_is_and_a_tag_goes_where_it_was_moved_la
         let mut core = core();
         let at = |ms| Moment { now: Millis(ms), jitter: 0.5 };
         for (ms, manifest) in [(5, &one), (6, &other), (7, &one)] {
-            let (manifest, tags) = (manifest.clone(), vec!["data".to_owned()]);
-            core.apply(at(ms), Command::Register { manifest, tags }).unwrap();
+            let (manifest, tags, by) = (manifest.clone(), vec!["data".to_owned()], PrincipalName::local());
+            core.apply(at(ms), Command::Register { manifest, tags, by }).unwrap();
             let effects = core.take_effects();
             database.commit(&core, &effects).unwrap();
         }
@@ -397,12 +398,12 @@ fn check_rows(rows: &dyn Rows, core: &Core) {
         behind = Some(last.job);
     }
     let all = core.index().list(Some(Kind::Checkpoint), None);
-    let of_jobs = all.filter(|(_, artifact)| artifact.job.is_some());
-    assert_eq!(made, of_jobs.map(|(digest, artifact)| (digest, artifact.created, artifact.job)).collect());
+    let of_jobs = all.filter(|(_, artifact)| artifact.job().is_some());
+    assert_eq!(made, of_jobs.map(|(digest, artifact)| (digest, artifact.created, artifact.job())).collect());
     let mut seen = BTreeSet::new();
     rows.artifacts(&mut |digest, manifest, job| seen.extend([(digest, manifest.digest(), job)])).unwrap();
     let all = core.index().list(None, None);
-    assert_eq!(seen, all.map(|(digest, artifact)| (digest, digest, artifact.job)).collect());
+    assert_eq!(seen, all.map(|(digest, artifact)| (digest, digest, artifact.job())).collect());
 }
 
 #[test]

@@ -70,14 +70,18 @@ impl Durable for Memory {
                 None => drop(tables.workers.remove(id)),
             }
         }
-        let installations = effects.installations.iter();
-        tables.installations.extend(installations.filter_map(|id| Some((*id, core.installation(*id)?.clone()))));
+        for id in &effects.installations {
+            match core.installation(*id) {
+                Some(known) => drop(tables.installations.insert(*id, known.clone())),
+                None => drop(tables.installations.remove(id)),
+            }
+        }
         for digest in &effects.forgotten.artifacts {
             tables.index.remove(*digest);
         }
         effects.forgotten.events.iter().for_each(|seq| tables.strike(*seq));
         for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
-            tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
+            tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.origin.clone());
         }
         for moved in &effects.moves {
             tables.index.note_move(moved);
@@ -106,7 +110,8 @@ impl Tables {
 
     fn append(&mut self, event: &Event) {
         let is_line = matches!(&event.body, EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)));
-        for (job, lines) in [(None, false), (Some(event.job), false), (None, true), (Some(event.job), true)] {
+        let pages: BTreeSet<_> = [None, event.job].into_iter().flat_map(|job| [(job, false), (job, true)]).collect();
+        for (job, lines) in pages {
             if is_line || !lines {
                 self.pages.entry((job, lines)).or_default().insert(event.seq);
             }
@@ -196,7 +201,7 @@ impl Rows for Memory {
         let made = tables.index.list(Some(Kind::Checkpoint), None);
         let mut by_job: BTreeMap<JobId, Vec<CheckpointRow>> = BTreeMap::new();
         for (digest, artifact) in made {
-            let Some(job) = artifact.job.and_then(|job| tables.jobs.get(&job)) else { continue };
+            let Some(job) = artifact.job().and_then(|job| tables.jobs.get(&job)) else { continue };
             let (manifest, created) = (Manifest::clone(&artifact.manifest), artifact.created);
             let row = CheckpointRow { digest, manifest, created, job: job.id, ended: job.ended };
             by_job.entry(job.id).or_default().push(row);
@@ -217,7 +222,7 @@ impl Rows for Memory {
     fn artifacts(&self, see: SeeArtifact<'_>) -> Result<(), StoreError> {
         let tables = self.tables();
         let all = tables.index.list(None, None);
-        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job));
+        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job()));
         Ok(())
     }
 

@@ -190,4 +190,4 @@ fn moment(at: Millis) -> Result<OffsetDateTime, AuthorityError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,7 @@
 
 pub mod anchor;
 pub mod authority;
+pub mod contexts;
 pub mod identity;
 pub mod leaf;
 pub mod life;

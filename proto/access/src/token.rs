@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_takes_the_longest_line() {
+        // A terminal of macOS takes 1,024 bytes of a line.
+        let far = "http://localhost:65535".parse::<Endpoint>().unwrap();
+        let it = Token { addresses: vec![far; ADDRESSES_MAX], ..token([255; 32]) };
+        assert!(it.line().len() < 900, "{}", it.line().len());
+        assert!(it.line().parse::<Token>().is_ok());
+    }
+
+    #[test]
     fn a_later_version_is_said_to_be_one() {
         assert_eq!("vertigo2.abc".parse::<Token>().unwrap_err(), TokenError::Version);
         for other in ["", "vertigo.x", "vertigoX.y", "hello", "vertigo1."] {

@@ -18,7 +18,7 @@ use vertigo::id::{AttemptId, Digest, JobId};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
-use vertigo_client::Transfer;
+use vertigo_client::{Access, Transfer};
 use vertigo_host::linux::Linux;
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Presence;
@@ -54,7 +54,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
     let folder = |name: &str| dir.path().join(name);
     lay_inputs(&folder("cache"));
     fs::create_dir(folder("attempts")).unwrap();
-    let transfer = Transfer::new(coordinator);
+    let transfer = Transfer::new(&Access::plain(coordinator.clone()).unwrap());
     Arc::new(Supervisor {
         attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
         cache: Cache::new(folder("cache"), Bytes::gib(1), transfer.clone()),

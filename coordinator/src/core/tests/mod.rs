@@ -1,4 +1,4 @@
-//! The core driven by hand (`cases`, `graph`, `services`), by random failures of one job (`headway`) and by random commands
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`), by random failures of one job (`headway`) and by random commands
 //! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
 //! core that lets go of what has ended (`archive`).
 
@@ -7,16 +7,18 @@ mod away;
 mod cases;
 mod graph;
 mod headway;
+mod holds;
 pub(crate) mod invariants;
 mod oracle;
 mod services;
 
 use super::*;
 use archive::Disk;
+use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::id::Digest;
+use vertigo::id::{Digest, ProcessId};
 use vertigo::manifest::{FileEntry, Kind};
-use vertigo::secret::Secret;
+use vertigo::secret::{Secret, SecretHash};
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
 pub(crate) const LEASE_MS: u64 = 30_000;
@@ -119,14 +121,17 @@ impl Bench {
             put(&mut disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
         }
         for id in &effects.installations {
-            disk.installations.insert(*id, self.core.installations[id].clone());
+            match self.core.installations.get(id) {
+                Some(known) => drop(disk.installations.insert(*id, known.clone())),
+                None => drop(disk.installations.remove(id)),
+            }
         }
         for digest in &effects.forgotten.artifacts {
             assert!(disk.index.remove(*digest), "{digest} was never there");
         }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();
-            disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
+            disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.origin.clone());
         }
         for moved in &effects.moves {
             disk.index.note_move(moved);
@@ -308,7 +313,12 @@ fn in_order(mut snapshot: Snapshot) -> Snapshot {
 
 fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) -> Submit {
     let name = name.map(str::to_owned);
-    Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
+    Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new(), by: person() }
+}
+
+/// Whoever asks.
+fn person() -> PrincipalName {
+    "laptop".parse().unwrap()
 }
 
 pub(super) fn variant(name: &str, need: u64) -> Variant {

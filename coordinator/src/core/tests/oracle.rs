@@ -86,7 +86,7 @@ impl Core {
             self.queue.tell(rank);
             job.reason = reason.to_owned();
             self.effects.jobs.insert(rank.2);
-            self.journal(now, rank.2, EventBody::State { state: State::Queued, reason: reason.to_owned() });
+            self.journal(now, rank.2, EventBody::State { state: State::Queued, reason: reason.to_owned(), by: None });
         }
     }
 
@@ -190,6 +190,8 @@ enum Step {
     Disconnect(usize),
     Drain(usize),
     Away(usize, bool),
+    Hold(usize),
+    Resume(usize),
     /// A worker says what its disk has free, and whether it still holds what it was told to stop.
     Heartbeat {
         worker: usize,
@@ -243,6 +245,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
+        1 => worker.clone().prop_map(Step::Hold),
+        1 => worker.clone().prop_map(Step::Resume),
         2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
         4 => (worker, disk, any::<bool>()).prop_map(|(worker, disk_free, holds)| Step::Heartbeat { worker, disk_free, holds }),
         10 => (0usize..8, body).prop_map(|(attempt, body)| Step::Report { attempt, body }),
@@ -304,6 +308,11 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                 bench.apply(Command::Away { session, reason }).unwrap();
             }
         }
+        Step::Hold(worker) => {
+            // One that was never seen is refused.
+            let _ = bench.apply(Command::Hold { worker: ids[worker], by: person(), reason: String::new() });
+        }
+        Step::Resume(worker) => drop(bench.apply(Command::Resume { worker: ids[worker], by: person() })),
         Step::Heartbeat { worker, disk_free, holds } => {
             if let Some(session) = session(bench, ids[worker]) {
                 let mut held = running(bench, ids[worker]);
@@ -331,7 +340,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
         Step::Cancel(job) => {
             let unended = bench.core.jobs.values().filter(|job| !job.state.is_terminal());
             if let Some(id) = unended.map(|job| job.id).nth(job) {
-                bench.apply(Command::Cancel { job: id }).unwrap();
+                bench.apply(Command::Cancel { job: id, by: person() }).unwrap();
             }
         }
         Step::Advance(ms) => bench.advance(ms),

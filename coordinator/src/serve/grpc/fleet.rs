@@ -1,9 +1,9 @@
-//! `Fleet`: workers' sessions, and who there is.
+//! `Fleet`: workers' sessions, who there is, and what people do with them.
 
 use super::sessions::{Opened, Sent};
-use super::{Context, traced};
+use super::{Context, caller, traced};
 use crate::api::reports::Holding;
-use crate::api::{bounds, reports};
+use crate::api::{Caller, bounds, reports};
 use crate::core::{Command, Connect, Core, Machine, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -37,12 +37,13 @@ impl v1::fleet_server::Fleet for Fleet {
         &self,
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = caller(&request)?;
         let (opened, receiver) = self.0.sessions.open();
         let (context, inbound) = (self.0.clone(), request.into_inner());
         // The stream is answered at once and refusals go through it: a worker may wait for the answer before it says Hello.
         tokio::spawn(async move {
             let (id, sender) = (opened.id, opened.sender.clone());
-            if let Err(status) = run(&context, opened, inbound).await {
+            if let Err(status) = run(&context, &caller, opened, inbound).await {
                 // Fails where the worker does not read; it learns when the stream ends.
                 let _ = sender.try_send(Err(status));
             }
@@ -60,15 +61,39 @@ impl v1::fleet_server::Fleet for Fleet {
         let span = traced(request.metadata(), info_span!("list workers"));
         Ok(Response::new(self.0.api.workers(request.into_inner()).instrument(span).await?))
     }
+
+    async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("drain worker")));
+        Ok(Response::new(self.0.api.drain_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
+    async fn resume_worker(&self, request: Request<v1::ResumeWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("resume worker")));
+        Ok(Response::new(self.0.api.resume_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
+    async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("remove worker")));
+        Ok(Response::new(self.0.api.remove_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
 }
 
 /// A session from Hello to its end.
-async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+async fn run(
+    context: &Context,
+    caller: &Caller,
+    opened: Opened,
+    mut inbound: Streaming<v1::WorkerMessage>,
+) -> Result<(), Status> {
     let first = timeout(HELLO, inbound.message()).await.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
     let Some(v1::WorkerMessage { message: Some(Message::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("a session begins with Hello"));
     };
     let hello = connect(&opened, hello)?;
+    // Over TLS a worker is who its certificate says, before it is who holds its secret.
+    if caller.worker.is_some_and(|id| id != hello.worker) {
+        return Err(caller.may_not("speak as another worker than the one that joined").into());
+    }
     let (name, away) = (hello.name.clone(), hello.away.clone());
     context.api.apply(Command::Connect(hello)).await?;
     tracing::info!(worker = name, "connected");

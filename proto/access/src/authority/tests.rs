@@ -24,6 +24,13 @@ fn served(authority: &Authority) -> Shown {
     Shown::new(authority.for_server(&["mac.local".to_owned(), "10.0.0.1".to_owned()], life()).unwrap())
 }
 
+/// Somebody's identity at a coordinator, for tests of what keeps them.
+pub(crate) fn identity(coordinator: &str) -> Identity {
+    let mut identity = identity_for(&authority(), PrincipalId::new(), life());
+    identity.coordinator = coordinator.parse().unwrap();
+    identity
+}
+
 fn name() -> PrincipalName {
     "mac-36gb".parse().unwrap()
 }
