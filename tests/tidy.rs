@@ -308,7 +308,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/port", &[]),
         (
             "coordinator",
-            &["vertigo", "vertigo-access", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
+            &["vertigo", "vertigo-access", "vertigo-host", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
         ),
         (
             "cli",

@@ -60,7 +60,13 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
     let told = fleet.cli(&["watch", &id]).await.ok();
     assert!(told.contains("given back by laptop: it runs on battery"), "{told}");
 
-    // A plug brings it back.
+    // Another policy brings it back, and a plug under the first one.
+    let wrong = fleet.cli(&["worker", "set", "laptop", "--when", "on-ac or idel > 15m"]).await;
+    assert!(wrong.code != 0 && wrong.stderr.contains("column 10: `idel` is no condition"), "{}", wrong.stderr);
+    fleet.cli(&["worker", "set", "laptop", "--when", "on-ac or battery >= 0%"]).await.ok();
+    fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
+    fleet.cli(&["worker", "set", "laptop", "--when", "on-ac"]).await.ok();
+    fleet.worker_is("away again", "laptop", |worker| worker.away == "it runs on battery").await;
     plug(&root, true).unwrap();
     fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
 }

@@ -196,6 +196,7 @@ impl Worker {
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
             presence: watch::channel(Presence::Present).1,
+            set_policy: &|_| {},
             attempts: &attempts,
             take: &move |assignment| child::take(&children, assignment),
             welcomed: &|| {},

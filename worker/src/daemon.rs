@@ -80,7 +80,7 @@ pub enum DaemonError {
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
-    let (_policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
+    let (policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
     let host = host(settings.host_root.as_deref());
     let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
     let (comes_and_goes, presence) = watch::channel(manners.begin().await);
@@ -126,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         jitter: &rand::random,
         machine: &*machine,
         presence: presence.clone(),
+        set_policy: &|when| set_policy(&state, &policy, when),
         attempts: &attempts,
         take: &take,
         welcomed: &welcomed,
@@ -148,6 +149,21 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     tokio::select! {
         ended = session.run(phases) => Ok(ended?),
         () = told_to_go => unreachable!("it waits for ever once it has told all"),
+    }
+}
+
+/// Takes a policy that a person has set from elsewhere, and keeps it.
+fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
+    match when.parse::<Policy>() {
+        Ok(set) => {
+            tracing::info!("takes part by another policy from now on: {set}");
+            if let Err(error) = state.keep_policy(&set) {
+                tracing::error!(%error, "the policy cannot be kept: it counts until this worker is started again");
+            }
+            policy.send_replace(set);
+        }
+        // The coordinator has read it: it is of a later version.
+        Err(error) => tracing::error!(%error, when, "a policy that this version does not know is passed over"),
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Session<'a> {
     pub presence: watch::Receiver<Presence>,
     /// What is held.
     pub attempts: &'a Attempts,
+    /// Takes a policy of the machine's owner.
+    pub set_policy: &'a (dyn Fn(&str) + Send + Sync),
     /// Takes an assignment.
     pub take: &'a (dyn Fn(Assignment) + Send + Sync),
     /// Called at each `Welcome`.
@@ -328,6 +330,7 @@ impl Connection<'_> {
         let attempts = self.session.attempts;
         let (id, act): (String, Box<dyn FnOnce(AttemptId)>) = match received.message {
             Some(FromCoordinator::Assignment(assignment)) => return (self.session.take)(assignment),
+            Some(FromCoordinator::Policy(policy)) => return (self.session.set_policy)(&policy.when),
             Some(FromCoordinator::Ack(ack)) => {
                 (ack.attempt_id, Box::new(move |id| attempts.acknowledged(id, ack.number)))
             }

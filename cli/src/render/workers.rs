@@ -74,6 +74,11 @@ pub(crate) fn render_held(worker: &v1::Worker) -> String {
     format!("{} takes nothing new\n{}", bold(&worker.name), pairs(rows))
 }
 
+/// A worker that was just told its policy.
+pub(crate) fn render_set(worker: &v1::Worker, when: &str) -> String {
+    wrap(&format!("{} takes part from now on where this holds: {}", worker.name, when.trim()), 0)
+}
+
 /// A worker that was just resumed.
 pub(crate) fn render_resumed(worker: &v1::Worker) -> String {
     let when = match (worker.connected, worker.draining) {

@@ -180,6 +180,12 @@ pub(super) fn remove_worker(request: &v1::RemoveWorkerRequest) -> Result<(), Api
     text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
 }
 
+pub(super) fn set_worker(request: &v1::SetWorkerRequest) -> Result<(), ApiError> {
+    // How long a policy may be, its own type knows.
+    let v1::SetWorkerRequest { worker, when: _ } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
+}
+
 pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), ApiError> {
     let v1::GetJobRequest { id } = request;
     text("the job's id", id, REFERENCE_BYTES_MAX)

@@ -104,6 +104,13 @@ pub enum Command {
         /// Who asks.
         by: PrincipalName,
     },
+    /// Tells a worker by which policy its machine takes part.
+    SetPolicy {
+        /// The worker.
+        worker: WorkerId,
+        /// As a person writes it. It has been read.
+        when: String,
+    },
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),
 }
@@ -166,6 +173,7 @@ impl Command {
             Command::Hold { .. } => "hold",
             Command::Resume { .. } => "resume",
             Command::Remove { .. } => "remove",
+            Command::SetPolicy { .. } => "set policy",
             Command::Forget(_) => "forget",
         }
     }

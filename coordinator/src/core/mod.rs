@@ -256,6 +256,7 @@ impl Core {
             Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
             Command::Resume { worker, by } => self.resume(at.now, worker, by),
             Command::Remove { worker, by } => self.remove(at, worker, by),
+            Command::SetPolicy { worker, when } => self.set_policy(worker, when),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())

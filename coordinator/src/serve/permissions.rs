@@ -77,6 +77,7 @@ const CALLS: [(&str, Permission); 28] = [
     ("/vertigo.v1.Fleet/DrainWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/ResumeWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/RemoveWorker", Permission::Manage),
+    ("/vertigo.v1.Fleet/SetWorker", Permission::Manage),
     ("/vertigo.v1.Artifacts/MissingBlobs", Permission::Send),
     ("/vertigo.v1.Artifacts/Register", Permission::Change),
     // A worker asks what a name stands for that a service of its own follows.

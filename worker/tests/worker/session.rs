@@ -53,6 +53,7 @@ impl Setup {
                 jitter: &rand::random,
                 machine: &machine,
                 presence: watch::channel(Presence::Present).1,
+                set_policy: &|_| {},
                 attempts: &held,
                 take: &move |assignment| take.send(assignment).unwrap(),
                 welcomed: &move || {

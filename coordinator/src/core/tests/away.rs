@@ -74,3 +74,17 @@ fn a_worker_may_be_away_when_it_connects() {
     bench.apply(Command::Connect(hello(8, None))).unwrap();
     bench.live(waiting);
 }
+
+#[test]
+fn a_worker_that_is_there_is_told_its_policy_and_one_that_is_not_cannot_be() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    let set = |bench: &mut Bench| bench.apply(Command::SetPolicy { worker, when: "on-ac".to_owned() });
+    assert_eq!(set(&mut bench), Err(Refusal::NoWorker(worker)));
+    let session = bench.connect(worker, "mac", 100, &[]).unwrap();
+    bench.sent();
+    set(&mut bench).unwrap();
+    assert_eq!(bench.sent(), [Outgoing::Policy { when: "on-ac".to_owned() }]);
+    bench.apply(Command::Disconnect { session }).unwrap();
+    assert_eq!(set(&mut bench), Err(Refusal::WorkerNotThere("mac".to_owned())));
+}
