@@ -9,6 +9,7 @@ mod comparisons;
 mod curations;
 mod evals;
 mod keys;
+mod macs;
 mod main_job;
 mod manners;
 mod peer;

@@ -21,6 +21,7 @@ pub mod job;
 pub mod lines;
 pub mod machine;
 pub mod manners;
+pub mod membership;
 pub mod memory;
 pub mod names;
 pub mod outcome;

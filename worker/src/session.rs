@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use vertigo::api_error::ErrorCode;
+use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bounds::{AWAY_BYTES_MAX, shorten};
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, ProcessId};
@@ -260,6 +260,8 @@ impl Session<'_> {
             Some(ErrorCode::NameTaken | ErrorCode::OtherInstallation) => {
                 Lost::Refused(Refused(status.message().to_owned()))
             }
+            // It was revoked, or another worker has joined in its place: it would be refused for ever.
+            Some(ErrorCode::Stranger) => Lost::Refused(Refused(ApiError::words(&status))),
             Some(ErrorCode::OtherProcess) => Lost::OtherProcess(status.message().to_owned()),
             _ => Lost::Status(Box::new(status)),
         }

@@ -4,6 +4,7 @@
 //! lock          held while a daemon runs
 //! worker-id     made once, as is
 //! secret        what proves to the coordinator that the id is this installation's
+//! identity.json what a coordinator on another machine knows it by: certificate and key
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
 //! when          the policy of the machine's owner, and the one that the command line last had
@@ -94,6 +95,17 @@ impl State {
             fs::create_dir_all(&path).at(&path)?;
         }
         Ok(State { folder, identity, _lock: lock })
+    }
+
+    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or while it
+    /// does.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn id_in(folder: &Path) -> Result<WorkerId, StateError> {
+        fs::create_dir_all(folder).at(folder)?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).at(folder)?;
+        Ok(identity(folder)?.id)
     }
 
     /// Who the installation is.

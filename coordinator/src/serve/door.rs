@@ -122,11 +122,9 @@ async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str)
         // The route says what is wrong with it.
         return Ok(true);
     };
-    let look = move |core: &crate::core::Core| {
-        Ok(match required {
-            Permission::Send => core.may_write_blob(worker),
-            _ => core.may_read_blob(worker, digest),
-        })
+    let look = move |core: &crate::core::Core| match required {
+        Permission::Send => Ok(core.may_write_blob(worker)),
+        _ => Ok(core.may_read_blob(worker, digest).map_err(crate::core::ReferenceError::from)?),
     };
     api.look(look).await
 }

@@ -17,7 +17,8 @@ use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{
     Ack, Artifact, CoordinatorMessage, DrainWorkerRequest, GetArtifactRequest, Hello, ListArtifactsRequest,
     ListArtifactsResponse, ListWorkersRequest, ListWorkersResponse, MissingBlobsRequest, MissingBlobsResponse,
-    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, SetWorkerRequest, Welcome, Worker, WorkerMessage,
+    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, SetWorkerRequest, Welcome, Worker,
+    WorkerMessage,
 };
 
 /// An address of this machine that nobody else has, and who listens there.

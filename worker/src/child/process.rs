@@ -244,6 +244,9 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
         }
     }
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
+    for own in vertigo_daemon::life::OWN_ENVIRONMENT {
+        command.env_remove(own);
+    }
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
     }

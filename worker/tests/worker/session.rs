@@ -17,6 +17,7 @@ use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Ack, Assignment, Finished, LogLine};
+use vertigo_client::Access;
 use vertigo_host::presence::Presence;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;

@@ -1,5 +1,7 @@
 //! Random commands, and after each the promises of the core.
 
+mod away;
+mod grants;
 mod holds;
 mod strangers;
 mod tags;
@@ -52,10 +54,7 @@ pub(crate) enum Step {
         worker: usize,
     },
     /// The worker's machine is its owner's, or is not any more.
-    Away {
-        worker: usize,
-        is_away: bool,
-    },
+    Away(usize, bool),
     /// A person holds a worker, for one reason or another.
     Hold {
         worker: usize,
@@ -131,7 +130,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
-        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away { worker, is_away }),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
         1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
@@ -178,22 +177,6 @@ impl World {
         self.bench.core.attempts.values().filter(of).max_by_key(|a| a.id).map(|a| a.id).into_iter().collect()
     }
 
-    fn take(&mut self, step: &Step) {
-        let away = self.kept_away();
-        self.take_one(step);
-        // 16
-        for (worker, before) in self.kept_away().into_iter().filter_map(|(id, now)| Some((now, away.get(&id)?))) {
-            assert!(worker.is_subset(before), "{step:?}: {worker:?} after {before:?}");
-        }
-    }
-
-    /// The leases of each worker that is kept away.
-    fn kept_away(&self) -> BTreeMap<WorkerId, BTreeSet<AttemptId>> {
-        let is_away = |worker: &&Worker| worker.away.is_some();
-        let workers = self.bench.core.workers.values().filter(is_away);
-        workers.map(|worker| (worker.id, worker.leases.keys().copied().collect())).collect()
-    }
-
     fn take_one(&mut self, step: &Step) {
         match step.clone() {
             Step::Submit { priority, needs, named, slot } => {
@@ -233,10 +216,7 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
-            Step::Away { worker, is_away } => {
-                let reason = is_away.then(|| "it runs on battery".to_owned());
-                let _ = self.bench.apply(Command::Away { session: self.session(worker), reason });
-            }
+            Step::Away(worker, is_away) => self.away(worker, is_away),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -412,6 +392,7 @@ impl World {
             }
         }
         services::check(core);
+        self.check_grants();
         self.check_tags();
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {

@@ -1,16 +1,18 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`), by random failures of one job (`headway`) and by random commands
-//! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
-//! core that lets go of what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `grants`, `who`), by random failures of one job (`headway`) and by
+//! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
+//! it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
 mod away;
 mod cases;
+mod grants;
 mod graph;
 mod headway;
 mod holds;
 pub(crate) mod invariants;
 mod oracle;
 mod services;
+mod who;
 
 use super::*;
 use archive::Disk;
@@ -369,6 +371,12 @@ impl Kinds for Lazy {
         }
         variant.need = Some(needs(30, Slot::Cpu));
         Ok(())
+    }
+
+    /// A task that is called `follows NAME` does.
+    fn followed(&self, core: &Core, variant: &Variant) -> Result<Vec<Digest>, ArchiveError> {
+        let name = variant.name.strip_prefix("follows ");
+        Ok(name.and_then(|name| core.index().tagged(name)).into_iter().collect())
     }
 }
 
