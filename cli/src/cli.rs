@@ -22,7 +22,7 @@ pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
-pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, WorkersArgs};
+pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, SetArgs, WorkerArgs, WorkerCommand, WorkersArgs};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -160,6 +160,8 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
+    /// Say when a worker's machine takes part
+    Worker(WorkerArgs),
     /// Have a worker take nothing new until it is resumed
     Drain(DrainArgs),
     /// Let a worker take work again

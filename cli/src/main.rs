@@ -135,6 +135,7 @@ async fn asked(cli: &Cli, coordinator: &Coordinator, output: Output) -> Result<(
         Command::Cancel(args) => commands::cancel::run(args, coordinator, output).await,
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
         Command::Drain(args) => commands::drain::run(args, coordinator, output).await,
+        Command::Worker(args) => commands::worker::run(args, coordinator, output).await,
         Command::Resume(args) => commands::resume::run(args, coordinator, output).await,
         Command::Remove(args) => commands::remove::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,

@@ -11,6 +11,7 @@ mod evals;
 mod keys;
 mod macs;
 mod main_job;
+mod manners;
 mod peer;
 mod pipelines;
 mod refusals;

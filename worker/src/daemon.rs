@@ -1,26 +1,30 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one, or the end of its patience, ends the child, which is reported as a failure that another try may
-//! help, and goes.
+//! result was taken; services are given back at once. A second one, or the end of its patience, ends the child, which is reported as a
+//! failure that another try may help, and goes.
+//!
+//! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
+use crate::manners::Manners;
 use crate::membership::{Membership, MembershipError};
 use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::{Slots, Supervisor};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
@@ -28,6 +32,10 @@ use vertigo::printable;
 use vertigo::v1::Assignment;
 use vertigo_client::Transfer;
 use vertigo_daemon::life;
+use vertigo_host::Host;
+use vertigo_host::linux::Linux;
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Terms;
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
@@ -46,6 +54,12 @@ pub struct Settings {
     pub drain: Option<Duration>,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
+    /// When the machine takes part, where the command line says so.
+    pub when: Option<Policy>,
+    /// How long it waits before it goes, and before it comes back.
+    pub terms: Terms,
+    /// A folder that the machine is played in, where it is not this one.
+    pub host_root: Option<PathBuf>,
 }
 
 /// Why the daemon cannot run.
@@ -78,6 +92,11 @@ pub enum DaemonError {
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
+    let (policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
+    let host = host(settings.host_root.as_deref());
+    let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
+    let (comes_and_goes, presence) = watch::channel(manners.begin().await);
+    let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let membership = Membership::of(&settings.state, settings.coordinator)?;
     let access = membership.access.clone();
@@ -94,6 +113,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
+        host,
+        policy: policies,
+        presence: presence.clone(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     });
@@ -120,6 +142,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         dial: &|outbound| session::dial(&access, outbound),
         jitter: &rand::random,
         machine: &*machine,
+        presence: presence.clone(),
+        set_policy: &|when| set_policy(&state, &policy, when),
         attempts: &attempts,
         take: &take,
         welcomed: &welcomed,
@@ -165,6 +189,25 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 /// What the machine is called.
 fn host_name() -> Option<String> {
     sysinfo::System::host_name().ok()
+}
+
+/// Takes a policy that a person has set from elsewhere, and keeps it.
+fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
+    match when.parse::<Policy>() {
+        Ok(set) => {
+            tracing::info!("takes part by another policy from now on: {set}");
+            if let Err(error) = state.keep_policy(&set) {
+                tracing::error!(%error, "the policy cannot be kept: it counts until this worker is started again");
+            }
+            policy.send_replace(set);
+        }
+        // The coordinator has read it: it is of a later version.
+        Err(error) => tracing::error!(%error, when, "a policy that this version does not know is passed over"),
+    }
+}
+
+fn host(root: Option<&Path>) -> Arc<dyn Host> {
+    root.map_or_else(|| vertigo_host::this_machine().into(), |root| Arc::new(Linux::at(root.to_owned())))
 }
 
 /// The signals that tell a daemon to go.

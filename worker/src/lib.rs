@@ -20,6 +20,7 @@ pub mod held;
 pub mod job;
 pub mod lines;
 pub mod machine;
+pub mod manners;
 pub mod membership;
 pub mod memory;
 pub mod names;

@@ -17,6 +17,8 @@ use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
 use vertigo_daemon::{Name, ThisMachine, arguments, places};
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Terms;
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
 use vertigo_worker::membership;
@@ -152,15 +154,33 @@ struct Daemon {
     /// Disk that bases and other inputs may take. Those of running jobs stay; the others go, the longest unused first.
     #[arg(long, default_value = "100GiB", value_name = "SIZE")]
     cache: Bytes,
+    /// When this machine takes part, such as "on-ac and (22:00-08:00 or idle > 15m)".
+    ///
+    /// Conditions are on-ac, on-battery, battery > 40%, thermal < serious (nominal, fair, serious, critical), pressure < warning (normal,
+    /// warning, critical), lid-open, lid-closed, idle > 15m, 22:00-08:00, mon-fri, always and never, joined by and, or, not and parentheses.
+    /// What does not hold any more pauses the running job, and gives it back after --grace. What the machine does not say closes nothing.
+    /// It is kept in the worker's folder [default: on-ac and thermal < serious and pressure < critical].
+    #[arg(long, value_name = "POLICY")]
+    when: Option<Policy>,
+    /// How long a job stays paused before it is checkpointed and given back, such as 90s.
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = time)]
+    grace: Duration,
+    /// How long the policy has to be open again without a break before the machine takes part.
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time, hide = true)]
+    settle: Duration,
+    /// A folder with the files of a Linux that is played, for tests.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    host_root: Option<PathBuf>,
     /// How long it waits for what runs when it is told to go, such as 10m, before it leaves at once [default: until it has ended].
-    #[arg(long, value_name = "TIME", value_parser = drain)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     drain: Option<Duration>,
 }
 
-fn drain(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| "write a number and a unit, such as 30s or 10m".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
+/// A time such as 90s, 5m or 1h.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time such as 90s, 5m or 1h");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
 }
 
 fn main() -> ExitCode {
@@ -317,6 +337,9 @@ fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>>
         cache: args.cache,
         drain: args.drain,
         executable: std::env::current_exe()?,
+        when: args.when,
+        terms: Terms { grace: args.grace, settle: args.settle },
+        host_root: args.host_root,
     })
 }
 

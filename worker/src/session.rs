@@ -19,6 +19,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::bounds::{AWAY_BYTES_MAX, shorten};
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, ProcessId};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
@@ -26,6 +27,7 @@ use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
 use vertigo_client::{Access, trouble};
+use vertigo_host::presence::Presence;
 
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -85,8 +87,12 @@ pub struct Session<'a> {
     pub jitter: &'a (dyn Fn() -> f64 + Send + Sync),
     /// What this machine offers.
     pub machine: &'a dyn Offer,
+    /// Whether it takes part, by the policy of its owner.
+    pub presence: watch::Receiver<Presence>,
     /// What is held.
     pub attempts: &'a Attempts,
+    /// Takes a policy of the machine's owner.
+    pub set_policy: &'a (dyn Fn(&str) + Send + Sync),
     /// Takes an assignment.
     pub take: &'a (dyn Fn(Assignment) + Send + Sync),
     /// Called at each `Welcome`.
@@ -211,7 +217,23 @@ impl Session<'_> {
             held: self.attempts.named(),
             secret: self.identity.secret.to_bytes(),
             process: self.process.to_string(),
+            away: self.away(),
         }
+    }
+
+    /// Why no attempt is to be given to this worker; empty where one may be.
+    fn away(&self) -> String {
+        let presence = self.presence.borrow();
+        presence.reason().map(|reason| shorten(reason, AWAY_BYTES_MAX).into_owned()).unwrap_or_default()
+    }
+
+    fn heartbeat(&self) -> FromWorker {
+        FromWorker::Heartbeat(Heartbeat {
+            free_bytes: self.machine.free().0,
+            disk_free_bytes: told(self.machine.disk_free()),
+            held: self.attempts.named(),
+            away: self.away(),
+        })
     }
 
     /// Where sending goes on, of the attempts that may go on. The others are stopped.
@@ -263,6 +285,7 @@ impl Connection<'_> {
     async fn serve(mut self) -> Lost {
         let attempts = self.session.attempts;
         let (mut news, sender) = (attempts.news(), self.sender.clone());
+        let mut presence = self.session.presence.clone();
         let mut unsent = true;
         if *self.phase.borrow_and_update() != Phase::Serving {
             self.outbox.push_back(FromWorker::Drain(Drain {}));
@@ -280,13 +303,13 @@ impl Connection<'_> {
                 _ = news.changed() => unsent = true,
                 _ = self.heartbeat.tick() => {
                     if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
-                        let machine = self.session.machine;
-                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat {
-                            free_bytes: machine.free().0,
-                            disk_free_bytes: told(machine.disk_free()),
-                            held: attempts.named(),
-                        }));
+                        self.outbox.push_back(self.session.heartbeat());
                     }
+                }
+                // At once: whatever is assigned to a worker that goes has to come back.
+                Ok(()) = presence.changed() => {
+                    self.outbox.retain(|queued| !matches!(queued, FromWorker::Heartbeat(_)));
+                    self.outbox.push_back(self.session.heartbeat());
                 }
                 Ok(()) = self.phase.changed() => {
                     if *self.phase.borrow_and_update() == Phase::Draining {
@@ -309,6 +332,7 @@ impl Connection<'_> {
         let attempts = self.session.attempts;
         let (id, act): (String, Box<dyn FnOnce(AttemptId)>) = match received.message {
             Some(FromCoordinator::Assignment(assignment)) => return (self.session.take)(assignment),
+            Some(FromCoordinator::Policy(policy)) => return (self.session.set_policy)(&policy.when),
             Some(FromCoordinator::Ack(ack)) => {
                 (ack.attempt_id, Box::new(move |id| attempts.acknowledged(id, ack.number)))
             }

@@ -7,12 +7,14 @@
 //! identity.json what a coordinator on another machine knows it by: certificate and key
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! when          the policy of the machine's owner, and the one that the command line last had
 //! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
+use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::WorkerId;
 use vertigo::secret::{Secret, SecretError};
+use vertigo_host::policy::Policy;
 
 /// What is wrong with the worker's folder.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,14 @@ pub enum StateError {
         path: PathBuf,
         /// What is wrong.
         problem: vertigo::id::ParseIdError,
+    },
+    /// The policy is damaged.
+    #[error("{}: {problem}; remove the file, and give the worker its policy again with --when", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
     },
     /// The secret is damaged.
     #[error(
@@ -112,10 +123,58 @@ impl State {
         self.folder.join("ledgers")
     }
 
+    /// The policy that counts: the command line's where that has another than it had, else the one that is kept. What counts is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is no policy.
+    pub fn policy(&self, given: Option<&Policy>) -> Result<Policy, StateError> {
+        let path = self.folder.join("when");
+        let wrong = |problem: String| StateError::Policy { path: path.clone(), problem };
+        let kept: Option<When> = match read(&path)? {
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?),
+            None => None,
+        };
+        let parsed = |when: &When| when.policy.parse::<Policy>().map_err(|error| wrong(error.to_string()));
+        let known = given.map(ToString::to_string);
+        match (&kept, given) {
+            // What a person has set since outlives a restart by the same command line.
+            (Some(when), _) if known.is_none() || when.given == known => parsed(when),
+            (_, None) => Ok(Policy::default()),
+            (_, Some(policy)) => {
+                self.keep(&When { policy: policy.to_string(), given: known })?;
+                Ok(policy.clone())
+            }
+        }
+    }
+
+    /// Keeps a policy that a person has set while the daemon runs.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn keep_policy(&self, policy: &Policy) -> Result<(), StateError> {
+        let kept = read(&self.folder.join("when"))?;
+        let given = kept.and_then(|text| serde_json::from_str::<When>(&text).ok()).and_then(|when| when.given);
+        self.keep(&When { policy: policy.to_string(), given })
+    }
+
+    fn keep(&self, when: &When) -> Result<(), StateError> {
+        let text = serde_json::to_vec(when)
+            .map_err(|error| StateError::Policy { path: self.folder.join("when"), problem: error.to_string() })?;
+        Ok(write_private(&self.folder.join("when"), &text)?)
+    }
+
     /// Where attempts are.
     pub fn attempts(&self) -> PathBuf {
         self.folder.join("attempts")
     }
+}
+
+/// The file `when`.
+#[derive(Debug, Serialize, Deserialize)]
+struct When {
+    policy: String,
+    /// The command line's at the last start that had one.
+    given: Option<String>,
 }
 
 /// The id and the secret in `folder`. Where there is no id both are made: to remove it is how a copied folder becomes a worker of its

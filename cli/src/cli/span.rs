@@ -30,6 +30,7 @@ impl Command {
             Command::Logs(_) => tracing::info_span!("vertigo logs"),
             Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
+            Command::Worker(_) => tracing::info_span!("vertigo worker"),
             Command::Drain(_) => tracing::info_span!("vertigo drain"),
             Command::Resume(_) => tracing::info_span!("vertigo resume"),
             Command::Remove(_) => tracing::info_span!("vertigo remove"),

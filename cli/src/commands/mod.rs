@@ -39,4 +39,5 @@ pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod train;
 pub(crate) mod watch;
+pub(crate) mod worker;
 pub(crate) mod workers;

@@ -19,7 +19,8 @@
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
 //!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
 //!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; 17. a worker is removed only where
-//!    it is away, or held with nothing running there, and what it had a lease on is queued again.
+//!    it is away, or held with nothing running there, and what it had a lease on is queued again; 18. a worker that its machine's owner
+//!    keeps away gets nothing, and what it gives back counts against no job.
 
 mod archive;
 mod attempts;
@@ -245,6 +246,7 @@ impl Core {
                 self.heartbeat(at.now, session, (free, disk_free), &held)
             }
             Command::Drain { session } => self.drain(at.now, session),
+            Command::Away { session, reason } => self.away(session, reason),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags, by } => {
                 self.register(at.now, manifest, &tags, &by);
@@ -254,6 +256,7 @@ impl Core {
             Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
             Command::Resume { worker, by } => self.resume(at.now, worker, by),
             Command::Remove { worker, by } => self.remove(at, worker, by),
+            Command::SetPolicy { worker, when } => self.set_policy(worker, when),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())

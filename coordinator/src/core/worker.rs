@@ -89,6 +89,8 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts, as it says itself: it is about to go.
     pub draining: bool,
+    /// Why it takes none for now, by the policy of the machine's owner.
+    pub away: Option<String>,
     /// The attempts that hold a lease here, and what each has. There are never more than slots.
     pub leases: BTreeMap<AttemptId, Reservation>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
@@ -99,7 +101,7 @@ impl Worker {
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
         let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
-        let is_willing = !self.draining && self.hold.is_none();
+        let is_willing = !self.draining && self.hold.is_none() && self.away.is_none();
         self.session.is_some() && is_willing && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 

@@ -72,7 +72,7 @@ pub fn verdict(role: Role, permission: Permission) -> Verdict {
 }
 
 /// The calls of gRPC: service and method.
-const CALLS: [(&str, Permission); 28] = [
+const CALLS: [(&str, Permission); 29] = [
     ("/vertigo.v1.Access/Join", Permission::Knock),
     ("/vertigo.v1.Access/Renew", Permission::Own),
     ("/vertigo.v1.Access/WhoAmI", Permission::Own),
@@ -93,6 +93,7 @@ const CALLS: [(&str, Permission); 28] = [
     ("/vertigo.v1.Fleet/DrainWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/ResumeWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/RemoveWorker", Permission::Manage),
+    ("/vertigo.v1.Fleet/SetWorker", Permission::Manage),
     ("/vertigo.v1.Artifacts/MissingBlobs", Permission::Send),
     ("/vertigo.v1.Artifacts/Register", Permission::Change),
     // A worker asks what a name stands for that a service of its own follows.

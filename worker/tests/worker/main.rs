@@ -3,6 +3,7 @@
 mod attempt;
 mod cache;
 mod daemon;
+mod manners;
 mod outputs;
 mod roblox;
 mod serve;

@@ -18,6 +18,7 @@ use vertigo::v1::report::Body;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Ack, Assignment, Finished, LogLine};
 use vertigo_client::Access;
+use vertigo_host::presence::Presence;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::session::{self, Phase, Refused, Session};
@@ -52,6 +53,8 @@ impl Setup {
                 dial: &|outbound| session::dial(&access, outbound),
                 jitter: &rand::random,
                 machine: &machine,
+                presence: watch::channel(Presence::Present).1,
+                set_policy: &|_| {},
                 attempts: &held,
                 take: &move |assignment| take.send(assignment).unwrap(),
                 welcomed: &move || {

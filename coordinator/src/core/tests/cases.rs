@@ -3,7 +3,7 @@
 use super::*;
 
 /// A worker of 100 bytes with a job leased to it.
-fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
+pub(super) fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
     let mut bench = Bench::new();
     let worker = WorkerId::new();
     let session = bench.connect(worker, "mac", 100, &[]).unwrap();
@@ -168,7 +168,7 @@ fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt(
     let (mut bench, worker, session, job, attempt) = leased();
     let machine = Machine { usable: Bytes(100), ..Machine::default() };
     let (secret, process, name) = (secret(worker), ProcessId(worker.0), "mac".to_owned());
-    let late = Connect { session: SessionId(0), worker, secret, process, name, machine, held: Vec::new() };
+    let late = Connect { session: SessionId(0), worker, secret, process, name, machine, held: Vec::new(), away: None };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
     assert_eq!((bench.live(job), bench.sent()), (attempt, vec![]));
     bench.heartbeat(session, &[attempt]).unwrap();

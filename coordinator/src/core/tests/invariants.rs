@@ -1,5 +1,6 @@
 //! Random commands, and after each the promises of the core.
 
+mod away;
 mod grants;
 mod holds;
 mod strangers;
@@ -52,6 +53,8 @@ pub(crate) enum Step {
     Drain {
         worker: usize,
     },
+    /// The worker's machine is its owner's, or is not any more.
+    Away(usize, bool),
     /// A person holds a worker, for one reason or another.
     Hold {
         worker: usize,
@@ -92,6 +95,7 @@ pub(crate) enum Body {
     Serving,
     Success(u8),
     Failure(Cure),
+    GivenBack,
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -112,6 +116,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
         4 => cure.prop_map(Body::Failure),
+        1 => Just(Body::GivenBack),
     ];
     prop_oneof![
         4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>(), slot)
@@ -125,6 +130,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
         1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
@@ -171,7 +177,7 @@ impl World {
         self.bench.core.attempts.values().filter(of).max_by_key(|a| a.id).map(|a| a.id).into_iter().collect()
     }
 
-    fn take(&mut self, step: &Step) {
+    fn take_one(&mut self, step: &Step) {
         match step.clone() {
             Step::Submit { priority, needs, named, slot } => {
                 let variant = |peak: &u64| Variant { need: Some(super::needs(*peak, slot)), ..super::variant("r", 0) };
@@ -210,6 +216,7 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
+            Step::Away(worker, is_away) => self.away(worker, is_away),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -310,6 +317,7 @@ impl World {
             }
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
+            Body::GivenBack => given_back(),
             Body::Failure(cure) => {
                 let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }

@@ -3,6 +3,7 @@
 //! it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
+mod away;
 mod cases;
 mod grants;
 mod graph;
@@ -151,6 +152,7 @@ impl Bench {
         let offline = |worker: &Worker| Worker {
             session: None,
             draining: false,
+            away: None,
             leases: Default::default(),
             stopping: Default::default(),
             ..worker.clone()
@@ -246,8 +248,17 @@ impl Bench {
         let machine =
             Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
-            .map(|()| session)
+        self.apply(Command::Connect(Connect {
+            session,
+            worker,
+            secret,
+            process,
+            name: name.to_owned(),
+            machine,
+            held,
+            away: None,
+        }))
+        .map(|()| session)
     }
 
     fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {
@@ -286,6 +297,12 @@ impl Bench {
     fn sent(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
     }
+}
+
+/// What a worker says of an attempt whose machine its owner wants.
+fn given_back() -> ReportBody {
+    let failure = Failure::new(Cure::Later, vertigo::task::GIVEN_BACK, "it runs on battery");
+    ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
 }
 
 /// A snapshot whose lists have an order.

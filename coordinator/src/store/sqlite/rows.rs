@@ -43,6 +43,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         hold: maybe_json(row, "hold")?,
         session: None,
         draining: false,
+        away: None,
         leases: BTreeMap::new(),
         stopping: BTreeSet::new(),
     })
