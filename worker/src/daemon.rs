@@ -207,7 +207,10 @@ fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
 }
 
 fn host(root: Option<&Path>) -> Arc<dyn Host> {
-    root.map_or_else(|| vertigo_host::this_machine().into(), |root| Arc::new(Linux::at(root.to_owned())))
+    match root {
+        None => vertigo_host::this_machine().into(),
+        Some(root) => Arc::new(Linux::at(root.to_owned())),
+    }
 }
 
 /// The signals that tell a daemon to go.
