@@ -207,7 +207,10 @@ fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
 }
 
 fn host(root: Option<&Path>) -> Arc<dyn Host> {
-    root.map_or_else(|| vertigo_host::this_machine().into(), |root| Arc::new(Linux::at(root.to_owned())))
+    match root {
+        Some(root) => Arc::new(Linux::at(root.to_owned())),
+        None => vertigo_host::this_machine().into(),
+    }
 }
 
 /// The signals that tell a daemon to go.

@@ -56,7 +56,7 @@ pub fn verdict(role: Role, permission: Permission) -> Verdict {
 }
 
 /// The calls of gRPC: service and method.
-const CALLS: [(&str, Permission); 28] = [
+const CALLS: [(&str, Permission); 29] = [
     ("/vertigo.v1.Access/Join", Permission::Knock),
     ("/vertigo.v1.Access/Renew", Permission::Own),
     ("/vertigo.v1.Access/WhoAmI", Permission::Own),
