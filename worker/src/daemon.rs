@@ -208,8 +208,8 @@ fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
 
 fn host(root: Option<&Path>) -> Arc<dyn Host> {
     match root {
-        None => vertigo_host::this_machine().into(),
         Some(root) => Arc::new(Linux::at(root.to_owned())),
+        None => vertigo_host::this_machine().into(),
     }
 }
 

@@ -236,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_of_what_a_person_said_is_the_policy() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let policy = |text: &str| text.parse::<Policy>().unwrap();
+        assert_eq!(state.policy(None).unwrap(), Policy::default());
+        assert!(!dir.path().join("when").exists(), "nobody has said anything");
+        assert_eq!(state.policy(Some(&policy("on-ac"))).unwrap(), policy("on-ac"));
+        assert_eq!(state.policy(None).unwrap(), policy("on-ac"));
+        // Set from elsewhere, it outlives a restart by the same command line.
+        state.keep_policy(&policy("never")).unwrap();
+        assert_eq!(state.policy(Some(&policy("on-ac"))).unwrap(), policy("never"));
+        assert_eq!(state.policy(None).unwrap(), policy("never"));
+        assert_eq!(state.policy(Some(&policy("always"))).unwrap(), policy("always"));
+        fs::write(dir.path().join("when"), r#"{"policy":"on-tap","given":null}"#).unwrap();
+        let error = state.policy(None).unwrap_err().to_string();
+        assert!(error.contains("`on-tap` is no condition") && error.contains("--when"), "{error}");
+    }
+
+    #[test]
     fn a_damaged_id_is_said_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("worker-id"), "nobody").unwrap();
