@@ -114,7 +114,8 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Caller
     }
 }
 
-/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the head.
+/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the
+/// head.
 async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str) -> Result<bool, ApiError> {
     let Some(worker) = caller.worker else { return Ok(false) };
     let Some(blob) = path.strip_prefix(BLOBS) else { return Ok(true) };

@@ -1,7 +1,7 @@
 //! What a daemon is, and what is refused before there is one.
 //!
-//! Promise: a [`Daemon`] that [`describe`] made can be said in the words of its init: its paths are absolute, its user is nobody's root, and
-//! what it reads and writes lies where it may.
+//! Promise: a [`Daemon`] that [`describe`] made can be said in the words of its init: its paths are absolute, its user is nobody's root,
+//! and what it reads and writes lies where it may.
 
 use crate::facts::{Facts, Init, Person};
 use crate::places::{Os, Surroundings, Whose, places};
