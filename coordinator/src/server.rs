@@ -260,7 +260,7 @@ async fn unknown(request: Request) -> Response {
 
 /// Who may speak to the coordinator from other machines: its folder in the state.
 fn open_access(state: &Path, how: Certificates, address: SocketAddr) -> Result<Access, ServerError> {
-    let folder = state.join("access");
+    let folder = access::folder_in(state);
     private::folder_and_files(&folder).map_err(|error| ServerError::State { path: folder.clone(), error })?;
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let names = names::of(address, &how.names, host.as_deref(), &names::of_this_machine());

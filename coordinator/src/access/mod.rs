@@ -38,6 +38,17 @@ use vertigo_access::token::{ADDRESSES_MAX, Token};
 /// The namespace of whoever has no other, and of all that there is.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// What of the folder has to be there tomorrow.
+pub const FILES: [&str; 2] = [AUTHORITY, REGISTRY];
+
+const AUTHORITY: &str = "authority.pem";
+const REGISTRY: &str = "registry.json";
+
+/// The folder of access, in a state or in a backup.
+pub fn folder_in(state: &Path) -> PathBuf {
+    state.join("access")
+}
+
 /// Revocations that wait for whoever ends connections; one that missed some ends all that are not known any more.
 const REVOCATIONS_WAITING: usize = 256;
 
@@ -134,8 +145,8 @@ impl Access {
     /// # Errors
     /// A file of it; a name that no certificate can have.
     pub fn open(folder: &Path, settings: Settings, now: Millis) -> Result<Access, AccessError> {
-        let authority = Authority::open(&folder.join("authority.pem"), now)?;
-        let path = folder.join("registry.json");
+        let authority = Authority::open(&folder.join(AUTHORITY), now)?;
+        let path = folder.join(REGISTRY);
         let registry = read(&path)?;
         let held = match &settings.brought {
             Some(held) => held.clone(),
