@@ -1,10 +1,10 @@
 //! Everything that a coordinator keeps, copied into a folder while it runs, and back.
 //!
 //! A backup is a folder with `vertigo.db`, the database as it was at one moment, `blobs/`, the blobs that it names, laid out as in a
-//! store that is a folder, and `access/`, by which machines know the coordinator and it knows them. The database is copied first, by SQLite's own backup; then those of its blobs that the folder lacks, each
-//! verified by its digest. The new database takes its place last, and only then do the blobs go that it does not name: a backup that was
-//! cut off leaves the one before as it was. Whatever is collected meanwhile, blobs are not: a backup and a sweep have the
-//! [`Gate`](crate::keep::Gate) in turns.
+//! store that is a folder, and `access/`, by which machines know the coordinator and it knows them. The database is copied first, by
+//! SQLite's own backup; then those of its blobs that the folder lacks, each verified by its digest. The new database takes its place
+//! last, and only then do the blobs go that it does not name: a backup that was cut off leaves the one before as it was. Whatever is
+//! collected meanwhile, blobs are not: a backup and a sweep have the [`Gate`](crate::keep::Gate) in turns.
 //!
 //! Promise: what a backup has said to be done can be restored, though the state and the store that it was made of be gone; and a restore
 //! makes the database appear last, so that no coordinator starts on a part of one.

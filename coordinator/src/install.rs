@@ -6,7 +6,8 @@ use std::time::Duration;
 use url::Url;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, wanted};
 use vertigo_daemon::installation::InstallError;
-use vertigo_daemon::{Name, ThisMachine, arguments};
+use vertigo_daemon::places::Os;
+use vertigo_daemon::{Name, Refused, ThisMachine, arguments};
 
 /// It ends once its last commit is on the disk, which a busy disk may keep waiting.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,6 +20,7 @@ pub(crate) fn install<C: CommandFactory>(
     store: Option<&Url>,
     is_reached: bool,
 ) -> Result<String, InstallError> {
+    may_keep(store, Os::THIS)?;
     let mut command = C::command();
     command.build();
     // Both are there: this is called where the subcommand was.
@@ -46,4 +48,26 @@ fn next(state: &Path) -> String {
          and there: sudo vertigo-worker join",
         state.display()
     )
+}
+
+/// Whether a daemon of this system can be given what its store needs.
+fn may_keep(store: Option<&Url>, os: Os) -> Result<(), Refused> {
+    match store {
+        Some(url) if url.scheme() != "file" && os == Os::MacOs => Err(Refused::Keys(url.to_string())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_whose_keys_everybody_could_read_is_refused() {
+        let (bucket, folder) = (Url::parse("s3://weights/vertigo").unwrap(), Url::parse("file:///srv/blobs").unwrap());
+        assert!(may_keep(Some(&bucket), Os::MacOs).unwrap_err().to_string().contains("s3://weights/vertigo"));
+        for (store, os) in [(Some(&bucket), Os::Linux), (Some(&folder), Os::MacOs), (None, Os::MacOs)] {
+            assert_eq!(may_keep(store, os), Ok(()));
+        }
+    }
 }

@@ -40,10 +40,13 @@ ended=0
     for program in vertigo vertigo-coordinator vertigo-worker; do install -m 0755 "$programs/$program" "$root/usr/local/bin/"; done
     if [ -n "$libraries" ]; then
       # The programs of a build look for MLX in a home, which daemons do not see.
-      cp -rL "$libraries/mlx/lib/." "$libraries/mlx_cpu.libs/." "$root/opt/vertigo/"
+      mkdir -p "$root/opt/vertigo/mlx"
+      cp -rL "$libraries/mlx/lib" "$root/opt/vertigo/mlx/"
+      cp -rL "$libraries/mlx_cpu.libs" "$root/opt/vertigo/"
       chmod -R a+rX "$root/opt/vertigo"
-      mkdir -p "$root/etc/systemd/system/vertigo-worker.service.d"
-      printf "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/vertigo\n" > "$root/etc/systemd/system/vertigo-worker.service.d/libraries.conf"
+      # In the list of the loader, because processes that run Luau have no environment.
+      echo /opt/vertigo/mlx/lib > "$root/etc/ld.so.conf.d/vertigo.conf"
+      chroot "$root" ldconfig
     fi
     install -m 0755 "$here/inside.sh" "$root/opt/vertigo/inside.sh"
     cat > "$root/etc/systemd/system/inside.service" <<END
@@ -51,7 +54,7 @@ ended=0
 After=multi-user.target
 [Service]
 Type=oneshot
-Environment=HOME=/root LD_LIBRARY_PATH=/opt/vertigo
+Environment=HOME=/root
 ExecStart=/opt/vertigo/inside.sh
 StandardOutput=append:/opt/vertigo/said
 StandardError=append:/opt/vertigo/said
