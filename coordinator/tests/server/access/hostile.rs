@@ -229,7 +229,7 @@ async fn thousands_that_mean_it_no_good_neither_end_it_nor_fill_it_nor_keep_anyb
     let (folder, state) = state();
     let log = folder.path().join("log");
     let shell = format!("exec 2>'{}'", log.display());
-    let process = Process::start(&state, &shell, &["--certificates"]).await.unwrap();
+    let process = Process::start(&state, &shell, &["--host", "127.0.0.1"]).await.unwrap();
     let line = fs::read_to_string(state.join("access/admin-token")).unwrap();
     let token: Token = line.parse().unwrap();
     let admin = Somebody::with(&token, "administrator").await.unwrap();

@@ -1,7 +1,7 @@
 //! Certificates that end soon: both sides get new ones, and nobody's session notices.
 
 use super::{certificates, somebody};
-use crate::harness::{Coordinator, Heart, Worker, hello, soon};
+use crate::harness::{Coordinator, Heart, Worker, hello, soon, train};
 use std::time::Duration;
 use vertigo::id::Millis;
 use vertigo::principal::Role;
@@ -17,6 +17,9 @@ async fn a_session_outlives_several_certificates_of_both_sides_and_new_connectio
     let limits = Limits::of_descriptors(1024).unwrap();
     let coordinator = Coordinator::with_certificates(certificates(LIFE, None), limits).await;
     coordinator.import().await;
+    // The administrator's certificate is not renewed, and its connection lives on.
+    let mut jobs = coordinator.jobs();
+    jobs.list(v1::ListJobsRequest::default()).await.unwrap();
     let mac = somebody(&coordinator, Role::Worker, "mac").await;
     let (config, shown) = mac.identity.tls().unwrap();
     // A client with the config that its renewals go to, as the worker's daemon has.
@@ -45,8 +48,9 @@ async fn a_session_outlives_several_certificates_of_both_sides_and_new_connectio
     let late = Access::new(mac.identity.coordinator.clone(), Some(mac.identity.tls().unwrap().0)).unwrap();
     let refused = JobsClient::new(late.channel()).list(v1::ListJobsRequest::default()).await;
     assert!(refused.is_err(), "a certificate that has ended opens nothing");
-    // The administrator's channel and the session are of the beginning.
-    let job = coordinator.submit("tutor").await;
+    // The administrator's connection and the session are of the beginning.
+    let submit = v1::SubmitRequest { jobs: vec![train("tutor")] };
+    let job = jobs.submit(submit).await.unwrap().into_inner().jobs.remove(0);
     let given = soon("an assignment", worker.assignment()).await;
     assert_eq!(given.job_id, job.id);
 }

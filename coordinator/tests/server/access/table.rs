@@ -49,7 +49,7 @@ impl Who {
 }
 
 /// What nobody who is refused may read: what the coordinator holds, and whom.
-const INSIDE: [&str; 6] = ["mini", "luau", "tutor", "weights", "administrator", "studio"];
+const INSIDE: [&str; 5] = ["luau", "tutor", "weights", "administrator-", "a-submit"];
 
 /// A coordinator that holds something, and everybody.
 async fn all(coordinator: &Coordinator) -> Vec<(Who, Access)> {
@@ -177,7 +177,9 @@ async fn every_route_is_answered_to_whom_the_table_says_and_to_nobody_else() {
                 StatusCode::UNAUTHORIZED => Answer::Stranger,
                 _ => Answer::In,
             };
-            if is_as_written {
+            // Who has joined hears of what is no request at all that it is none.
+            let is_none = matches!(who, Who::Member(_)) && [404, 405, 415].contains(&status.as_u16());
+            if is_as_written && !(is_none && required(&method, &path).is_none()) {
                 assert_eq!(found, expected, "{asked}: {status}");
             }
             if found == Answer::In {
