@@ -365,7 +365,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/luau", &["vertigo-evaluation"]),
         ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
-        ("tests/kit", &["vertigo", "vertigo-model"]),
+        ("tests/kit", &["vertigo", "vertigo-access", "vertigo-model"]),
     ] {
         let path = repository().join(folder).join("Cargo.toml");
         let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();

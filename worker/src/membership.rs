@@ -84,7 +84,9 @@ impl Membership {
         let Membership { access, certificate } = self;
         let Some(mut certificate) = certificate else { return std::future::pending().await };
         loop {
-            tokio::time::sleep(certificate.identity.life.until_renewal(Millis::now())).await;
+            while let Some(pause) = certificate.identity.life.pause(Millis::now()) {
+                tokio::time::sleep(pause).await;
+            }
             match next(&access, &certificate).await {
                 Ok(renewed) => {
                     tracing::info!("the next certificate is here");

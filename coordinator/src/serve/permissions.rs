@@ -125,7 +125,9 @@ pub fn required(method: &Method, path: &str) -> Option<Permission> {
     if is_read {
         let is_below =
             |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        return READS.iter().find(|(route, _)| is_below(route)).map(|(_, permission)| *permission);
+        let read = READS.iter().find(|(route, _)| is_below(route)).map(|(route, permission)| (*route, *permission));
+        // Where anybody may knock is one path, with nothing below it.
+        return read.filter(|(route, it)| *it != Permission::Knock || *route == path).map(|(_, it)| it);
     }
     let call = CALLS.iter().find(|(call, _)| *call == path);
     call.filter(|_| *method == Method::POST).map(|(_, permission)| *permission)
