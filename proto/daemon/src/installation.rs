@@ -23,7 +23,7 @@ const COMES_UP: Duration = Duration::from_secs(10);
 
 /// Files that a daemon of ours has in its folder: its lock from the first start on, and what may be there before. A folder with files and
 /// none of these is somebody else's.
-pub const OWN_FILES: [&str; 4] = ["lock", "tls", "worker-id", "vertigo.db"];
+pub const OWN_FILES: [&str; 4] = ["access", "lock", "vertigo.db", "worker-id"];
 
 /// Why it is not installed, or not taken away.
 #[derive(Debug, thiserror::Error)]
