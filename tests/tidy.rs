@@ -43,7 +43,7 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     "proto/",
     "proto/access/src/",
     "proto/model/src/",
