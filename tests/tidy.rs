@@ -43,11 +43,12 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     "proto/",
     "proto/access/src/",
     "proto/model/src/",
     "proto/client/src/",
+    "proto/daemon/src/",
     "proto/port/src/",
     "proto/telemetry/src/",
     "proto/text/src/",
@@ -306,9 +307,19 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/access", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-access", "vertigo-telemetry"]),
         ("proto/port", &[]),
+        ("proto/daemon", &[]),
         (
             "coordinator",
-            &["vertigo", "vertigo-access", "vertigo-host", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
+            &[
+                "vertigo",
+                "vertigo-access",
+                "vertigo-daemon",
+                "vertigo-host",
+                "vertigo-model",
+                "vertigo-port",
+                "vertigo-telemetry",
+                "vertigo-view",
+            ],
         ),
         (
             "cli",
@@ -317,6 +328,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-evaluation",
                 "vertigo-luau",
                 "vertigo-model",
@@ -332,6 +344,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-engine",
                 "vertigo-evaluation",
                 "vertigo-host",
@@ -352,7 +365,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/luau", &["vertigo-evaluation"]),
         ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.
-        ("tests/kit", &["vertigo", "vertigo-model"]),
+        ("tests/kit", &["vertigo", "vertigo-access", "vertigo-model"]),
     ] {
         let path = repository().join(folder).join("Cargo.toml");
         let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();

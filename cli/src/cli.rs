@@ -202,6 +202,21 @@ pub(crate) enum Command {
     Principals,
     /// End everything that somebody who joined may do
     Revoke(RevokeArgs),
+    /// Say what is wrong on this machine, and the command that cures it
+    #[command(after_help = "\
+Looks at what starts with this machine, its folders and logs, the limit of open files, sleep, and what macOS asks before programs
+speak with others. Changes nothing. The exit code is 1 where something is wrong.
+
+Examples:
+  vertigo doctor
+  vertigo doctor --json | jq -r '.[] | select(.verdict == \"bad\") | .cure'")]
+    Doctor,
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Which is there
+        dir: PathBuf,
+    },
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
     Completions {

@@ -1,14 +1,15 @@
 //! Everything that a coordinator keeps, copied into a folder while it runs, and back.
 //!
-//! A backup is a folder with `vertigo.db`, the database as it was at one moment, and `blobs/`, the blobs that it names, laid out as in a
-//! store that is a folder. The database is copied first, by SQLite's own backup; then those of its blobs that the folder lacks, each
-//! verified by its digest. The new database takes its place last, and only then do the blobs go that it does not name: a backup that was
-//! cut off leaves the one before as it was. Whatever is collected meanwhile, blobs are not: a backup and a sweep have the
-//! [`Gate`](crate::keep::Gate) in turns.
+//! A backup is a folder with `vertigo.db`, the database as it was at one moment, `blobs/`, the blobs that it names, laid out as in a
+//! store that is a folder, and `access/`, by which machines know the coordinator and it knows them. The database is copied first, by
+//! SQLite's own backup; then those of its blobs that the folder lacks, each verified by its digest. The new database takes its place
+//! last, and only then do the blobs go that it does not name: a backup that was cut off leaves the one before as it was. Whatever is
+//! collected meanwhile, blobs are not: a backup and a sweep have the [`Gate`](crate::keep::Gate) in turns.
 //!
 //! Promise: what a backup has said to be done can be restored, though the state and the store that it was made of be gone; and a restore
 //! makes the database appear last, so that no coordinator starts on a part of one.
 
+use crate::access;
 use crate::blobs::{Amount, BackendError, BlobError, Blobs, Extent, Start, Sweep, Uploaded, folder_of, open_backend};
 use crate::keep::Gate;
 use crate::private;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use url::Url;
 use vertigo::bytes::Bytes;
-use vertigo::files::{AtPath, FileError, FolderLock};
+use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::Digest;
 
 /// How long a backup waits for a sweep of the blobs to end, and how often it looks.
@@ -126,6 +127,7 @@ pub async fn backup(state: &Path, store: Option<&Url>, to: &Path) -> Result<Done
     let blobs = blocking(&new, move |new| copy_database(&database, new)).await?;
     let (from, into) = (open(&store_of(state, store)?, &state.join("uploads"))?, in_folder(to)?);
     let (copied, there, missing) = copy(&from, &into, &blobs).await?;
+    copy_access(state, to)?;
     fs::rename(&new, &last).at(&last)?;
     sync(to)?;
     drop_unnamed(&into, blobs.keys().copied().collect()).await?;
@@ -159,6 +161,7 @@ pub async fn restore(from: &Path, state: &Path, store: Option<&Url>) -> Result<D
     let blobs = blocking(&new, move |new| copy_database(&database, new)).await?;
     let (kept, into) = (in_folder(from)?, open(&store_of(state, store)?, &state.join("uploads"))?);
     let (copied, there, missing) = copy(&kept, &into, &blobs).await?;
+    copy_access(from, state)?;
     fs::rename(&new, &last).at(&last)?;
     sync(state)?;
     let size = fs::metadata(&last).at(&last)?.len();
@@ -169,6 +172,22 @@ pub async fn restore(from: &Path, state: &Path, store: Option<&Url>) -> Result<D
             Err(BackupError::Incomplete { done: Box::new(done), missing: missing.len() as u64, example: *example })
         }
     }
+}
+
+/// Copies the authority and who has joined, where there are any. A token for an administrator is made anew at each start.
+fn copy_access(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let (from, to) = (access::folder_in(from), access::folder_in(to));
+    for name in access::FILES {
+        let file = from.join(name);
+        match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            bytes => {
+                private::folder(&to).at(&to)?;
+                write_private(&to.join(name), &bytes.at(&file)?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits until no blobs are swept, and keeps them from being swept.

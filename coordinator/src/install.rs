@@ -1,23 +1,26 @@
 //! The coordinator as a daemon: what of its command line is the daemon's.
 
 use clap::{ArgMatches, CommandFactory};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, wanted};
 use vertigo_daemon::installation::InstallError;
-use vertigo_daemon::{Name, ThisMachine, arguments};
+use vertigo_daemon::places::Os;
+use vertigo_daemon::{Name, Refused, ThisMachine, arguments};
 
 /// It ends once its last commit is on the disk, which a busy disk may keep waiting.
 pub(crate) const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Installs the coordinator with the options that `install` was given, and says what was done.
+/// Installs the coordinator with the options that `install` was given, and says what was done. `is_reached`: by other machines.
 pub(crate) fn install<C: CommandFactory>(
     matches: &ArgMatches,
     args: &InstallArgs,
     state: Option<PathBuf>,
     store: Option<&Url>,
+    is_reached: bool,
 ) -> Result<String, InstallError> {
+    may_keep(store, Os::THIS)?;
     let mut command = C::command();
     command.build();
     // Both are there: this is called where the subcommand was.
@@ -32,5 +35,39 @@ pub(crate) fn install<C: CommandFactory>(
         writes: folder.into_iter().collect(),
         exit_timeout: EXIT_TIMEOUT,
     };
-    installed(&wanted(coordinator, args, &ThisMachine)?, args)
+    let daemon = wanted(coordinator, args, &ThisMachine)?;
+    let text = installed(&daemon, args)?;
+    Ok(if is_reached { format!("{text}\n{}", next(&daemon.state)) } else { text })
+}
+
+/// What a person does next where other machines reach the coordinator.
+fn next(state: &Path) -> String {
+    format!(
+        "next, here: sudo cat {}/access/admin-token | vertigo login\n\
+         then, for each Mac that is to work: vertigo token create --role worker\n\
+         and there: sudo vertigo-worker join",
+        state.display()
+    )
+}
+
+/// Whether a daemon of this system can be given what its store needs.
+fn may_keep(store: Option<&Url>, os: Os) -> Result<(), Refused> {
+    match store {
+        Some(url) if url.scheme() != "file" && os == Os::MacOs => Err(Refused::Keys(url.to_string())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_whose_keys_everybody_could_read_is_refused() {
+        let (bucket, folder) = (Url::parse("s3://weights/vertigo").unwrap(), Url::parse("file:///srv/blobs").unwrap());
+        assert!(may_keep(Some(&bucket), Os::MacOs).unwrap_err().to_string().contains("s3://weights/vertigo"));
+        for (store, os) in [(Some(&bucket), Os::Linux), (Some(&folder), Os::MacOs), (None, Os::MacOs)] {
+            assert_eq!(may_keep(store, os), Ok(()));
+        }
+    }
 }

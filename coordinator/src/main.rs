@@ -53,7 +53,7 @@ enum Command {
         #[command(flatten)]
         install: InstallArgs,
         #[command(flatten)]
-        serving: Serving,
+        serving: Box<Serving>,
     },
     /// End the coordinator and have it start with this machine no more; its state stays
     Uninstall,
@@ -199,9 +199,9 @@ fn asked_once(matches: &clap::ArgMatches, options: &Options) -> Option<Result<(S
     let text = match options.command.as_ref()? {
         Command::Install { install, serving } => {
             // What was brought is looked at now, and not when the machine starts the next time.
-            serving.certificates.chosen(serving.listen).map_err(Failure::from).and_then(|_| {
+            serving.certificates.chosen(serving.listen).map_err(Failure::from).and_then(|certificates| {
                 let (state, store) = (options.state.clone(), options.store.as_ref());
-                Ok(install::install::<Options>(matches, install, state, store)?)
+                Ok(install::install::<Options>(matches, install, state, store, certificates.is_some())?)
             })
         }
         Command::Uninstall => uninstalled(Name::Coordinator, install::EXIT_TIMEOUT).map_err(Failure::from),

@@ -8,7 +8,7 @@ use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{DescriptorError, Limits, RULES};
-use crate::serve::door::{Door, admit, close_revoked};
+use crate::serve::door::{Door, admit, close_revoked, meet};
 use crate::serve::grpc::{self, Context, Sessions};
 use crate::serve::guard::{guard, nothing, speaks_grpc};
 use crate::serve::http;
@@ -191,8 +191,11 @@ impl Server {
         }
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
         let routes = grpc::router(context).merge(http::router(api.clone())).fallback(unknown);
-        let inside = routes.layer(middleware::from_fn_with_state((door, api), admit));
-        let router = inside.layer(middleware::from_fn_with_state(Arc::new(hosts), guard));
+        // The last one is the first that a request meets.
+        let router = routes
+            .layer(middleware::from_fn_with_state((door.clone(), api), admit))
+            .layer(middleware::from_fn_with_state(Arc::new(hosts), guard))
+            .layer(middleware::from_fn_with_state(door, meet));
         let (limits, collect_every) = (config.limits, config.collect_every);
         Ok(Server { listener, address, router, limits, access, sessions, store, writer, collector, collect_every })
     }
@@ -260,7 +263,7 @@ async fn unknown(request: Request) -> Response {
 
 /// Who may speak to the coordinator from other machines: its folder in the state.
 fn open_access(state: &Path, how: Certificates, address: SocketAddr) -> Result<Access, ServerError> {
-    let folder = state.join("access");
+    let folder = access::folder_in(state);
     private::folder_and_files(&folder).map_err(|error| ServerError::State { path: folder.clone(), error })?;
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let names = names::of(address, &how.names, host.as_deref(), &names::of_this_machine());

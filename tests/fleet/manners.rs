@@ -53,9 +53,7 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
     let events = fleet.events(&id, |_| false).await;
     let iters: Vec<u64> = events.iter().filter_map(step).collect();
     assert_eq!(iters, (1..=30).collect::<Vec<_>>(), "no iteration was lost and none was done twice");
-    let paused = |event: &vertigo::v1::JobEvent| {
-        matches!(said(event), Some(Body::Warning(it)) if it.text.starts_with("paused: it runs on battery"))
-    };
+    let paused = |event: &vertigo::v1::JobEvent| matches!(said(event), Some(Body::Warning(it)) if it.text.starts_with("paused: it runs on battery"));
     assert!(events.iter().any(paused));
     let told = fleet.cli(&["watch", &id]).await.ok();
     assert!(told.contains("given back by laptop: it runs on battery"), "{told}");

@@ -157,9 +157,9 @@ struct Daemon {
     /// When this machine takes part, such as "on-ac and (22:00-08:00 or idle > 15m)".
     ///
     /// Conditions are on-ac, on-battery, battery > 40%, thermal < serious (nominal, fair, serious, critical), pressure < warning (normal,
-    /// warning, critical), lid-open, lid-closed, idle > 15m, 22:00-08:00, mon-fri, always and never, joined by and, or, not and parentheses.
-    /// What does not hold any more pauses the running job, and gives it back after --grace. What the machine does not say closes nothing.
-    /// It is kept in the worker's folder [default: on-ac and thermal < serious and pressure < critical].
+    /// warning, critical), lid-open, lid-closed, idle > 15m, 22:00-08:00, mon-fri, always and never, joined by and, or, not and
+    /// parentheses. What does not hold any more pauses the running job, and gives it back after --grace. What the machine does not say
+    /// closes nothing. It is kept in the worker's folder [default: on-ac and thermal < serious and pressure < critical].
     #[arg(long, value_name = "POLICY")]
     when: Option<Policy>,
     /// How long a job stays paused before it is checkpointed and given back, such as 90s.

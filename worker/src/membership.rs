@@ -15,8 +15,8 @@ use vertigo_access::token::Token;
 use vertigo_client::joining::{self, JoinError, Newcomer};
 use vertigo_client::{Access, AccessError};
 
-/// Until the next certificate is asked for again, where asking failed: between these, and spread over them, so that a fleet does not come back
-/// at once to a coordinator that was away.
+/// Until the next certificate is asked for again, where asking failed: between these, and spread over them, so that a fleet does not come
+/// back at once to a coordinator that was away.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -84,7 +84,9 @@ impl Membership {
         let Membership { access, certificate } = self;
         let Some(mut certificate) = certificate else { return std::future::pending().await };
         loop {
-            tokio::time::sleep(certificate.identity.life.until_renewal(Millis::now())).await;
+            while let Some(pause) = certificate.identity.life.pause(Millis::now()) {
+                tokio::time::sleep(pause).await;
+            }
             match next(&access, &certificate).await {
                 Ok(renewed) => {
                     tracing::info!("the next certificate is here");

@@ -75,8 +75,9 @@ const SIGKILL: i32 = 9;
 
 /// What the attempt came to.
 ///
-/// In this order: a finished result; that it was told to leave; a peak past what the machine offers; the child's own words; a process past its bound; that it hung;
-/// a SIGKILL that came while the system was short of memory; words of MLX, Metal or C++ that [`Fault`] knows; a crash.
+/// In this order: a finished result; that it was told to leave; a peak past what the machine offers; the child's own words; a process
+/// past its bound; that it hung; a SIGKILL that came while the system was short of memory; words of MLX, Metal or C++ that [`Fault`]
+/// knows; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };

@@ -97,8 +97,8 @@ impl State {
         Ok(State { folder, identity, _lock: lock })
     }
 
-    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or while it
-    /// does.
+    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or
+    /// while it does.
     ///
     /// # Errors
     /// The folder cannot be read or written.

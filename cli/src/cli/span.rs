@@ -46,6 +46,8 @@ impl Command {
             Command::Token(_) => tracing::info_span!("vertigo token"),
             Command::Principals => tracing::info_span!("vertigo principals"),
             Command::Revoke(_) => tracing::info_span!("vertigo revoke"),
+            Command::Doctor => tracing::info_span!("vertigo doctor"),
+            Command::Man { .. } => tracing::info_span!("vertigo man"),
             Command::Completions { .. } => tracing::info_span!("vertigo completions"),
         }
     }

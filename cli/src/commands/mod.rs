@@ -9,6 +9,7 @@ pub(crate) mod compare;
 pub(crate) mod context;
 pub(crate) mod curate;
 pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod eval;
 pub(crate) mod fuse;

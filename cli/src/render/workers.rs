@@ -177,9 +177,9 @@ mod tests {
         let text = plain(&render_workers(&[pausing, away], 260_000));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text, @r"
-        NAME    STATE         MEMORY    USABLE  RESERVED  JOBS           CHIP
-        studio  paused       128 GiB  96.0 GiB  20.0 GiB  0190163d-8694  Apple M5 Max
-        book    kept away   36.0 GiB  27.0 GiB       0 B                 Apple M5 Max
+        NAME    STATE        MEMORY    USABLE  RESERVED  JOBS           CHIP
+        studio  paused      128 GiB  96.0 GiB  20.0 GiB  0190163d-8694  Apple M5 Max
+        book    kept away  36.0 GiB  27.0 GiB       0 B                 Apple M5 Max
 
         studio is kept away by its policy: it runs on battery
         book is kept away by its policy: the time is not within 22:00-08:00, and

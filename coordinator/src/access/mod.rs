@@ -6,9 +6,9 @@
 //! admin-token     a token for an administrator, who reads it on this machine; made anew at each start
 //! ```
 //!
-//! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not be
-//! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on, and
-//! its connections are ended by whoever listens to [`Access::revocations`].
+//! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not
+//! be written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer
+//! on, and its connections are ended by whoever listens to [`Access::revocations`].
 
 pub mod names;
 pub mod registry;
@@ -38,8 +38,22 @@ use vertigo_access::token::{ADDRESSES_MAX, Token};
 /// The namespace of whoever has no other, and of all that there is.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// What of the folder has to be there tomorrow.
+pub const FILES: [&str; 2] = [AUTHORITY, REGISTRY];
+
+const AUTHORITY: &str = "authority.pem";
+const REGISTRY: &str = "registry.json";
+
+/// The folder of access, in a state or in a backup.
+pub fn folder_in(state: &Path) -> PathBuf {
+    state.join("access")
+}
+
 /// Revocations that wait for whoever ends connections; one that missed some ends all that are not known any more.
 const REVOCATIONS_WAITING: usize = 256;
+
+/// Until the coordinator's own certificate is tried to be made again, where that failed.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Why access could not be had or changed.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +121,8 @@ struct Inner {
 pub struct Granted {
     /// DER: the certificate, then the authority's.
     pub chain: Vec<Vec<u8>>,
+    /// When it ends. Its principal may have another that ends later.
+    pub ends: Millis,
     /// Whose it is.
     pub principal: Principal,
 }
@@ -134,8 +150,8 @@ impl Access {
     /// # Errors
     /// A file of it; a name that no certificate can have.
     pub fn open(folder: &Path, settings: Settings, now: Millis) -> Result<Access, AccessError> {
-        let authority = Authority::open(&folder.join("authority.pem"), now)?;
-        let path = folder.join("registry.json");
+        let authority = Authority::open(&folder.join(AUTHORITY), now)?;
+        let path = folder.join(REGISTRY);
         let registry = read(&path)?;
         let held = match &settings.brought {
             Some(held) => held.clone(),
@@ -172,14 +188,21 @@ impl Access {
         if inner.settings.brought.is_some() {
             return std::future::pending().await;
         }
+        let mut life = Life::from(Millis::now(), inner.settings.life);
         loop {
-            let life = Life::from(Millis::now(), inner.settings.life);
-            tokio::time::sleep(life.until_renewal(Millis::now())).await;
-            let life = Life::from(Millis::now(), inner.settings.life);
-            match inner.authority.for_server(&inner.settings.names, life) {
-                Ok(held) => inner.shown.replace(held),
-                // Tried again after as long; there is a third of a life left.
-                Err(error) => tracing::error!(%error, "the coordinator's own certificate could not be renewed"),
+            while let Some(pause) = life.pause(Millis::now()) {
+                tokio::time::sleep(pause).await;
+            }
+            let next = Life::from(Millis::now(), inner.settings.life);
+            match inner.authority.for_server(&inner.settings.names, next) {
+                Ok(held) => {
+                    inner.shown.replace(held);
+                    life = next;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the coordinator's own certificate could not be renewed");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
     }
@@ -202,7 +225,17 @@ impl Access {
     /// # Errors
     /// Why not. What fails counts against `from`.
     pub fn join(&self, now: Millis, from: IpAddr, asks: &Asks) -> Result<Granted, AccessError> {
-        self.tries().may(Instant::now(), from)?;
+        // Counted before it is known whether it fails, so that who tries many at once tries no more often.
+        let tried = Instant::now();
+        self.tries().begin(tried, from)?;
+        let joined = self.join_for(now, from, asks);
+        if !matches!(joined, Err(AccessError::Denied(Denied::Token))) {
+            self.tries().succeeded(tried, from);
+        }
+        joined
+    }
+
+    fn join_for(&self, now: Millis, from: IpAddr, asks: &Asks) -> Result<Granted, AccessError> {
         life::compare(asks.clock, now)?;
         let life = Life::from(now, self.0.settings.life);
         let key = Secret::from(<[u8; 32]>::from(sha2::Sha256::digest(&asks.request))).hash();
@@ -219,7 +252,6 @@ impl Access {
         let joined = self.change(|registry| registry.join(now, &joiner)).inspect_err(|error| {
             if matches!(error, AccessError::Denied(Denied::Token)) {
                 tracing::warn!(%from, "somebody tried to join with a token that opens nothing");
-                self.tries().failed(Instant::now(), from);
             }
         })?;
         let Joined { principal, replaces } = joined;
@@ -229,7 +261,7 @@ impl Access {
             let _ = self.0.revocations.send(before);
         }
         let chain = self.chain(&asks.request, principal.id, &principal.name, life)?;
-        Ok(Granted { chain, principal })
+        Ok(Granted { chain, ends: life.ends, principal })
     }
 
     /// The next certificate of a principal.
@@ -242,7 +274,7 @@ impl Access {
         let name = self.principal(id)?.name;
         let chain = self.chain(request, id, &name, life)?;
         let principal = self.change(|registry| registry.renew(id, life.ends))?;
-        Ok(Granted { chain, principal })
+        Ok(Granted { chain, ends: life.ends, principal })
     }
 
     fn chain(
@@ -274,8 +306,8 @@ impl Access {
         Ok((kept, token.line()))
     }
 
-    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and could
-    /// make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
+    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and
+    /// could make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
     ///
     /// # Errors
     /// The file cannot be written.

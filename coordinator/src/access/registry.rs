@@ -4,7 +4,7 @@
 //!
 //! It promises (property tests in `registry/tests.rs`): a token lets in as many principals as it says, within its time, with its role; a
 //! call that is made again with the same key gets the same principal; of two principals with one name at most one is not revoked; one that
-//! was revoked is never let in again; of a secret only its hash is here.
+//! was revoked is never let in again, nor is anybody by the token that it came with; of a secret only its hash is here.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -318,7 +318,7 @@ impl Registry {
         all
     }
 
-    /// Ends a principal and its certificates.
+    /// Ends a principal and its certificates, and the token that it came with, by which it could come back.
     ///
     /// # Errors
     /// [`Denied::NoPrincipal`]; [`Denied::Revoked`] where it was before.
@@ -329,7 +329,9 @@ impl Registry {
         }
         let live = named.iter_mut().find(|it| it.revoked.is_none()).ok_or_else(|| Denied::Revoked(name.clone()))?;
         live.revoked = Some(now);
-        Ok(live.clone())
+        let gone = live.clone();
+        self.tokens.retain(|token| token.joined.iter().all(|(_, id)| *id != gone.id));
+        Ok(gone)
     }
 
     /// Lets go of tokens that nobody can use any more. One that is used up stays for its time, for calls that are made again.

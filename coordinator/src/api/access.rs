@@ -147,7 +147,7 @@ fn named(text: &str) -> Result<Option<PrincipalName>, ApiError> {
 
 fn certificate(granted: Granted) -> v1::Certificate {
     v1::Certificate {
-        ends_ms: granted.principal.ends.0,
+        ends_ms: granted.ends.0,
         chain: granted.chain,
         principal: Some(principal(&granted.principal)),
         clock_ms: Millis::now().0,

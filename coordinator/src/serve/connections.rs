@@ -1,19 +1,23 @@
-//! What the coordinator's port makes of a request: a worker's session, a feed, or a request like any other.
+//! What the coordinator's port makes of a request: a stranger's knock, a worker's session, a feed, or a request like any other.
 
 use super::{guard, http};
 use axum::http::request::Parts;
 use axum::response::Response;
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::v1::{fleet_server, jobs_server};
-use vertigo_port::{NotBegun, Rules, Work};
+use vertigo_port::{NotBegun, Peer, Rules, Work};
 
 pub use vertigo_port::{DescriptorError, Limits};
 
 /// The rules of the coordinator's port.
 pub(crate) const RULES: Rules = Rules { work, refuse };
 
-/// What a request is, by its path.
+/// What a request is, by who asks and by its path.
 fn work(head: &Parts) -> Work {
+    // Whoever shows no certificate over TLS may do nothing that lasts, whatever path it writes.
+    if head.extensions.get::<Peer>().is_some_and(|peer| peer.is_tls && peer.certificate.is_none()) {
+        return Work::Knock;
+    }
     let path = head.uri.path();
     match path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) {
         Some((fleet_server::SERVICE_NAME, "Session")) => Work::Session,

@@ -4,6 +4,9 @@
 //! can anyway ([`Door::Loopback`]). Over TLS a request is its certificate's principal's. One without a certificate may knock; whoever
 //! knocks otherwise gets an answer that says nothing of what is behind the door.
 //!
+//! It is two layers, [`meet`] before the guard and [`admit`] behind it, so that of a request that is none a stranger hears nothing, and
+//! somebody who has joined hears what is wrong with it.
+//!
 //! Promise: a request that reaches a route has a [`Caller`] as an extension, whose role may ask it; a worker has reached what its own
 //! attempts need and nothing else. What no table names is refused ([`super::permissions`]).
 
@@ -76,51 +79,69 @@ pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
     }
 }
 
-/// Answers for the routes where a request may not be asked.
-pub async fn admit(State((door, api)): State<(Door, Api)>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    match decide(&door, &api, &parts).await {
+/// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it may
+/// knock, whether there is something at it or not.
+pub async fn meet(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let required = required(request.method(), request.uri().path());
+    let met = match door.caller(request.extensions().get::<Peer>()) {
+        Ok(None) if required != Some(Permission::Knock) => Err(stranger()),
+        met => met,
+    };
+    match met {
         Ok(caller) => {
             // Without a caller no use case begins that keeps whose doing it is.
-            caller.map(|caller| parts.extensions.insert(caller));
-            next.run(Request::from_parts(parts, body)).await
+            caller.map(|caller| request.extensions_mut().insert(caller));
+            next.run(request).await
         }
-        Err(error) => {
-            tracing::debug!(method = %parts.method, path = shown(parts.uri.path().as_bytes()), %error, "not let in");
-            refusal(speaks_grpc(parts.version, &parts.headers), error)
-        }
+        Err(error) => refused(request.into_parts().0, error),
     }
 }
 
-/// Who asks, where it may; `None` for a stranger who may.
-async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Caller>, ApiError> {
-    let path = request.uri.path();
-    let required = required(&request.method, path);
-    let Some(caller) = door.caller(request.extensions.get::<Peer>())? else {
-        return if required == Some(Permission::Knock) { Ok(None) } else { Err(stranger()) };
-    };
+/// Answers for the routes where a request may not be asked by whom it is.
+pub async fn admit(State((door, api)): State<(Door, Api)>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match decide(&door, &api, &parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => refused(parts, error),
+    }
+}
+
+fn refused(parts: Parts, error: ApiError) -> Response {
+    tracing::debug!(method = %parts.method, path = shown(parts.uri.path().as_bytes()), %error, "not let in");
+    refusal(speaks_grpc(parts.version, &parts.headers), error)
+}
+
+/// Whether who asks may.
+async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<(), ApiError> {
     // Whoever may do everything is told by the routes what there is not.
     if matches!(door, Door::Loopback) {
-        return Ok(Some(caller));
+        return Ok(());
     }
-    let required = required.ok_or_else(|| denied(&caller, path))?;
+    let path = request.uri.path();
+    let required = required(&request.method, path);
+    let Some(caller) = request.extensions.get::<Caller>() else {
+        return if required == Some(Permission::Knock) { Ok(()) } else { Err(stranger()) };
+    };
+    let required = required.ok_or_else(|| caller.may_not(format_args!("ask {}", shown(path.as_bytes()))))?;
     match verdict(caller.role, required) {
         // All that there is lies in one namespace, but for who one is.
-        Verdict::Yes | Verdict::ForItsAttempts if !sees(&caller, required) => Err(elsewhere(&caller)),
-        Verdict::Yes => Ok(Some(caller)),
-        Verdict::ForItsAttempts if may_touch(api, &caller, required, path).await? => Ok(Some(caller)),
-        Verdict::ForItsAttempts | Verdict::No => Err(denied(&caller, path)),
+        Verdict::Yes | Verdict::ForItsAttempts if !sees(caller, required) => Err(elsewhere(caller)),
+        Verdict::Yes => Ok(()),
+        Verdict::ForItsAttempts if may_touch(api, caller, required, path).await? => Ok(()),
+        Verdict::ForItsAttempts => Err(caller.may_not("touch what none of its attempts needs")),
+        Verdict::No => Err(denied(caller, required)),
     }
 }
 
-/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the head.
+/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the
+/// head.
 async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str) -> Result<bool, ApiError> {
     let Some(worker) = caller.worker else { return Ok(false) };
     let Some(blob) = path.strip_prefix(BLOBS) else { return Ok(true) };
     let name = blob.split('/').next().unwrap_or_default();
     let Some(digest) = name.strip_prefix("sha256:").and_then(|hex| hex.parse::<Digest>().ok()) else {
-        // The route says what is wrong with it.
-        return Ok(true);
+        // Not as we write it. A route may read it all the same, as it reads what is escaped, so it is refused here.
+        return Ok(false);
     };
     let look = move |core: &crate::core::Core| match required {
         Permission::Send => Ok(core.may_write_blob(worker)),
@@ -131,7 +152,7 @@ async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str)
 
 /// Whether what a caller asks lies where it sees it.
 fn sees(caller: &Caller, required: Permission) -> bool {
-    matches!(required, Permission::Knock | Permission::Own | Permission::Manage) || caller.sees(DEFAULT_NAMESPACE)
+    matches!(required, Permission::Knock | Permission::Own) || caller.sees(DEFAULT_NAMESPACE)
 }
 
 fn elsewhere(caller: &Caller) -> ApiError {
@@ -148,7 +169,7 @@ fn stranger() -> ApiError {
         .with_hint("get one with a token: `vertigo login` on a laptop, `vertigo-worker join` on a Mac that is to work")
 }
 
-fn denied(caller: &Caller, path: &str) -> ApiError {
-    let error = caller.may_not(format_args!("ask {}", shown(path.as_bytes())));
+fn denied(caller: &Caller, required: Permission) -> ApiError {
+    let error = caller.may_not(required.words());
     error.with_hint("an administrator gives another role with a new token: `vertigo token create --role`")
 }

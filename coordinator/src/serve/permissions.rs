@@ -28,6 +28,22 @@ pub enum Permission {
     Manage,
 }
 
+impl Permission {
+    /// What it is to do, for people: behind "may not".
+    pub fn words(self) -> &'static str {
+        match self {
+            Permission::Knock => "knock",
+            Permission::Own => "be somebody here",
+            Permission::Look => "look at jobs, artifacts and workers",
+            Permission::Fetch => "fetch files",
+            Permission::Send => "send files",
+            Permission::Change => "queue or cancel jobs, import anything, or move tags",
+            Permission::Work => "run attempts",
+            Permission::Manage => "say who may do what, or what becomes of workers and disks",
+        }
+    }
+}
+
 /// What a role's permission is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -109,7 +125,9 @@ pub fn required(method: &Method, path: &str) -> Option<Permission> {
     if is_read {
         let is_below =
             |route: &str| path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        return READS.iter().find(|(route, _)| is_below(route)).map(|(_, permission)| *permission);
+        let read = READS.iter().find(|(route, _)| is_below(route)).map(|(route, permission)| (*route, *permission));
+        // Where anybody may knock is one path, with nothing below it.
+        return read.filter(|(route, it)| *it != Permission::Knock || *route == path).map(|(_, it)| it);
     }
     let call = CALLS.iter().find(|(call, _)| *call == path);
     call.filter(|_| *method == Method::POST).map(|(_, permission)| *permission)

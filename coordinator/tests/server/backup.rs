@@ -4,11 +4,13 @@ use super::harness::{Coordinator, Heart, Worker, assert_status, success};
 use reqwest::StatusCode;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use vertigo::id::{Digest, WorkerId};
 use vertigo::manifest::Kind;
 use vertigo::v1;
+use vertigo_coordinator::access::{FILES, folder_in};
 use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
 use vertigo_coordinator::keep::{Gate, Keep};
 
@@ -21,6 +23,26 @@ async fn all(coordinator: &Coordinator) -> (Vec<v1::Artifact>, Vec<v1::Job>) {
 
 async fn back_up(coordinator: &Coordinator, to: &Path) -> Done {
     backup(&coordinator.state(), None, to).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_joined_comes_back_and_no_token_does() {
+    let mut coordinator = Coordinator::start().await;
+    let (folder, to) = (folder_in(&coordinator.state()), tempfile::tempdir().unwrap());
+    fs::create_dir(&folder).unwrap();
+    for name in FILES.into_iter().chain(["admin-token"]) {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    back_up(&coordinator, to.path()).await;
+    coordinator.stop().await;
+    fs::remove_dir_all(coordinator.state()).unwrap();
+    restore(to.path(), &coordinator.state(), None).await.unwrap();
+    for name in FILES {
+        let file = folder.join(name);
+        assert_eq!(fs::read_to_string(&file).unwrap(), name);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert!(!folder.join("admin-token").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

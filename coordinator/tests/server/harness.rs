@@ -27,9 +27,10 @@ use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::tags_client::TagsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
 use vertigo_client::Access;
+use vertigo_client::joining::{self, Newcomer};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
-use vertigo_coordinator::server::{Config, Server, ServerError};
+use vertigo_coordinator::server::{Certificates, Config, Server, ServerError};
 
 pub(crate) struct Coordinator {
     folder: TempDir,
@@ -38,8 +39,10 @@ pub(crate) struct Coordinator {
     pub(crate) reserve: Option<Bytes>,
     keep: Keep,
     collect_every: Duration,
+    certificates: Option<Certificates>,
     pub(crate) url: String,
-    access: Access,
+    /// How it is reached; where it asks for certificates, as the administrator who read the token on its own machine.
+    pub(crate) access: Access,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<(), ServerError>>>,
 }
@@ -49,6 +52,10 @@ pub(crate) fn access(url: &str) -> Access {
     Access::plain(url.parse().unwrap()).unwrap()
 }
 
+fn server_port(url: &str) -> &str {
+    url.rsplit_once(':').unwrap().1
+}
+
 impl Coordinator {
     /// With leases that outlast any test.
     pub(crate) async fn start() -> Coordinator {
@@ -56,20 +63,37 @@ impl Coordinator {
     }
 
     pub(crate) async fn with_lease(lease: Duration) -> Coordinator {
-        Coordinator::with(lease, Limits::of_descriptors(1024).unwrap()).await
+        Coordinator::with(lease, Limits::of_descriptors(1024).unwrap(), None).await
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Coordinator {
-        Coordinator::with(Duration::from_secs(600), limits).await
+        Coordinator::with(Duration::from_secs(600), limits, None).await
     }
 
-    async fn with(lease: Duration, limits: Limits) -> Coordinator {
+    /// Over TLS, with leases that outlast any test.
+    pub(crate) async fn with_certificates(certificates: Certificates, limits: Limits) -> Coordinator {
+        Coordinator::with(Duration::from_secs(600), limits, Some(certificates)).await
+    }
+
+    async fn with(lease: Duration, limits: Limits, certificates: Option<Certificates>) -> Coordinator {
         let access = Access::plain(Endpoint::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let url = String::new();
         let (keep, collect_every, reserve) = (Keep::default(), Duration::from_secs(3600), None);
-        let mut coordinator =
-            Coordinator { folder, lease, limits, reserve, keep, collect_every, url, access, stop: None, running: None };
+        let (stop, running) = (None, None);
+        let mut coordinator = Coordinator {
+            folder,
+            lease,
+            limits,
+            reserve,
+            keep,
+            collect_every,
+            certificates,
+            url,
+            access,
+            stop,
+            running,
+        };
         coordinator.open().await;
         coordinator
     }
@@ -98,16 +122,32 @@ impl Coordinator {
             reserve: self.reserve,
             collect_every: self.collect_every,
             limits: self.limits,
-            certificates: None,
+            certificates: self.certificates.clone(),
         };
         let server = Server::start(config).await.unwrap();
-        self.url = format!("http://{}", server.address());
-        self.access = access(&self.url);
+        self.url = server.url();
+        let administrator = server.administrator_path();
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.running = Some(tokio::spawn(server.run(async move {
             let _ = stopped.await;
         })));
+        self.access = match administrator {
+            None => access(&self.url),
+            Some(path) => {
+                let token = std::fs::read_to_string(path).unwrap().parse().unwrap();
+                // One of before a restart has that name still.
+                let name = format!("administrator-{}", server_port(&self.url)).parse().unwrap();
+                let newcomer = Newcomer { name: Some(name), ..Default::default() };
+                let identity = joining::join(&token, &newcomer).await.unwrap();
+                Access::new(self.url.parse().unwrap(), Some(identity.tls().unwrap().0)).unwrap()
+            }
+        };
+    }
+
+    /// From the next start on, how long certificates can be used.
+    pub(crate) fn change_life(&mut self, life: Duration) {
+        self.certificates.as_mut().unwrap().life = life;
     }
 
     /// Ends it and starts it again on the same folder, at another port.
@@ -146,13 +186,17 @@ impl Coordinator {
         TagsClient::new(self.channel())
     }
 
+    pub(crate) fn http(&self) -> reqwest::Client {
+        self.access.http().build().unwrap()
+    }
+
     pub(crate) fn blob(&self, digest: Digest) -> String {
         format!("{}/v1/blobs/{digest}", self.url)
     }
 
     pub(crate) async fn put(&self, bytes: &[u8]) -> Response {
         let digest = Digest::of(bytes);
-        reqwest::Client::new().put(self.blob(digest)).body(bytes.to_vec()).send().await.unwrap()
+        self.http().put(self.blob(digest)).body(bytes.to_vec()).send().await.unwrap()
     }
 
     /// A manifest of one file, whose blob is uploaded.

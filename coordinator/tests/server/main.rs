@@ -1,5 +1,6 @@
 //! The coordinator as people and workers meet it: a real server in this process, real gRPC and HTTP, real files.
 
+mod access;
 mod backup;
 mod blobs;
 mod browsers;

@@ -40,6 +40,11 @@ impl Process {
         }
     }
 
+    /// Of the system.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }

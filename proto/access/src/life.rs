@@ -12,6 +12,9 @@ pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * DAY_SECONDS)
 /// How far the clocks of two machines may be apart. Certificates are valid from so long before they were made.
 pub const SKEW_MAX: Duration = Duration::from_secs(DAY_SECONDS);
 
+/// Between two looks at the clock, at most.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// From when to when a certificate is to be used.
@@ -29,10 +32,18 @@ impl Life {
         Life { made, ends: Millis(made.0.saturating_add(millis(life))) }
     }
 
-    /// When the next certificate is asked for: two thirds of the life after its beginning, so that a machine that was asleep for a third of it
-    /// still has one.
+    /// When the next certificate is asked for: two thirds of the life after its beginning, so that a machine that was asleep for a third
+    /// of it still has one.
     pub fn renewal(self) -> Millis {
         Millis(self.made.0 + self.ends.0.saturating_sub(self.made.0) / 3 * 2)
+    }
+
+    /// How long to wait before looking at the clock again; `None` once the next certificate is to be asked for.
+    ///
+    /// It is never long: a timer stands still while its machine sleeps, and on a laptop that is awake for eight hours a day one of 20 days
+    /// would end after 60, when the certificate has ended too.
+    pub fn pause(self, now: Millis) -> Option<Duration> {
+        Some(self.until_renewal(now)).filter(|left| !left.is_zero()).map(|left| left.min(PAUSE_MAX))
     }
 
     /// How long from `now` until the next certificate is asked for.
@@ -84,6 +95,10 @@ mod tests {
             let it = Life::from(Millis(made), Duration::from_millis(life));
             prop_assert!(it.made < it.renewal() && it.renewal() < it.ends);
             prop_assert_eq!(it.until_renewal(Millis(now)).is_zero(), now >= it.renewal().0);
+            prop_assert_eq!(it.pause(Millis(now)).is_none(), now >= it.renewal().0);
+            if let Some(pause) = it.pause(Millis(now)) {
+                prop_assert!(pause <= PAUSE_MAX && now + pause.as_millis() as u64 <= it.renewal().0);
+            }
         }
 
         #[test]

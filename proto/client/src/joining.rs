@@ -90,15 +90,15 @@ pub async fn join(token: &Token, newcomer: &Newcomer) -> Result<Identity, JoinEr
         return Err(JoinError::Ended);
     }
     let request = Request::new()?;
-    let mut problem = String::new();
+    let mut problem = Problem::default();
     for endpoint in &token.addresses {
         match join_at(endpoint, token, newcomer, &request).await {
-            Err(At::Nobody(found)) => problem = found,
+            Err(At::Nobody(found)) => problem = problem.or(found),
             Err(At::Failed(error)) => return Err(error),
             Ok(identity) => return Ok(identity),
         }
     }
-    Err(JoinError::Unreachable { addresses: token.addresses.clone(), problem })
+    Err(JoinError::Unreachable { addresses: token.addresses.clone(), problem: problem.words })
 }
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -106,7 +106,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// What happened at an address.
 enum At {
     /// Nobody who knows the token answered there; another address may do.
-    Nobody(String),
+    Nobody(Problem),
     Failed(JoinError),
 }
 
@@ -138,13 +138,30 @@ async fn join_at(endpoint: &Endpoint, token: &Token, newcomer: &Newcomer, reques
 fn failed(status: &Status) -> At {
     match ApiError::of(status) {
         Some(error) => At::Failed(JoinError::Refused(error.to_string())),
-        None => At::Nobody(problem(status)),
+        None => At::Nobody(Problem::of(status)),
     }
 }
 
 /// Why there was no answer.
-fn problem(status: &Status) -> String {
-    trouble(status).unwrap_or_else(|| status.message().to_owned())
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Problem {
+    words: String,
+    /// Whether somebody was there, with whom TLS did not work out.
+    is_of_tls: bool,
+}
+
+impl Problem {
+    fn of(status: &Status) -> Problem {
+        match trouble(status) {
+            Some(words) => Problem { words, is_of_tls: true },
+            None => Problem { words: status.message().to_owned(), is_of_tls: false },
+        }
+    }
+
+    /// What is told of two addresses: that a certificate or a clock is wrong goes before that nobody is at the other one.
+    fn or(self, next: Problem) -> Problem {
+        if self.is_of_tls { self } else { next }
+    }
 }
 
 fn identity(
@@ -179,7 +196,9 @@ pub async fn renew(access: &Access, identity: &Identity) -> Result<Identity, Joi
     let answer = AccessClient::new(access.channel()).renew(traced(asked)).await;
     let certificate = answer.map_err(|status| match ApiError::of(&status) {
         Some(error) => JoinError::Refused(error.to_string()),
-        None => JoinError::Unreachable { addresses: vec![access.endpoint().clone()], problem: problem(&status) },
+        None => {
+            JoinError::Unreachable { addresses: vec![access.endpoint().clone()], problem: Problem::of(&status).words }
+        }
     })?;
     Ok(identity.renewed(&request, granted(certificate.into_inner())?)?)
 }

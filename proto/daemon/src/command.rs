@@ -15,7 +15,8 @@ use std::time::Duration;
 const HANDED_ON: [&str; 2] = ["RUST_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// Folders whose programs stay where they are while what they point to comes and goes with versions.
-const STABLE: [&str; 2] = ["/opt/homebrew/bin", "/usr/local/bin"];
+const STABLE: [&str; 4] =
+    ["/opt/homebrew/bin", "/usr/local/bin", "/opt/homebrew/opt/vertigo/libexec", "/usr/local/opt/vertigo/libexec"];
 
 /// Options that are of the installation, and none of the daemon's own: they are not handed on as they were typed.
 pub const OF_INSTALLATION: [&str; 3] = ["user", "dry_run", "state"];

@@ -1,6 +1,6 @@
 //! What a daemon is, and what is refused before there is one.
 //!
-//! Promise: a [`Daemon`] that [`describe`] made can be said in the words of its init: its paths are absolute, its user is nobody's root, and
+//! Promise: a [`Daemon`] that [`describe`] made can be said in the words of its init: its paths are absolute, its user is not root, and
 //! what it reads and writes lies where it may.
 
 use crate::facts::{Facts, Init, Person};
@@ -171,6 +171,12 @@ pub enum Refused {
     /// Something that would be gone.
     #[error("{} does not last, and a daemon has a folder of its own in its place; choose another one", .0.display())]
     Passing(PathBuf),
+    /// Secrets that it would have to be given.
+    #[error(
+        "--store {0}: launchd gives a daemon what its file says, which everybody may read, so it cannot have the keys of a bucket; on a \
+         Mac keep blobs in a folder, or start the coordinator by hand"
+    )]
+    Keys(String),
     /// A folder of somebody else.
     #[error(
         "{}: there are files in it, and none of them is a daemon's; its folder becomes its user's with all that is in it, so name one that \

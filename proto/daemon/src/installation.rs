@@ -1,7 +1,7 @@
 //! Installing, taking away, asking: what coordinator, worker and CLI call.
 //!
-//! Promise: what can be refused is refused before the first step; an error names the step that failed, and doing the same again goes on from
-//! there.
+//! Promise: what can be refused is refused before the first step; an error names the step that failed, and doing the same again goes on
+//! from there.
 
 use crate::daemon::{Asked, Daemon, Name, OWN_USER, Refused, Scope, describe, user};
 use crate::facts::{Facts, Init};

@@ -1,9 +1,10 @@
 //! A daemon: a program of ours that starts with the machine.
 //!
-//! [`Daemon`] says what such a program is; [`launchd`] and [`systemd`] say it in the words of those two, and [`plan`] says which files and
-//! commands put it there and take it away. All of that is pure. [`machine`] is the thin shell that does it, behind [`Commands`], and
-//! [`install`], [`uninstall`] and [`status`] are what coordinator, worker and CLI call, by way of [`command`]. [`places`] says where things lie, [`life`] tells an
-//! init what has become of the program, [`log_file`] follows a log that was rotated away, and [`doctor`] says what is wrong on a machine.
+//! [`Daemon`] says what such a program is; [`launchd`] and [`systemd`] say it in the words of those two, and [`plan`] says which files
+//! and commands put it there and take it away. All of that is pure. [`machine`] is the thin shell that does it, behind [`Commands`], and
+//! [`install`], [`uninstall`] and [`status`] are what coordinator, worker and CLI call, by way of [`command`]. [`places`] says where
+//! things lie, [`life`] tells an init what has become of the program, [`log_file`] follows a log that was rotated away, and [`doctor`]
+//! says what is wrong on a machine.
 //!
 //! Promise: nothing is written and nothing run before all that can be refused has been; a second installation is as good as the first; no
 //! secret is in what is written here, which everybody may read.

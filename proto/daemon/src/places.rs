@@ -1,7 +1,7 @@
 //! Where Vertigo keeps what it keeps, on each system.
 //!
-//! Promise: [`places`] is a function of what it is told, and coordinator, worker and CLI all ask it. Where `~/.vertigo` is there it is used,
-//! so that whoever began with it goes on with the same identity, cache and database.
+//! Promise: [`places`] is a function of what it is told, and coordinator, worker and CLI all ask it. Where `~/.vertigo` is there it is
+//! used, so that whoever began with it goes on with the same identity, cache and database.
 
 use std::path::{Path, PathBuf};
 

@@ -171,7 +171,10 @@ pub fn shell(command: &[String]) -> String {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Write { path, text, mode } => write!(f, "# {} ({mode:04o}):\n{text}", path.display()),
+            Step::Write { path, text, mode } => {
+                writeln!(f, "# {} ({mode:04o}):", path.display())?;
+                text.lines().try_for_each(|line| writeln!(f, "{}", format!("    {line}").trim_end()))
+            }
             Step::Remove(path) => writeln!(f, "{}", shell(&words(&["rm", "-f", &path.display().to_string()]))),
             Step::Run(command) => writeln!(f, "{}", shell(command)),
             Step::Try(command) => writeln!(f, "{} || true", shell(command)),

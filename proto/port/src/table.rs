@@ -3,6 +3,8 @@
 //! It promises, tested by properties:
 //! - there are never more connections than the limit;
 //! - a connection with a request or a session in flight is never closed, for another or for its age;
+//! - whoever knocks has no such right: its connection is as good as idle, and ends with the patience that a new one has, whatever it asked
+//!   and however slowly it reads the answer; all that knock together have an eighth of the places for requests;
 //! - a newcomer gets in, whatever the number of idle connections and of requests in flight, as long as sessions leave it room:
 //!   requests have fewer places than connections, so that workers' sessions have the others;
 //! - feeds, which last, leave room for the requests that do not: they have half the places.
@@ -36,6 +38,20 @@ pub enum Work {
     Feed,
     /// A worker's session.
     Session,
+    /// A request of somebody who has not shown who it is.
+    Knock,
+}
+
+impl Work {
+    /// Whether it keeps its connection open.
+    fn holds(self) -> bool {
+        self != Work::Knock
+    }
+
+    /// Whether it takes one of the places for requests.
+    fn takes_a_place(self) -> bool {
+        self != Work::Session
+    }
 }
 
 /// What becomes of a new connection.
@@ -79,11 +95,16 @@ pub(crate) struct Table {
     requests: usize,
     /// Those of them that are feeds.
     feeds: usize,
+    /// Those of them that knock.
+    knocks: usize,
 }
+
+/// Of so many places for requests, one is for those that knock.
+const PLACES_OF_A_KNOCK: usize = 8;
 
 impl Table {
     pub(crate) fn new(limits: Limits) -> Table {
-        Table { limits, open: BTreeMap::new(), next: 0, requests: 0, feeds: 0 }
+        Table { limits, open: BTreeMap::new(), next: 0, requests: 0, feeds: 0, knocks: 0 }
     }
 
     /// A connection was made.
@@ -123,28 +144,33 @@ impl Table {
     /// A request's head has come.
     pub(crate) fn begin(&mut self, id: ConnectionId, work: Work) -> Result<(), NotBegun> {
         let line = self.open.get_mut(&id).ok_or(NotBegun::Closed)?;
-        line.asked = true;
+        line.asked |= work.holds();
+        if work == Work::Knock && self.knocks >= (self.limits.requests / PLACES_OF_A_KNOCK).max(1) {
+            return Err(NotBegun::Busy);
+        }
         if work == Work::Feed && self.feeds >= self.limits.requests / 2 {
             return Err(NotBegun::Feeds);
         }
-        if work != Work::Session {
+        if work.takes_a_place() {
             if self.requests >= self.limits.requests {
                 return Err(NotBegun::Busy);
             }
             self.requests += 1;
             self.feeds += usize::from(work == Work::Feed);
+            self.knocks += usize::from(work == Work::Knock);
         }
-        line.in_flight += 1;
+        line.in_flight += usize::from(work.holds());
         Ok(())
     }
 
     /// A request that was begun has been answered, or its connection is gone.
     pub(crate) fn end(&mut self, id: ConnectionId, work: Work, now: Instant) {
-        if work != Work::Session {
+        if work.takes_a_place() {
             self.requests -= 1;
             self.feeds -= usize::from(work == Work::Feed);
+            self.knocks -= usize::from(work == Work::Knock);
         }
-        if let Some(line) = self.open.get_mut(&id) {
+        if let Some(line) = self.open.get_mut(&id).filter(|_| work.holds()) {
             line.in_flight -= 1;
             line.since = now;
         }
@@ -177,7 +203,7 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
-        let work = select(vec![Work::Request, Work::Feed, Work::Session]);
+        let work = select(vec![Work::Request, Work::Feed, Work::Session, Work::Knock]);
         let event = prop_oneof![
             4 => Just(Event::Open),
             4 => (any::<usize>(), work).prop_map(|(n, work)| Event::Begin(n, work)),
@@ -244,12 +270,15 @@ mod tests {
                     Event::Sweep => closed = table.close_overdue(now),
                 }
                 for id in closed {
-                    prop_assert!(flying.get(&id).is_none_or(Vec::is_empty), "{id:?} has work in flight");
+                    let holds = |works: &Vec<Work>| works.iter().any(|work| *work != Work::Knock);
+                    prop_assert!(!flying.get(&id).is_some_and(holds), "{id:?} has work in flight");
                 }
                 prop_assert!(table.open.len() <= LIMITS.connections);
                 let count = |meant: Work| flying.values().flatten().filter(|work| **work == meant).count();
-                let (feeds, requests) = (count(Work::Feed), count(Work::Feed) + count(Work::Request));
-                prop_assert_eq!((feeds, requests), (table.feeds, table.requests));
+                let (feeds, knocks) = (count(Work::Feed), count(Work::Knock));
+                let requests = feeds + knocks + count(Work::Request);
+                prop_assert_eq!((feeds, knocks, requests), (table.feeds, table.knocks, table.requests));
+                prop_assert!(knocks <= 1);
                 prop_assert!(requests <= LIMITS.requests && feeds <= LIMITS.requests / 2);
             }
         }
@@ -269,6 +298,26 @@ mod tests {
         };
         let order: Vec<_> = (0..5).map(|_| closed(&mut table)).collect();
         assert_eq!(order, [ids[2], ids[3], ids[4], ids[5], ids[1]]);
+    }
+
+    #[test]
+    fn one_that_knocks_is_closed_with_the_patience_of_a_new_one_and_before_any_that_asks() {
+        let limits = Limits { requests: 16, ..LIMITS };
+        let (mut table, start) = (Table::new(limits), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let (knocks, asks) = (opened(&mut table, start), opened(&mut table, start));
+        table.begin(asks, Work::Request).unwrap();
+        table.begin(knocks, Work::Knock).unwrap();
+        table.begin(knocks, Work::Knock).unwrap();
+        // An eighth of 16 places are taken.
+        assert_eq!(table.begin(knocks, Work::Knock), Err(NotBegun::Busy));
+        table.end(knocks, Work::Knock, at(9));
+        table.begin(knocks, Work::Knock).unwrap();
+        assert!(table.close_overdue(at(9)).is_empty());
+        assert_eq!(table.close_overdue(at(10)), [knocks]);
+        table.end(knocks, Work::Knock, at(11));
+        table.end(knocks, Work::Knock, at(11));
+        assert_eq!((table.knocks, table.requests), (0, 1));
     }
 
     #[test]

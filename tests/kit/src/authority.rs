@@ -1,14 +1,11 @@
 //! An authority for certificates, played by a test: what it gives is valid on loopback and nowhere else.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::sign::CertifiedKey;
-use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
 use std::fmt;
-use std::sync::Arc;
+use vertigo_access::anchor::Anchor;
+use vertigo_access::tls::{self, Held, Joining, Shown};
 
 /// What signs certificates.
 pub struct Authority {
@@ -22,23 +19,12 @@ impl fmt::Debug for Authority {
 }
 
 /// A certificate and its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Leaf {
     /// What is shown.
     pub certificate: CertificateDer<'static>,
-    /// What proves that it is ours.
-    pub key: PrivateKeyDer<'static>,
-}
-
-impl Clone for Leaf {
-    fn clone(&self) -> Leaf {
-        Leaf { certificate: self.certificate.clone(), key: self.key.clone_key() }
-    }
-}
-
-/// The provider that all of Vertigo builds.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    /// With what proves that it is ours.
+    pub held: Held,
 }
 
 impl Authority {
@@ -88,52 +74,41 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key that was just written");
-        Leaf { certificate: certificate.der().clone(), key }
+        let certificate = certificate.der().clone();
+        let chain = vec![certificate.clone(), self.issuer.der().clone()];
+        Leaf { certificate, held: Held::new(chain, key).expect("a certificate and a key of ours") }
     }
 
-    fn roots(&self) -> Arc<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).expect("a certificate that was just written");
-        Arc::new(roots)
+    fn anchor(&self) -> Anchor {
+        Anchor(self.issuer.der().clone())
     }
 
     /// A server that shows `leaf`. It asks for a certificate of this authority, and lets in whoever shows none.
     ///
     /// # Panics
-    /// Never with a leaf of ours.
+    /// Never.
     pub fn server(&self, leaf: &Leaf) -> ServerConfig {
-        let signing = provider().key_provider.load_private_key(leaf.key.clone_key()).expect("a key of ours");
-        let shown = CertifiedKey::new(vec![leaf.certificate.clone()], signing);
-        self.server_of(Arc::new(rustls::sign::SingleCertAndKey::from(shown)))
+        self.server_of(&Shown::new(leaf.held.clone()))
     }
 
-    /// The same, which asks `shows` at each handshake what to show.
+    /// The same, whose certificate may be replaced.
     ///
     /// # Panics
     /// Never.
-    pub fn server_of(&self, shows: Arc<dyn rustls::server::ResolvesServerCert>) -> ServerConfig {
-        let asks = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).allow_unauthenticated();
-        ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider has TLS 1.3")
-            .with_client_cert_verifier(asks.build().expect("there is a root"))
-            .with_cert_resolver(shows)
+    pub fn server_of(&self, shown: &Shown) -> ServerConfig {
+        tls::server(shown, &self.anchor()).expect("an authority that was just made")
     }
 
     /// A client that trusts this authority alone, and shows `leaf` where there is one.
     ///
     /// # Panics
-    /// Never with a leaf of ours.
+    /// Never.
     pub fn client(&self, leaf: Option<&Leaf>) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .expect("the provider has TLS 1.3")
-            .with_root_certificates(self.roots());
-        match leaf {
-            None => builder.with_no_client_auth(),
-            Some(Leaf { certificate, key }) => builder
-                .with_client_auth_cert(vec![certificate.clone()], key.clone_key())
-                .expect("a certificate and a key of ours"),
-        }
+        let anchor = self.anchor();
+        let config = match leaf {
+            None => Joining::new(anchor.fingerprint()).config(),
+            Some(leaf) => tls::client(&Shown::new(leaf.held.clone()), &anchor),
+        };
+        config.expect("an authority that was just made")
     }
 }

@@ -1,7 +1,7 @@
 //! macOS as a host: what its own commands print, and `caffeinate`.
 //!
-//! Promise: what a command prints is read by pure functions, which are compiled and tested on every platform, and take any bytes; what they do
-//! not know is not known. All commands run at once, each within its deadline, and none needs a privilege.
+//! Promise: what a command prints is read by pure functions, which are compiled and tested on every platform, and take any bytes; what
+//! they do not know is not known. All commands run at once, each within its deadline, and none needs a privilege.
 
 mod read;
 

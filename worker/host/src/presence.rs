@@ -9,9 +9,9 @@
 //! A worker that leaves has paused what runs: it computes nothing more, and holds its memory. Whoever only walks past costs a pause and no
 //! checkpoint. One that is away holds nothing.
 //!
-//! Promises, over any decisions and any clock that does not go back: it is present only while the policy is open; it comes back only when the
-//! policy was open at every look for [`Terms::settle`]; it is never leaving for longer than [`Terms::grace`], however often the policy opens
-//! meanwhile for less than that.
+//! Promises, over any decisions and any clock that does not go back: it is present only while the policy is open; it comes back only when
+//! the policy was open at every look for [`Terms::settle`]; it is never leaving for longer than [`Terms::grace`], however often the
+//! policy opens meanwhile for less than that.
 
 use crate::policy::Decision;
 use std::time::Duration;

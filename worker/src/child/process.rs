@@ -14,8 +14,8 @@
 //! coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low. What runs beside it on
 //! the processor has the tighter bound: its process may hold what was reserved for it and room for the rest.
 //!
-//! Manners. While the worker is leaving, the child is paused: it computes nothing and holds its memory, and its silence is no hang. Once the
-//! worker is away, the child is told to leave, which takes it a checkpoint; one that does not is ended.
+//! Manners. While the worker is leaving, the child is paused: it computes nothing and holds its memory, and its silence is no hang. Once
+//! the worker is away, the child is told to leave, which takes it a checkpoint; one that does not is ended.
 
 use super::main::{End, Said};
 use super::manners::{Manners, Told};

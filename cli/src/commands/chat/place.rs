@@ -19,8 +19,10 @@ pub(super) fn parse_url(text: &str) -> std::result::Result<Endpoint, String> {
              machine's through a tunnel (ssh -L PORT:127.0.0.1:PORT HOST)"
         )
     };
+    if bare.starts_with("https://") {
+        return Err(not_here());
+    }
     match bare.parse::<Endpoint>() {
-        Ok(endpoint) if endpoint.is_tls() => Err(not_here()),
         Ok(endpoint) => Ok(endpoint),
         Err(EndpointError::Form(_)) => {
             Err(format!("`{text}` is no service's address: write http://HOST:PORT, such as http://127.0.0.1:8080"))

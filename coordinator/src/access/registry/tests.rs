@@ -74,6 +74,8 @@ proptest! {
                 Step::Revoke { called } => {
                     if let Ok(gone) = it.revoke(now, &name(called)) {
                         revoked.insert(gone.id);
+                        let came_with = joined.iter().find(|(_, _, id)| *id == gone.id).map(|(secret, ..)| *secret);
+                        given.retain(|(secret, _)| Some(*secret) != came_with);
                     }
                 }
                 Step::Join { secret, key, called, worker: is_worker } => {
@@ -149,10 +151,14 @@ fn a_person_does_not_take_anothers_name_until_that_is_revoked() {
     let now = Millis(1_000);
     let mut it = Registry::default();
     it.create_token(now, hash(1), new_token(Role::Submit, 3)).unwrap();
+    it.create_token(now, hash(2), new_token(Role::Submit, 1)).unwrap();
     it.join(now, &joiner(1, 1, 1, None)).unwrap();
     assert_eq!(it.join(now, &joiner(1, 2, 1, None)), Err(Denied::NameTaken(name(1))));
     it.revoke(now, &name(1)).unwrap();
-    assert!(it.join(now, &joiner(1, 2, 1, None)).is_ok());
+    // The token that it came with ended with it.
+    assert_eq!(it.join(now, &joiner(1, 2, 1, None)), Err(Denied::Token));
+    assert_eq!(it.tokens(now).len(), 1);
+    assert!(it.join(now, &joiner(2, 2, 1, None)).is_ok());
     assert_eq!(it.revoke(now, &name(7)), Err(Denied::NoPrincipal(name(7))));
 }
 

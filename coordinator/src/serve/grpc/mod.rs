@@ -25,6 +25,10 @@ use vertigo::v1::fleet_server::FleetServer;
 use vertigo::v1::jobs_server::JobsServer;
 use vertigo::v1::storage_server::StorageServer;
 use vertigo::v1::tags_server::TagsServer;
+use vertigo_access::authority::REQUEST_BYTES_MAX;
+
+/// Bytes of a message about access: a certificate request, a secret and some names.
+const KNOCK_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
 /// What the services share.
 #[derive(Debug, Clone)]
@@ -47,7 +51,8 @@ pub fn router(context: Context) -> axum::Router {
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let storage = StorageServer::new(storage::Storage(context.api.clone()));
     let tags = TagsServer::new(tags::Tags(context.api.clone()));
-    let access = AccessServer::new(access::Access(context.api.clone()));
+    // A stranger is read before it is known to hold a token, so what it may send is little.
+    let access = AccessServer::new(access::Access(context.api.clone())).max_decoding_message_size(KNOCK_BYTES_MAX);
     let fleet = FleetServer::new(fleet::Fleet(context))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

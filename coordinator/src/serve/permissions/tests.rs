@@ -73,6 +73,8 @@ fn what_is_in_no_table_is_asked_by_nobody() {
         (Method::GET, "/v1/jobsandmore"),
         (Method::GET, "/"),
         (Method::GET, "/healthy"),
+        (Method::GET, "/health/"),
+        (Method::GET, "/health/more"),
         (Method::DELETE, "/v1/blobs/sha256:0"),
         (Method::POST, "/v1/blobs/sha256:0"),
         (Method::PUT, "/v1/blobs/sha256:0/check"),

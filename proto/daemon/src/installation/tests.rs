@@ -209,9 +209,11 @@ fn what_may_fail_does_not_matter_and_a_persons_unit_is_theirs() {
 fn a_dry_run_says_files_and_commands_and_does_nothing() {
     let machine = Played::new(Facts { init: None, ..facts(Os::Linux) });
     let said = dry_run(&usual(Name::Coordinator, Os::Linux), &machine).unwrap();
-    for part in
-        ["# /etc/systemd/system/vertigo-coordinator.service (0644):", "\nsystemctl daemon-reload\n", "Type=notify"]
-    {
+    for part in [
+        "# /etc/systemd/system/vertigo-coordinator.service (0644):",
+        "\nsystemctl daemon-reload\n",
+        "\n    Type=notify\n",
+    ] {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert_eq!((machine.ran(), machine.written()), (String::new(), Vec::new()));

@@ -2,10 +2,8 @@
 
 use crate::harness::{LIMITS, answer, ask, open, open_with, said};
 use rustls::HandshakeKind;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vertigo_access::tls::Shown;
 use vertigo_testkit::authority::{Authority, Leaf};
 use vertigo_testkit::waiting::soon;
 
@@ -76,36 +74,20 @@ async fn whoever_is_not_of_the_authority_is_refused_and_hears_why() {
     assert_eq!(port.peers.count(), 0);
 }
 
-/// Shows what was put in last.
-#[derive(Debug)]
-struct Renewed(Mutex<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Renewed {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.lock().unwrap().clone())
-    }
-}
-
-fn shown(leaf: &Leaf) -> Arc<CertifiedKey> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let key = provider.key_provider.load_private_key(leaf.key.clone_key()).unwrap();
-    Arc::new(CertifiedKey::new(vec![leaf.certificate.clone()], key))
-}
-
 #[tokio::test]
 async fn a_certificate_is_renewed_without_a_dropped_connection() {
     let mut kept = None;
     let port = open_with(LIMITS, |authority| {
         let first = authority.issue("first");
-        let shows = Arc::new(Renewed(Mutex::new(shown(&first))));
-        kept = Some((shows.clone(), first));
-        authority.server_of(shows)
+        let shown = Shown::new(first.held.clone());
+        kept = Some((shown.clone(), first));
+        authority.server_of(&shown)
     })
     .await;
-    let (shows, first) = kept.unwrap();
+    let (shown, first) = kept.unwrap();
     let mut old = port.connect(None).await.unwrap();
     let second = port.authority.issue("second");
-    *shows.0.lock().unwrap() = shown(&second);
+    shown.replace(second.held.clone());
     let new = port.connect(None).await.unwrap();
     assert_eq!(old.get_ref().1.peer_certificates().unwrap(), [first.certificate]);
     assert_eq!(new.get_ref().1.peer_certificates().unwrap(), [second.certificate]);

@@ -1,4 +1,5 @@
-//! How long nobody has used a machine: by its terminals, which the kernel marks when they are typed into, and by what a desktop tells logind.
+//! How long nobody has used a machine: by its terminals, which the kernel marks when they are typed into, and by what a desktop tells
+//! logind.
 
 use std::time::{Duration, SystemTime};
 
