@@ -15,8 +15,8 @@ use vertigo_access::token::Token;
 use vertigo_client::joining::{self, JoinError, Newcomer};
 use vertigo_client::{Access, AccessError};
 
-/// Until the next certificate is asked for again, where asking failed: between these, and spread over them, so that a fleet does not come back
-/// at once to a coordinator that was away.
+/// Until the next certificate is asked for again, where asking failed: between these, and spread over them, so that a fleet does not come
+/// back at once to a coordinator that was away.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
 

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not be
-//! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on, and
-//! its connections are ended by whoever listens to [`Access::revocations`].
+//! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on,
+//! and its connections are ended by whoever listens to [`Access::revocations`].
 
 pub mod names;
 pub mod registry;
@@ -295,8 +295,8 @@ impl Access {
         Ok((kept, token.line()))
     }
 
-    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and could
-    /// make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
+    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and
+    /// could make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
     ///
     /// # Errors
     /// The file cannot be written.

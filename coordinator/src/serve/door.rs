@@ -79,8 +79,8 @@ pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
     }
 }
 
-/// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it may
-/// knock, whether there is something at it or not.
+/// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it
+/// may knock, whether there is something at it or not.
 pub async fn meet(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let required = required(request.method(), request.uri().path());
     let met = match door.caller(request.extensions().get::<Peer>()) {
@@ -132,7 +132,8 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<(), ApiError>
     }
 }
 
-/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the head.
+/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the
+/// head.
 async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str) -> Result<bool, ApiError> {
     let Some(worker) = caller.worker else { return Ok(false) };
     let Some(blob) = path.strip_prefix(BLOBS) else { return Ok(true) };

@@ -41,8 +41,8 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// The certificate to which a coordinator's leads: the last one that it shows. It is the coordinator's own authority's, or, where the operator
-/// brought a certificate, the issuer at the end of that chain.
+/// The certificate to which a coordinator's leads: the last one that it shows. It is the coordinator's own authority's, or, where the
+/// operator brought a certificate, the issuer at the end of that chain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Anchor(pub CertificateDer<'static>);
 

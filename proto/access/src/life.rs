@@ -32,8 +32,8 @@ impl Life {
         Life { made, ends: Millis(made.0.saturating_add(millis(life))) }
     }
 
-    /// When the next certificate is asked for: two thirds of the life after its beginning, so that a machine that was asleep for a third of it
-    /// still has one.
+    /// When the next certificate is asked for: two thirds of the life after its beginning, so that a machine that was asleep for a third
+    /// of it still has one.
     pub fn renewal(self) -> Millis {
         Millis(self.made.0 + self.ends.0.saturating_sub(self.made.0) / 3 * 2)
     }

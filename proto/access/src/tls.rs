@@ -106,8 +106,8 @@ fn roots(anchor: &CertificateDer<'_>) -> Result<Arc<RootCertStore>, HeldError> {
     Ok(Arc::new(roots))
 }
 
-/// A server's side, which shows `shown`. A client may show a certificate that leads to `clients`, and is refused with any other; one without
-/// any is let in, for whoever joins has none: what it may ask is decided above.
+/// A server's side, which shows `shown`. A client may show a certificate that leads to `clients`, and is refused with any other; one
+/// without any is let in, for whoever joins has none: what it may ask is decided above.
 ///
 /// # Errors
 /// `clients` is no certificate.

@@ -1,7 +1,7 @@
 //! Which coordinator a person means, and who that person is there.
 //!
-//! An address says it, or the name of a context that `vertigo login` gave; without either it is the context in use, and where there is none the
-//! coordinator of this machine, on loopback.
+//! An address says it, or the name of a context that `vertigo login` gave; without either it is the context in use, and where there is
+//! none the coordinator of this machine, on loopback.
 
 use crate::access::{Access, AccessError};
 use crate::joining;
