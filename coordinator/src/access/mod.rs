@@ -363,7 +363,6 @@ impl Access {
     /// Nobody is called so.
     pub fn revoke(&self, now: Millis, name: &PrincipalName) -> Result<Principal, AccessError> {
         let gone = self.change(|registry| registry.revoke(now, name))?;
-        tracing::info!(principal = %gone.name, "revoked");
         // Fails where nobody listens, which is where nobody is connected.
         let _ = self.0.revocations.send(gone.id);
         Ok(gone)
