@@ -6,9 +6,9 @@
 //! admin-token     a token for an administrator, who reads it on this machine; made anew at each start
 //! ```
 //!
-//! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not
-//! be written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer
-//! on, and its connections are ended by whoever listens to [`Access::revocations`].
+//! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not be
+//! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on,
+//! and its connections are ended by whoever listens to [`Access::revocations`].
 
 pub mod names;
 pub mod registry;
@@ -374,7 +374,6 @@ impl Access {
     /// Nobody is called so.
     pub fn revoke(&self, now: Millis, name: &PrincipalName) -> Result<Principal, AccessError> {
         let gone = self.change(|registry| registry.revoke(now, name))?;
-        tracing::info!(principal = %gone.name, "revoked");
         // Fails where nobody listens, which is where nobody is connected.
         let _ = self.0.revocations.send(gone.id);
         Ok(gone)

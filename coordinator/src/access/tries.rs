@@ -2,8 +2,8 @@
 //!
 //! A secret has 256 random bits, so nobody guesses one; what is bounded is the work that trying makes, and the noise.
 //!
-//! Promise: an address that failed [`ADDRESS_FAILURES_MAX`] times within [`WINDOW`] waits for the oldest of these to be that long ago,
-//! and so does everybody where all of them together failed [`FAILURES_MAX`] times. What is kept is bounded.
+//! Promise: an address that failed [`ADDRESS_FAILURES_MAX`] times within [`WINDOW`] waits for the oldest of these to be that long ago, and
+//! so does everybody where all of them together failed [`FAILURES_MAX`] times. What is kept is bounded.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

@@ -83,6 +83,7 @@ impl Api {
             made_by: caller.name.clone(),
         };
         let (kept, line) = self.ask_access(move |access| access.create_token(Millis::now(), new)).await?;
+        tracing::info!(token = %kept.id, role = %kept.role, by = %caller.name, "made a token");
         Ok(v1::CreatedToken { token: Some(token(&kept)), line })
     }
 
@@ -99,10 +100,16 @@ impl Api {
     ///
     /// # Errors
     /// There is none of that id.
-    pub(crate) async fn revoke_token(&self, request: v1::RevokeTokenRequest) -> Result<v1::Token, ApiError> {
+    pub(crate) async fn revoke_token(
+        &self,
+        caller: &Caller,
+        request: v1::RevokeTokenRequest,
+    ) -> Result<v1::Token, ApiError> {
         bounds::revoke_token(&request)?;
         let id: TokenId = request.id.parse().map_err(ApiError::invalid)?;
-        Ok(token(&self.ask_access(move |access| access.revoke_token(Millis::now(), id)).await?))
+        let gone = self.ask_access(move |access| access.revoke_token(Millis::now(), id)).await?;
+        tracing::info!(token = %gone.id, by = %caller.name, "revoked a token");
+        Ok(token(&gone))
     }
 
     /// All that ever joined.
@@ -120,11 +127,14 @@ impl Api {
     /// Nobody is called so.
     pub(crate) async fn revoke_principal(
         &self,
+        caller: &Caller,
         request: v1::RevokePrincipalRequest,
     ) -> Result<v1::Principal, ApiError> {
         bounds::revoke_principal(&request)?;
         let name: PrincipalName = request.name.parse().map_err(ApiError::invalid)?;
-        Ok(principal(&self.ask_access(move |access| access.revoke(Millis::now(), &name)).await?))
+        let gone = self.ask_access(move |access| access.revoke(Millis::now(), &name)).await?;
+        tracing::info!(principal = %gone.name, by = %caller.name, "revoked");
+        Ok(principal(&gone))
     }
 
     /// Asks what writes files, beside the threads that hear heartbeats.

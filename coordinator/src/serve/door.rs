@@ -79,8 +79,8 @@ pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
     }
 }
 
-/// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it may
-/// knock, whether there is something at it or not.
+/// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it
+/// may knock, whether there is something at it or not.
 pub async fn meet(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let required = required(request.method(), request.uri().path());
     let met = match door.caller(request.extensions().get::<Peer>()) {

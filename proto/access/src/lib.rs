@@ -7,8 +7,8 @@
 //! [`Identity`](identity::Identity), with which it makes each later connection and asks for the next certificate before the present one
 //! ends.
 //!
-//! Promises: no secret and no key is printed by `Debug` or by an error. A certificate that is made here can be used for one thing only:
-//! for a server's side, or for a client's. Nothing here speaks TLS below 1.3, or trusts what the operating system trusts.
+//! Promises: no secret and no key is printed by `Debug` or by an error. A certificate that is made here can be used for one thing only: for
+//! a server's side, or for a client's. Nothing here speaks TLS below 1.3, or trusts what the operating system trusts.
 //!
 //! Absent: connections, the protocol, and what a principal may do (`coordinator/src/access`).
 

@@ -50,8 +50,8 @@ impl v1::access_server::Access for Access {
     }
 
     async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Result<Response<v1::Token>, Status> {
-        let span = traced(request.metadata(), info_span!("revoke token"));
-        Ok(Response::new(self.0.revoke_token(request.into_inner()).instrument(span).await?))
+        let (span, caller) = (traced(request.metadata(), info_span!("revoke token")), caller(&request)?);
+        Ok(Response::new(self.0.revoke_token(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn list_principals(
@@ -66,7 +66,7 @@ impl v1::access_server::Access for Access {
         &self,
         request: Request<v1::RevokePrincipalRequest>,
     ) -> Result<Response<v1::Principal>, Status> {
-        let span = traced(request.metadata(), info_span!("revoke principal"));
-        Ok(Response::new(self.0.revoke_principal(request.into_inner()).instrument(span).await?))
+        let (span, caller) = (traced(request.metadata(), info_span!("revoke principal")), caller(&request)?);
+        Ok(Response::new(self.0.revoke_principal(&caller, request.into_inner()).instrument(span).await?))
     }
 }
