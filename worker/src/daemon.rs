@@ -6,6 +6,7 @@
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
+use crate::endings::remembered::Remembered;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
 use crate::memory::BESIDE_MLX_BYTES;
@@ -76,6 +77,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         cache: Cache::new(state.cache(), settings.cache, transfer.clone()),
         transfer,
         machine: machine.clone(),
+        remembered: Remembered::open(state.endings()),
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),

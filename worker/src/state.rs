@@ -6,6 +6,7 @@
 //! secret        what proves to the coordinator that the id is this installation's
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! endings.json  how often jobs met the same end here
 //! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
@@ -100,6 +101,11 @@ impl State {
         self.folder.join("ledgers")
     }
 
+    /// Where it is kept how jobs ended here.
+    pub fn endings(&self) -> PathBuf {
+        self.folder.join("endings.json")
+    }
+
     /// Where attempts are.
     pub fn attempts(&self) -> PathBuf {
         self.folder.join("attempts")
@@ -123,7 +129,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         }
         None => {
             let secret = Secret::from(rand::random::<[u8; 32]>());
-            write_once(&secret_path, &secret.to_hex())?;
+            write_whole(&secret_path, &secret.to_hex())?;
             secret
         }
     };
@@ -132,7 +138,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         Some(id) => id,
         None => {
             let id = WorkerId::new();
-            write_once(&id_path, &id.to_string())?;
+            write_whole(&id_path, &id.to_string())?;
             id
         }
     };
@@ -149,7 +155,7 @@ fn read(path: &Path) -> Result<Option<String>, StateError> {
 }
 
 /// Writes a small file that only its owner reads. It is there whole or not at all, through a power cut too.
-fn write_once(path: &Path, text: &str) -> Result<(), StateError> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), FileError> {
     let fresh = path.with_extension("new");
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -159,7 +165,7 @@ fn write_once(path: &Path, text: &str) -> Result<(), StateError> {
         file.sync_all()
     };
     write().at(&fresh)?;
-    Ok(fs::rename(&fresh, path).at(path)?)
+    fs::rename(&fresh, path).at(path)
 }
 
 #[cfg(test)]

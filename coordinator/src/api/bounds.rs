@@ -395,7 +395,7 @@ fn report(report: &mut v1::Report) {
         Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
             amount(peak_bytes);
             match outcome {
-                Some(finished::Outcome::Failure(v1::Failure { cure: _, message, code })) => {
+                Some(finished::Outcome::Failure(v1::Failure { cure: _, message, code, pause_ms: _ })) => {
                     cut(message, FAILURE_BYTES_MAX);
                     cut(code, ROLE_BYTES_MAX);
                 }

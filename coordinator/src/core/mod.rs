@@ -64,6 +64,7 @@ pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
+use retry::Pause;
 use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -292,8 +293,10 @@ impl Core {
         for job in core.jobs.values_mut() {
             job.variants = core.shared.of(Arc::clone(&job.variants));
             if let State::Backoff { until } = &mut job.state {
-                // The clock may have been set back since: no pause is longer than the longest.
-                *until = (*until).min(now.plus(retry::LONGEST_MS));
+                // The clock may have been set back since: none waits longer from now on than it did from the end of its attempt.
+                let ended = job.attempts.last().and_then(|id| core.attempts.get(id)?.ended);
+                let wait = ended.map_or(retry::LONGEST_MS, |ended| until.0.saturating_sub(ended.0));
+                *until = (*until).min(now.plus(Pause::of(wait).ms()));
             }
             match job.state {
                 State::Queued => {

@@ -144,7 +144,7 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
     let failure = |cure| {
-        let failure = Failure { cure, message: "it failed".to_owned(), code: "diverged".to_owned() };
+        let failure = Failure::new(cure, "diverged", "it failed");
         ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
     };
     // Succeeded.

@@ -56,11 +56,10 @@ impl Fault {
                 "this is a count of buffers and not of memory, so a new process goes on from the newest checkpoint; where it comes \
                  back before there is a checkpoint, lower save_every"
             }
-            Fault::GpuTooLong => {
-                "the GPU was at one piece of work for so long that the screen stood still; the next attempt on this machine gives it \
-                 shorter ones"
+            Fault::GpuTooLong => "the GPU was at one piece of work for so long that the screen stood still",
+            Fault::GpuBroke => {
+                "this machine's GPU failed, so the run goes on elsewhere, or here where there is no other machine"
             }
-            Fault::GpuBroke => "this machine's GPU failed, so the run goes on elsewhere, or here where there is no other machine",
             Fault::GpuLost => "the system took the GPU away; a new process goes on from the newest checkpoint",
         }
     }

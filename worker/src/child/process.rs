@@ -15,6 +15,8 @@
 //! the processor has the tighter bound: its process may hold what was reserved for it and room for the rest.
 
 use super::main::{End, Said};
+use crate::endings::oom;
+use crate::endings::watchdog::BufferLimits;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
@@ -96,6 +98,8 @@ pub struct Launch<'a> {
     pub news: News,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
+    /// How much it hands to the GPU at a time; `None`: as much as MLX does by itself.
+    pub buffer_limits: Option<BufferLimits>,
 }
 
 enum Line {
@@ -115,6 +119,7 @@ pub async fn run(
     hear: impl FnMut(Event),
 ) -> io::Result<Ending> {
     let log = Log::create(attempt);
+    let killed_before = oom::read();
     let mut child = spawn(&launch)?;
     let pid_file = attempt.folder().join("pid");
     // For people: nothing here reads it.
@@ -125,6 +130,7 @@ pub async fn run(
         usable: machine.usable(),
         resident_limit: launch.resident_limit,
         free: machine.free(),
+        killed_before,
         ..Watch::default()
     };
     let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news))));
@@ -166,8 +172,11 @@ async fn follow(
                 watch.look(machine.free(), usage.resident);
                 pulse.beat(Instant::now(), usage.processor);
             }
-            _ = log.attempt.stopped(), if !asked => (asked, deadline) = (true, Some(end(child, grace))),
+            _ = log.attempt.stopped(), if !asked => {
+                (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true);
+            }
             () = until(deadline) => {
+                watch.is_told = true;
                 signal(child, Signal::SIGKILL);
                 deadline = Some(Instant::now() + GRACE);
             }
@@ -179,10 +188,11 @@ async fn follow(
             watch.hung = Some(patience.still);
         }
         if !asked && (watch.is_too_large() || watch.hung.is_some()) {
-            (asked, deadline) = (true, Some(end(child, GRACE)));
+            (asked, deadline, watch.is_told) = (true, Some(end(child, GRACE)), true);
         }
     }
-    let status = wait(child, deadline).await?;
+    let (status, is_killed) = wait(child, deadline).await?;
+    watch.is_told |= is_killed;
     log.end();
     Ok(watch.ending(exit(status), log.tail, machine.memory()))
 }
@@ -211,6 +221,9 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
+    }
+    if let Some(limits) = launch.buffer_limits {
+        command.envs(limits.environment(|name| std::env::var(name).ok()));
     }
     command.spawn()
 }
@@ -275,14 +288,14 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Waits for a child that has closed its output. One that then does not end is killed.
-async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<ExitStatus> {
+/// Waits for a child that has closed its output. One that then does not end is killed, which is told too.
+async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<(ExitStatus, bool)> {
     let deadline = deadline.unwrap_or_else(|| Instant::now() + GRACE);
     match tokio::time::timeout_at(deadline, child.wait()).await {
-        Ok(status) => status,
+        Ok(status) => Ok((status?, false)),
         Err(_) => {
             signal(child, Signal::SIGKILL);
-            child.wait().await
+            Ok((child.wait().await?, true))
         }
     }
 }
@@ -320,6 +333,10 @@ impl Pulse {
 struct Watch {
     last_word: Option<LastWord>,
     hung: Option<Duration>,
+    /// Whether it was told to end by a signal of ours.
+    is_told: bool,
+    /// Processes that the kernel had killed for want of memory when it began, where that is counted.
+    killed_before: Option<u64>,
     step_peak: Bytes,
     resident_peak: Bytes,
     resident_limit: Bytes,
@@ -350,6 +367,10 @@ impl Watch {
             exit,
             last_word: self.last_word,
             hung: self.hung,
+            is_told: self.is_told,
+            // Its supervisor knows.
+            worker_goes: false,
+            is_oom_killed: self.killed_before.zip(oom::read()).is_some_and(|(before, now)| now > before),
             tail: Vec::from(tail).join("\n"),
             step_peak: self.step_peak,
             resident_peak: self.resident_peak,

@@ -12,7 +12,7 @@ mod spec;
 mod suites;
 pub mod train;
 
-pub use failure::{codes, of_engine};
+pub use failure::{codes, of_engine, of_fault};
 pub use spec::{Input, Spec};
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 mod attempt;
 mod cache;
 mod daemon;
+mod endings;
 mod outputs;
 mod roblox;
 mod serve;

@@ -380,7 +380,7 @@ fn what_an_attempt_measured_raises_later_predictions() {
     assert_eq!(bench.core.factors.factor(&key), 1.1);
 
     let (mut bench, _, session, _, attempt) = leased();
-    let failure = Failure { cure: Cure::MoreMemory, message: "too much".to_owned(), code: String::new() };
+    let failure = Failure::new(Cure::MoreMemory, "", "too much");
     bench.report(session, attempt, ReportBody::Finished { peak: Bytes(120), outcome: Err(failure) }).unwrap();
     assert_eq!(bench.core.factors.factor(&key), 1.5, "what was seen before memory ran out counts too");
 }

@@ -292,7 +292,7 @@ impl World {
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
             Body::Failure(cure) => {
-                let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
+                let failure = Failure::new(cure, "", "it failed");
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
             }
         };

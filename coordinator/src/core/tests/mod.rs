@@ -260,7 +260,7 @@ impl Bench {
     }
 
     fn fail(&mut self, session: SessionId, attempt: AttemptId, cure: Cure) {
-        let failure = Failure { cure, message: format!("{cure:?}"), code: String::new() };
+        let failure = Failure::new(cure, "", format!("{cure:?}"));
         self.report(session, attempt, ReportBody::Finished { peak: Bytes(5), outcome: Err(failure) }).unwrap();
     }
 

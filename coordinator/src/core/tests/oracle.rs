@@ -305,7 +305,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                     ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
                 }
                 Body::Failure(cure) => {
-                    let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
+                    let failure = Failure::new(cure, "", "it failed");
                     ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
                 }
             };

@@ -36,7 +36,7 @@ fn reports() -> Vec<ReportBody<Digest>> {
     let step = step();
     let odd = Step { loss: f64::NAN, grad_norm: f64::INFINITY, learning_rate: f64::NEG_INFINITY, ..step };
     let outputs = vec![("adapter".to_owned(), Digest::of(b"adapter")), ("report".to_owned(), Digest::of(b"report"))];
-    let failure = |cure| Failure { cure, message: "the loss is no number".to_owned(), code: "diverged".to_owned() };
+    let failure = |cure| Failure::new(cure, "diverged", "the loss is no number");
     let finished = |outcome| ReportBody::Finished { peak: Bytes(11_274_289_152), outcome };
     let mut all = vec![
         ReportBody::Started(started),

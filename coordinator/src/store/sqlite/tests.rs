@@ -37,7 +37,7 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     database.commit(&core, &effects).unwrap();
 
     let attempt = core.job(job).unwrap().attempts[0];
-    let failure = Failure { cure: Cure::MoreMemory, message: "no memory".to_owned(), code: String::new() };
+    let failure = Failure::new(Cure::MoreMemory, "", "no memory");
     let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
     let reports = vec![Report { number: 1, body, at: Millis(7) }];
     core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();
