@@ -78,7 +78,8 @@ pub(crate) enum Body {
     Checkpoint(u64),
     Serving,
     Success(u8),
-    Failure(Cure),
+    /// With a pause of so many milliseconds.
+    Failure(Cure, u64),
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -98,7 +99,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (0u64..20).prop_map(Body::Checkpoint),
         2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
-        4 => cure.prop_map(Body::Failure),
+        4 => (cure, prop::sample::select(vec![0u64, 0, 40_000, u64::MAX]))
+            .prop_map(|(cure, pause_ms)| Body::Failure(cure, pause_ms)),
     ];
     prop_oneof![
         4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>(), slot)
@@ -291,8 +293,8 @@ impl World {
             }
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
-            Body::Failure(cure) => {
-                let failure = Failure::new(cure, "", "it failed");
+            Body::Failure(cure, pause_ms) => {
+                let failure = Failure { pause_ms, ..Failure::new(cure, "", "it failed") };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
             }
         };
