@@ -41,6 +41,8 @@ pub enum ErrorCode {
     Internal,
     /// Who asks may not: a page in a browser, or a request for another host.
     Denied,
+    /// Who asks is not known: it shows no certificate, or one whose principal was revoked.
+    Stranger,
     /// What is asked for exists, and is not asked for in this way.
     Method,
     /// What is asked for is another protocol's.
@@ -57,7 +59,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [ErrorCode; 16] = [
+    pub const ALL: [ErrorCode; 17] = [
         ErrorCode::Invalid,
         ErrorCode::Ambiguous,
         ErrorCode::NotFound,
@@ -68,6 +70,7 @@ impl ErrorCode {
         ErrorCode::BlobsAway,
         ErrorCode::Internal,
         ErrorCode::Denied,
+        ErrorCode::Stranger,
         ErrorCode::Method,
         ErrorCode::Protocol,
         ErrorCode::NameTaken,
@@ -89,6 +92,7 @@ impl ErrorCode {
             ErrorCode::BlobsAway => ("blobs_away", Code::Unavailable, 503),
             ErrorCode::Internal => ("internal", Code::Internal, 500),
             ErrorCode::Denied => ("denied", Code::PermissionDenied, 403),
+            ErrorCode::Stranger => ("stranger", Code::Unauthenticated, 401),
             ErrorCode::Method => ("method", Code::Unimplemented, 405),
             ErrorCode::Protocol => ("protocol", Code::Unimplemented, 415),
             ErrorCode::NameTaken => ("name_taken", Code::AlreadyExists, 409),

@@ -1,14 +1,15 @@
 //! Files of our own: what the system says of them, with their paths, and a folder that is one process's alone.
 //!
 //! Promise: an error here names its file. A [`FolderLock`] ends with its process, whatever ends that, so none is left behind.
+//! [`write_private`] leaves the file as it was or as it is meant to be, and never between.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A lock's file is its owner's alone, as all that lies beside it.
-const LOCK_MODE: u32 = 0o600;
+/// The mode of a file that is its owner's alone.
+const PRIVATE_MODE: u32 = 0o600;
 
 /// What the system says of a file or folder.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,28 @@ impl<T> AtPath<T> for io::Result<T> {
     }
 }
 
+/// Writes a small file that only its owner reads. It is there whole or as it was before, through a power cut too.
+///
+/// # Errors
+/// The file's, or its folder's.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    // Not by `with_extension`, which would give `a.b` and `a.c` one name.
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_MODE).open(&fresh)?;
+        // One that a crash left may have other rights.
+        file.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().at(&fresh)?;
+    fs::rename(&fresh, path).at(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).at(folder)
+}
+
 /// A folder that this process has for itself until this is dropped.
 #[derive(Debug)]
 pub struct FolderLock(#[expect(dead_code, reason = "the lock goes with the file")] File);
@@ -47,9 +70,9 @@ impl FolderLock {
     pub fn take(folder: &Path) -> Result<Option<FolderLock>, FileError> {
         let path = folder.join("lock");
         let open = || {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(LOCK_MODE).open(&path)?;
+            let file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_MODE).open(&path)?;
             // One that was copied or restored may have come with other rights.
-            file.set_permissions(Permissions::from_mode(LOCK_MODE))?;
+            file.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
             Ok(file)
         };
         let file = open().at(&path)?;
@@ -73,9 +96,26 @@ mod tests {
         assert!(first.is_some());
         assert!(FolderLock::take(dir.path()).unwrap().is_none());
         let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, LOCK_MODE);
+        assert_eq!(mode & 0o777, PRIVATE_MODE);
         drop(first);
         assert!(FolderLock::take(dir.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret.json");
+        // What a crash left behind, with rights of its own.
+        std::fs::write(dir.path().join("secret.json.new"), "half").unwrap();
+        for text in ["one", "another, longer"] {
+            write_private(&path, text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, PRIVATE_MODE);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let error = write_private(&dir.path().join("none/x"), b"").unwrap_err();
+        assert_eq!(error.path, dir.path().join("none/x.new"));
     }
 
     #[test]

@@ -76,6 +76,16 @@ uuid_id!(
     "a job id (a UUID)"
 );
 uuid_id!(
+    /// A principal: whoever joined with one token. Another one of the same name has another id.
+    PrincipalId,
+    "a principal id (a UUID)"
+);
+uuid_id!(
+    /// A join token, in lists. It proves nothing.
+    TokenId,
+    "a token id (a UUID)"
+);
+uuid_id!(
     /// An attempt: one try at a job on one worker.
     AttemptId,
     "an attempt id (a UUID)"

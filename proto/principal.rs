@@ -84,6 +84,11 @@ impl PrincipalName {
         PrincipalName(LOCAL.to_owned())
     }
 
+    /// What an administrator is called who says no other name.
+    pub fn administrator() -> PrincipalName {
+        PrincipalName("admin".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

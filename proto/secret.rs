@@ -5,6 +5,7 @@
 //!
 //! Promise: nothing here prints a secret but [`Secret::to_hex`], which is for the installation's own file.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +24,8 @@ pub struct Secret([u8; SECRET_BYTES]);
 pub struct SecretError;
 
 /// The SHA-256 of a secret. A secret has 256 random bits, so it needs neither salt nor stretching.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SecretHash([u8; 32]);
 
 impl Secret {
@@ -100,6 +102,19 @@ impl FromStr for SecretHash {
     fn from_str(text: &str) -> Result<SecretHash, hex::FromHexError> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map(|()| SecretHash(bytes))
+    }
+}
+
+impl TryFrom<String> for SecretHash {
+    type Error = hex::FromHexError;
+    fn try_from(text: String) -> Result<SecretHash, hex::FromHexError> {
+        text.parse()
+    }
+}
+
+impl From<SecretHash> for String {
+    fn from(hash: SecretHash) -> String {
+        hash.to_string()
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::principal::PrincipalName;
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 use vertigo_coordinator::core::{
@@ -220,6 +221,7 @@ fn job(number: usize) -> Submit {
         labels: BTreeMap::new(),
         variants: vec![variant("large", peak), variant("small", peak / 2)],
         traceparent: String::new(),
+        by: PrincipalName::local(),
     }
 }
 

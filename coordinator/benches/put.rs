@@ -73,6 +73,7 @@ async fn put_twice(input: &Path, manifest: &Manifest, state: &Path) -> Result<(D
         reserve: None,
         collect_every: Duration::from_secs(3600),
         limits: Limits::of_process()?,
+        certificates: None,
     };
     let server = Server::start(config).await?;
     let transfer = Transfer::new(&format!("http://{}", server.address()).parse()?);

@@ -5,6 +5,7 @@
 //! guarded port, and [`server`] puts them together, and [`backup`] copies what they keep. Only `core` knows the rules; the others are
 //! shells around it.
 
+pub mod access;
 pub mod api;
 pub mod backup;
 pub mod blobs;

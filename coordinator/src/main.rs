@@ -1,5 +1,8 @@
 //! The process `vertigo-coordinator`: options, signals, and the one line that says where it listens.
 
+mod certificates;
+
+use certificates::{CertificateOptions, CertificatesError};
 use clap::Parser;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -19,6 +22,7 @@ use vertigo_coordinator::server::{Config, Server, ServerError};
 const EXAMPLES: &str = "\
 Examples:
   vertigo-coordinator
+  vertigo-coordinator --listen 0.0.0.0:7420
   vertigo-coordinator --store s3://weights/vertigo --keep checkpoints=3d,journal=forever
   vertigo-coordinator backup /mnt/backup/vertigo
   vertigo-coordinator restore /mnt/backup/vertigo --state ~/.vertigo/coordinator";
@@ -45,9 +49,12 @@ enum Command {
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Where to listen: gRPC and HTTP, on loopback. Port 0 takes any that is free.
+    /// Where to listen: gRPC and HTTP. On loopback as it is; where other machines reach it over TLS 1.3, and whoever speaks needs a
+    /// certificate. Port 0 takes any that is free.
     #[arg(long, default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
+    #[command(flatten)]
+    certificates: CertificateOptions,
     /// Folder of the database and of unfinished uploads [default: ~/.vertigo/coordinator]
     #[arg(long, global = true)]
     state: Option<PathBuf>,
@@ -146,6 +153,8 @@ enum Failure {
     Descriptors(#[from] DescriptorError),
     #[error(transparent)]
     Backup(#[from] BackupError),
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
 }
 
 async fn run(options: Options) -> Result<(), Failure> {
@@ -167,10 +176,14 @@ async fn run(options: Options) -> Result<(), Failure> {
         reserve: options.reserve,
         collect_every: options.collect_every,
         limits,
+        certificates: options.certificates.chosen(options.listen)?,
     };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on http://{}", server.address());
+    let _ = writeln!(std::io::stdout(), "vertigo-coordinator listening on {}", server.url());
+    if let Some(path) = server.administrator_path() {
+        tracing::info!("an administrator logs in on this machine with: vertigo login < {}", path.display());
+    }
     Ok(server.run(stop()).await?)
 }
 

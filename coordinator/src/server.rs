@@ -1,5 +1,6 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
+use crate::access::{self, Access, AccessError, names};
 use crate::api::Api;
 use crate::blobs::{BackendError, Blobs, Room, folder_of, open_backend};
 use crate::core::Settings;
@@ -7,6 +8,7 @@ use crate::keep::{Collector, Gate, Keep};
 use crate::kinds::Catalog;
 use crate::private;
 use crate::serve::connections::{DescriptorError, Limits, RULES};
+use crate::serve::door::{Door, admit, close_revoked};
 use crate::serve::grpc::{self, Context, Sessions};
 use crate::serve::guard::{guard, nothing, speaks_grpc};
 use crate::serve::http;
@@ -24,7 +26,10 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::Url;
 use vertigo::bytes::Bytes;
+use vertigo::id::Millis;
+use vertigo_access::tls::Held;
 use vertigo_port::guard::Hosts;
+use vertigo_port::{Peers, Port, Wire};
 
 /// How long the store may take to say whether it holds a blob.
 const LOOK: Duration = Duration::from_secs(30);
@@ -50,6 +55,19 @@ pub struct Config {
     pub collect_every: Duration,
     /// How many connections and requests there may be, and how long a connection may be idle.
     pub limits: Limits,
+    /// Certificates, without which nothing listens where other machines reach it.
+    pub certificates: Option<Certificates>,
+}
+
+/// How a coordinator proves itself to other machines.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    /// Names and addresses at which machines reach it; where there are none, what the machine calls itself and what it has.
+    pub names: Vec<String>,
+    /// How long a certificate can be used.
+    pub life: Duration,
+    /// One that the operator brought, instead of one of the coordinator's own authority.
+    pub brought: Option<Held>,
 }
 
 /// Why the coordinator does not run.
@@ -59,10 +77,7 @@ pub enum ServerError {
     #[error("there is no home folder; give the coordinator a folder with --state")]
     NoHome,
     /// An address that other machines reach.
-    #[error(
-        "--listen {0}: without certificates the coordinator listens on loopback only (127.0.0.1 or [::1]); reach it from \
-         another machine through a tunnel, such as ssh -L"
-    )]
+    #[error("--listen {0}: without certificates the coordinator listens on loopback only (127.0.0.1 or [::1])")]
     NotLoopback(SocketAddr),
     /// A lease that no worker could renew in time.
     #[error("--lease {0:?}: at least 100ms")]
@@ -115,6 +130,9 @@ pub enum ServerError {
     /// The blobs' store.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// Certificates, tokens and principals.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The limit of open files.
     #[error(transparent)]
     Descriptors(#[from] DescriptorError),
@@ -127,6 +145,7 @@ pub struct Server {
     address: SocketAddr,
     router: axum::Router,
     limits: Limits,
+    access: Option<Access>,
     sessions: Sessions,
     store: Store,
     writer: Writer,
@@ -140,7 +159,7 @@ impl Server {
     /// # Errors
     /// Says which part could not be had, and what to do.
     pub async fn start(config: Config) -> Result<Server, ServerError> {
-        if !config.listen.ip().is_loopback() {
+        if !config.listen.ip().is_loopback() && config.certificates.is_none() {
             return Err(ServerError::NotLoopback(config.listen));
         }
         if config.lease < Duration::from_millis(100) {
@@ -162,12 +181,31 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let collector = Collector::new(store.clone(), blobs.clone(), config.keep).behind(Gate::of(&config.state));
-        let api = Api::new(store.clone(), blobs, collector.clone());
+        let mut api = Api::new(store.clone(), blobs, collector.clone());
+        let (mut door, mut hosts) = (Door::Loopback, Hosts::loopback());
+        let access = config.certificates.map(|how| open_access(&config.state, how, address)).transpose()?;
+        if let Some(access) = &access {
+            api = api.with_access(access.clone());
+            door = Door::Certificates(access.clone());
+            hosts = hosts.and(access.names().iter().map(String::as_str));
+        }
         let context = Context { api: api.clone(), sessions: sessions.clone(), lease: config.lease };
-        let routes = grpc::router(context).merge(http::router(api)).fallback(unknown);
-        let router = routes.layer(middleware::from_fn_with_state(Arc::new(Hosts::loopback()), guard));
+        let routes = grpc::router(context).merge(http::router(api.clone())).fallback(unknown);
+        let inside = routes.layer(middleware::from_fn_with_state((door, api), admit));
+        let router = inside.layer(middleware::from_fn_with_state(Arc::new(hosts), guard));
         let (limits, collect_every) = (config.limits, config.collect_every);
-        Ok(Server { listener, address, router, limits, sessions, store, writer, collector, collect_every })
+        Ok(Server { listener, address, router, limits, access, sessions, store, writer, collector, collect_every })
+    }
+
+    /// Where a token for an administrator lies, where certificates are asked for.
+    pub fn administrator_path(&self) -> Option<PathBuf> {
+        self.access.as_ref().map(Access::administrator_path)
+    }
+
+    /// The URL of where it listens.
+    pub fn url(&self) -> String {
+        let scheme = if self.access.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Where it listens.
@@ -181,13 +219,26 @@ impl Server {
     /// # Errors
     /// A commit failed: then memory is not to be trusted, and the process must end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let serve = vertigo_port::serve(self.listener, self.router, self.limits, RULES);
+        let peers = Peers::new();
+        let wire = match &self.access {
+            None => Wire::Plain,
+            Some(access) => Wire::Tls(Arc::new(access.tls().map_err(AccessError::from)?)),
+        };
+        let port = Port { limits: self.limits, rules: RULES, wire, peers: peers.clone() };
+        let certificates = async {
+            match &self.access {
+                None => std::future::pending().await,
+                Some(access) => tokio::join!(close_revoked(access, &peers), access.renew_own()),
+            }
+        };
+        let serve = vertigo_port::serve(self.listener, self.router, port);
         let ended = self.writer.ended();
         // Connections stay open until the writer takes nothing more: were they closed first, workers would be noted as gone, and another
         // process that speaks as one of them would not be kept waiting when the coordinator is back.
         let collect = self.collector.run(self.collect_every);
-        tokio::pin!(serve, ended, collect);
+        tokio::pin!(serve, ended, collect, certificates);
         tokio::select! {
+            _ = &mut certificates => unreachable!("both wait for ever"),
             never = &mut serve => match never {},
             never = &mut collect => match never {},
             ended = &mut ended => return Ok(ended?),
@@ -205,6 +256,18 @@ async fn unknown(request: Request) -> Response {
         return tonic::Status::unimplemented("this coordinator has no such method").into_http();
     }
     nothing(request.uri().path())
+}
+
+/// Who may speak to the coordinator from other machines: its folder in the state.
+fn open_access(state: &Path, how: Certificates, address: SocketAddr) -> Result<Access, ServerError> {
+    let folder = state.join("access");
+    private::folder_and_files(&folder).map_err(|error| ServerError::State { path: folder.clone(), error })?;
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let names = names::of(address, &how.names, host.as_deref(), &names::of_this_machine());
+    let settings = access::Settings { names, port: address.port(), life: how.life, brought: how.brought };
+    let access = Access::open(&folder, settings, Millis::now())?;
+    access.offer_administrator(Millis::now())?;
+    Ok(access)
 }
 
 /// Where blobs lie.

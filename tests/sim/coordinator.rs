@@ -97,7 +97,7 @@ impl Coordinator {
         let process = Process { alive: CancellationToken::new(), stalled: Arc::new(Mutex::new(Instant::now())) };
         let collector = Collector::new(store.clone(), self.blobs.clone(), Keep::default());
         let api = Api::new(store, self.blobs.clone(), collector);
-        let routes = router(Context { api, sessions, lease: LEASE });
+        let routes = router(Context { api, sessions, lease: LEASE }).layer(axum::Extension(Caller::local()));
         let services = move |request: Request| {
             let mut routes = routes.clone();
             let answer = async move {

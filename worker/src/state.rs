@@ -13,11 +13,11 @@
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use vertigo::files::{AtPath, FileError, FolderLock};
+use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::WorkerId;
 use vertigo::secret::{Secret, SecretError};
 
@@ -129,7 +129,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         }
         None => {
             let secret = Secret::from(rand::random::<[u8; 32]>());
-            write_whole(&secret_path, &secret.to_hex())?;
+            write_private(&secret_path, secret.to_hex().as_bytes())?;
             secret
         }
     };
@@ -138,7 +138,7 @@ fn identity(folder: &Path) -> Result<Identity, StateError> {
         Some(id) => id,
         None => {
             let id = WorkerId::new();
-            write_whole(&id_path, &id.to_string())?;
+            write_private(&id_path, id.to_string().as_bytes())?;
             id
         }
     };
@@ -152,20 +152,6 @@ fn read(path: &Path) -> Result<Option<String>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FileError { path: path.to_owned(), error }.into()),
     }
-}
-
-/// Writes a small file that only its owner reads. It is there whole or not at all, through a power cut too.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), FileError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        // One that a crash left may have other rights.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().at(&fresh)?;
-    fs::rename(&fresh, path).at(path)
 }
 
 #[cfg(test)]

@@ -23,8 +23,9 @@ pub(crate) struct TagArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-BY is `person`, `rollback`, `import`, `job` for the success of a job of that name, or `earlier`: before moves were kept. \
---json has all that was said at each move, with the decision of a gate.
+BY is the name of whoever moved it, or `person` where that was done on the coordinator's own machine; `rollback`, `import`, \
+`job` for the success of a job of that name, or `earlier`: before moves were kept. --json has all that was said at each move, \
+with the decision of a gate.
 
 Examples:
   vertigo history production

@@ -3,6 +3,7 @@
 use crate::render::json;
 use crate::render::output::{Output, age, bold, duration, pairs, short_id, table, wrap};
 use crate::render::safe;
+use crate::render::who;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::v1;
@@ -94,6 +95,7 @@ pub(crate) fn render_job(job: &v1::Job, now: u64) -> String {
         ("labels", labels.join(", ")),
         ("priority", job.priority.to_string()),
         ("queued", format!("{} ago", age(now, job.created_ms))),
+        ("by", who::told(&job.by).to_owned()),
         ("took", took),
         ("answers at", serving(job).map(|it| it.url.clone()).unwrap_or_default()),
         ("as", serving(job).map(|it| it.models.join(", ")).unwrap_or_default()),
@@ -278,6 +280,13 @@ pub(crate) mod tests {
 
         fetch it: vertigo get sha256:ab12cd34ef56 DIR
         ");
+    }
+
+    #[test]
+    fn a_job_shows_who_queued_it_where_that_is_another_machine() {
+        let by = |by: &str| plain(&render_job(&v1::Job { by: by.to_owned(), ..job() }, 181_000));
+        assert!(by("mac-laptop").contains("\n  by        mac-laptop\n"), "{}", by("mac-laptop"));
+        assert_eq!(by("local"), by(""));
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub(crate) mod report;
 pub(crate) mod safe;
 pub(crate) mod screen;
 pub(crate) mod suite;
+pub(crate) mod who;

@@ -1,6 +1,7 @@
 //! Moves of tags, for people: the one that was just made, and all that there were.
 
 use crate::render::output::{age, bold, pairs, short_id, table};
+use crate::render::who;
 use vertigo::v1;
 use vertigo_view::tag_mover;
 
@@ -34,12 +35,21 @@ pub(crate) fn render_history(moves: &[v1::TagMove], now: u64) -> String {
             moved.number.to_string(),
             if moved.at_ms == 0 { String::new() } else { age(now, moved.at_ms) },
             short_id(&moved.to).to_owned(),
-            tag_mover(moved.by()).to_owned(),
+            mover(moved),
             why(moved),
         ]
     };
     // Where a move began is where the one below it ended.
     table(["MOVE", "AGE", "TO", "BY", "WHY"], &[0, 1], moves.iter().map(row).collect())
+}
+
+/// A person by name, where that is known, and what it did where that was no plain move.
+fn mover(moved: &v1::TagMove) -> String {
+    match (who::told(&moved.by_name), moved.by()) {
+        ("", by) => tag_mover(by).to_owned(),
+        (name, v1::TagMover::Person) => name.to_owned(),
+        (name, by) => format!("{name} ({})", tag_mover(by)),
+    }
 }
 
 fn why(moved: &v1::TagMove) -> String {
@@ -99,6 +109,17 @@ mod tests {
            2   51m 5s  ca978112ca1b  import
            1           ca978112ca1b  earlier
         ");
+    }
+
+    #[test]
+    fn a_history_names_whoever_has_a_name() {
+        let by = |name: &str, by| {
+            let moved = v1::TagMove { by_name: name.to_owned(), ..moved(1, "", "a", by) };
+            plain(&render_history(&[moved], 1_000_000))
+        };
+        assert!(by("mac-laptop", v1::TagMover::Person).contains("  mac-laptop"));
+        assert!(by("mac-laptop", v1::TagMover::Rollback).contains("  mac-laptop (rollback)"));
+        assert!(by("local", v1::TagMover::Import).contains("  import"));
     }
 
     #[test]

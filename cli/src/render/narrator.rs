@@ -2,6 +2,7 @@
 
 use crate::render::json;
 use crate::render::output::{count, duration, loss};
+use crate::render::who;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
@@ -69,7 +70,10 @@ impl Narrator {
         match event.event.as_ref()? {
             Event::State(state) => {
                 let state = v1::JobState::try_from(*state).unwrap_or_default();
-                let line = with_reason(json::state(state), &event.reason);
+                // The reason of one that was cancelled says by whom.
+                let is_told = state == v1::JobState::Cancelled;
+                let by = if is_told { String::new() } else { who::told_by(&event.by) };
+                let line = with_reason(&(json::state(state).to_owned() + &by), &event.reason);
                 Some(match state {
                     // What it runs as is told when it is placed.
                     v1::JobState::Leased => return None,
@@ -134,7 +138,12 @@ impl Narrator {
 
 /// A state and why, where the reason says more than the state.
 pub(crate) fn with_reason(state: &str, reason: &str) -> String {
-    if reason.is_empty() || reason == state { state.to_owned() } else { format!("{state}: {reason}") }
+    match reason.strip_prefix(state) {
+        _ if reason.is_empty() => state.to_owned(),
+        // "cancelled by mac-laptop" says the state itself.
+        Some(rest) if rest.is_empty() || rest.starts_with(" by ") => reason.to_owned(),
+        _ => format!("{state}: {reason}"),
+    }
 }
 
 /// A number that was measured, as precise as it is large.

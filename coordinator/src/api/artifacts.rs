@@ -1,7 +1,7 @@
 //! Artifacts: what there is, and what is told to be there.
 
 use super::contents::{Difference, difference};
-use super::{Api, bounds, pages, view};
+use super::{Api, Caller, bounds, pages, view};
 use crate::core::{Artifact, Command, Core, Index};
 use std::sync::Arc;
 use vertigo::api_error::ApiError;
@@ -16,9 +16,15 @@ impl Api {
     /// What is no digest; a store that does not answer.
     pub(crate) async fn missing_blobs(
         &self,
+        caller: &Caller,
         request: v1::MissingBlobsRequest,
     ) -> Result<v1::MissingBlobsResponse, ApiError> {
         bounds::missing_blobs(&request)?;
+        if let Some(worker) = caller.worker
+            && !self.look(move |core| Ok(core.may_write_blob(worker))).await?
+        {
+            return Err(caller.may_not("send files: none of its attempts holds a lease"));
+        }
         let parse = |text: &String| text.parse::<Digest>().map_err(ApiError::invalid);
         let digests = request.digests.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let missing = self.blobs.missing(digests).await?;
@@ -29,7 +35,11 @@ impl Api {
     ///
     /// # Errors
     /// The manifest is none, or its blobs are not there as it says.
-    pub(crate) async fn register(&self, request: v1::RegisterArtifactRequest) -> Result<v1::Artifact, ApiError> {
+    pub(crate) async fn register(
+        &self,
+        caller: &Caller,
+        request: v1::RegisterArtifactRequest,
+    ) -> Result<v1::Artifact, ApiError> {
         bounds::register(&request)?;
         let manifest = Manifest::parse(&request.manifest_json).map_err(ApiError::invalid)?;
         for tag in &request.tags {
@@ -43,7 +53,7 @@ impl Api {
             Some(size @ Difference::Size { .. }) => return Err(ApiError::invalid(size)),
         }
         let digest = manifest.digest();
-        let command = Command::Register { manifest, tags: request.tags };
+        let command = Command::Register { manifest, tags: request.tags, by: caller.name.clone() };
         self.apply_holding(command, vec![hold.is_there()]).await?;
         let look = move |core: &Core| core.index().get(&digest).map(|artifact| Found::new(core, digest, artifact));
         // It was committed a moment ago, and only the checkpoints of jobs go.
@@ -55,10 +65,23 @@ impl Api {
     ///
     /// # Errors
     /// There is none, or there are several.
-    pub(crate) async fn artifact(&self, request: v1::GetArtifactRequest) -> Result<v1::Artifact, ApiError> {
+    pub(crate) async fn artifact(
+        &self,
+        caller: &Caller,
+        request: v1::GetArtifactRequest,
+    ) -> Result<v1::Artifact, ApiError> {
         bounds::get_artifact(&request)?;
+        let caller = caller.clone();
         let look = move |core: &Core| {
-            let (digest, artifact) = find(core, &request.reference)?;
+            // What there is, is told to nobody who may not look: not by how the two refusals differ either.
+            let found = find(core, &request.reference);
+            if let Some(worker) = caller.worker {
+                let is_granted = found.as_ref().is_ok_and(|(digest, _)| core.may_get_artifact(worker, *digest));
+                if !is_granted && !core.may_get_artifacts(worker) {
+                    return Err(caller.may_not("look at an artifact that none of its attempts reads"));
+                }
+            }
+            let (digest, artifact) = found?;
             Ok(Found::new(core, digest, artifact))
         };
         Ok(self.look(look).await?.whole())

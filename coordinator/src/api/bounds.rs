@@ -6,6 +6,10 @@
 //! Every function takes its message apart field by field, without `..`: a field that is added to the protocol does not compile before
 //! it has a place here. `_` stands for a number that may be any number.
 
+mod access;
+
+pub(super) use access::{create_token, join, renew, revoke_principal, revoke_token};
+
 use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;

@@ -35,15 +35,23 @@ pub(super) fn state_name(state: v1::JobState) -> Option<&'static str> {
 /// An event as people see it.
 pub(super) fn event(event: Event) -> v1::JobEvent {
     let Event { seq, at, job, epoch, body } = event;
-    let (body, why) = match body {
-        EventBody::State { state: to, reason } => (job_event::Event::State(state(to).into()), reason),
+    let (body, why, by) = match body {
+        EventBody::State { state: to, reason, by } => (job_event::Event::State(state(to).into()), reason, by),
         EventBody::Placed { worker, variant, reason } => {
             let placed = v1::Placement { worker, variant: variant as u32, reason };
-            (job_event::Event::Placed(placed), String::new())
+            (job_event::Event::Placed(placed), String::new(), None)
         }
-        EventBody::Report(report) => (job_event::Event::Report(self::report(report)), String::new()),
+        EventBody::Report(report) => (job_event::Event::Report(self::report(report)), String::new(), None),
     };
-    v1::JobEvent { seq, at_ms: at.0, epoch: epoch.0, event: Some(body), reason: why, job_id: job.to_string() }
+    v1::JobEvent {
+        seq,
+        at_ms: at.0,
+        epoch: epoch.0,
+        event: Some(body),
+        reason: why,
+        job_id: job.to_string(),
+        by: by.map(String::from).unwrap_or_default(),
+    }
 }
 
 /// A report as people see it: manifests come with their artifacts.

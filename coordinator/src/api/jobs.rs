@@ -3,7 +3,7 @@
 use super::error::{LIST_JOBS, broken};
 use super::feed::{self, Events, Feed};
 use super::view::{self, Detail};
-use super::{Api, bounds, filter, pages, submit};
+use super::{Api, Caller, bounds, filter, pages, submit};
 use crate::core::{Command, Core, Job, Reasons, Variant};
 use crate::kinds::{Appraised, Purpose};
 use crate::store::{JobFilter, Listed, Which};
@@ -26,6 +26,7 @@ impl Api {
     /// What is wrong with the first of them that cannot be queued.
     pub(crate) async fn submit(
         &self,
+        caller: &Caller,
         request: v1::SubmitRequest,
         traceparent: String,
     ) -> Result<v1::SubmitResponse, ApiError> {
@@ -42,11 +43,11 @@ impl Api {
         let shown = match self.look(find).await? {
             None => self.store.read(live).await?,
             Some(found) => {
-                let checked = submit::check(found).await?;
+                let (checked, by) = (submit::check(found).await?, caller.name.clone());
                 let decide = move |core: &Core| {
                     // Meanwhile a name may have been given to something else.
                     checked.iter().try_for_each(|job| job.check_name(core))?;
-                    Ok(Command::Submit(checked.into_iter().map(|job| job.submit(core, &traceparent)).collect()))
+                    Ok(Command::Submit(checked.into_iter().map(|job| job.submit(core, &by, &traceparent)).collect()))
                 };
                 self.store.change(decide, live).await?
             }
@@ -174,16 +175,21 @@ impl Api {
     ///
     /// # Errors
     /// There is no such job or pipeline, or the job has ended.
-    pub(crate) async fn cancel(&self, request: v1::CancelRequest) -> Result<v1::CancelResponse, ApiError> {
+    pub(crate) async fn cancel(
+        &self,
+        caller: &Caller,
+        request: v1::CancelRequest,
+    ) -> Result<v1::CancelResponse, ApiError> {
         bounds::cancel(&request)?;
+        let by = caller.name.clone();
         let (command, meant) = match (request.id, request.pipeline) {
             (id, pipeline) if pipeline.is_empty() => {
                 let job = self.find(id).await?;
-                (Command::Cancel { job }, vec![job])
+                (Command::Cancel { job, by }, vec![job])
             }
             (id, pipeline) if id.is_empty() => {
                 let meant = self.unended(pipeline.clone()).await?;
-                (Command::CancelAll { label: PIPELINE, value: pipeline }, meant)
+                (Command::CancelAll { label: PIPELINE, value: pipeline, by }, meant)
             }
             _ => return Err(ApiError::invalid("both `id` and `pipeline` are given; give one")),
         };

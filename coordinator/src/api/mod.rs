@@ -4,10 +4,14 @@
 //! sees it. What comes out are the contract's messages, or an [`ApiError`] with a code, a message and a hint. `serve` translates both:
 //! to gRPC as they are, to HTTP by way of `vertigo-view`.
 //!
+//! What changes something takes the [`Caller`], whose name is kept with it.
+//!
 //! Promise: nothing here knows a connection, a header or a status of gRPC or HTTP.
 
+mod access;
 mod artifacts;
 pub(crate) mod bounds;
+mod caller;
 mod contents;
 mod error;
 mod events;
@@ -22,8 +26,10 @@ mod tags;
 mod view;
 mod workers;
 
+pub use caller::{Caller, DEFAULT_NAMESPACE};
 pub(crate) use feed::{Events, Told};
 
+use crate::access::Access;
 use crate::blobs::{Blobs, Hold};
 use crate::core::{Command, Core};
 use crate::keep::Collector;
@@ -36,12 +42,20 @@ pub struct Api {
     store: Store,
     blobs: Blobs,
     collector: Collector,
+    /// Who may speak to the coordinator from other machines; `None` where none reaches it.
+    access: Option<Access>,
 }
 
 impl Api {
     /// On a store of state and one of files, and what lets go of both.
     pub fn new(store: Store, blobs: Blobs, collector: Collector) -> Api {
-        Api { store, blobs, collector }
+        Api { store, blobs, collector, access: None }
+    }
+
+    /// The same, with what says who may speak to it from other machines.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Api {
+        Api { access: Some(access), ..self }
     }
 
     /// Has a command carried out.

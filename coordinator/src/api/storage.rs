@@ -1,6 +1,6 @@
 //! What takes what on the disks, and what of it goes.
 
-use super::Api;
+use super::{Api, Caller};
 use crate::blobs::Amount;
 use crate::keep::{CollectError, Mode};
 use std::collections::{BTreeMap, HashMap};
@@ -77,8 +77,15 @@ impl Api {
     ///
     /// # Errors
     /// The database or the store of blobs does not answer. What went before is gone.
-    pub(crate) async fn collect(&self, request: v1::CollectRequest) -> Result<v1::Collection, ApiError> {
+    pub(crate) async fn collect(
+        &self,
+        caller: &Caller,
+        request: v1::CollectRequest,
+    ) -> Result<v1::Collection, ApiError> {
         let v1::CollectRequest { dry_run } = request;
+        if !dry_run {
+            tracing::info!(by = %caller.name, "collects because somebody asked");
+        }
         let gone = self.collector.collect(if dry_run { Mode::Count } else { Mode::Remove }).await?;
         Ok(v1::Collection {
             dry_run,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use vertigo::api_error::ApiError;
 use vertigo::id::{Digest, JobId, ParseIdError};
 use vertigo::manifest::Kind;
+use vertigo::principal::PrincipalName;
 use vertigo::task::split_output;
 use vertigo::v1::{self, input};
 
@@ -219,11 +220,12 @@ pub(super) fn appraised(
 
 impl CheckedJob {
     /// The job as the core queues it, with its memory predicted by what finished attempts have taught.
-    pub(super) fn submit(self, core: &Core, traceparent: &str) -> core::Submit {
+    pub(super) fn submit(self, core: &Core, by: &PrincipalName, traceparent: &str) -> core::Submit {
         let Asked { id, name, priority, labels, .. } = self.asked;
         let variants =
             self.variants.into_iter().map(|(variant, appraised)| needing(core, variant, appraised)).collect();
-        core::Submit { id, name, priority, labels, variants, traceparent: traceparent.to_owned() }
+        let (traceparent, by) = (traceparent.to_owned(), by.clone());
+        core::Submit { id, name, priority, labels, variants, traceparent, by }
     }
 
     /// Whether its name may still be given to what it makes.

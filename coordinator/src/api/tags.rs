@@ -1,11 +1,12 @@
 //! Tags: moved by people, back again, and where they have been.
 
 use super::artifacts::find;
-use super::{Api, bounds, pages, view};
+use super::{Api, Caller, bounds, pages, view};
 use crate::core::{Command, Core, Expected, Grounds, Index, MoveTag, Target};
 use serde::de::IgnoredAny;
 use vertigo::api_error::ApiError;
 use vertigo::id::{Digest, MoveId, ParseIdError};
+use vertigo::principal::PrincipalName;
 use vertigo::v1;
 
 /// Moves that are read at a time: each may carry a decision of many kilobytes, and a page has room for a few of those.
@@ -19,7 +20,7 @@ impl Api {
     ///
     /// # Errors
     /// What is wrong with the request; the tag is on something else than was expected, or has nowhere to go back to.
-    pub(crate) async fn move_tag(&self, request: v1::MoveTagRequest) -> Result<v1::TagMove, ApiError> {
+    pub(crate) async fn move_tag(&self, caller: &Caller, request: v1::MoveTagRequest) -> Result<v1::TagMove, ApiError> {
         bounds::move_tag(&request)?;
         let asked = Asked::read(request)?;
         let id = asked.id;
@@ -27,7 +28,8 @@ impl Api {
         if let Some(kept) = self.store.one_move(id).await? {
             return Ok(view::tag_move(&kept));
         }
-        self.store.change(move |core| asked.decide(core), |_| ()).await?;
+        let by = caller.name.clone();
+        self.store.change(move |core| asked.decide(core, by), |_| ()).await?;
         let kept = self.store.one_move(id).await?;
         kept.as_ref().map(view::tag_move).ok_or_else(|| ApiError::internal("the move is gone"))
     }
@@ -111,13 +113,13 @@ impl Asked {
     }
 
     /// What to carry out, by what the name stands for now.
-    fn decide(self, core: &Core) -> Result<Command, ApiError> {
+    fn decide(self, core: &Core, by: PrincipalName) -> Result<Command, ApiError> {
         let Asked { id, tag, reference, is_back, expected, grounds } = self;
         let target = match (is_back, reference.as_str()) {
             (true, "") => Target::Back,
             (true, reference) => Target::BackTo(find(core, reference)?.0),
             (false, reference) => Target::To(find(core, reference)?.0),
         };
-        Ok(Command::MoveTag(MoveTag { id, tag, target, expected, grounds }))
+        Ok(Command::MoveTag(MoveTag { id, tag, target, expected, grounds, by }))
     }
 }

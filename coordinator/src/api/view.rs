@@ -65,6 +65,7 @@ fn job<'a>(job: &Job, reason: String, attempts: impl Iterator<Item = &'a Attempt
         attempts: attempts.map(attempt).collect(),
         outputs: job.outputs.iter().map(output).collect(),
         waits_for: job.waits_for().iter().map(ToString::to_string).collect(),
+        by: job.by.to_string(),
     }
 }
 
@@ -162,9 +163,10 @@ pub(super) fn artifact(core: &Core, digest: Digest, artifact: &Artifact) -> v1::
         bytes: artifact.manifest.bytes().0,
         tags: core.index().tags_of(digest).take(TAGS_SHOWN_MAX).map(str::to_owned).collect(),
         created_ms: artifact.created.0,
-        job_id: artifact.job.map(|job| job.to_string()).unwrap_or_default(),
+        job_id: artifact.job().map(|job| job.to_string()).unwrap_or_default(),
         files: artifact.manifest.files().len() as u64,
         facts_json: facts(&artifact.manifest),
+        by: artifact.origin.person().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -190,6 +192,7 @@ pub(super) fn tag_move(moved: &Move) -> v1::TagMove {
         forced: moved.grounds.is_forced,
         evidence: moved.grounds.evidence.iter().map(Digest::to_string).collect(),
         decision_json: moved.grounds.decision.clone().unwrap_or_default(),
+        by_name: moved.person.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::retry::{Pause, Tries};
 use super::{
-    Core, EventBody, FactorKey, Job, Made, Moment, Mover, Need, Outcome, Outgoing, Refusal, Report, ReportBody, Resume,
-    SessionId, State, Variant, retry, services,
+    Core, EventBody, FactorKey, Job, Made, Moment, Mover, Need, Origin, Outcome, Outgoing, Refusal, Report, ReportBody,
+    Resume, SessionId, State, Variant, retry, services,
 };
 use std::sync::Arc;
 use vertigo::bytes::Bytes;
@@ -111,7 +111,7 @@ impl Core {
     }
 
     fn checkpoint(&mut self, now: Millis, job: JobId, variant: usize, iter: u64, manifest: Manifest) {
-        let checkpoint = self.index.insert(manifest, now, Some(job));
+        let checkpoint = self.index.insert(manifest, now, Origin::Job(job));
         self.effects.artifacts.insert(checkpoint);
         let is_newer = |job: &Job| job.variants[variant].resume.is_none_or(|resume| resume.iter < iter);
         if !self.jobs.get(&job).is_some_and(is_newer) {
@@ -133,7 +133,7 @@ impl Core {
         let (job, peak, variant) = self.release(at.now, id, Outcome::Succeeded);
         let mut outputs = Vec::new();
         for (role, manifest) in made.outputs {
-            let digest = self.index.insert(manifest, at.now, Some(job));
+            let digest = self.index.insert(manifest, at.now, Origin::Job(job));
             self.effects.artifacts.insert(digest);
             outputs.push((role, digest));
         }
@@ -172,7 +172,7 @@ impl Core {
             // Imported since the job was queued. Later jobs read it by that name.
             Some(kind) => Some(format!("`{name}` names a {kind} by now, so the {made} has no tag")),
             None => {
-                self.tag(now, &name, output, Mover::Job(job));
+                self.tag(now, &name, output, Mover::Job(job), None);
                 None
             }
         }

@@ -3,6 +3,7 @@
 use super::{Report, State};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{Digest, Epoch, JobId, Millis};
+use vertigo::principal::PrincipalName;
 
 /// An event of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,9 @@ pub enum EventBody {
         state: State,
         /// Why.
         reason: String,
+        /// Who asked for it, where a person did: of a job that was queued or cancelled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<PrincipalName>,
     },
     /// It was given to a worker.
     Placed {

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::principal::PrincipalName;
 
 /// An artifact that is visible.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +16,42 @@ pub struct Artifact {
     pub manifest: Arc<Manifest>,
     /// When it became visible.
     pub created: Millis,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Artifact {
     /// The job that made it.
-    pub job: Option<JobId>,
+    pub fn job(&self) -> Option<JobId> {
+        self.origin.job()
+    }
+}
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A job made it.
+    Job(JobId),
+    /// Whoever registered it.
+    Person(PrincipalName),
+}
+
+impl Origin {
+    /// The job that made it.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Origin::Job(job) => Some(*job),
+            Origin::Person(_) => None,
+        }
+    }
+
+    /// Who registered it.
+    pub fn person(&self) -> Option<&PrincipalName> {
+        match self {
+            Origin::Job(_) => None,
+            Origin::Person(name) => Some(name),
+        }
+    }
 }
 
 /// Artifacts by digest, and tags.
@@ -55,10 +90,10 @@ impl Index {
     }
 
     /// Makes an artifact visible. One that is visible already stays as it is.
-    pub fn insert(&mut self, manifest: impl Into<Arc<Manifest>>, created: Millis, job: Option<JobId>) -> Digest {
+    pub fn insert(&mut self, manifest: impl Into<Arc<Manifest>>, created: Millis, origin: Origin) -> Digest {
         let manifest = manifest.into();
         let digest = manifest.digest();
-        let artifact = self.artifacts.entry(digest).or_insert(Artifact { manifest, created, job });
+        let artifact = self.artifacts.entry(digest).or_insert(Artifact { manifest, created, origin });
         self.by_age.insert((Reverse(artifact.created), digest));
         digest
     }
@@ -163,9 +198,10 @@ mod tests {
     #[test]
     fn resolves_tags_digests_and_prefixes() {
         let mut index = Index::default();
+        let origin = Origin::Person(PrincipalName::local());
         let (a, b) = (manifest(Kind::Base, "a"), manifest(Kind::Dataset, "b"));
-        let digest = index.insert(a, Millis(1), None);
-        index.insert(b, Millis(2), None);
+        let digest = index.insert(a, Millis(1), origin.clone());
+        index.insert(b, Millis(2), origin);
         tag(&mut index, "base", digest);
         for reference in ["base", &digest.to_string(), &digest.hex(), &digest.hex()[..6]] {
             assert_eq!(index.resolve(reference), [digest], "{reference}");

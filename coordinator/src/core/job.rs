@@ -11,6 +11,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::placement;
+use vertigo::principal::PrincipalName;
 use vertigo::task::{Cure, Slot, TaskKind};
 
 /// What a person queued.
@@ -49,6 +50,8 @@ pub struct Job {
     pub avoid: BTreeSet<WorkerId>,
     /// W3C trace context of the call that queued it, or empty.
     pub traceparent: String,
+    /// Who queued it.
+    pub by: PrincipalName,
 }
 
 impl Job {

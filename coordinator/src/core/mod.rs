@@ -21,12 +21,14 @@
 
 mod archive;
 mod attempts;
+mod command;
 mod effects;
 mod event;
 mod factors;
 mod fleet;
 mod float;
 mod forgetting;
+mod grants;
 mod graph;
 mod index;
 mod installation;
@@ -47,12 +49,13 @@ mod submission;
 mod worker;
 
 pub use archive::{Archive, ArchiveError, NoArchive};
+pub use command::{Command, Connect, Submit};
 pub use effects::{Assignment, Effects, Forgotten, Outgoing};
 pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
 pub use forgetting::Forget;
 pub use graph::Kinds;
-pub use index::{Artifact, Index, TagError};
+pub use index::{Artifact, Index, Origin, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
@@ -69,10 +72,9 @@ use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::manifest::Manifest;
-use vertigo::secret::SecretHash;
+use vertigo::principal::PrincipalName;
 
 /// What the operator chose.
 #[derive(Debug, Clone, Copy)]
@@ -88,106 +90,6 @@ pub struct Moment {
     pub now: Millis,
     /// Uniform in [0, 1): spreads retries, so that jobs which failed together do not come back together.
     pub jitter: f64,
-}
-
-/// What people and workers ask of the core.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Queues jobs: all of them, or none.
-    Submit(Vec<Submit>),
-    /// Ends a job that has not ended, and those that wait for what it makes.
-    Cancel {
-        /// The job.
-        job: JobId,
-    },
-    /// Ends all jobs that have not ended and carry a label of this value.
-    CancelAll {
-        /// The label.
-        label: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// A worker's Hello on a new session.
-    Connect(Connect),
-    /// A session is gone. Its leases live on until they expire.
-    Disconnect {
-        /// The session.
-        session: SessionId,
-    },
-    /// Renews the leases that it names.
-    Heartbeat {
-        /// The session it came on.
-        session: SessionId,
-        /// Memory that is free on the machine now.
-        free: Bytes,
-        /// What its disk has free now, where it says so.
-        disk_free: Option<Bytes>,
-        /// Attempts that run there.
-        held: Vec<(AttemptId, Epoch)>,
-    },
-    /// The worker takes no more attempts, and services leave it.
-    Drain {
-        /// The session it came on.
-        session: SessionId,
-    },
-    /// What an attempt has to say.
-    Reports {
-        /// The session it came on.
-        session: SessionId,
-        /// The attempt.
-        attempt: AttemptId,
-        /// The epoch of its lease.
-        epoch: Epoch,
-        /// In the order of their numbers.
-        reports: Vec<Report>,
-    },
-    /// Makes an artifact of blobs that the store has, and moves tags to it.
-    Register {
-        /// The artifact.
-        manifest: Manifest,
-        /// Tags to move, valid by [`Index::check_tag`].
-        tags: Vec<String>,
-    },
-    /// Moves a tag.
-    MoveTag(MoveTag),
-    /// Lets go what nobody needs any more. What somebody does is passed over.
-    Forget(Forget),
-}
-
-/// A job to queue. Its variants have been checked.
-#[derive(Debug, Clone)]
-pub struct Submit {
-    /// Chosen by the caller. A job of this id that is there already stays as it is.
-    pub id: JobId,
-    /// What a person calls it; also the tag of its first output.
-    pub name: Option<String>,
-    /// Higher goes first.
-    pub priority: i32,
-    /// For finding it again.
-    pub labels: BTreeMap<String, String>,
-    /// In order of preference. Inputs may be outputs of jobs that are there or stand before this one.
-    pub variants: Vec<Variant>,
-    /// W3C trace context of the call that queued it, or empty.
-    pub traceparent: String,
-}
-
-/// A worker's Hello.
-#[derive(Debug, Clone)]
-pub struct Connect {
-    /// The new session.
-    pub session: SessionId,
-    /// The installation.
-    pub worker: WorkerId,
-    /// Of the installation's secret.
-    pub secret: SecretHash,
-    /// This start of its daemon.
-    pub process: ProcessId,
-    /// Its name, which no other connected worker has.
-    pub name: String,
-    /// What it runs on.
-    pub machine: Machine,
-    /// Attempts that run there.
-    pub held: Vec<(AttemptId, Epoch)>,
 }
 
 /// Everything that outlives the process, but for the jobs that have ended: those stay in the archive.
@@ -328,9 +230,9 @@ impl Core {
     fn carry_out(&mut self, at: Moment, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Submit(jobs) => self.submit(at.now, jobs),
-            Command::Cancel { job } => self.cancel(at.now, job),
-            Command::CancelAll { label, value } => {
-                self.cancel_all(at.now, label, &value);
+            Command::Cancel { job, by } => self.cancel(at.now, job, &by),
+            Command::CancelAll { label, value, by } => {
+                self.cancel_all(at.now, label, &value, &by);
                 Ok(())
             }
             Command::Connect(connect) => self.connect(at, connect),
@@ -343,8 +245,8 @@ impl Core {
             }
             Command::Drain { session } => self.drain(at.now, session),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
-            Command::Register { manifest, tags } => {
-                self.register(at.now, manifest, &tags);
+            Command::Register { manifest, tags, by } => {
+                self.register(at.now, manifest, &tags, &by);
                 Ok(())
             }
             Command::MoveTag(asked) => self.move_tag(at.now, asked),
@@ -387,7 +289,7 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
-    fn cancel(&mut self, now: Millis, id: JobId) -> Result<(), Refusal> {
+    fn cancel(&mut self, now: Millis, id: JobId, by: &PrincipalName) -> Result<(), Refusal> {
         let job = self.any_job(id)?.ok_or(Refusal::NoJob(id))?;
         if job.state.is_terminal() {
             return Err(Refusal::Ended { id, state: job.state.name() });
@@ -396,28 +298,35 @@ impl Core {
             self.stop(attempt, "the job was cancelled");
             self.release(now, attempt, Outcome::Cancelled);
         }
-        self.set_state(now, id, State::Cancelled, "cancelled".to_owned());
+        let is_local = *by == PrincipalName::local();
+        let reason = if is_local { "cancelled".to_owned() } else { format!("cancelled by {by}") };
+        self.set_state_for(now, id, State::Cancelled, reason, Some(by.clone()));
         Ok(())
     }
 
-    fn cancel_all(&mut self, now: Millis, label: &str, value: &str) {
+    fn cancel_all(&mut self, now: Millis, label: &str, value: &str, by: &PrincipalName) {
         let is_meant = |job: &&Job| !job.state.is_terminal() && job.labels.get(label).is_some_and(|v| v == value);
         // The newest first: a reader before what it reads, so that each is cancelled by itself and says no more than that.
         let meant: Vec<JobId> = self.jobs.values().rev().filter(is_meant).map(|job| job.id).collect();
         for id in meant {
             // One that has ended meanwhile stays as it is.
-            let _ = self.cancel(now, id);
+            let _ = self.cancel(now, id, by);
         }
     }
 
-    fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String]) {
-        let digest = self.index.insert(manifest, now, None);
+    fn register(&mut self, now: Millis, manifest: Manifest, tags: &[String], by: &PrincipalName) {
+        let digest = self.index.insert(manifest, now, Origin::Person(by.clone()));
         self.effects.artifacts.insert(digest);
-        tags.iter().for_each(|tag| self.tag(now, tag, digest, Mover::Import));
+        tags.iter().for_each(|tag| self.tag(now, tag, digest, Mover::Import, Some(by)));
     }
 
-    /// Moves a job to `state` and journals it. The one place where a state changes.
+    /// Moves a job to `state`, which follows from something that is no person's act.
     fn set_state(&mut self, now: Millis, id: JobId, state: State, reason: String) {
+        self.set_state_for(now, id, state, reason, None);
+    }
+
+    /// Moves a job to `state` and journals it, with whoever asked for it. The one place where a state changes.
+    fn set_state_for(&mut self, now: Millis, id: JobId, state: State, reason: String, by: Option<PrincipalName>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         debug_assert!(!job.state.is_terminal(), "a job that has ended never changes");
         let rank = job.rank();
@@ -442,7 +351,7 @@ impl Core {
             self.note_resumes(id);
         }
         self.unsettled = true;
-        self.journal(now, id, EventBody::State { state, reason });
+        self.journal(now, id, EventBody::State { state, reason, by });
         self.effects.jobs.insert(id);
     }
 

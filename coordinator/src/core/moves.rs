@@ -10,6 +10,7 @@
 use super::{Core, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vertigo::id::{Digest, JobId, Millis, MoveId};
+use vertigo::principal::PrincipalName;
 use vertigo::spelling;
 
 /// The newest moves of a tag that the core remembers. What they name stays.
@@ -30,13 +31,15 @@ pub struct Move {
     pub from: Option<Digest>,
     /// What it is on since.
     pub to: Digest,
-    /// Who moved it.
+    /// What moved it.
     pub by: Mover,
+    /// Who asked for it, where a person did; `None` where a job moved it, or nobody knows.
+    pub person: Option<PrincipalName>,
     /// Why.
     pub grounds: Grounds,
 }
 
-/// Who moves a tag.
+/// What moves a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mover {
     /// Whoever, before moves were kept.
@@ -77,6 +80,8 @@ pub struct MoveTag {
     pub expected: Expected,
     /// Why.
     pub grounds: Grounds,
+    /// Who asks.
+    pub by: PrincipalName,
 }
 
 /// Where a tag is to go.
@@ -246,10 +251,20 @@ fn path<'a>(moves: impl IntoIterator<Item = &'a Remembered>) -> Vec<Digest> {
     path
 }
 
+/// A move that will be made, but for where it begins.
+struct Asked {
+    tag: String,
+    to: Digest,
+    by: Mover,
+    person: Option<PrincipalName>,
+    id: Option<MoveId>,
+    grounds: Grounds,
+}
+
 impl Core {
     /// Moves a tag for a person.
     pub(super) fn move_tag(&mut self, now: Millis, asked: MoveTag) -> Result<(), Refusal> {
-        let MoveTag { id, tag, target, expected, grounds } = asked;
+        let MoveTag { id, tag, target, expected, grounds, by: person } = asked;
         if self.effects.moves.iter().any(|moved| moved.id == Some(id)) || self.archive.has_move(id)? {
             return Ok(());
         }
@@ -267,24 +282,26 @@ impl Core {
         match absent {
             Some(digest) => Err(Refusal::NoArtifact(digest)),
             None => {
-                self.note_move(now, tag, to, by, Some(id), grounds);
+                self.note_move(now, Asked { tag, to, by, person: Some(person), id: Some(id), grounds });
                 Ok(())
             }
         }
     }
 
     /// Moves a tag to what was made or imported, unless it is there already.
-    pub(super) fn tag(&mut self, now: Millis, tag: &str, to: Digest, by: Mover) {
+    pub(super) fn tag(&mut self, now: Millis, tag: &str, to: Digest, by: Mover, person: Option<&PrincipalName>) {
         if self.index.tagged(tag) != Some(to) {
-            self.note_move(now, tag.to_owned(), to, by, None, Grounds::default());
+            let (tag, person, grounds) = (tag.to_owned(), person.cloned(), Grounds::default());
+            self.note_move(now, Asked { tag, to, by, person, id: None, grounds });
         }
     }
 
     /// The one place where a tag moves.
-    fn note_move(&mut self, now: Millis, tag: String, to: Digest, by: Mover, id: Option<MoveId>, grounds: Grounds) {
+    fn note_move(&mut self, now: Millis, asked: Asked) {
+        let Asked { tag, to, by, person, id, grounds } = asked;
         let before = self.index.tags().newest(&tag);
         let (number, from) = before.map_or((1, None), |before| (before.number + 1, Some(before.to)));
-        let moved = Move { tag, number, id, at: Some(now), from, to, by, grounds };
+        let moved = Move { tag, number, id, at: Some(now), from, to, by, person, grounds };
         self.index.note_move(&moved);
         self.effects.moves.push(moved);
     }

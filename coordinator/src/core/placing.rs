@@ -114,7 +114,7 @@ impl Core {
             job.reason = reason.clone();
         }
         self.effects.jobs.insert(rank.2);
-        self.journal(now, rank.2, EventBody::State { state: State::Queued, reason });
+        self.journal(now, rank.2, EventBody::State { state: State::Queued, reason, by: None });
     }
 
     pub(super) fn lease(

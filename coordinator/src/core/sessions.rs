@@ -2,7 +2,7 @@
 
 use super::archive::Past;
 use super::installation::{self, Caller, Standing};
-use super::{Command, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
+use super::{Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
 use crate::core::Installation;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
@@ -183,24 +183,5 @@ impl Core {
         };
         self.workers.change(worker, |worker| worker.stopping.insert(attempt));
         self.effects.outbox.push((session, Outgoing::Stop { attempt, reason }));
-    }
-}
-
-impl Command {
-    /// The command's name, for logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Command::Submit(_) => "submit",
-            Command::Cancel { .. } => "cancel",
-            Command::CancelAll { .. } => "cancel all",
-            Command::Connect(_) => "connect",
-            Command::Disconnect { .. } => "disconnect",
-            Command::Heartbeat { .. } => "heartbeat",
-            Command::Drain { .. } => "drain",
-            Command::Reports { .. } => "reports",
-            Command::Register { .. } => "register",
-            Command::MoveTag(_) => "move tag",
-            Command::Forget(_) => "forget",
-        }
     }
 }

@@ -32,6 +32,7 @@ impl Core {
                 retries: 0,
                 avoid: BTreeSet::new(),
                 traceparent: submit.traceparent,
+                by: submit.by,
             };
             self.jobs.insert(id, job);
             self.enter(now, id);
@@ -41,10 +42,11 @@ impl Core {
 
     /// The first state of a job: blocked where it lacks something, else queued.
     fn enter(&mut self, now: Millis, id: JobId) {
+        let by = Some(self.jobs[&id].by.clone());
         if !self.jobs[&id].waits_for().is_empty() {
             self.note_sources(id);
             let reason = self.blocked_reason(id);
-            return self.set_state(now, id, State::Blocked, reason);
+            return self.set_state_for(now, id, State::Blocked, reason, by);
         }
         match self.completed(id) {
             Ok(variants) => {
@@ -52,9 +54,9 @@ impl Core {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     job.variants = variants;
                 }
-                self.set_state(now, id, State::Queued, String::new());
+                self.set_state_for(now, id, State::Queued, String::new(), by);
             }
-            Err(reason) => self.set_state(now, id, State::Failed, reason),
+            Err(reason) => self.set_state_for(now, id, State::Failed, reason, by),
         }
     }
 

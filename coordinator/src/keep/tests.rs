@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, JobId, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::principal::PrincipalName;
 use vertigo::secret::Secret;
 
 const NOTHING: Keep = Keep {
@@ -182,7 +183,8 @@ impl World {
             Act::Name { tag } => {
                 let Some((hold, contents)) = self.looked.take() else { return };
                 let tags = tag.map(|tag| format!("t{tag}")).into_iter().collect();
-                let command = Command::Register { manifest: manifest(Kind::Dataset, &contents, 0), tags };
+                let (manifest, by) = (manifest(Kind::Dataset, &contents, 0), PrincipalName::local());
+                let command = Command::Register { manifest, tags, by };
                 self.store.apply_with(command, Some(Box::new(hold.is_there()))).await.unwrap();
             }
             Act::Move { tag, times } => self.move_tag(tag, times).await,
@@ -207,7 +209,7 @@ impl World {
             }
             Act::Cancel { job } => {
                 if let Some(job) = self.live().await.get(job).copied() {
-                    self.store.apply(Command::Cancel { job }).await.unwrap();
+                    self.store.apply(Command::Cancel { job, by: PrincipalName::local() }).await.unwrap();
                 }
             }
             Act::Collect => self.collect().await,
@@ -232,7 +234,8 @@ impl World {
 
     async fn ask(&self, tag: u8, target: Target) -> Result<(), ApplyError> {
         let (tag, expected, grounds) = (format!("t{tag}"), Expected::Whatever, Grounds::default());
-        self.store.apply(Command::MoveTag(MoveTag { id: MoveId::new(), tag, target, expected, grounds })).await
+        let (id, by) = (MoveId::new(), PrincipalName::local());
+        self.store.apply(Command::MoveTag(MoveTag { id, tag, target, expected, grounds, by })).await
     }
 
     /// What the newest moves of all tags name, as whoever reads the history sees them.
@@ -338,7 +341,7 @@ proptest! {
             }
             world.looked = None;
             for job in world.live().await {
-                world.store.apply(Command::Cancel { job }).await.unwrap();
+                world.store.apply(Command::Cancel { job, by: PrincipalName::local() }).await.unwrap();
             }
             world.collect().await;
             assert_eq!(world.collector.collect(Mode::Remove).await.unwrap(), Collected::default());
@@ -374,7 +377,7 @@ fn of_an_old_job_the_curve_stays_then_its_states_alone() {
         }
         let all = world.store.events(Some(job), 0, Which::All, 10_000).await.unwrap().len() as u64;
         assert_eq!(world.collector.collect(Mode::Remove).await.unwrap().events, 0, "the job runs");
-        world.store.apply(Command::Cancel { job }).await.unwrap();
+        world.store.apply(Command::Cancel { job, by: PrincipalName::local() }).await.unwrap();
         let steps = |events: &[crate::store::Event]| {
             let is_step =
                 |body: &EventBody| matches!(body, EventBody::Report(it) if matches!(it.body, ReportBody::Step(_)));

@@ -8,7 +8,7 @@
 //! `Sec-Fetch-Site` yet may read one of those, and its page does not see the answer; what it can hold open is bounded like any feed
 //! ([`super::connections`]).
 
-use super::http::{self, READS};
+use super::http::{self, BLOBS, READS};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use axum::http::request::Parts;
@@ -20,9 +20,6 @@ use tonic::Status;
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo_port::guard::{Foreign, Hosts, check, shown};
 
-/// Where blobs come and go.
-const BLOBS: &str = "/v1/blobs/";
-
 /// Where the paths of gRPC's services begin.
 const SERVICES: &str = "/vertigo.";
 
@@ -31,7 +28,8 @@ const SERVICES: &str = "/vertigo.";
 pub enum Refusal {
     /// It names no host, or another than ours.
     #[error(
-        "the request is for host `{0}`, and this coordinator answers for loopback only (127.0.0.1, [::1], localhost)"
+        "the request is for host `{0}`, and this coordinator does not answer for it: by itself it answers for loopback (127.0.0.1, [::1], \
+         localhost), and with certificates for the names in its own"
     )]
     Host(String),
     /// A page of another site made it.

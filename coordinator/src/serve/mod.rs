@@ -1,12 +1,14 @@
-//! The outside of the coordinator: one port, guarded, with the API translated to gRPC and to HTTP.
+//! The outside of the coordinator: one port, with a guard and a door before it, and the API translated to gRPC and to HTTP.
 //!
 //! Promise: nothing is decided here about jobs. A translation parses what its protocol carries, calls the API, and says the answer in its
 //! own words.
 
 pub mod connections;
+pub mod door;
 pub mod grpc;
 pub mod guard;
 pub mod http;
+pub mod permissions;
 
 use axum::http::HeaderMap;
 

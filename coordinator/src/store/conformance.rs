@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use vertigo::id::{AttemptId, JobId, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::Kind;
+use vertigo::principal::PrincipalName;
 use vertigo::secret::Secret;
 use vertigo::task::TaskKind;
 
@@ -196,7 +197,7 @@ proptest! {
                 }
                 core.apply(at, Command::Submit(submits)).unwrap();
                 if *is_cancelled {
-                    core.apply(at, Command::Cancel { job: id }).unwrap();
+                    core.apply(at, Command::Cancel { job: id, by: PrincipalName::local() }).unwrap();
                 }
                 let effects = core.take_effects();
                 database.commit(&core, &effects).unwrap();
@@ -348,8 +349,8 @@ fn an_artifact_that_is_there_stays_as_it_is_and_a_tag_goes_where_it_was_moved_la
         let mut core = core();
         let at = |ms| Moment { now: Millis(ms), jitter: 0.5 };
         for (ms, manifest) in [(5, &one), (6, &other), (7, &one)] {
-            let (manifest, tags) = (manifest.clone(), vec!["data".to_owned()]);
-            core.apply(at(ms), Command::Register { manifest, tags }).unwrap();
+            let (manifest, tags, by) = (manifest.clone(), vec!["data".to_owned()], PrincipalName::local());
+            core.apply(at(ms), Command::Register { manifest, tags, by }).unwrap();
             let effects = core.take_effects();
             database.commit(&core, &effects).unwrap();
         }
@@ -388,12 +389,12 @@ fn check_rows(rows: &dyn Rows, core: &Core) {
         behind = Some(last.job);
     }
     let all = core.index().list(Some(Kind::Checkpoint), None);
-    let of_jobs = all.filter(|(_, artifact)| artifact.job.is_some());
-    assert_eq!(made, of_jobs.map(|(digest, artifact)| (digest, artifact.created, artifact.job)).collect());
+    let of_jobs = all.filter(|(_, artifact)| artifact.job().is_some());
+    assert_eq!(made, of_jobs.map(|(digest, artifact)| (digest, artifact.created, artifact.job())).collect());
     let mut seen = BTreeSet::new();
     rows.artifacts(&mut |digest, manifest, job| seen.extend([(digest, manifest.digest(), job)])).unwrap();
     let all = core.index().list(None, None);
-    assert_eq!(seen, all.map(|(digest, artifact)| (digest, digest, artifact.job)).collect());
+    assert_eq!(seen, all.map(|(digest, artifact)| (digest, digest, artifact.job())).collect());
 }
 
 #[test]

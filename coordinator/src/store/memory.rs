@@ -77,7 +77,7 @@ impl Durable for Memory {
         }
         effects.forgotten.events.iter().for_each(|seq| tables.strike(*seq));
         for artifact in effects.artifacts.iter().filter_map(|digest| core.index().get(digest)) {
-            tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.job);
+            tables.index.insert(Arc::clone(&artifact.manifest), artifact.created, artifact.origin.clone());
         }
         for moved in &effects.moves {
             tables.index.note_move(moved);
@@ -196,7 +196,7 @@ impl Rows for Memory {
         let made = tables.index.list(Some(Kind::Checkpoint), None);
         let mut by_job: BTreeMap<JobId, Vec<CheckpointRow>> = BTreeMap::new();
         for (digest, artifact) in made {
-            let Some(job) = artifact.job.and_then(|job| tables.jobs.get(&job)) else { continue };
+            let Some(job) = artifact.job().and_then(|job| tables.jobs.get(&job)) else { continue };
             let (manifest, created) = (Manifest::clone(&artifact.manifest), artifact.created);
             let row = CheckpointRow { digest, manifest, created, job: job.id, ended: job.ended };
             by_job.entry(job.id).or_default().push(row);
@@ -217,7 +217,7 @@ impl Rows for Memory {
     fn artifacts(&self, see: SeeArtifact<'_>) -> Result<(), StoreError> {
         let tables = self.tables();
         let all = tables.index.list(None, None);
-        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job));
+        all.for_each(|(digest, artifact)| see(digest, Manifest::clone(&artifact.manifest), artifact.job()));
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, Millis, MoveId, ProcessId, WorkerId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
+use vertigo::principal::PrincipalName;
 use vertigo::secret::Secret;
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
@@ -77,6 +78,7 @@ fn job(id: JobId, name: Option<&str>, data: Option<&str>) -> Submit {
         labels: [("group".to_owned(), "g".to_owned())].into(),
         variants: vec![variant],
         traceparent: "00-1-2-01".to_owned(),
+        by: PrincipalName::local(),
     }
 }
 
@@ -164,7 +166,10 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
         let (reason, decision) = ("because ü".to_owned(), Some("{\"holds\": false}".to_owned()));
         let grounds = Grounds { reason, is_forced: true, evidence: vec![checkpoint], decision };
         let (id, tag, expected) = (MoveId::new(), "mine".to_owned(), Expected::Whatever);
-        store.apply(Command::MoveTag(MoveTag { id, tag, target, expected, grounds })).await.unwrap();
+        store
+            .apply(Command::MoveTag(MoveTag { id, tag, target, expected, grounds, by: PrincipalName::local() }))
+            .await
+            .unwrap();
     }
     // Failed, in backoff, cancelled, leased, queued, blocked.
     store.apply(submit(ids[1], None)).await.unwrap();
@@ -172,7 +177,7 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     store.apply(submit(ids[2], None)).await.unwrap();
     say(store, session, ids[2], failure(Cure::AnotherMachine)).await;
     store.apply(submit(ids[3], None)).await.unwrap();
-    store.apply(Command::Cancel { job: ids[3] }).await.unwrap();
+    store.apply(Command::Cancel { job: ids[3], by: PrincipalName::local() }).await.unwrap();
     store.apply(Command::Heartbeat { session, free: Bytes::ZERO, disk_free: None, held: Vec::new() }).await.unwrap();
     store.apply(submit(ids[4], None)).await.unwrap();
     store.apply(submit(ids[5], None)).await.unwrap();
@@ -302,7 +307,10 @@ async fn messages_go_after_the_commit_that_caused_them() {
 async fn an_artifact_that_reads_back_as_another_is_not_taken_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let (store, writer, _) = open(folder.path());
-    store.apply(Command::Register { manifest: manifest(Kind::Dataset), tags: Vec::new() }).await.unwrap();
+    store
+        .apply(Command::Register { manifest: manifest(Kind::Dataset), tags: Vec::new(), by: PrincipalName::local() })
+        .await
+        .unwrap();
     store.stop().await;
     writer.ended().await.unwrap();
     let database = rusqlite::Connection::open(folder.path().join("vertigo.db")).unwrap();
@@ -321,7 +329,14 @@ async fn a_manifest_that_would_not_be_taken_today_keeps_no_coordinator_from_star
     assert!(Manifest::parse(&json).is_err());
     let manifest = Manifest::parse_kept(&json).unwrap();
     let digest = manifest.digest();
-    store.apply(Command::Register { manifest: manifest.clone(), tags: vec!["old".to_owned()] }).await.unwrap();
+    store
+        .apply(Command::Register {
+            manifest: manifest.clone(),
+            tags: vec!["old".to_owned()],
+            by: PrincipalName::local(),
+        })
+        .await
+        .unwrap();
     store.stop().await;
     writer.ended().await.unwrap();
     let (store, ..) = open(folder.path());

@@ -102,6 +102,7 @@ impl Coordinator {
             reserve: self.reserve,
             collect_every: self.collect_every,
             limits: self.limits,
+            certificates: None,
         };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());

@@ -2,14 +2,15 @@
 //!
 //! What is closed for what, the table decides. Here are the sockets and their timers.
 
-use crate::progress::Progressing;
+use crate::peers::{Peer, Peers};
 use crate::table::{Admission, ConnectionId, Limits, NotBegun, Table, Work};
-use axum::Router;
+use crate::wire::{self, Acceptor, Wire};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::{Extension, Router};
 use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -21,6 +22,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -44,9 +46,6 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long a connection that is closed for its age has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// How long the other end may take nothing of what is written to it. Whoever does not read would otherwise keep a place for ever.
-const UNREAD: Duration = Duration::from_secs(60);
-
 /// The pause after the system refused a connection, which it goes on doing until a descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +58,19 @@ pub struct Rules {
     pub refuse: fn(&Parts, NotBegun) -> Response,
 }
 
+/// What there is of a port besides its socket and its routes.
+#[derive(Debug, Clone)]
+pub struct Port {
+    /// How much at a time, and for how long.
+    pub limits: Limits,
+    /// What its owner says of requests.
+    pub rules: Rules,
+    /// What requests come over.
+    pub wire: Wire,
+    /// Where its connections are known, for whoever has to end some of them.
+    pub peers: Peers,
+}
+
 /// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Close {
@@ -69,10 +81,13 @@ enum Close {
 }
 
 /// What is open. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Connections {
     open: Arc<Mutex<Open>>,
+    limits: Limits,
     rules: Rules,
+    acceptor: Acceptor,
+    peers: Peers,
     tasks: TaskTracker,
 }
 
@@ -92,22 +107,21 @@ impl Open {
 }
 
 /// Takes connections for ever and has `routes` answer them.
-pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, rules: Rules) -> Infallible {
-    Connections::new(limits, rules).accept(&listener, &routes, limits).await
+pub async fn serve(listener: TcpListener, routes: Router, port: Port) -> Infallible {
+    Connections::new(port).accept(&listener, &routes).await
 }
 
 /// The same until `stop`. Then no connection is taken any more, idle ones are closed, and what is in flight has `patience` to end.
 pub async fn serve_until(
     listener: TcpListener,
     routes: Router,
-    limits: Limits,
-    rules: Rules,
+    port: Port,
     stop: impl Future<Output = ()>,
     patience: Duration,
 ) {
-    let connections = Connections::new(limits, rules);
+    let connections = Connections::new(port);
     tokio::select! {
-        never = connections.accept(&listener, &routes, limits) => match never {},
+        never = connections.accept(&listener, &routes) => match never {},
         () = stop => {}
     }
     drop(listener);
@@ -115,16 +129,18 @@ pub async fn serve_until(
 }
 
 impl Connections {
-    fn new(limits: Limits, rules: Rules) -> Connections {
+    fn new(Port { limits, rules, wire, peers }: Port) -> Connections {
         let open = Open { table: Table::new(limits), lines: HashMap::new() };
-        Connections { open: Arc::new(Mutex::new(open)), rules, tasks: TaskTracker::new() }
+        let (open, acceptor) = (Arc::new(Mutex::new(open)), Acceptor::new(wire));
+        Connections { open, limits, rules, acceptor, peers, tasks: TaskTracker::new() }
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn accept(&self, listener: &TcpListener, routes: &Router, limits: Limits) -> Infallible {
+    async fn accept(&self, listener: &TcpListener, routes: &Router) -> Infallible {
+        let limits = self.limits;
         // A connection is late by a tenth at most.
         let mut sweep = interval((limits.first_request.min(limits.idle) / 10).max(Duration::from_millis(10)));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -172,7 +188,7 @@ impl Connections {
         let routes = routes.clone().layer(middleware::from_fn_with_state((self.clone(), id), count));
         let connections = self.clone();
         self.tasks.spawn(async move {
-            connection(stream, routes, closed).await;
+            connections.connection(stream, routes, closed).await;
             let mut open = connections.open();
             open.table.ended(id);
             open.lines.remove(&id);
@@ -202,10 +218,55 @@ impl Connections {
             open.close(id, Close::Gently(GOODBYE));
         }
     }
+
+    /// A connection from its first byte to its end. One that shakes hands has nothing in flight: it is closed at once, whatever for.
+    async fn connection(&self, stream: TcpStream, routes: Router, mut closed: oneshot::Receiver<Close>) {
+        let acceptor = match &self.acceptor {
+            Acceptor::Plain => {
+                let peer = Peer { address: wire::address_of(&stream), ..Peer::default() };
+                let mut stream = wire::bounded(stream);
+                stream.inner().lift();
+                return self.requests(stream, peer, routes, closed).await;
+            }
+            Acceptor::Tls(acceptor) => acceptor,
+        };
+        let shaken = tokio::select! {
+            shaken = wire::shake(acceptor, stream) => shaken,
+            _ = &mut closed => return,
+        };
+        match shaken {
+            Ok((stream, peer)) => self.requests(stream, peer, routes, closed).await,
+            Err(error) => tracing::debug!(%error, "a handshake failed"),
+        }
+    }
+
+    /// What is asked on a connection, until its end.
+    async fn requests<S>(&self, stream: S, peer: Peer, routes: Router, closed: oneshot::Receiver<Close>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let enlisted = self.peers.enlist(peer.clone());
+        let protocol = protocol();
+        let routes = TowerToHyperService::new(routes.layer(Extension(peer)));
+        let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), routes));
+        let how = tokio::select! {
+            ended = served.as_mut() => return note(ended),
+            how = closed => how,
+            () = enlisted.cut() => return,
+        };
+        if let Ok(Close::Gently(patience)) = how {
+            served.as_mut().graceful_shutdown();
+            tokio::select! {
+                // It is dropped where the other end does not read the goodbye.
+                _ = timeout(patience, served) => {}
+                () = enlisted.cut() => {}
+            }
+        }
+    }
 }
 
-/// A connection from its first byte to its end.
-async fn connection(stream: TcpStream, routes: Router, closed: oneshot::Receiver<Close>) {
+/// HTTP of both versions, with its bounds.
+fn protocol() -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
     let mut http1 = protocol.http1();
     http1.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(NEXT_HEAD_SECONDS_MAX));
@@ -214,17 +275,7 @@ async fn connection(stream: TcpStream, routes: Router, closed: oneshot::Receiver
     http2.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(PING_SECONDS));
     http2.keep_alive_timeout(Duration::from_secs(PING_SECONDS));
     http2.max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEAD_BYTES_MAX);
-    let stream = TokioIo::new(Progressing::new(stream, UNREAD));
-    let mut served = pin!(protocol.serve_connection(stream, TowerToHyperService::new(routes)));
-    let how = tokio::select! {
-        ended = served.as_mut() => return note(ended),
-        how = closed => how,
-    };
-    if let Ok(Close::Gently(patience)) = how {
-        served.as_mut().graceful_shutdown();
-        // It is dropped where the other end does not read the goodbye.
-        let _ = timeout(patience, served).await;
-    }
+    protocol
 }
 
 fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {

@@ -21,12 +21,25 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts {
     names: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Hosts {
     /// Loopback: 127.0.0.0/8, `[::1]` and `localhost`.
     pub fn loopback() -> Hosts {
-        Hosts { names: BTreeSet::from(["localhost".to_owned()]) }
+        Hosts { names: BTreeSet::from(["localhost".to_owned()]), addresses: BTreeSet::new() }
+    }
+
+    /// These too, each a name or an address.
+    #[must_use]
+    pub fn and<'a>(mut self, hosts: impl IntoIterator<Item = &'a str>) -> Hosts {
+        for host in hosts {
+            match host.parse() {
+                Ok(address) => self.addresses.insert(address),
+                Err(_) => self.names.insert(host.to_ascii_lowercase()),
+            };
+        }
+        self
     }
 
     /// Whether `authority`, as in `Host` or `:authority`, is one of them.
@@ -38,7 +51,10 @@ impl Hosts {
         }
         let host = parsed.host();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        bare.parse::<IpAddr>().map_or_else(|_| self.names.contains(&host.to_ascii_lowercase()), |ip| ip.is_loopback())
+        match bare.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || self.addresses.contains(&ip),
+            Err(_) => self.names.contains(&host.to_ascii_lowercase()),
+        }
     }
 }
 

@@ -24,6 +24,11 @@ impl<S: AsyncWrite + Unpin> Progressing<S> {
         Progressing { stream, patience, overdue: None }
     }
 
+    /// What it writes to.
+    pub(crate) fn inner(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Does what may have to wait for the other end, but not for longer than there is patience for.
     fn poll<T>(
         &mut self,

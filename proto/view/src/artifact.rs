@@ -16,6 +16,8 @@ pub struct Artifact {
     pub bytes: u64,
     pub created_ms: u64,
     pub job_id: Option<String>,
+    /// `null` where a job made it.
+    pub by: Option<String>,
     pub files: u64,
     pub facts: Value,
     /// `null` in a list. As it was registered: it may be long, and is copied instead of taken apart.
@@ -35,6 +37,7 @@ impl From<&v1::Artifact> for Artifact {
             bytes: artifact.bytes,
             created_ms: artifact.created_ms,
             job_id: text(&artifact.job_id),
+            by: text(&artifact.by),
             files: artifact.files,
             facts: parsed(&artifact.facts_json),
             manifest: Some(&artifact.manifest_json).filter(|json| !json.is_empty()).and_then(|json| raw(json)),

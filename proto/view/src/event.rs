@@ -25,6 +25,8 @@ pub enum Body {
     State {
         state: &'static str,
         reason: Option<String>,
+        /// `null` where it followed by itself.
+        by: Option<String>,
     },
     Placed(Placement),
     Started {
@@ -93,7 +95,7 @@ impl From<&v1::JobEvent> for Event {
         let body = match &event.event {
             Some(v1::job_event::Event::State(number)) => {
                 let name = v1::JobState::try_from(*number).unwrap_or_default();
-                Body::State { state: state(name), reason: text(&event.reason) }
+                Body::State { state: state(name), reason: text(&event.reason), by: text(&event.by) }
             }
             Some(v1::job_event::Event::Placed(placed)) => Body::Placed(placed.into()),
             Some(v1::job_event::Event::Report(report)) => report.body.as_ref().map_or(Body::Unknown, Body::from),

@@ -23,6 +23,8 @@ pub struct Job {
     pub outputs: Vec<Output>,
     pub variants: Vec<Variant>,
     pub attempts: Vec<Attempt>,
+    /// `null` from a coordinator that knows no names.
+    pub by: Option<String>,
 }
 
 /// An output of a job.
@@ -201,6 +203,7 @@ impl From<&v1::Job> for Job {
             outputs: job.outputs.iter().map(Output::from).collect(),
             variants: job.variants.iter().map(Variant::from).collect(),
             attempts: job.attempts.iter().map(Attempt::from).collect(),
+            by: text(&job.by),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Promise: every wait has a deadline and says what it waited for; the base is small enough to train in a second, and the same each time;
 //! nothing here needs MLX, a database or the network beyond loopback.
 
+#[cfg(feature = "authority")]
+pub mod authority;
 pub mod base;
 #[cfg(feature = "coordinator")]
 pub mod coordinator;

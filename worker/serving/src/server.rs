@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use vertigo_port::{Limits, serve_until};
+use vertigo_port::{Limits, Peers, Port, Wire, serve_until};
 
 /// How long streams are told that the server stops before their connections are cut.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -99,8 +99,9 @@ impl Server {
             ended.cancelled().await;
             tokio::time::sleep(GOODBYE).await;
         };
+        let port = Port { limits, rules: http::RULES, wire: Wire::Plain, peers: Peers::new() };
         tokio::select! {
-            () = serve_until(self.listener, routes, limits, http::RULES, stop, patience + GOODBYE) => {}
+            () = serve_until(self.listener, routes, port, stop, patience + GOODBYE) => {}
             () = told => {}
         }
         ended.cancel();

@@ -5,7 +5,6 @@
 //! have forgotten costs a job some tries.
 
 use super::watchdog::{self, BufferLimits};
-use crate::state::write_whole;
 use crate::task::codes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vertigo::backoff::Backoff;
+use vertigo::files::write_private;
 use vertigo::id::JobId;
 use vertigo::task::{Cure, Failure};
 
@@ -113,7 +113,7 @@ impl Remembered {
 
 fn write(file: &Path, jobs: &BTreeMap<JobId, Times>) -> io::Result<()> {
     let text = serde_json::to_string(jobs).map_err(io::Error::from)?;
-    write_whole(file, &text).map_err(|error| error.error)
+    write_private(file, text.as_bytes()).map_err(|error| error.error)
 }
 
 /// What follows from a failure that has happened so often, this time included.

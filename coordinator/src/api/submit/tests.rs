@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use vertigo::api_error::ErrorCode;
 use vertigo::bytes::Bytes;
 use vertigo::manifest::{FileEntry, Manifest};
+use vertigo::principal::PrincipalName;
 use vertigo::task::Slot;
 use vertigo::v1::task;
 use vertigo_testkit::base::text_config;
@@ -26,7 +27,7 @@ async fn artifact<const N: usize>(store: &Store, kind: Kind, name: &str, facts: 
     let facts = facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let manifest = Manifest::new(kind, vec![file], facts).unwrap();
     let digest = manifest.digest();
-    store.apply(Command::Register { manifest, tags: vec![name.to_owned()] }).await.unwrap();
+    store.apply(Command::Register { manifest, tags: vec![name.to_owned()], by: PrincipalName::local() }).await.unwrap();
     digest
 }
 
@@ -65,7 +66,10 @@ async fn found(store: &Store, jobs: Vec<v1::NewJob>) -> Result<Vec<FoundJob>, Ap
 /// What the core would queue.
 async fn submits(store: &Store, jobs: Vec<v1::NewJob>) -> Result<Vec<core::Submit>, ApiError> {
     let checked = check(found(store, jobs).await?).await?;
-    Ok(store.read(|core| checked.into_iter().map(|job| job.submit(core, "")).collect()).await.unwrap())
+    Ok(store
+        .read(|core| checked.into_iter().map(|job| job.submit(core, &PrincipalName::local(), "")).collect())
+        .await
+        .unwrap())
 }
 
 async fn refused(store: &Store, job: v1::NewJob, words: &[&str]) -> ErrorCode {
@@ -97,7 +101,8 @@ async fn shapes_and_estimates_need_no_writer() {
     let checked = soon("checks that do not wait for the writer", check(found)).await.unwrap();
     let_go.send(()).unwrap();
     standing.await.unwrap().unwrap();
-    let submits = store.read(|core| checked.into_iter().map(|job| job.submit(core, "")).collect::<Vec<_>>());
+    let submits = store
+        .read(|core| checked.into_iter().map(|job| job.submit(core, &PrincipalName::local(), "")).collect::<Vec<_>>());
     let submits = submits.await.unwrap();
     assert_eq!(submits.len(), 2);
     for variant in submits.iter().flat_map(|submit| &submit.variants) {

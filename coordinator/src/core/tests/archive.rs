@@ -93,7 +93,7 @@ fn what_has_ended_is_still_refused_acknowledged_and_read() {
     let found = twin.find_job("first").unwrap().map(|job| job.state.name());
     assert_eq!((found, twin.knows_job(job)), (Some("succeeded"), Ok(true)));
     bench.submit_as(job, Some("first"), 0, &[("r", 50)]).unwrap();
-    assert_eq!(bench.apply(Command::Cancel { job }), Err(Refusal::Ended { id: job, state: "succeeded" }));
+    assert_eq!(bench.apply(Command::Cancel { job, by: person() }), Err(Refusal::Ended { id: job, state: "succeeded" }));
     // Its reader has what it made at once.
     let reader = bench.submit_reader(job).unwrap();
     assert_eq!(bench.twin.as_ref().unwrap().job(reader).unwrap().waits_for(), BTreeSet::new());

@@ -33,7 +33,7 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
     assert_eq!(bench.core.jobs[&job].state, State::Succeeded);
     assert_eq!(bench.core.jobs[&job].output(), Some(output));
     assert_eq!(bench.core.index.tagged("mine"), Some(output));
-    assert_eq!(bench.core.index.get(&output).unwrap().job, Some(job));
+    assert_eq!(bench.core.index.get(&output).unwrap().job(), Some(job));
     assert_eq!(bench.sent(), [Outgoing::Ack { attempt, number: 1 }, Outgoing::Ack { attempt, number: 2 }]);
 }
 
@@ -41,7 +41,7 @@ fn a_job_goes_to_a_worker_that_fits_and_ends_with_its_output_and_tag() {
 fn an_adapter_does_not_take_the_tag_of_a_dataset_that_was_imported_meanwhile() {
     let (mut bench, _, session, job, attempt) = leased();
     let data = manifest(Kind::Dataset, "data");
-    bench.apply(Command::Register { manifest: data.clone(), tags: vec!["mine".to_owned()] }).unwrap();
+    bench.apply(Command::Register { manifest: data.clone(), tags: vec!["mine".to_owned()], by: person() }).unwrap();
     bench.report(session, attempt, success("out")).unwrap();
     assert_eq!(bench.state(job), "succeeded");
     assert_eq!(bench.core.index.tagged("mine"), Some(data.digest()));
@@ -186,9 +186,33 @@ fn an_installation_that_was_set_up_anew_replaces_its_former_self() {
 }
 
 #[test]
+fn who_asked_is_kept_with_what_was_done_and_in_the_journal() {
+    let (mut bench, _, session, job, attempt) = leased();
+    let name = |text: &str| text.parse::<PrincipalName>().unwrap();
+    let reader = bench.submit_reader(job).unwrap();
+    bench.report(session, attempt, success("out")).unwrap();
+    bench.apply(Command::Cancel { job: reader, by: name("phone") }).unwrap();
+    let tags = vec!["data".to_owned()];
+    let data = manifest(Kind::Dataset, "data");
+    bench.apply(Command::Register { manifest: data.clone(), tags, by: name("studio") }).unwrap();
+    assert_eq!(bench.core.jobs[&job].by, person());
+    assert_eq!(bench.core.jobs[&reader].reason, "cancelled by phone");
+    assert_eq!(bench.core.index.get(&data.digest()).unwrap().origin, Origin::Person(name("studio")));
+    let asked = bench.journal.iter().filter_map(|event| match &event.body {
+        EventBody::State { state, by: Some(by), .. } => Some((event.job, state.name(), by.clone())),
+        _ => None,
+    });
+    let [first, second] = [(job, "queued", person()), (reader, "blocked", person())];
+    assert_eq!(asked.collect::<Vec<_>>(), [first, second, (reader, "cancelled", name("phone"))]);
+    let moves = bench.disk.moves();
+    let moved: Vec<_> = moves.iter().map(|moved| (moved.by, moved.person.clone())).collect();
+    assert_eq!(moved, [(Mover::Job(job), None), (Mover::Import, Some(name("studio")))]);
+}
+
+#[test]
 fn cancel_stops_the_attempt_and_its_memory_is_free_once_it_is_gone() {
     let (mut bench, _, session, job, attempt) = leased();
-    bench.apply(Command::Cancel { job }).unwrap();
+    bench.apply(Command::Cancel { job, by: person() }).unwrap();
     assert_eq!(bench.state(job), "cancelled");
     assert!(matches!(&bench.sent()[..], [Outgoing::Stop { .. }]));
     let next = bench.submit(None, &[("small", 40)]);
@@ -199,7 +223,7 @@ fn cancel_stops_the_attempt_and_its_memory_is_free_once_it_is_gone() {
     assert_eq!(bench.state(next), "leased");
     bench.report(session, attempt, success("late")).unwrap();
     assert_eq!(bench.core.jobs[&job].output(), None);
-    assert_eq!(bench.apply(Command::Cancel { job }), Err(Refusal::Ended { id: job, state: "cancelled" }));
+    assert_eq!(bench.apply(Command::Cancel { job, by: person() }), Err(Refusal::Ended { id: job, state: "cancelled" }));
 }
 
 #[test]

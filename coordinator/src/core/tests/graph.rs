@@ -47,7 +47,7 @@ fn when_a_source_fails_all_that_need_it_end_and_say_why() {
 #[test]
 fn a_cancelled_source_cancels_its_readers_and_a_pipeline_is_cancelled_whole() {
     let (mut bench, _, source, reader) = pair();
-    bench.apply(Command::Cancel { job: source }).unwrap();
+    bench.apply(Command::Cancel { job: source, by: person() }).unwrap();
     assert_eq!((bench.state(source), bench.state(reader)), ("cancelled", "cancelled"));
     assert!(bench.core.jobs[&reader].reason.contains("first"), "{}", bench.core.jobs[&reader].reason);
 
@@ -59,7 +59,7 @@ fn a_cancelled_source_cancels_its_readers_and_a_pipeline_is_cancelled_whole() {
     let jobs = vec![labelled(one, variant("large", 80)), labelled(two, reader_of(one))];
     bench.apply(Command::Submit(jobs)).unwrap();
     let other = bench.submit(None, &[("other", 80)]);
-    bench.apply(Command::CancelAll { label: "pipeline", value: "p".to_owned() }).unwrap();
+    bench.apply(Command::CancelAll { label: "pipeline", value: "p".to_owned(), by: person() }).unwrap();
     assert_eq!((bench.state(one), bench.state(two)), ("cancelled", "cancelled"));
     assert_ne!(bench.state(other), "cancelled");
 }

@@ -202,7 +202,7 @@ impl World {
             Step::Cancel { job } => {
                 if let Some(id) = self.bench.core.jobs.keys().rev().nth(job).copied() {
                     let ended = self.bench.core.jobs[&id].state.is_terminal();
-                    assert_eq!(self.bench.apply(Command::Cancel { job: id }).is_err(), ended);
+                    assert_eq!(self.bench.apply(Command::Cancel { job: id, by: person() }).is_err(), ended);
                 }
             }
             Step::Advance { ms } => self.bench.advance(ms),

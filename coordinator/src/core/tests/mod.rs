@@ -12,10 +12,11 @@ mod services;
 
 use super::*;
 use archive::Disk;
+use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::id::Digest;
+use vertigo::id::{Digest, ProcessId};
 use vertigo::manifest::{FileEntry, Kind};
-use vertigo::secret::Secret;
+use vertigo::secret::{Secret, SecretHash};
 use vertigo::task::{Cure, Failure, Slot, TaskKind};
 
 pub(crate) const LEASE_MS: u64 = 30_000;
@@ -125,7 +126,7 @@ impl Bench {
         }
         for digest in &effects.artifacts {
             let artifact = self.core.index.get(digest).unwrap();
-            disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.job);
+            disk.index.insert(artifact.manifest.clone(), artifact.created, artifact.origin.clone());
         }
         for moved in &effects.moves {
             disk.index.note_move(moved);
@@ -291,7 +292,12 @@ fn in_order(mut snapshot: Snapshot) -> Snapshot {
 
 fn submit(id: JobId, name: Option<&str>, priority: i32, variants: Vec<Variant>) -> Submit {
     let name = name.map(str::to_owned);
-    Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new() }
+    Submit { id, name, priority, labels: BTreeMap::new(), variants, traceparent: String::new(), by: person() }
+}
+
+/// Whoever asks.
+fn person() -> PrincipalName {
+    "laptop".parse().unwrap()
 }
 
 pub(super) fn variant(name: &str, need: u64) -> Variant {

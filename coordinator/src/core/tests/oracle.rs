@@ -86,7 +86,7 @@ impl Core {
             self.queue.tell(rank);
             job.reason = reason.to_owned();
             self.effects.jobs.insert(rank.2);
-            self.journal(now, rank.2, EventBody::State { state: State::Queued, reason: reason.to_owned() });
+            self.journal(now, rank.2, EventBody::State { state: State::Queued, reason: reason.to_owned(), by: None });
         }
     }
 
@@ -314,7 +314,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
         Step::Cancel(job) => {
             let unended = bench.core.jobs.values().filter(|job| !job.state.is_terminal());
             if let Some(id) = unended.map(|job| job.id).nth(job) {
-                bench.apply(Command::Cancel { job: id }).unwrap();
+                bench.apply(Command::Cancel { job: id, by: person() }).unwrap();
             }
         }
         Step::Advance(ms) => bench.advance(ms),

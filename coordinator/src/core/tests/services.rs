@@ -139,6 +139,6 @@ fn a_training_run_and_a_service_share_a_worker_where_its_memory_is_enough() {
     let (small, large) = (served.bench.submit(None, &[("small", 40)]), served.bench.submit(None, &[("large", 41)]));
     assert_eq!([small, large].map(|job| served.bench.state(job)), ["leased", "queued"]);
     assert!(served.bench.core.jobs[&large].reason.contains("busy"), "{}", served.bench.core.jobs[&large].reason);
-    served.bench.apply(Command::Cancel { job: served.job }).unwrap();
+    served.bench.apply(Command::Cancel { job: served.job, by: person() }).unwrap();
     assert_eq!(served.bench.state(served.job), "cancelled");
 }

@@ -1,6 +1,6 @@
 //! `Artifacts`: the index of what there is.
 
-use super::traced;
+use super::{caller, traced};
 use crate::api::Api;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
@@ -14,18 +14,19 @@ impl v1::artifacts_server::Artifacts for Artifacts {
         &self,
         request: Request<v1::MissingBlobsRequest>,
     ) -> Result<Response<v1::MissingBlobsResponse>, Status> {
-        let span = traced(request.metadata(), info_span!("missing blobs"));
-        Ok(Response::new(self.0.missing_blobs(request.into_inner()).instrument(span).await?))
+        let (span, caller) = (traced(request.metadata(), info_span!("missing blobs")), caller(&request)?);
+        Ok(Response::new(self.0.missing_blobs(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn register(&self, request: Request<v1::RegisterArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("register"));
-        Ok(Response::new(self.0.register(request.into_inner()).instrument(span).await?))
+        Ok(Response::new(self.0.register(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn get(&self, request: Request<v1::GetArtifactRequest>) -> Result<Response<v1::Artifact>, Status> {
-        let span = traced(request.metadata(), info_span!("get artifact"));
-        Ok(Response::new(self.0.artifact(request.into_inner()).instrument(span).await?))
+        let (span, caller) = (traced(request.metadata(), info_span!("get artifact")), caller(&request)?);
+        Ok(Response::new(self.0.artifact(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn list(

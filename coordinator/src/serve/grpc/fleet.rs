@@ -1,9 +1,9 @@
 //! `Fleet`: workers' sessions, and who there is.
 
 use super::sessions::{Opened, Sent};
-use super::{Context, traced};
+use super::{Context, caller, traced};
 use crate::api::reports::Holding;
-use crate::api::{bounds, reports};
+use crate::api::{Caller, bounds, reports};
 use crate::core::{Command, Connect, Core, Machine, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -37,12 +37,13 @@ impl v1::fleet_server::Fleet for Fleet {
         &self,
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = caller(&request)?;
         let (opened, receiver) = self.0.sessions.open();
         let (context, inbound) = (self.0.clone(), request.into_inner());
         // The stream is answered at once and refusals go through it: a worker may wait for the answer before it says Hello.
         tokio::spawn(async move {
             let (id, sender) = (opened.id, opened.sender.clone());
-            if let Err(status) = run(&context, opened, inbound).await {
+            if let Err(status) = run(&context, &caller, opened, inbound).await {
                 // Fails where the worker does not read; it learns when the stream ends.
                 let _ = sender.try_send(Err(status));
             }
@@ -63,12 +64,21 @@ impl v1::fleet_server::Fleet for Fleet {
 }
 
 /// A session from Hello to its end.
-async fn run(context: &Context, opened: Opened, mut inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+async fn run(
+    context: &Context,
+    caller: &Caller,
+    opened: Opened,
+    mut inbound: Streaming<v1::WorkerMessage>,
+) -> Result<(), Status> {
     let first = timeout(HELLO, inbound.message()).await.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
     let Some(v1::WorkerMessage { message: Some(Message::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("a session begins with Hello"));
     };
     let hello = connect(&opened, hello)?;
+    // Over TLS a worker is who its certificate says, before it is who holds its secret.
+    if caller.worker.is_some_and(|id| id != hello.worker) {
+        return Err(caller.may_not("speak as another worker than the one that joined").into());
+    }
     let name = hello.name.clone();
     context.api.apply(Command::Connect(hello)).await?;
     tracing::info!(worker = name, "connected");

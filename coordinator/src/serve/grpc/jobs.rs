@@ -1,6 +1,6 @@
 //! `Jobs`: what people ask of the coordinator.
 
-use super::traced;
+use super::{caller, traced};
 use crate::api::{Api, Events, Told};
 use futures::{Stream, StreamExt, stream};
 use std::pin::Pin;
@@ -42,11 +42,11 @@ impl v1::jobs_server::Jobs for Jobs {
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
         let span = traced(request.metadata(), info_span!("submit", job = tracing::field::Empty));
-        let caller = vertigo_telemetry::parent_of(request.metadata());
+        let (parent, caller) = (vertigo_telemetry::parent_of(request.metadata()), caller(&request)?);
         async {
             // Where the coordinator does not export spans, what follows hangs on the caller's.
-            let traceparent = vertigo_telemetry::traceparent().or(caller).unwrap_or_default();
-            let queued = self.0.submit(request.into_inner(), traceparent).await?;
+            let traceparent = vertigo_telemetry::traceparent().or(parent).unwrap_or_default();
+            let queued = self.0.submit(&caller, request.into_inner(), traceparent).await?;
             if let [job] = &queued.jobs[..] {
                 tracing::Span::current().record("job", &job.id);
             }
@@ -82,7 +82,8 @@ impl v1::jobs_server::Jobs for Jobs {
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("cancel"));
-        Ok(Response::new(self.0.cancel(request.into_inner()).instrument(span).await?))
+        Ok(Response::new(self.0.cancel(&caller, request.into_inner()).instrument(span).await?))
     }
 }

@@ -1,6 +1,6 @@
 //! `Storage`: what is kept, and what of it goes.
 
-use super::traced;
+use super::{caller, traced};
 use crate::api::Api;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
@@ -19,7 +19,8 @@ impl v1::storage_server::Storage for Storage {
     }
 
     async fn collect(&self, request: Request<v1::CollectRequest>) -> Result<Response<v1::Collection>, Status> {
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("collect"));
-        Ok(Response::new(self.0.collect(request.into_inner()).instrument(span).await?))
+        Ok(Response::new(self.0.collect(&caller, request.into_inner()).instrument(span).await?))
     }
 }

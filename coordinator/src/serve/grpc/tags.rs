@@ -1,6 +1,6 @@
 //! `Tags`: where they are moved, and where they have been.
 
-use super::traced;
+use super::{caller, traced};
 use crate::api::Api;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, info_span};
@@ -11,8 +11,9 @@ pub(super) struct Tags(pub(super) Api);
 #[tonic::async_trait]
 impl v1::tags_server::Tags for Tags {
     async fn move_tag(&self, request: Request<v1::MoveTagRequest>) -> Result<Response<v1::TagMove>, Status> {
+        let caller = caller(&request)?;
         let span = traced(request.metadata(), info_span!("move tag"));
-        Ok(Response::new(self.0.move_tag(request.into_inner()).instrument(span).await?))
+        Ok(Response::new(self.0.move_tag(&caller, request.into_inner()).instrument(span).await?))
     }
 
     async fn tag_history(

@@ -11,6 +11,7 @@
 //! | `GET /v1/storage` | what takes what on the disks |
 //! | `GET /v1/events?job=JOB&after=SEQ` | events as they come: [`events`] |
 //! | `/v1/blobs/…` | files: [`blobs`] |
+//! | `GET /health` | `ok`, to anybody |
 //!
 //! Lists take `page_size` and `page_token`; `state` and `label` may stand more than once. An error is
 //! `{"error": {"code": …, "message": …, "hint": …}}` with the status that comes nearest; blobs say theirs in a line of text.
@@ -22,15 +23,15 @@ pub mod blobs;
 mod events;
 mod query;
 
-use crate::api::Api;
+use crate::api::{Api, Caller};
 use crate::serve::traced;
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use query::Query;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -50,8 +51,14 @@ const TAGS: &str = "/v1/tags";
 /// Where it is said what takes what.
 const STORAGE: &str = "/v1/storage";
 
+/// Where anybody sees that somebody is there, and nothing else.
+const HEALTH: &str = "/health";
+
 /// Where the routes that read begin. The guard lets their `GET` through.
-pub(super) const READS: [&str; 6] = ["/v1/jobs", "/v1/artifacts", TAGS, "/v1/workers", STORAGE, EVENTS];
+pub(super) const READS: [&str; 7] = ["/v1/jobs", "/v1/artifacts", TAGS, "/v1/workers", STORAGE, EVENTS, HEALTH];
+
+/// Below it are blobs.
+pub(super) const BLOBS: &str = "/v1/blobs/";
 
 /// The routes.
 pub fn router(api: Api) -> Router {
@@ -66,6 +73,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/workers", get(workers))
         .route(STORAGE, get(storage))
         .route(EVENTS, get(events::stream))
+        .route(HEALTH, get(async || "ok\n"))
         .with_state(api)
         .merge(blobs)
 }
@@ -176,6 +184,7 @@ async fn artifacts(
 
 async fn artifact(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     reference: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
@@ -183,7 +192,7 @@ async fn artifact(
     let (Path(reference), query) = (reference?, Query::read(query.as_deref()));
     query.end()?;
     let span = traced(&headers, info_span!("get artifact"));
-    let artifact = api.artifact(v1::GetArtifactRequest { reference }).instrument(span).await?;
+    let artifact = api.artifact(&caller, v1::GetArtifactRequest { reference }).instrument(span).await?;
     // A manifest may be long, and the threads that read it here are those that hear heartbeats.
     let written = tokio::task::spawn_blocking(move || Shown(Artifact::from(&artifact)).into_response()).await;
     Ok(written.map_err(ApiError::internal)?)

@@ -1,7 +1,7 @@
 //! The journal's own format: how an event is kept for as long as its job is.
 //!
 //! JSON, one object an event, with the format's number first. It is ours alone: the protocol may change without it, and a change of it
-//! is noticed by the golden file of each number (`format-1.jsonl`), which every later version goes on reading. What an event has besides
+//! is noticed by the golden file of each number (`format-2.jsonl`), which every later version goes on reading. What an event has besides
 //! its body (position, job, time, epoch) is the database's, in whatever form that has for numbers and ids.
 //!
 //! To change it: count [`FORMAT`] up, keep a reader of the old number in [`decode`], and add a golden file beside the old one.
@@ -10,7 +10,7 @@ use crate::core::EventBody;
 use serde::{Deserialize, Serialize};
 
 /// The number of the format that is written.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What is wrong with an event that was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,8 @@ pub(super) fn encode(body: &EventBody) -> String {
 pub(super) fn decode(text: &str) -> Result<EventBody, FormatError> {
     let unreadable = |error: serde_json::Error| FormatError::Unreadable(error.to_string());
     match serde_json::from_str::<Line<EventBody>>(text) {
-        Ok(Line { v: FORMAT, event }) => Ok(event),
+        // Format 1 is format 2 without the name of whoever asked for a state, which is nobody's then.
+        Ok(Line { v: 1 | FORMAT, event }) => Ok(event),
         // What a later format has changed may read as this one or not.
         Ok(Line { v: found, .. }) => Err(FormatError::Newer { found }),
         Err(error) => match serde_json::from_str::<Number>(text).map_err(unreadable)? {

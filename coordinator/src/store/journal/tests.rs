@@ -7,8 +7,11 @@ use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Millis};
 use vertigo::task::{Cure, Failure};
 
-/// Events as format 1 has them, in the order of [`samples`].
+/// Events as format 1 had them, in the order of [`nobodys`].
 const FIRST: &str = include_str!("format-1.jsonl");
+
+/// Events as format 2 has them, in the order of [`samples`].
+const SECOND: &str = include_str!("format-2.jsonl");
 
 /// What a report of a running attempt says.
 fn reports() -> Vec<ReportBody<Digest>> {
@@ -77,6 +80,13 @@ pub(in crate::store) fn step() -> Step {
 
 /// An event of every kind, and of every case within it.
 fn samples() -> Vec<EventBody> {
+    let by = |state, by: &str| EventBody::State { state, reason: String::new(), by: Some(by.parse().unwrap()) };
+    let asked = [by(State::Queued, "local"), by(State::Cancelled, "mac-laptop")];
+    nobodys().into_iter().chain(asked).collect()
+}
+
+/// Those of which nobody knows who asked for them.
+fn nobodys() -> Vec<EventBody> {
     let attempt: AttemptId = "01900000-0000-7000-8000-000000000001".parse().unwrap();
     let states = [
         State::Blocked,
@@ -87,7 +97,7 @@ fn samples() -> Vec<EventBody> {
         State::Failed,
         State::Cancelled,
     ];
-    let state = |state| EventBody::State { state, reason: "why".to_owned() };
+    let state = |state| EventBody::State { state, reason: "why".to_owned(), by: None };
     let placed = EventBody::Placed { worker: "mac".to_owned(), variant: 2, reason: "it fits best".to_owned() };
     let report = |body| EventBody::Report(Report { number: 3, at: Millis(1_764_179_000_001), body });
     states.map(state).into_iter().chain([placed]).chain(reports().into_iter().map(report)).collect()
@@ -144,15 +154,20 @@ fn an_event_of_every_kind_is_written_as_the_golden_file_has_it() {
     for name in NAMES {
         assert!(samples().iter().any(|body| super::tests::name(body) == name), "no sample of {name}");
     }
-    let golden: Vec<&str> = FIRST.lines().collect();
+    let golden: Vec<&str> = SECOND.lines().collect();
     assert_eq!(written, golden, "a change of the format gets a new number and a golden file of its own");
 }
 
 #[test]
-fn what_format_1_has_is_read() {
-    let lines: Vec<&str> = FIRST.lines().collect();
-    assert_eq!(lines.len(), samples().len());
-    for (line, sample) in lines.into_iter().zip(samples()) {
+fn what_any_format_has_is_read() {
+    check_read(FIRST, nobodys());
+    check_read(SECOND, samples());
+}
+
+fn check_read(golden: &str, samples: Vec<EventBody>) {
+    let lines: Vec<&str> = golden.lines().collect();
+    assert_eq!(lines.len(), samples.len());
+    for (line, sample) in lines.into_iter().zip(samples) {
         let read = decode(line).unwrap();
         // A loss that is no number equals nothing, itself included.
         assert!(read == sample || format!("{read:?}") == format!("{sample:?}"), "{line}");
@@ -161,9 +176,9 @@ fn what_format_1_has_is_read() {
 
 #[test]
 fn an_event_of_a_later_format_says_so_and_no_event_says_what_it_is() {
-    for later in [r#"{"v":2,"event":{"state":{"state":"queued","reason":""}}}"#, r#"{"v":2,"happened":["queued"]}"#] {
+    for later in [r#"{"v":3,"event":{"state":{"state":"queued","reason":""}}}"#, r#"{"v":3,"happened":["queued"]}"#] {
         let error = decode(later).unwrap_err();
-        assert_eq!(error, FormatError::Newer { found: 2 });
+        assert_eq!(error, FormatError::Newer { found: 3 });
         assert!(error.to_string().contains("newer vertigo-coordinator"), "{error}");
     }
     for none in ["", "{}", r#"{"v":1,"event":{"danced":{}}}"#, r#"{"v":"one"}"#] {

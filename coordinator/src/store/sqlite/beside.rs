@@ -45,7 +45,8 @@ impl Rows for Reader {
 
     fn artifacts(&self, see: SeeArtifact<'_>) -> Result<(), StoreError> {
         // A list of nothing: each is seen and let go.
-        let read = |row: &Row<'_>| artifact(row).map(|(digest, manifest, _, job)| see(digest, manifest, job));
+        let read =
+            |row: &Row<'_>| artifact(row).map(|(digest, manifest, _, origin)| see(digest, manifest, origin.job()));
         self.read(|connection| all(connection, "artifacts", "SELECT * FROM artifacts", [], read).map(drop))
     }
 

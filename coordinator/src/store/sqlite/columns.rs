@@ -41,6 +41,12 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: &str) -> R
     text.parse().map_err(|error: T::Err| Unreadable(format!("{column}: {error}")))
 }
 
+/// The same of a column that may be empty.
+pub(super) fn maybe_parsed<T: FromStr<Err: Display>>(row: &Row<'_>, column: &str) -> Result<Option<T>, Unreadable> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|error: T::Err| Unreadable(format!("{column}: {error}")))).transpose()
+}
+
 /// An id from its bytes.
 pub(super) fn id<T>(row: &Row<'_>, column: &str, made: impl Fn(Uuid) -> T) -> Result<T, Unreadable> {
     Ok(made(Uuid::from_bytes(row.get(column)?)))

@@ -1,7 +1,7 @@
 //! Jobs and the attempts at them: rows of them, one by one and all that have not ended.
 
 use super::super::StoreError;
-use super::columns::{Unreadable, all, from_json, id, int, json, maybe_json, maybe_millis, number};
+use super::columns::{Unreadable, all, from_json, id, int, json, maybe_json, maybe_millis, number, parsed};
 use super::lists::{self, Lists};
 use crate::core::{Attempt, Job, Outcome, State, Variant};
 use rusqlite::{Connection, Params, Row, Transaction, params};
@@ -145,6 +145,7 @@ fn job(row: &Row<'_>, variants: Arc<Vec<Variant>>) -> Result<Job, Unreadable> {
         retries: row.get("retries")?,
         avoid: from_json(row, "avoid")?,
         traceparent: row.get("traceparent")?,
+        by: parsed(row, "principal")?,
     })
 }
 
@@ -175,7 +176,7 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -
         State::Leased { attempt } => (None, Some(attempt.0.into_bytes())),
         State::Blocked | State::Queued | State::Succeeded | State::Failed | State::Cancelled => (None, None),
     };
-    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
                ON CONFLICT DO UPDATE SET state = excluded.state, until_ms = excluded.until_ms, attempt = excluded.attempt, \
                outputs = excluded.outputs, reason = excluded.reason, ended_ms = excluded.ended_ms, \
                shared = excluded.shared, own = excluded.own, epoch = excluded.epoch, crashes = excluded.crashes, \
@@ -199,6 +200,7 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -
         job.retries,
         json(&job.avoid),
         job.traceparent,
+        job.by.as_str(),
     ])?;
     for (key, value) in &job.labels {
         let put = "INSERT INTO labels VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";

@@ -1,10 +1,13 @@
 //! Moves of tags: rows that are written once and never change.
 
 use super::super::StoreError;
-use super::columns::{Unreadable, all, digest, from_json, int, json, maybe_digest, maybe_id, maybe_millis, number};
+use super::columns::{
+    Unreadable, all, digest, from_json, int, json, maybe_digest, maybe_id, maybe_millis, maybe_parsed, number,
+};
 use crate::core::{Grounds, Index, Move, Mover, REMEMBERED, Remembered};
 use rusqlite::{Connection, Row, Transaction, params};
 use vertigo::id::{JobId, MoveId};
+use vertigo::principal::PrincipalName;
 
 /// The newest moves of each tag, oldest first, without what may be long of them. A tag's moves are numbered without a gap.
 const NEWEST: &str = "
@@ -97,6 +100,7 @@ fn read(row: &Row<'_>) -> Result<Move, Unreadable> {
         from: maybe_digest(row, "from_digest")?,
         to: digest(row, "to_digest")?,
         by,
+        person: maybe_parsed(row, "principal")?,
         grounds: Grounds {
             reason: row.get("reason")?,
             is_forced: row.get("is_forced")?,
@@ -108,10 +112,10 @@ fn read(row: &Row<'_>) -> Result<Move, Unreadable> {
 
 /// Writes a move.
 pub(super) fn put(transaction: &Transaction<'_>, moved: &Move) -> rusqlite::Result<()> {
-    let Move { tag, number, id, at, from, to, by, grounds } = moved;
+    let Move { tag, number, id, at, from, to, by, person, grounds } = moved;
     let Grounds { reason, is_forced, evidence, decision } = grounds;
     let job = if let Mover::Job(job) = by { Some(job.0.into_bytes()) } else { None };
-    let put = "INSERT INTO moves VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let put = "INSERT INTO moves VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     transaction.prepare_cached(put)?.execute(params![
         tag,
         int(*number),
@@ -125,6 +129,7 @@ pub(super) fn put(transaction: &Transaction<'_>, moved: &Move) -> rusqlite::Resu
         is_forced,
         json(evidence),
         decision,
+        person.as_ref().map(PrincipalName::as_str),
     ])?;
     Ok(())
 }

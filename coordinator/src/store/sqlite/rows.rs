@@ -1,14 +1,15 @@
 //! The core's state as rows: all of it at the start, what changed at each commit.
 
 use super::super::StoreError;
-use super::columns::{Unreadable, all, digest, from_json, id, int, json, maybe_id, number, parsed};
+use super::columns::{Unreadable, all, digest, from_json, id, int, json, maybe_id, maybe_parsed, number, parsed};
 use super::lists::Lists;
 use super::{jobs, journal, moves};
-use crate::core::{Core, Effects, FactorKey, Installation, Outcome, Snapshot, Worker};
+use crate::core::{Core, Effects, FactorKey, Installation, Origin, Outcome, Snapshot, Worker};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::id::{Digest, JobId, Millis, ProcessId, WorkerId};
 use vertigo::manifest::Manifest;
+use vertigo::principal::PrincipalName;
 
 /// Reads back what has not ended, and all but jobs.
 pub(super) fn load(connection: &Connection, lists: &mut Lists) -> Result<Snapshot, StoreError> {
@@ -17,8 +18,8 @@ pub(super) fn load(connection: &Connection, lists: &mut Lists) -> Result<Snapsho
     let mut snapshot = Snapshot { jobs, attempts, workers, ..Snapshot::default() };
     snapshot.installations =
         all(connection, "installations", "SELECT * FROM installations", [], installation)?.into_iter().collect();
-    for (_, manifest, created, job) in all(connection, "artifacts", "SELECT * FROM artifacts", [], artifact)? {
-        snapshot.index.insert(manifest, created, job);
+    for (_, manifest, created, origin) in all(connection, "artifacts", "SELECT * FROM artifacts", [], artifact)? {
+        snapshot.index.insert(manifest, created, origin);
     }
     moves::load(connection, &mut snapshot.index)?;
     for (key, ratios) in all(connection, "factors", "SELECT * FROM factors", [], factor)? {
@@ -51,14 +52,19 @@ fn installation(row: &Row<'_>) -> Result<(WorkerId, Installation), Unreadable> {
     Ok((id(row, "worker", WorkerId)?, Installation { secret: parsed(row, "secret")?, process, heard, since }))
 }
 
-pub(super) fn artifact(row: &Row<'_>) -> Result<(Digest, Manifest, Millis, Option<JobId>), Unreadable> {
+pub(super) fn artifact(row: &Row<'_>) -> Result<(Digest, Manifest, Millis, Origin), Unreadable> {
     let text: String = row.get("manifest")?;
     let manifest = Manifest::parse_kept(&text).map_err(|error| Unreadable(error.to_string()))?;
     let (digest, found) = (digest(row, "digest")?, manifest.digest());
     if digest != found {
         return Err(Unreadable(format!("the manifest of {digest} has the digest {found}")));
     }
-    Ok((digest, manifest, Millis(number(row, "created_ms")?), maybe_id(row, "job", JobId)?))
+    let origin = match (maybe_id(row, "job", JobId)?, maybe_parsed(row, "principal")?) {
+        (Some(job), None) => Origin::Job(job),
+        (None, Some(person)) => Origin::Person(person),
+        (job, person) => return Err(Unreadable(format!("{digest} comes from job {job:?} and person {person:?}"))),
+    };
+    Ok((digest, manifest, Millis(number(row, "created_ms")?), origin))
 }
 
 fn factor(row: &Row<'_>) -> Result<(FactorKey, Vec<f64>), Unreadable> {
@@ -125,13 +131,14 @@ fn put_index(transaction: &Transaction<'_>, core: &Core, effects: &Effects) -> r
     let index = core.index();
     for (digest, artifact) in effects.artifacts.iter().filter_map(|digest| index.get(digest).map(|a| (digest, a))) {
         // An artifact never changes: the one that is there already is this one.
-        let put = "INSERT INTO artifacts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+        let put = "INSERT INTO artifacts VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
         transaction.prepare_cached(put)?.execute(params![
             digest.as_bytes(),
             artifact.manifest.kind().as_str(),
             artifact.manifest.to_json(),
             int(artifact.created.0),
-            artifact.job.map(|job| job.0.into_bytes()),
+            artifact.job().map(|job| job.0.into_bytes()),
+            artifact.origin.person().map(PrincipalName::as_str),
         ])?;
     }
     effects.moves.iter().try_for_each(|moved| moves::put(transaction, moved))

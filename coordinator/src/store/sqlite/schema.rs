@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 6] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES];
+pub(in crate::store) const STEPS: [&str; 7] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES, PRINCIPALS];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -154,6 +154,16 @@ CREATE TABLE moves (
 ) STRICT;
 INSERT INTO moves SELECT tag, 1, NULL, NULL, NULL, digest, 'earlier', NULL, '', 0, '[]', NULL FROM tags ORDER BY tag;
 DROP TABLE tags;
+";
+
+/// Who did it. All that was done before was done on the coordinator's own machine. A job's doing is no person's, and of a tag's first
+/// move from before moves were kept nobody knows whose it was.
+const PRINCIPALS: &str = "
+ALTER TABLE jobs ADD COLUMN principal TEXT NOT NULL DEFAULT 'local'; -- who queued it
+ALTER TABLE artifacts ADD COLUMN principal TEXT;                     -- who registered it; NULL: a job made it
+UPDATE artifacts SET principal = 'local' WHERE job IS NULL;
+ALTER TABLE moves ADD COLUMN principal TEXT;                         -- who asked for it; NULL: a job's success moved it, or nobody knows
+UPDATE moves SET principal = 'local' WHERE mover IN ('person', 'rollback', 'import');
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.

@@ -147,10 +147,10 @@ fn an_event_that_a_later_version_wrote_is_named_with_what_to_do() {
     let mut database = Sqlite::open(&folder.path().join("vertigo.db"), None).unwrap();
     let [job, other] = with_events(&mut database);
     let change = "UPDATE journal SET event = ?1 WHERE job = ?2";
-    let later = r#"{"v":2,"happened":[]}"#;
+    let later = r#"{"v":3,"happened":[]}"#;
     database.connection.execute(change, params![later, job.0.into_bytes()]).unwrap();
     let error = database.records().events(None, 0, Which::All, 10).unwrap_err();
-    assert!(matches!(error, StoreError::NewerEvent { seq: 1, found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::NewerEvent { seq: 1, found: 3, known: 2 }), "{error}");
     assert!(error.to_string().contains("run a newer vertigo-coordinator"), "{error}");
     let of_other = database.records().events(Some(other), 0, Which::All, 10).unwrap();
     assert!(matches!(&of_other[..], [event] if matches!(event.body, EventBody::State { .. })), "{of_other:?}");

@@ -4,8 +4,18 @@ use super::*;
 use crate::core::{Mover, Snapshot};
 use std::collections::BTreeSet;
 
+/// Forgets who did what, as schema 8 did.
+fn to_schema_8(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    for table in ["jobs", "artifacts", "moves"] {
+        database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN principal;")).unwrap();
+    }
+    database.execute_batch("PRAGMA user_version = 8;").unwrap();
+}
+
 /// Forgets where tags have been, as schema 7 did.
 fn to_schema_7(path: &Path) {
+    to_schema_8(path);
     let database = rusqlite::Connection::open(path).unwrap();
     database
         .execute_batch(
@@ -37,6 +47,31 @@ fn assert_same(now: Snapshot, before: Snapshot) {
 }
 
 #[tokio::test]
+async fn what_was_done_before_anybody_had_a_name_was_done_by_the_coordinator_s_own_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = open(folder.path());
+    busy(&store).await;
+    let data = Command::Register { manifest: manifest(Kind::Dataset), tags: Vec::new(), by: "laptop".parse().unwrap() };
+    store.apply(data).await.unwrap();
+    store.stop().await;
+    writer.ended().await.unwrap();
+    to_schema_8(&folder.path().join("vertigo.db"));
+
+    let (store, ..) = open(folder.path());
+    let after = everything(&store).await;
+    assert!(after.jobs.iter().all(|job| job.by == PrincipalName::local()));
+    let moves: Vec<_> = after.moves.iter().map(|moved| (moved.by, moved.person.clone())).collect();
+    let local = Some(PrincipalName::local());
+    assert_eq!(moves[..2], [(Mover::Rollback, local.clone()), (Mover::Person, local.clone())]);
+    assert!(matches!(moves[2], (Mover::Job(_), None)), "{moves:?}");
+    let origins: Vec<_> =
+        after.index.list(None, None).map(|(_, it)| (it.manifest.kind(), it.origin.person())).collect();
+    assert!(origins.iter().all(|(kind, person)| person.is_some() == (*kind == Kind::Dataset)), "{origins:?}");
+    assert!(origins.contains(&(Kind::Dataset, local.as_ref())));
+    assert!(folder.path().join("vertigo.schema-8.db").exists());
+}
+
+#[tokio::test]
 async fn a_tag_from_before_its_moves_were_kept_has_one_first_move_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let (store, writer, _) = open(folder.path());
@@ -54,7 +89,7 @@ async fn a_tag_from_before_its_moves_were_kept_has_one_first_move_and_goes_on_fr
     let checkpoint = manifest(Kind::Checkpoint).digest();
     let [there, back] = [Target::To(checkpoint), Target::Back].map(|target| {
         let (id, tag, expected) = (MoveId::new(), "mine".to_owned(), Expected::Whatever);
-        Command::MoveTag(MoveTag { id, tag, target, expected, grounds: Grounds::default() })
+        Command::MoveTag(MoveTag { id, tag, target, expected, grounds: Grounds::default(), by: PrincipalName::local() })
     });
     store.apply(there).await.unwrap();
     store.apply(back.clone()).await.unwrap();
@@ -205,7 +240,7 @@ async fn a_database_from_before_the_journal_s_own_format_goes_on_and_is_kept_as_
     let journal = Sqlite::open(&path, None).unwrap().records();
     for (job, _) in journal.jobs(&ids).unwrap() {
         let events = journal.events(Some(job.id), 0, Which::All, 10).unwrap();
-        let standing = EventBody::State { state: job.state, reason: job.reason.clone() };
+        let standing = EventBody::State { state: job.state, reason: job.reason.clone(), by: None };
         assert_eq!(events.iter().map(|event| &event.body).collect::<Vec<_>>(), [&standing]);
         assert_eq!(events[0].epoch, job.epoch);
     }

@@ -51,7 +51,9 @@ impl World {
             Act::Import { content, is_all } => {
                 let tags = if is_all { &TAGS[..] } else { &TAGS[1..] };
                 let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-                self.bench.apply(Command::Register { manifest: dataset(&content.to_string()), tags }).unwrap();
+                self.bench
+                    .apply(Command::Register { manifest: dataset(&content.to_string()), tags, by: person() })
+                    .unwrap();
             }
             Act::On { tag, artifact, times, expects } => {
                 let before = self.bench.disk.moves().len();
@@ -124,7 +126,8 @@ impl World {
     fn asking(&mut self, tag: usize, target: Target, expected: Expected, evidence: Vec<Digest>) -> MoveTag {
         let (reason, decision) = ("because".to_owned(), (tag == 0).then(|| "{}".to_owned()));
         let grounds = Grounds { reason, is_forced: tag == 1, evidence, decision };
-        let asked = MoveTag { id: MoveId::new(), tag: TAGS[tag].to_owned(), target, expected, grounds };
+        let (id, tag, by) = (MoveId::new(), TAGS[tag].to_owned(), person());
+        let asked = MoveTag { id, tag, target, expected, grounds, by };
         self.asked = Some(asked.clone());
         asked
     }

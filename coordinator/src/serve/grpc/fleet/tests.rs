@@ -42,7 +42,9 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let api = crate::api::Api::new(store.clone(), blobs.clone(), Collector::new(store.clone(), blobs, Keep::default()));
     let context = Context { api, sessions, lease: LEASE };
     let (listener, endpoint) = listen().await;
-    let server = tokio::spawn(axum::serve(listener, router(context)).into_future());
+    let server = tokio::spawn(
+        axum::serve(listener, router(context).layer(axum::Extension(crate::api::Caller::local()))).into_future(),
+    );
 
     let say = |message| v1::WorkerMessage { message: Some(message) };
     let (sender, receiver) = mpsc::channel(8);

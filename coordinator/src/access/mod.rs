@@ -1,0 +1,379 @@
+//! Who may speak to this coordinator beyond loopback: its authority, its tokens and its principals, in a folder of the state.
+//!
+//! ```text
+//! authority.pem   the key that signs certificates, and its certificate
+//! registry.json   tokens, by the hashes of their secrets, and principals
+//! admin-token     a token for an administrator, who reads it on this machine; made anew at each start
+//! ```
+//!
+//! What is decided is in [`registry`] and [`tries`]; here it is kept. Promise: what was answered is on disk, and a change that could not be
+//! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on, and
+//! its connections are ended by whoever listens to [`Access::revocations`].
+
+pub mod names;
+pub mod registry;
+pub mod tries;
+
+use registry::{Denied, Joined, Joiner, KeptToken, NewToken, Principal, Registry, TTL_MAX};
+use sha2::Digest as _;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+use tries::{TooMany, Tries};
+use vertigo::endpoint::Endpoint;
+use vertigo::files::{FileError, write_private};
+use vertigo::id::{Millis, PrincipalId, TokenId, WorkerId};
+use vertigo::principal::{PrincipalName, Role};
+use vertigo::secret::{Secret, SecretHash};
+use vertigo_access::anchor::Anchor;
+use vertigo_access::authority::{Authority, AuthorityError};
+use vertigo_access::life::{self, Life, Skew};
+use vertigo_access::tls::{self, Held, HeldError, Shown};
+use vertigo_access::token::{ADDRESSES_MAX, Token};
+
+/// The namespace of whoever has no other, and of all that there is.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Revocations that wait for whoever ends connections; one that missed some ends all that are not known any more.
+const REVOCATIONS_WAITING: usize = 256;
+
+/// Why access could not be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Who asks is not let in, or asks for what cannot be.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Too many did not get in.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// A clock.
+    #[error(transparent)]
+    Skew(#[from] Skew),
+    /// The authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file's contents.
+    #[error("{}: {problem}: restore it from a backup", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The coordinator's own certificate.
+    #[error(transparent)]
+    Held(#[from] HeldError),
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Names and addresses at which machines reach the coordinator, the best first.
+    pub names: Vec<String>,
+    /// Where it listens.
+    pub port: u16,
+    /// How long certificates can be used.
+    pub life: Duration,
+    /// A certificate that the operator brought, instead of one of the coordinator's own authority.
+    pub brought: Option<Held>,
+}
+
+/// Who is let in. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    authority: Authority,
+    shown: Shown,
+    /// What the certificate that the coordinator shows leads to.
+    anchor: Anchor,
+    settings: Settings,
+    path: PathBuf,
+    registry: Mutex<Registry>,
+    tries: Mutex<Tries>,
+    revocations: broadcast::Sender<PrincipalId>,
+}
+
+/// A certificate that was granted.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// DER: the certificate, then the authority's.
+    pub chain: Vec<Vec<u8>>,
+    /// Whose it is.
+    pub principal: Principal,
+}
+
+/// Who asks to join.
+#[derive(Debug)]
+pub struct Asks {
+    /// The token's.
+    pub secret: Secret,
+    /// A certificate request, DER.
+    pub request: Vec<u8>,
+    /// What it wants to be called.
+    pub name: Option<PrincipalName>,
+    /// Of a worker.
+    pub worker: Option<WorkerId>,
+    /// Its clock.
+    pub clock: Millis,
+}
+
+impl Access {
+    /// What the folder holds, which is made where there is none.
+    ///
+    /// # Errors
+    /// A file of it; a name that no certificate can have.
+    pub fn open(folder: &Path, settings: Settings, now: Millis) -> Result<Access, AccessError> {
+        let authority = Authority::open(&folder.join("authority.pem"), now)?;
+        let path = folder.join("registry.json");
+        let registry = read(&path)?;
+        let held = match &settings.brought {
+            Some(held) => held.clone(),
+            None => authority.for_server(&settings.names, Life::from(now, settings.life))?,
+        };
+        Ok(Access(Arc::new(Inner {
+            authority,
+            anchor: held.anchor(),
+            shown: Shown::new(held),
+            settings,
+            path,
+            registry: Mutex::new(registry),
+            tries: Mutex::default(),
+            revocations: broadcast::Sender::new(REVOCATIONS_WAITING),
+        })))
+    }
+
+    /// TLS as the coordinator speaks it.
+    ///
+    /// # Errors
+    /// The authority's certificate is none.
+    pub fn tls(&self) -> Result<rustls::ServerConfig, HeldError> {
+        tls::server(&self.0.shown, &self.0.authority.anchor())
+    }
+
+    /// Names that requests may be for.
+    pub fn names(&self) -> &[String] {
+        &self.0.settings.names
+    }
+
+    /// Makes the coordinator's own certificate anew whenever two thirds of its life are over, for ever. Connections live on.
+    pub async fn renew_own(&self) {
+        let inner = &self.0;
+        if inner.settings.brought.is_some() {
+            return std::future::pending().await;
+        }
+        loop {
+            let life = Life::from(Millis::now(), inner.settings.life);
+            tokio::time::sleep(life.until_renewal(Millis::now())).await;
+            let life = Life::from(Millis::now(), inner.settings.life);
+            match inner.authority.for_server(&inner.settings.names, life) {
+                Ok(held) => inner.shown.replace(held),
+                // Tried again after as long; there is a third of a life left.
+                Err(error) => tracing::error!(%error, "the coordinator's own certificate could not be renewed"),
+            }
+        }
+    }
+
+    /// Who is revoked from now on.
+    pub fn revocations(&self) -> broadcast::Receiver<PrincipalId> {
+        self.0.revocations.subscribe()
+    }
+
+    /// Who a certificate's principal is.
+    ///
+    /// # Errors
+    /// It is not known, or was revoked.
+    pub fn principal(&self, id: PrincipalId) -> Result<Principal, Denied> {
+        self.registry().live(id).cloned()
+    }
+
+    /// Lets somebody in for a token.
+    ///
+    /// # Errors
+    /// Why not. What fails counts against `from`.
+    pub fn join(&self, now: Millis, from: IpAddr, asks: &Asks) -> Result<Granted, AccessError> {
+        self.tries().may(Instant::now(), from)?;
+        life::compare(asks.clock, now)?;
+        let life = Life::from(now, self.0.settings.life);
+        let key = Secret::from(<[u8; 32]>::from(sha2::Sha256::digest(&asks.request))).hash();
+        let joiner = Joiner {
+            secret: asks.secret.hash(),
+            key,
+            name: asks.name.clone(),
+            worker: asks.worker,
+            certificate_ends: life.ends,
+        };
+        // The request is looked at first, so that one that is none uses up no token.
+        self.chain(&asks.request, PrincipalId::new(), &PrincipalName::local(), life)?;
+        let joined = self.change(|registry| registry.join(now, &joiner)).inspect_err(|error| {
+            if matches!(error, AccessError::Denied(Denied::Token)) {
+                tracing::warn!(%from, "somebody tried to join with a token that opens nothing");
+                self.tries().failed(Instant::now(), from);
+            }
+        })?;
+        let Joined { principal, replaces } = joined;
+        tracing::info!(principal = %principal.name, role = %principal.role, %from, "joined");
+        if let Some(before) = replaces {
+            // Fails where nobody listens, which is where nobody is connected.
+            let _ = self.0.revocations.send(before);
+        }
+        let chain = self.chain(&asks.request, principal.id, &principal.name, life)?;
+        Ok(Granted { chain, principal })
+    }
+
+    /// The next certificate of a principal.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn renew(&self, now: Millis, id: PrincipalId, request: &[u8], clock: Millis) -> Result<Granted, AccessError> {
+        life::compare(clock, now)?;
+        let life = Life::from(now, self.0.settings.life);
+        let name = self.principal(id)?.name;
+        let chain = self.chain(request, id, &name, life)?;
+        let principal = self.change(|registry| registry.renew(id, life.ends))?;
+        Ok(Granted { chain, principal })
+    }
+
+    fn chain(
+        &self,
+        request: &[u8],
+        id: PrincipalId,
+        name: &PrincipalName,
+        life: Life,
+    ) -> Result<Vec<Vec<u8>>, AccessError> {
+        let chain = self.0.authority.for_principal(request, id, name, life)?;
+        Ok(chain.iter().map(|der| der.to_vec()).collect())
+    }
+
+    /// Makes a token, and the line to paste, which is told once.
+    ///
+    /// # Errors
+    /// A time or number beyond what is sensible.
+    pub fn create_token(&self, now: Millis, new: NewToken) -> Result<(KeptToken, String), AccessError> {
+        let secret = Secret::from(rand::random::<[u8; 32]>());
+        let hash: SecretHash = secret.hash();
+        let kept = self.change(|registry| registry.create_token(now, hash, new))?;
+        let token = Token {
+            addresses: self.addresses(),
+            anchor: self.0.anchor.fingerprint(),
+            secret,
+            role: kept.role,
+            ends: kept.ends,
+        };
+        Ok((kept, token.line()))
+    }
+
+    /// Makes a token for an administrator, in a file that whoever owns the state can read: that one has the authority's key beside it and could
+    /// make what certificates it likes. So the first administrator gets in, and one who lost a certificate does again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn offer_administrator(&self, now: Millis) -> Result<(), AccessError> {
+        let path = self.administrator_path();
+        let before = fs::read_to_string(&path).ok().and_then(|line| line.parse::<Token>().ok());
+        if let Some(before) = before {
+            self.change(|registry| {
+                registry.forget_token(before.secret.hash());
+                Ok(())
+            })?;
+        }
+        let new = NewToken {
+            role: Role::Admin,
+            ttl: TTL_MAX,
+            uses: 1,
+            name: Some(PrincipalName::administrator()),
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            made_by: PrincipalName::local(),
+        };
+        let (_, line) = self.create_token(now, new)?;
+        Ok(write_private(&path, format!("{line}\n").as_bytes())?)
+    }
+
+    /// Where a token for an administrator lies.
+    pub fn administrator_path(&self) -> PathBuf {
+        self.0.path.with_file_name("admin-token")
+    }
+
+    /// Where machines reach the coordinator, the best first.
+    pub fn addresses(&self) -> Vec<Endpoint> {
+        let Settings { names, port, .. } = &self.0.settings;
+        // A machine elsewhere that asked its own loopback would meet somebody else, or nobody; alone it is all that there is.
+        let is_own = |name: &&String| !names::is_loopback(name);
+        let told: Vec<&String> = if names.iter().any(|name| is_own(&name)) {
+            names.iter().filter(is_own).collect()
+        } else {
+            names.iter().collect()
+        };
+        told.into_iter().filter_map(|name| names::endpoint(name, *port)).take(ADDRESSES_MAX).collect()
+    }
+
+    /// Tokens that can be used, newest first.
+    pub fn tokens(&self, now: Millis) -> Vec<KeptToken> {
+        self.registry().tokens(now)
+    }
+
+    /// Ends a token.
+    ///
+    /// # Errors
+    /// [`Denied::NoToken`].
+    pub fn revoke_token(&self, now: Millis, id: TokenId) -> Result<KeptToken, AccessError> {
+        self.change(|registry| registry.revoke_token(now, id))
+    }
+
+    /// All that ever joined, by name.
+    pub fn principals(&self) -> Vec<Principal> {
+        self.registry().principals()
+    }
+
+    /// Ends a principal and its certificates.
+    ///
+    /// # Errors
+    /// Nobody is called so.
+    pub fn revoke(&self, now: Millis, name: &PrincipalName) -> Result<Principal, AccessError> {
+        let gone = self.change(|registry| registry.revoke(now, name))?;
+        tracing::info!(principal = %gone.name, "revoked");
+        // Fails where nobody listens, which is where nobody is connected.
+        let _ = self.0.revocations.send(gone.id);
+        Ok(gone)
+    }
+
+    /// Changes the registry, on disk first.
+    fn change<T>(&self, change: impl FnOnce(&mut Registry) -> Result<T, Denied>) -> Result<T, AccessError> {
+        let mut registry = self.registry();
+        let mut changed = registry.clone();
+        let told = change(&mut changed)?;
+        let text = serde_json::to_vec_pretty(&changed)
+            .map_err(|error| AccessError::Damaged { path: self.0.path.clone(), problem: error.to_string() })?;
+        write_private(&self.0.path, &text)?;
+        *registry = changed;
+        Ok(told)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.0.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &Path) -> Result<Registry, AccessError> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Registry::default()),
+        text => text.map_err(|error| FileError { path: path.to_owned(), error })?,
+    };
+    serde_json::from_slice(&text)
+        .map_err(|error| AccessError::Damaged { path: path.to_owned(), problem: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The door: who asks is found out, and whether it may, before any route sees a request, over gRPC and HTTP alike.
+//!
+//! Without certificates a coordinator listens on loopback only, and whoever speaks there may do everything, since a process on that machine
+//! can anyway ([`Door::Loopback`]). Over TLS a request is its certificate's principal's. One without a certificate may knock; whoever
+//! knocks otherwise gets an answer that says nothing of what is behind the door.
+//!
+//! Promise: a request that reaches a route has a [`Caller`] as an extension, whose role may ask it; a worker has reached what its own
+//! attempts need and nothing else. What no table names is refused ([`super::permissions`]).
+
+use super::guard::{refusal, speaks_grpc};
+use super::http::BLOBS;
+use super::permissions::{Permission, Verdict, required, verdict};
+use crate::access::Access;
+use crate::access::registry::Principal;
+use crate::api::{Api, Caller, DEFAULT_NAMESPACE};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use std::convert::Infallible;
+use tokio::sync::broadcast::error::RecvError;
+use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::id::Digest;
+use vertigo_access::leaf::Leaf;
+use vertigo_port::guard::shown;
+use vertigo_port::{Peer, Peers};
+
+/// Who is let in.
+#[derive(Debug, Clone)]
+pub enum Door {
+    /// Whoever reaches loopback.
+    Loopback,
+    /// Whoever has a certificate.
+    Certificates(Access),
+}
+
+impl Door {
+    /// Who asks; `None` for a stranger.
+    ///
+    /// # Errors
+    /// A certificate whose principal is not known, or was revoked.
+    fn caller(&self, peer: Option<&Peer>) -> Result<Option<Caller>, ApiError> {
+        let access = match self {
+            Door::Loopback => return Ok(Some(Caller::local())),
+            Door::Certificates(access) => access,
+        };
+        let Some(certificate) = peer.filter(|peer| peer.is_tls).and_then(|peer| peer.certificate.as_ref()) else {
+            return Ok(None);
+        };
+        let leaf = Leaf::of(certificate)
+            .ok_or_else(|| ApiError::new(ErrorCode::Stranger, "the certificate is no principal's"))?;
+        Ok(Some(caller(access.principal(leaf.id)?)))
+    }
+}
+
+fn caller(principal: Principal) -> Caller {
+    let Principal { id, name, role, worker, namespace, .. } = principal;
+    Caller { principal: Some(id), name, role, worker, namespace }
+}
+
+/// Ends the connections of whoever is revoked, for ever. New requests of theirs are refused already.
+pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
+    let mut revocations = access.revocations();
+    let id = |peer: &Peer| peer.certificate.as_ref().and_then(Leaf::of).map(|leaf| leaf.id);
+    loop {
+        let closed = match revocations.recv().await {
+            Ok(gone) => peers.close_where(|peer| id(peer) == Some(gone)),
+            // Some were missed: then all are looked at.
+            Err(RecvError::Lagged(_)) => {
+                peers.close_where(|peer| id(peer).is_some_and(|id| access.principal(id).is_err()))
+            }
+            // Not reached while there is `access`, which has the other end.
+            Err(RecvError::Closed) => std::future::pending().await,
+        };
+        tracing::info!(closed, "connections of a revoked principal are closed");
+    }
+}
+
+/// Answers for the routes where a request may not be asked.
+pub async fn admit(State((door, api)): State<(Door, Api)>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match decide(&door, &api, &parts).await {
+        Ok(caller) => {
+            // Without a caller no use case begins that keeps whose doing it is.
+            caller.map(|caller| parts.extensions.insert(caller));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => {
+            tracing::debug!(method = %parts.method, path = shown(parts.uri.path().as_bytes()), %error, "not let in");
+            refusal(speaks_grpc(parts.version, &parts.headers), error)
+        }
+    }
+}
+
+/// Who asks, where it may; `None` for a stranger who may.
+async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Caller>, ApiError> {
+    let path = request.uri.path();
+    let required = required(&request.method, path);
+    let Some(caller) = door.caller(request.extensions.get::<Peer>())? else {
+        return if required == Some(Permission::Knock) { Ok(None) } else { Err(stranger()) };
+    };
+    // Whoever may do everything is told by the routes what there is not.
+    if matches!(door, Door::Loopback) {
+        return Ok(Some(caller));
+    }
+    let required = required.ok_or_else(|| denied(&caller, path))?;
+    match verdict(caller.role, required) {
+        // All that there is lies in one namespace, but for who one is.
+        Verdict::Yes | Verdict::ForItsAttempts if !sees(&caller, required) => Err(elsewhere(&caller)),
+        Verdict::Yes => Ok(Some(caller)),
+        Verdict::ForItsAttempts if may_touch(api, &caller, required, path).await? => Ok(Some(caller)),
+        Verdict::ForItsAttempts | Verdict::No => Err(denied(&caller, path)),
+    }
+}
+
+/// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the head.
+async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str) -> Result<bool, ApiError> {
+    let Some(worker) = caller.worker else { return Ok(false) };
+    let Some(blob) = path.strip_prefix(BLOBS) else { return Ok(true) };
+    let name = blob.split('/').next().unwrap_or_default();
+    let Some(digest) = name.strip_prefix("sha256:").and_then(|hex| hex.parse::<Digest>().ok()) else {
+        // The route says what is wrong with it.
+        return Ok(true);
+    };
+    let look = move |core: &crate::core::Core| {
+        Ok(match required {
+            Permission::Send => core.may_write_blob(worker),
+            _ => core.may_read_blob(worker, digest),
+        })
+    };
+    api.look(look).await
+}
+
+/// Whether what a caller asks lies where it sees it.
+fn sees(caller: &Caller, required: Permission) -> bool {
+    matches!(required, Permission::Knock | Permission::Own | Permission::Manage) || caller.sees(DEFAULT_NAMESPACE)
+}
+
+fn elsewhere(caller: &Caller) -> ApiError {
+    let (name, namespace) = (&caller.name, &caller.namespace);
+    ApiError::new(
+        ErrorCode::Denied,
+        format!("`{name}` sees the namespace `{namespace}`, and all that is here is in `{DEFAULT_NAMESPACE}`"),
+    )
+}
+
+/// What a stranger is told, whatever it asked.
+fn stranger() -> ApiError {
+    ApiError::new(ErrorCode::Stranger, "whoever asks has to show a certificate")
+        .with_hint("get one with a token: `vertigo login` on a laptop, `vertigo-worker join` on a Mac that is to work")
+}
+
+fn denied(caller: &Caller, path: &str) -> ApiError {
+    let error = caller.may_not(format_args!("ask {}", shown(path.as_bytes())));
+    error.with_hint("an administrator gives another role with a new token: `vertigo token create --role`")
+}
