@@ -55,11 +55,12 @@ pub mod v1 {
     /// As for [`Hello`]: it carries a token's secret.
     impl std::fmt::Debug for JoinRequest {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let JoinRequest { secret: _, request: _, name, worker_id, clock_ms } = self;
+            let JoinRequest { secret: _, request: _, name, worker_id, clock_ms, otherwise } = self;
             f.debug_struct("JoinRequest")
                 .field("name", name)
                 .field("worker_id", worker_id)
                 .field("clock_ms", clock_ms)
+                .field("otherwise", otherwise)
                 .finish_non_exhaustive()
         }
     }

@@ -1,11 +1,15 @@
 //! The command line: what there is to type, and what `--help` says about it.
 
+mod access;
 mod curation;
 mod data;
 mod evaluation;
 mod queue;
+mod span;
 mod tags;
+mod workers;
 
+pub(crate) use access::{ContextCommand, CreateTokenArgs, LoginArgs, RevokeArgs, TokenCommand};
 pub(crate) use curation::CurateArgs;
 pub(crate) use data::{
     AuditArgs, DataCommand, DataReportArgs, DiffArgs, ImportArgs, RowName, ShowArgs, Which, WhyArgs,
@@ -18,6 +22,7 @@ pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
+pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, WorkersArgs};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -28,6 +33,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::manifest::Kind;
 use vertigo::task::{Bits, TaskKind};
+use vertigo_access::contexts::ContextName;
 use vertigo_model::estimate::Engine;
 
 const EXAMPLES: &str = "\
@@ -44,7 +50,7 @@ Exit codes:
   1    the job failed or was cancelled, or what was asked was refused
   2    the command line is wrong
   3    the coordinator cannot be reached
-  4    no such job, artifact or tag
+  4    no such job, artifact, tag or worker
   130  interrupted; jobs go on
 
 A job is named by its id, by the beginning of it that no other job shares, or by
@@ -77,16 +83,12 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where the coordinator is
-    #[arg(
-        long,
-        global = true,
-        env = "VERTIGO_COORDINATOR",
-        value_name = "URL",
-        default_value_t,
-        hide_env_values = true
-    )]
-    pub(crate) coordinator: Endpoint,
+    /// Where the coordinator is [default: the context in use, or http://127.0.0.1:7420]
+    #[arg(long, global = true, env = "VERTIGO_COORDINATOR", value_name = "URL", hide_env_values = true)]
+    pub(crate) coordinator: Option<Endpoint>,
+    /// Which of the coordinators that `vertigo context` lists
+    #[arg(long, global = true, env = "VERTIGO_CONTEXT", value_name = "NAME", hide_env_values = true)]
+    pub(crate) context: Option<ContextName>,
     /// Print one JSON document on stdout, or JSON lines where there is a stream
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -158,6 +160,12 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
+    /// Have a worker take nothing new until it is resumed
+    Drain(DrainArgs),
+    /// Let a worker take work again
+    Resume(ResumeArgs),
+    /// Forget a worker that will not come back, or is to join anew
+    Remove(RemoveArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters, models, suites, reports
     Artifacts(ArtifactsArgs),
     /// Move a tag to an artifact
@@ -177,6 +185,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  vertigo get luau-tutor ./adapter\n  vertigo get luau-tutor-fused ~/models/luau-tutor\n  vertigo get sha256:3b1f22 ./base"
     )]
     Get(GetArgs),
+    /// Log in to a coordinator on another machine, with a token that is read from stdin
+    Login(LoginArgs),
+    /// The coordinators that you have logged in to
+    #[command(after_help = "Examples:\n  vertigo context\n  vertigo context use home\n  vertigo --context work jobs")]
+    Context {
+        #[command(subcommand)]
+        command: Option<ContextCommand>,
+    },
+    /// Tokens with which machines join
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List everybody who has joined
+    Principals,
+    /// End everything that somebody who joined may do
+    Revoke(RevokeArgs),
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
     Completions {
@@ -392,13 +415,6 @@ pub(crate) struct ArtifactsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct WorkersArgs {
-    /// At most this many, by name [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct GcArgs {
     /// Say what would go, and leave it
     #[arg(long)]
@@ -413,46 +429,6 @@ pub(crate) struct GetArgs {
     pub(crate) reference: String,
     /// The folder to make
     pub(crate) dir: PathBuf,
-}
-
-impl Command {
-    /// The span that all of a command's work is in: the root of its trace.
-    pub(crate) fn span(&self) -> tracing::Span {
-        match self {
-            Command::Data(_) => tracing::info_span!("vertigo data"),
-            Command::Curate(_) => tracing::info_span!("vertigo curate"),
-            Command::Base(_) => tracing::info_span!("vertigo base"),
-            Command::Plan(_) => tracing::info_span!("vertigo plan"),
-            Command::Train(_) => tracing::info_span!("vertigo train"),
-            Command::Fuse(_) => tracing::info_span!("vertigo fuse"),
-            Command::Serve(_) => tracing::info_span!("vertigo serve"),
-            Command::Chat(_) => tracing::info_span!("vertigo chat"),
-            Command::Run(_) => tracing::info_span!("vertigo run"),
-            Command::Sweep(_) => tracing::info_span!("vertigo sweep"),
-            Command::Rerun(_) => tracing::info_span!("vertigo rerun"),
-            Command::Suite(_) => tracing::info_span!("vertigo suite"),
-            Command::Luau(_) => tracing::info_span!("vertigo luau"),
-            Command::LuauRoom => tracing::info_span!("vertigo luau-room"),
-            Command::Eval(_) => tracing::info_span!("vertigo eval"),
-            Command::Report(_) => tracing::info_span!("vertigo report"),
-            Command::Promote(_) => tracing::info_span!("vertigo promote"),
-            Command::Compare(_) => tracing::info_span!("vertigo compare"),
-            Command::Jobs(_) => tracing::info_span!("vertigo jobs"),
-            Command::Job(_) => tracing::info_span!("vertigo job"),
-            Command::Watch(_) => tracing::info_span!("vertigo watch"),
-            Command::Logs(_) => tracing::info_span!("vertigo logs"),
-            Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
-            Command::Workers(_) => tracing::info_span!("vertigo workers"),
-            Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),
-            Command::Tag(_) => tracing::info_span!("vertigo tag"),
-            Command::History(_) => tracing::info_span!("vertigo history"),
-            Command::Rollback(_) => tracing::info_span!("vertigo rollback"),
-            Command::Get(_) => tracing::info_span!("vertigo get"),
-            Command::Storage => tracing::info_span!("vertigo storage"),
-            Command::Gc(_) => tracing::info_span!("vertigo gc"),
-            Command::Completions { .. } => tracing::info_span!("vertigo completions"),
-        }
-    }
 }
 
 #[cfg(test)]

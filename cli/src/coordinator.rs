@@ -5,14 +5,14 @@ use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 use vertigo::bounds::MESSAGE_BYTES_MAX;
-use vertigo::endpoint::Endpoint;
 use vertigo::v1;
+use vertigo::v1::access_client::AccessClient;
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::tags_client::TagsClient;
-use vertigo_client::{Transfer, TransferError, traced};
+use vertigo_client::{Access, Transfer, TransferError, traced};
 
 /// Until a call that broke off is made again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -33,13 +33,14 @@ where
 /// A coordinator. Connects when it is first used.
 #[derive(Debug, Clone)]
 pub(crate) struct Coordinator {
-    endpoint: Endpoint,
+    access: Access,
     channel: Channel,
 }
 
 impl Coordinator {
-    pub(crate) fn new(endpoint: &Endpoint) -> Coordinator {
-        Coordinator { endpoint: endpoint.clone(), channel: endpoint.channel() }
+    pub(crate) fn new(access: Access) -> Coordinator {
+        let channel = access.channel();
+        Coordinator { access, channel }
     }
 
     pub(crate) fn jobs(&self) -> JobsClient<Channel> {
@@ -62,8 +63,12 @@ impl Coordinator {
         TagsClient::new(self.channel.clone())
     }
 
+    pub(crate) fn access(&self) -> AccessClient<Channel> {
+        AccessClient::new(self.channel.clone())
+    }
+
     pub(crate) fn transfer(&self) -> Transfer {
-        Transfer::new(&self.endpoint)
+        Transfer::new(&self.access)
     }
 
     /// A job by id, by name or by the beginning of its id.
@@ -78,10 +83,10 @@ impl Coordinator {
     }
 
     pub(crate) fn error(&self, status: &Status, subject: Subject) -> CliError {
-        error::from_status(status, &self.endpoint, subject)
+        error::from_status(status, self.access.endpoint(), subject)
     }
 
     pub(crate) fn transfer_error(&self, error: &TransferError) -> CliError {
-        error::from_transfer(error, &self.endpoint)
+        error::from_transfer(error, self.access.endpoint())
     }
 }

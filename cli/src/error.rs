@@ -5,7 +5,7 @@ use std::fmt::Display;
 use tonic::{Code, Status};
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::endpoint::Endpoint;
-use vertigo_client::TransferError;
+use vertigo_client::{TransferError, trouble};
 
 /// How a command ended, as the shell sees it. `--help` documents the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,7 @@ impl CliError {
 pub(crate) enum Subject {
     Job,
     Artifact,
+    Worker,
     /// The bases and the dataset of recipes.
     Inputs,
     Nothing,
@@ -72,6 +73,7 @@ impl Subject {
         match self {
             Subject::Job => Some("`vertigo jobs` lists the jobs"),
             Subject::Artifact => Some("`vertigo artifacts` lists what there is"),
+            Subject::Worker => Some("`vertigo workers` lists the workers"),
             Subject::Inputs => Some(
                 "import what is missing with `vertigo base import NAME DIR` or `vertigo data import NAME DIR`; \
                  `vertigo artifacts` lists what there is",
@@ -94,7 +96,11 @@ pub(crate) fn from_status(status: &Status, endpoint: &Endpoint, subject: Subject
         return from_api(error, subject);
     }
     if is_lost(status) {
-        return unreachable(endpoint);
+        return match trouble(status) {
+            None => unreachable(endpoint),
+            // What it says names what to do.
+            Some(problem) => CliError { hint: None, ..unreachable_for(endpoint, &problem) },
+        };
     }
     let message = match status.message() {
         "" => format!("the coordinator answered {}", status.code().description()),
@@ -129,6 +135,12 @@ pub(crate) fn unreachable(endpoint: &Endpoint) -> CliError {
         .hint("start it with `vertigo-coordinator`, or say where it is with --coordinator URL or VERTIGO_COORDINATOR")
 }
 
+/// The same, where it is known why.
+fn unreachable_for(endpoint: &Endpoint, problem: &str) -> CliError {
+    let error = unreachable(endpoint);
+    CliError { message: format!("{}: {problem}", error.message), ..error }
+}
+
 /// What to do about a blob that the coordinator did not take, by HTTP's status.
 fn not_taken_hint(status: u16) -> &'static str {
     match status {
@@ -158,9 +170,7 @@ pub(crate) fn from_transfer(error: &TransferError, endpoint: &Endpoint) -> CliEr
         TransferError::NotTaken { status, .. } => CliError::refused(error).hint(not_taken_hint(*status)),
         TransferError::Rpc(status) => from_status(status, endpoint, Subject::Artifact),
         TransferError::Connection { problem, .. } => {
-            let error = unreachable(endpoint);
-            CliError { message: format!("{}: {problem}", error.message), ..error }
-                .hint("run the command again: it goes on where it was cut off")
+            unreachable_for(endpoint, problem).hint("run the command again: it goes on where it was cut off")
         }
         TransferError::Refused { status, .. } if *status >= 500 => {
             CliError::refused(error).hint("run the command again: it goes on where it was cut off")
@@ -220,6 +230,20 @@ mod tests {
         let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
         assert!(is_lost(&broken));
         assert!(!is_lost(&Status::internal("bug")));
-        assert_eq!(told(broken, Subject::Job).exit, Exit::Unreachable);
+        let lost = told(broken, Subject::Job);
+        assert_eq!((lost.exit, lost.message.contains("TLS")), (Exit::Unreachable, false));
+        assert!(lost.hint.is_some());
+    }
+
+    #[test]
+    fn a_connection_that_tls_refused_is_unreachable_and_says_why() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
+        let broken = Status::from_error(Box::new(std::io::Error::other(alert)));
+        assert!(is_lost(&broken));
+        let lost = told(broken, Subject::Job);
+        assert_eq!(lost.exit, Exit::Unreachable);
+        let words = "cannot reach the coordinator at http://127.0.0.1:7420: the coordinator refused our certificate";
+        assert!(lost.message.starts_with(words) && lost.message.contains("vertigo login"), "{}", lost.message);
+        assert_eq!(lost.hint, None, "starting another coordinator would not help");
     }
 }

@@ -6,6 +6,7 @@
 // Nothing is printed past `output`, which makes text from outside safe.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod access;
 mod base;
 mod bounded;
 mod cli;
@@ -86,7 +87,24 @@ fn start(cli: &Cli, output: Output) -> Result<()> {
 }
 
 async fn run(cli: &Cli, output: Output) -> Result<()> {
-    let coordinator = &Coordinator::new(&cli.global.coordinator);
+    // Without certificates yet: an address that needs one is refused with what to do.
+    let contexts = access::contexts()?;
+    match &cli.command {
+        // Where nobody has logged in yet there is no coordinator to choose.
+        Command::Login(args) => return commands::login::run(args, &contexts, output).await,
+        Command::Context { command } => return commands::context::run(command.as_ref(), &contexts, output),
+        Command::Completions { shell } => return completions(*shell, output),
+        Command::Luau(command) => return commands::luau::run(command, output),
+        _ => {}
+    }
+    let chosen = access::choose(&cli.global, &contexts)?;
+    let coordinator = &Coordinator::new(chosen.access.clone());
+    // Beside the command, which may follow a job for days.
+    let (ran, ()) = tokio::join!(asked(cli, coordinator, output), chosen.renew(&contexts));
+    ran
+}
+
+async fn asked(cli: &Cli, coordinator: &Coordinator, output: Output) -> Result<()> {
     match &cli.command {
         Command::Data(command) => commands::data::run(command, coordinator, output).await,
         Command::Curate(args) => commands::curate::run(args, coordinator, output).await,
@@ -100,7 +118,6 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Sweep(args) => commands::sweep::run(args, coordinator, output).await,
         Command::Rerun(args) => commands::rerun::run(args, coordinator, output).await,
         Command::Suite(command) => commands::suite::run(command, coordinator, output).await,
-        Command::Luau(command) => commands::luau::run(command, output),
         Command::LuauRoom => Err(CliError::refused("it is started by vertigo itself")),
         Command::Eval(args) => commands::eval::run(args, coordinator, output).await,
         Command::Report(args) => commands::report::run(args, coordinator, output).await,
@@ -112,6 +129,9 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Logs(args) => commands::logs::run(args, coordinator, output).await,
         Command::Cancel(args) => commands::cancel::run(args, coordinator, output).await,
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
+        Command::Drain(args) => commands::drain::run(args, coordinator, output).await,
+        Command::Resume(args) => commands::resume::run(args, coordinator, output).await,
+        Command::Remove(args) => commands::remove::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,
         Command::Tag(args) => commands::tag::run(args, coordinator, output).await,
         Command::History(args) => commands::history::run(args, coordinator, output).await,
@@ -119,11 +139,18 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Get(args) => commands::get::run(args, coordinator, output).await,
         Command::Storage => commands::storage::run(coordinator, output).await,
         Command::Gc(args) => commands::gc::run(args, coordinator, output).await,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "vertigo", &mut script);
-            output.line(&String::from_utf8_lossy(&script));
-            Ok(())
+        Command::Token(command) => commands::token::run(command, coordinator, output).await,
+        Command::Principals => commands::principals::run(coordinator, output).await,
+        Command::Revoke(args) => commands::revoke::run(args, coordinator, output).await,
+        Command::Login(_) | Command::Context { .. } | Command::Completions { .. } | Command::Luau(_) => {
+            unreachable!("these ask no coordinator, and have run")
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell, output: Output) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vertigo", &mut script);
+    output.line(&String::from_utf8_lossy(&script));
+    Ok(())
 }

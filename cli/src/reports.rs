@@ -102,11 +102,12 @@ fn parse(name: &str, folder: &Path) -> Result<Report> {
 mod tests {
     use super::*;
     use vertigo::endpoint::Endpoint;
+    use vertigo_client::Access;
 
     #[tokio::test]
     async fn a_folder_is_read_without_a_coordinator_and_what_is_no_report_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let coordinator = Coordinator::new(&Endpoint::default());
+        let coordinator = Coordinator::new(Access::plain(Endpoint::default()).unwrap());
         let name = dir.path().to_str().unwrap();
         std::fs::write(dir.path().join(FILE), crate::render::report::tests::report().to_text()).unwrap();
         let output = Output::new(true, crate::cli::Color::Never);

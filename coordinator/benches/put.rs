@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use vertigo::manifest::{Kind, Manifest};
-use vertigo_client::Transfer;
+use vertigo_client::{Access, Transfer};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server};
@@ -76,7 +76,7 @@ async fn put_twice(input: &Path, manifest: &Manifest, state: &Path) -> Result<(D
         certificates: None,
     };
     let server = Server::start(config).await?;
-    let transfer = Transfer::new(&format!("http://{}", server.address()).parse()?);
+    let transfer = Transfer::new(&Access::plain(format!("http://{}", server.address()).parse()?)?);
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async move {
         let _ = stopped.await;

@@ -16,6 +16,7 @@ use vertigo::v1::report::Body;
 use vertigo::v1::{
     self, AttemptState, CancelRequest, GetJobRequest, JobEvent, JobState, ListJobsRequest, WatchRequest,
 };
+use vertigo_tests::channel;
 
 /// How long the journal may take to be read.
 const READ: Duration = Duration::from_secs(120);
@@ -45,7 +46,7 @@ pub(crate) struct Findings {
 /// # Errors
 /// That they cannot be listed.
 pub(crate) async fn jobs(endpoint: &Endpoint) -> Result<Vec<v1::Job>, String> {
-    let (mut client, mut jobs, mut token) = (JobsClient::new(endpoint.channel()), Vec::new(), String::new());
+    let (mut client, mut jobs, mut token) = (JobsClient::new(channel(endpoint)), Vec::new(), String::new());
     loop {
         let request = ListJobsRequest { page_size: 500, page_token: token, ..ListJobsRequest::default() };
         let page = client.list(request).await.map_err(|status| status.to_string())?.into_inner();
@@ -60,7 +61,7 @@ pub(crate) async fn jobs(endpoint: &Endpoint) -> Result<Vec<v1::Job>, String> {
 /// The whole journal: up to the end of a job that is queued and cancelled for that.
 async fn journal(load: &Load) -> Result<(Vec<JobEvent>, String), String> {
     let told = |status: tonic::Status| format!("the journal: {status}");
-    let mut client = JobsClient::new(load.direct.channel());
+    let mut client = JobsClient::new(channel(&load.direct));
     let id = JobId::new().to_string();
     let job = crate::load::training(&id, "the-last");
     client.submit(v1::SubmitRequest { jobs: vec![job] }).await.map_err(told)?;
@@ -170,7 +171,7 @@ async fn outcome(
     killed: &BTreeSet<String>,
     findings: &mut Findings,
 ) {
-    let mut client = JobsClient::new(load.direct.channel());
+    let mut client = JobsClient::new(channel(&load.direct));
     let (mut recipe, mut has_failed) = (String::new(), false);
     for key in &submission.keys {
         let Some(job) = found.get(key) else { continue };

@@ -10,6 +10,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::v1::ListArtifactsRequest;
 use vertigo::v1::artifacts_client::ArtifactsClient;
+use vertigo_tests::channel;
 
 /// Outputs that a worker keeps of jobs that others have finished: it lets them go by age and number, `KEPT_MAX` in `worker/src/output.rs`.
 const KEPT_MAX: usize = 8;
@@ -125,7 +126,7 @@ async fn store(load: &Load, stage: &Stage, found: &mut Leftovers) {
 
 /// The digests of all files of all artifacts.
 async fn named(endpoint: &Endpoint) -> Result<BTreeSet<Digest>, String> {
-    let (mut client, mut named, mut token) = (ArtifactsClient::new(endpoint.channel()), BTreeSet::new(), String::new());
+    let (mut client, mut named, mut token) = (ArtifactsClient::new(channel(endpoint)), BTreeSet::new(), String::new());
     loop {
         let request = ListArtifactsRequest { page_size: 500, page_token: token, ..ListArtifactsRequest::default() };
         let page = client.list(request).await.map_err(|status| status.to_string())?.into_inner();

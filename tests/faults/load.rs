@@ -17,7 +17,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::JobId;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, GetJobRequest, JobState, input, task};
-use vertigo_tests::binary;
+use vertigo_tests::{binary, channel};
 
 /// The longest that a command may take, whatever breaks: an import tries for two minutes without headway.
 const COMMAND: Duration = Duration::from_secs(240);
@@ -159,7 +159,7 @@ impl Load {
         let mut answers = 0;
         while answers < 2 {
             // A new connection each time, as a new process would have.
-            let mut client = JobsClient::new(self.through.channel());
+            let mut client = JobsClient::new(channel(&self.through));
             match timeout(CALL, client.submit(v1::SubmitRequest { jobs: vec![job.clone()] })).await {
                 Ok(Ok(answer)) => {
                     let named: Vec<_> = answer.into_inner().jobs.into_iter().map(|job| job.id).collect();
@@ -212,7 +212,7 @@ impl Load {
     async fn ended(&self, ids: impl Iterator<Item = &String>) {
         for id in ids {
             while !self.is_over.load(Ordering::Relaxed) {
-                let mut client = JobsClient::new(self.direct.channel());
+                let mut client = JobsClient::new(channel(&self.direct));
                 let get = timeout(CALL, client.get(GetJobRequest { id: id.clone() })).await;
                 match get {
                     Ok(Ok(job)) if has_ended(job.get_ref().state()) => break,

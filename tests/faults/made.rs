@@ -10,6 +10,7 @@ use vertigo::manifest::Manifest;
 use vertigo::v1::artifacts_client::ArtifactsClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, GetArtifactRequest, GetJobRequest, JobState};
+use vertigo_tests::channel;
 
 /// How the names of those jobs begin that run before anything breaks.
 pub(crate) const UNDISTURBED: &str = "undisturbed";
@@ -42,7 +43,7 @@ fn is_computed(fact: &str) -> bool {
 /// # Errors
 /// That there is none, or it cannot be read.
 pub(crate) async fn manifest(endpoint: &Endpoint, digest: &str) -> Result<Manifest, String> {
-    let mut client = ArtifactsClient::new(endpoint.channel());
+    let mut client = ArtifactsClient::new(channel(endpoint));
     let request = GetArtifactRequest { reference: digest.to_owned() };
     let artifact = client.get(request).await.map_err(|status| format!("artifact {digest}: {status}"))?.into_inner();
     Manifest::parse_kept(&artifact.manifest_json).map_err(|error| format!("artifact {digest}: {error}"))
@@ -119,7 +120,7 @@ pub(crate) async fn undisturbed(load: &Load) -> Result<References, String> {
 /// The job once it has ended.
 pub(crate) async fn ended(endpoint: &Endpoint, id: &str) -> v1::Job {
     loop {
-        let mut client = JobsClient::new(endpoint.channel());
+        let mut client = JobsClient::new(channel(endpoint));
         if let Ok(job) = client.get(GetJobRequest { id: id.to_owned() }).await
             && crate::load::has_ended(job.get_ref().state())
         {

@@ -38,6 +38,7 @@ use table::{Outcome, Tally};
 use tokio::time::sleep;
 use vertigo::v1::ListWorkersRequest;
 use vertigo::v1::fleet_client::FleetClient;
+use vertigo_tests::channel;
 
 /// Those who submit at the same time.
 const SUBMITTERS: u64 = 8;
@@ -253,7 +254,7 @@ async fn all_connected(load: &Load) -> Result<(), String> {
 
 /// How many workers are connected.
 async fn connected(load: &Load) -> usize {
-    let listed = FleetClient::new(load.direct.channel()).list_workers(ListWorkersRequest::default()).await;
+    let listed = FleetClient::new(channel(&load.direct)).list_workers(ListWorkersRequest::default()).await;
     listed.map_or(0, |listed| listed.into_inner().workers.iter().filter(|worker| worker.connected).count())
 }
 

@@ -110,6 +110,6 @@ async fn without_a_coordinator_the_cli_says_how_to_start_one() {
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     refused(&ran, &[fleet.endpoint().url(), "vertigo-coordinator"]);
     let ran = fleet.cli(&["--coordinator", "http://10.1.2.3:7420", "jobs"]).await;
-    refused(&ran, &["10.1.2.3", "ssh -L"]);
+    refused(&ran, &["10.1.2.3", "https://", "vertigo login"]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }

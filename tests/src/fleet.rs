@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use crate::waiting::{soon, until};
-use crate::{binary, luau};
+use crate::{binary, channel, luau};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -174,7 +174,7 @@ impl Fleet {
 
     /// The coordinator's jobs.
     pub fn jobs(&self) -> JobsClient<tonic::transport::Channel> {
-        JobsClient::new(self.endpoint().channel())
+        JobsClient::new(channel(&self.endpoint()))
     }
 
     /// A job as it stands.
@@ -226,7 +226,7 @@ impl Fleet {
     pub async fn worker_is(&self, what: &str, name: &str, condition: impl Fn(&v1::Worker) -> bool) {
         until(&format!("worker {name} to be {what}"), || async {
             let workers =
-                FleetClient::new(self.endpoint().channel()).list_workers(ListWorkersRequest::default()).await.ok()?;
+                FleetClient::new(channel(&self.endpoint())).list_workers(ListWorkersRequest::default()).await.ok()?;
             workers.into_inner().workers.iter().any(|w| w.name == name && condition(w)).then_some(())
         })
         .await;

@@ -12,9 +12,11 @@ pub use process::Process;
 pub use vertigo_testkit::{skipped, waiting};
 
 use std::path::{Path, PathBuf};
+use vertigo::endpoint::Endpoint;
 use vertigo::v1::JobEvent;
 use vertigo::v1::job_event::Event;
 use vertigo::v1::report::Body;
+use vertigo_client::Access;
 
 /// What an attempt said, where the event is a report.
 pub fn said(event: &JobEvent) -> Option<&Body> {
@@ -27,6 +29,14 @@ pub fn said(event: &JobEvent) -> Option<&Body> {
 /// Whether an attempt has come to its first steps.
 pub fn trains(event: &JobEvent) -> bool {
     matches!(said(event), Some(Body::Step(_)))
+}
+
+/// A channel to a coordinator of this machine.
+///
+/// # Panics
+/// Where the address is another machine's.
+pub fn channel(endpoint: &Endpoint) -> tonic::transport::Channel {
+    Access::plain(endpoint.clone()).expect("a test's coordinator is on loopback, without certificates").channel()
 }
 
 /// The repository's folder.

@@ -21,17 +21,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
-use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
 use vertigo::printable;
 use vertigo::v1::Assignment;
-use vertigo_client::Transfer;
+use vertigo_client::{Access, Transfer};
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the coordinator is.
-    pub coordinator: Endpoint,
+    /// How the coordinator is reached.
+    pub coordinator: Access,
     /// What people call this worker.
     pub name: String,
     /// What plans may use at most.
@@ -90,18 +89,19 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         let refusal = (*told.borrow() != Phase::Serving).then_some("the worker is draining");
         supervisor.take(assignment, refusal);
     };
+    let endpoint = settings.coordinator.endpoint();
     let announced = AtomicBool::new(false);
     let welcomed = || {
         if !announced.swap(true, Ordering::Relaxed) {
-            println!("vertigo-worker {} connected to {}", printable::line(&settings.name), settings.coordinator);
+            println!("vertigo-worker {} connected to {}", printable::line(&settings.name), endpoint);
         }
-        tracing::info!("connected to {}", settings.coordinator);
+        tracing::info!("connected to {endpoint}");
     };
     let session = Session {
         identity: state.identity(),
         process: ProcessId::new(),
         name: &settings.name,
-        endpoint: &settings.coordinator,
+        endpoint,
         dial: &|outbound| session::dial(&settings.coordinator, outbound),
         jitter: &rand::random,
         machine: &*machine,

@@ -9,6 +9,7 @@ use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::printable;
+use vertigo_client::Access;
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
 use vertigo_worker::serve::{self, Asked};
@@ -125,7 +126,7 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
         models: args.models,
         listen: args.listen,
         memory: args.memory,
-        coordinator: args.coordinator,
+        coordinator: Access::plain(args.coordinator)?,
         state: args.state.map_or_else(|| default_state("serve"), Ok)?,
         cache: args.cache,
     })
@@ -133,7 +134,7 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
 
 fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>> {
     Ok(Settings {
-        coordinator: args.coordinator,
+        coordinator: Access::plain(args.coordinator)?,
         name: args.name.map_or_else(host_name, Ok)?,
         memory: args.memory,
         state: args.state.map_or_else(|| default_state("worker"), Ok)?,

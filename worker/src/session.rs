@@ -25,6 +25,7 @@ use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
+use vertigo_client::{Access, trouble};
 
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -62,9 +63,9 @@ pub type Outbound = ReceiverStream<WorkerMessage>;
 /// A stream that is being begun.
 pub type Dialled = BoxFuture<'static, Result<Streaming<CoordinatorMessage>, Status>>;
 
-/// Begins a stream to the coordinator at `endpoint`.
-pub fn dial(endpoint: &Endpoint, outbound: Outbound) -> Dialled {
-    let channel = endpoint.channel();
+/// Begins a stream to the coordinator that is reached by `access`.
+pub fn dial(access: &Access, outbound: Outbound) -> Dialled {
+    let channel = access.channel();
     Box::pin(async move { Ok(FleetClient::new(channel).session(outbound).await?.into_inner()) })
 }
 
@@ -100,7 +101,7 @@ enum Lost {
     /// Another process has this worker's session: the coordinator's words.
     #[error("{0}")]
     OtherProcess(String),
-    #[error("{}", .0.message())]
+    #[error("{}", trouble(.0.as_ref()).unwrap_or_else(|| .0.message().to_owned()))]
     Status(Box<Status>),
     #[error("the coordinator {0}")]
     Protocol(&'static str),

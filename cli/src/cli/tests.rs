@@ -44,6 +44,10 @@ fn what_is_not_a_coordinator_or_an_amount_is_refused() {
     assert!(parse("vertigo promote m --to t --gate g --force --reason x --dry-run").is_err());
     assert!(parse("vertigo promote m --to t --gate g --report a --report b --dry-run").is_ok());
     assert!(parse("vertigo tag a").is_err() && parse("vertigo history production --limit 0").is_err());
+    assert!(
+        parse("vertigo drain studio --reason disk").is_ok() && parse("vertigo drain").unwrap_err().contains("WORKER")
+    );
+    assert!(parse("vertigo resume studio").is_ok() && parse("vertigo remove").is_err());
     assert!(parse("vertigo rollback production --to 4dfe542c1703 --reason prose").is_ok());
     assert!(parse("vertigo jobs --state failed,cancelled --since 1d --kind train").is_ok());
     assert!(parse("vertigo jobs --json --coordinator 127.0.0.1:1").is_ok());

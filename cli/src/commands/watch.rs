@@ -3,7 +3,7 @@
 use crate::cli::WatchArgs;
 use crate::coordinator::Coordinator;
 use crate::error::{CliError, Exit, Result};
-use crate::render::narrator::Narrator;
+use crate::render::narrator::{self, Narrator};
 use crate::render::output::Output;
 use crate::render::{jobs, json};
 use crate::{events, follow};
@@ -23,6 +23,12 @@ async fn watch_all_jobs(coordinator: &Coordinator, output: Output) -> Result<()>
     let show = async |event: &v1::JobEvent| {
         if output.is_json() {
             output.json_line(&json::event(event));
+            return Ok(());
+        }
+        if event.job_id.is_empty() {
+            if let Some((worker, line)) = narrator::told_of_worker(event) {
+                output.line(&format!("{worker}  {line}"));
+            }
             return Ok(());
         }
         if !known.contains_key(&event.job_id) {

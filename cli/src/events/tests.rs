@@ -6,6 +6,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response};
 use vertigo::api_error::ApiError;
 use vertigo::v1::jobs_server::{Jobs, JobsServer};
+use vertigo_client::Access;
 use vertigo_testkit::coordinator::serve;
 
 /// A coordinator whose journal has five events, and whose connections break after two until the last is out. Its job ends when the
@@ -82,7 +83,7 @@ impl Jobs for Breaking {
 }
 
 async fn coordinator(jobs: Breaking) -> Coordinator {
-    Coordinator::new(&serve(Server::builder().add_service(JobsServer::new(jobs))).await)
+    Coordinator::new(Access::plain(serve(Server::builder().add_service(JobsServer::new(jobs))).await).unwrap())
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn the_feed_of_all_jobs_goes_on_where_it_was_and_gives_again_what_was_not_
 
 #[tokio::test]
 async fn the_feed_of_all_jobs_of_a_coordinator_that_is_not_there_is_an_error() {
-    let nowhere = Coordinator::new(&"http://127.0.0.1:9".parse().unwrap());
+    let nowhere = Coordinator::new(Access::plain("http://127.0.0.1:9".parse().unwrap()).unwrap());
     let notes = Mutex::new(Vec::new());
     let note = |line: &str| notes.lock().unwrap().push(line.to_owned());
     let error = follow_all(&nowhere, note, async |_| Ok(())).await.unwrap_err();

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 use vertigo::v1;
+use vertigo_access::contexts::ContextName;
+use vertigo_access::identity::Identity;
 pub(crate) use vertigo_view::{attempt_state, state};
 
 fn value(view: impl Serialize) -> Value {
@@ -39,6 +41,27 @@ pub(crate) fn storage(report: &v1::StorageReport) -> Value {
 
 pub(crate) fn collection(gone: &v1::Collection) -> Value {
     value(vertigo_view::Collection::from(gone))
+}
+
+pub(crate) fn principal(principal: &v1::Principal) -> Value {
+    value(vertigo_view::Principal::from(principal))
+}
+
+pub(crate) fn token(token: &v1::Token) -> Value {
+    value(vertigo_view::Token::from(token))
+}
+
+/// A context, which no message tells of: the coordinator knows nothing of it.
+pub(crate) fn context(name: &ContextName, identity: &Identity, current: Option<&ContextName>) -> Value {
+    serde_json::json!({
+        "name": name.to_string(),
+        "coordinator": identity.coordinator.to_string(),
+        "principal": identity.principal,
+        "role": identity.role,
+        "ends_ms": identity.life.ends.0,
+        "fingerprint": identity.anchor.fingerprint().to_string(),
+        "is_current": current == Some(name),
+    })
 }
 
 pub(crate) fn event(event: &v1::JobEvent) -> Value {

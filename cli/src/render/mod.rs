@@ -2,6 +2,7 @@
 //!
 //! Promise: text from outside drives no terminal ([`safe`]), and nothing is printed past [`output`]. Absent: calls of the coordinator.
 
+pub(crate) mod access;
 pub(crate) mod curation;
 pub(crate) mod decision;
 pub(crate) mod findings;
@@ -17,3 +18,4 @@ pub(crate) mod safe;
 pub(crate) mod screen;
 pub(crate) mod suite;
 pub(crate) mod who;
+pub(crate) mod workers;

@@ -82,6 +82,8 @@ impl Narrator {
                 })
             }
             Event::Placed(placed) => Some(self.placed(placed)),
+            // Of no job: whoever follows all of them tells it by `told_of_worker`.
+            Event::Worker(_) => None,
             Event::Report(report) => self.report(event.at_ms, report.body.as_ref()?),
         }
     }
@@ -144,6 +146,19 @@ pub(crate) fn with_reason(state: &str, reason: &str) -> String {
         Some(rest) if rest.is_empty() || rest.starts_with(" by ") => reason.to_owned(),
         _ => format!("{state}: {reason}"),
     }
+}
+
+/// What somebody did with a worker, and its name, where the event says that.
+pub(crate) fn told_of_worker(event: &JobEvent) -> Option<(&str, String)> {
+    let Some(Event::Worker(of)) = &event.event else { return None };
+    let by = who::told_by(&event.by);
+    let line = match of.act() {
+        v1::WorkerAct::Unspecified => return None,
+        v1::WorkerAct::Held => with_reason(&format!("held{by}"), &event.reason),
+        v1::WorkerAct::Resumed => format!("takes work again, resumed{by}"),
+        v1::WorkerAct::Removed => format!("removed{by}"),
+    };
+    Some((&of.worker, line))
 }
 
 /// A number that was measured, as precise as it is large.
@@ -222,6 +237,47 @@ mod tests {
     fn told(events: &[JobEvent]) -> String {
         let mut narrator = Narrator::new(&jobs::tests::job());
         events.iter().filter_map(|event| narrator.tell(event)).map(|told| told.line() + "\n").collect()
+    }
+
+    #[test]
+    fn who_asked_is_said_where_it_is_another_machine() {
+        let by = |state: v1::JobState, by: &str, reason: &str| JobEvent {
+            event: Some(Event::State(state.into())),
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
+        let events = [
+            by(v1::JobState::Queued, "local", ""),
+            by(v1::JobState::Queued, "mac-laptop", ""),
+            by(v1::JobState::Blocked, "mac-laptop", "waits for luau"),
+            by(v1::JobState::Cancelled, "phone", "cancelled by phone"),
+            by(v1::JobState::Cancelled, "local", "cancelled"),
+        ];
+        insta::assert_snapshot!(told(&events), @r"
+        queued
+        queued by mac-laptop
+        blocked by mac-laptop: waits for luau
+        cancelled by phone
+        cancelled
+        ");
+    }
+
+    #[test]
+    fn what_is_done_with_a_worker_is_told_of_no_job() {
+        let done = |act: v1::WorkerAct, by: &str, reason: &str| {
+            let of = v1::WorkerEvent { worker: "studio".to_owned(), act: act.into(), ..Default::default() };
+            let (event, by, reason) = (Some(Event::Worker(of)), by.to_owned(), reason.to_owned());
+            let event = JobEvent { event, by, reason, ..Default::default() };
+            assert_eq!(told(std::slice::from_ref(&event)), "");
+            told_of_worker(&event).map(|(worker, line)| format!("{worker}: {line}"))
+        };
+        let held = done(v1::WorkerAct::Held, "mac-laptop", "a new disk");
+        assert_eq!(held.as_deref(), Some("studio: held by mac-laptop: a new disk"));
+        let resumed = done(v1::WorkerAct::Resumed, "phone", "");
+        assert_eq!(resumed.as_deref(), Some("studio: takes work again, resumed by phone"));
+        assert_eq!(done(v1::WorkerAct::Removed, "local", "").as_deref(), Some("studio: removed"));
+        assert_eq!(done(v1::WorkerAct::Unspecified, "local", ""), None);
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub struct Asks {
     pub request: Vec<u8>,
     /// What it wants to be called.
     pub name: Option<PrincipalName>,
+    /// What it is to be called where neither it nor the token says.
+    pub otherwise: Option<PrincipalName>,
     /// Of a worker.
     pub worker: Option<WorkerId>,
     /// Its clock.
@@ -208,6 +210,7 @@ impl Access {
             secret: asks.secret.hash(),
             key,
             name: asks.name.clone(),
+            otherwise: asks.otherwise.clone(),
             worker: asks.worker,
             certificate_ends: life.ends,
         };

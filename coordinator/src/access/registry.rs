@@ -145,6 +145,8 @@ pub struct Joiner {
     pub key: SecretHash,
     /// What it wants to be called.
     pub name: Option<PrincipalName>,
+    /// What it is to be called where neither it nor the token says.
+    pub otherwise: Option<PrincipalName>,
     /// Of a worker: its id.
     pub worker: Option<WorkerId>,
     /// When the certificate that it gets will end.
@@ -251,7 +253,8 @@ impl Registry {
             }
             _ => {}
         }
-        let name = joiner.name.clone().or_else(|| token.name.clone()).ok_or(Denied::NoName)?;
+        let said = joiner.name.as_ref().or(token.name.as_ref()).or(joiner.otherwise.as_ref());
+        let name = said.cloned().ok_or(Denied::NoName)?;
         let replaces = self.place_of(&name, joiner.worker)?;
         if self.principals.len() >= PRINCIPALS_MAX && !self.forget_revoked() {
             return Err(Denied::Full(PRINCIPALS_MAX, "principals"));

@@ -27,7 +27,7 @@ fn asks(line: &str, name: &str) -> Asks {
     let token: Token = line.parse().unwrap();
     let worker = (token.role == Role::Worker).then(WorkerId::new);
     let (request, name) = (Request::new().unwrap().der, Some(name.parse().unwrap()));
-    Asks { secret: token.secret, request, name, worker, clock: Millis::now() }
+    Asks { secret: token.secret, request, name, otherwise: None, worker, clock: Millis::now() }
 }
 
 #[test]

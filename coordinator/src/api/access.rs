@@ -23,6 +23,7 @@ impl Api {
             secret: Secret::try_from(&request.secret[..]).map_err(|_| ApiError::from(Denied::Token))?,
             request: request.request,
             name: named(&request.name)?,
+            otherwise: named(&request.otherwise)?,
             worker: Some(request.worker_id)
                 .filter(|id| !id.is_empty())
                 .map(|id| id.parse())

@@ -76,6 +76,15 @@ fn text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), ApiErro
     }
 }
 
+fn reason(reason: &str) -> Result<(), ApiError> {
+    match reason.chars().count() {
+        characters if characters > REASON_CHARACTERS_MAX => Err(ApiError::invalid(format!(
+            "the reason has {characters} characters, and at most {REASON_CHARACTERS_MAX} are taken"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn count<T>(field: &str, list: &[T], most: usize) -> Result<(), ApiError> {
     match list.len() {
         found if found > most => {
@@ -115,11 +124,7 @@ pub(super) fn move_tag(request: &v1::MoveTagRequest) -> Result<(), ApiError> {
     text("the tag", tag, REFERENCE_BYTES_MAX)?;
     text("the artifact's name", reference, REFERENCE_BYTES_MAX)?;
     text("what the tag is expected to be on", expected, DIGEST_BYTES_MAX)?;
-    let characters = reason.chars().count();
-    if characters > REASON_CHARACTERS_MAX {
-        let problem = format!("the reason has {characters} characters, and at most {REASON_CHARACTERS_MAX} are taken");
-        return Err(ApiError::invalid(problem));
-    }
+    self::reason(reason)?;
     if *forced && reason.trim().is_empty() {
         return Err(ApiError::invalid("a forced move has no reason").with_hint("say why: it stands in the history"));
     }
@@ -157,6 +162,22 @@ fn labels(labels: &HashMap<String, String>) -> Result<(), ApiError> {
 pub(super) fn list_workers(request: &v1::ListWorkersRequest) -> Result<(), ApiError> {
     let v1::ListWorkersRequest { page_size: _, page_token } = request;
     text("page_token", page_token, PAGE_TOKEN_BYTES_MAX)
+}
+
+pub(super) fn drain_worker(request: &v1::DrainWorkerRequest) -> Result<(), ApiError> {
+    let v1::DrainWorkerRequest { worker, reason: given } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)?;
+    reason(given)
+}
+
+pub(super) fn resume_worker(request: &v1::ResumeWorkerRequest) -> Result<(), ApiError> {
+    let v1::ResumeWorkerRequest { worker } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
+}
+
+pub(super) fn remove_worker(request: &v1::RemoveWorkerRequest) -> Result<(), ApiError> {
+    let v1::RemoveWorkerRequest { worker } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
 }
 
 pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), ApiError> {

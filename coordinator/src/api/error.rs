@@ -64,11 +64,14 @@ impl From<KindError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> ApiError {
         let code = match refusal {
-            Refusal::NoJob(_) | Refusal::NoTag { .. } | Refusal::NoArtifact(_) => ErrorCode::NotFound,
+            Refusal::NoJob(_) | Refusal::NoWorker(_) | Refusal::NoTag { .. } | Refusal::NoArtifact(_) => {
+                ErrorCode::NotFound
+            }
             Refusal::TagMoved { .. } => ErrorCode::TagMoved,
             Refusal::Ended { .. }
             | Refusal::TooLarge { .. }
             | Refusal::NoOutput { .. }
+            | Refusal::WorkerThere { .. }
             | Refusal::NoSuchOutput { .. }
             | Refusal::NothingBefore(_)
             | Refusal::OnItAlready { .. }

@@ -2,7 +2,7 @@
 
 use crate::core::{Made, Report, ReportBody, Serving, Started, State, Step};
 use crate::store::{Event, EventBody};
-use vertigo::id::Digest;
+use vertigo::id::{Digest, WorkerId};
 use vertigo::v1::{self, finished, job_event, report};
 
 /// A state as the protocol names it.
@@ -42,6 +42,15 @@ pub(super) fn event(event: Event) -> v1::JobEvent {
             (job_event::Event::Placed(placed), String::new(), None)
         }
         EventBody::Report(report) => (job_event::Event::Report(self::report(report)), String::new(), None),
+        EventBody::Held { worker, name, by, reason } => {
+            (acted(worker, name, v1::WorkerAct::Held), reason, by.person().cloned())
+        }
+        EventBody::Resumed { worker, name, by } => {
+            (acted(worker, name, v1::WorkerAct::Resumed), String::new(), Some(by))
+        }
+        EventBody::Removed { worker, name, by } => {
+            (acted(worker, name, v1::WorkerAct::Removed), String::new(), Some(by))
+        }
     };
     v1::JobEvent {
         seq,
@@ -49,9 +58,13 @@ pub(super) fn event(event: Event) -> v1::JobEvent {
         epoch: epoch.0,
         event: Some(body),
         reason: why,
-        job_id: job.to_string(),
+        job_id: job.map(|job| job.to_string()).unwrap_or_default(),
         by: by.map(String::from).unwrap_or_default(),
     }
+}
+
+fn acted(worker: WorkerId, name: String, act: v1::WorkerAct) -> job_event::Event {
+    job_event::Event::Worker(v1::WorkerEvent { worker_id: worker.to_string(), worker: name, act: act.into() })
 }
 
 /// A report as people see it: manifests come with their artifacts.

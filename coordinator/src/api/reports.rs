@@ -95,8 +95,11 @@ fn started(it: &v1::Started) -> Started {
 /// Where a service answers. Nobody is sent to another machine in the clear, nor by what is no address.
 fn serving(it: v1::Serving) -> ReportBody {
     match it.url.parse::<Endpoint>() {
-        Ok(endpoint) => ReportBody::Serving(Serving { url: endpoint.url().to_owned(), models: it.models }),
-        Err(_) => ReportBody::Warning(format!(
+        Ok(endpoint) if !endpoint.is_tls() => {
+            ReportBody::Serving(Serving { url: endpoint.url().to_owned(), models: it.models })
+        }
+        // A service has no certificate, whatever its address says.
+        Ok(_) | Err(_) => ReportBody::Warning(format!(
             "the service says that it answers at `{}`, which is no loopback address",
             it.url
         )),

@@ -2,7 +2,8 @@
 
 use super::events::{serving, state};
 use crate::core::{
-    Artifact, Attempt, Core, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant, Worker,
+    Artifact, Attempt, Core, Hold, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant,
+    Worker,
 };
 use crate::kinds;
 use serde_json::Value;
@@ -135,7 +136,13 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         last_seen_ms: worker.last_seen.0,
         reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
+        hold: worker.hold.as_ref().map(hold),
     }
+}
+
+fn hold(hold: &Hold) -> v1::Hold {
+    let by = hold.by.person().map(ToString::to_string).unwrap_or_default();
+    v1::Hold { by, since_ms: hold.since.0, reason: hold.reason.clone() }
 }
 
 fn machine(machine: &Machine) -> v1::Machine {

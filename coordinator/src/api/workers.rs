@@ -1,9 +1,10 @@
-//! Who there is to do the work.
+//! Who there is to do the work, and who of them may.
 
-use super::{Api, bounds, pages, view};
-use crate::core::{Core, Worker};
+use super::{Api, Caller, bounds, pages, view};
+use crate::core::{Command, Core, Worker};
 use vertigo::api_error::ApiError;
 use vertigo::id::WorkerId;
+use vertigo::spelling;
 use vertigo::v1;
 
 impl Api {
@@ -26,6 +27,85 @@ impl Api {
         let (workers, next_page_token) = self.look(look).await?;
         Ok(v1::ListWorkersResponse { workers, next_page_token })
     }
+}
+
+impl Api {
+    /// Holds a worker: it takes nothing new until it is resumed.
+    ///
+    /// # Errors
+    /// There is no such worker, or there are several.
+    pub(crate) async fn drain_worker(
+        &self,
+        caller: &Caller,
+        request: v1::DrainWorkerRequest,
+    ) -> Result<v1::Worker, ApiError> {
+        bounds::drain_worker(&request)?;
+        let v1::DrainWorkerRequest { worker, reason } = request;
+        let (by, reason) = (caller.name.clone(), reason.trim().to_owned());
+        let (_, after) = self.act(worker, |worker| Command::Hold { worker, by, reason }).await?;
+        after.ok_or_else(gone)
+    }
+
+    /// Ends a worker's hold.
+    ///
+    /// # Errors
+    /// There is no such worker, or there are several.
+    pub(crate) async fn resume_worker(
+        &self,
+        caller: &Caller,
+        request: v1::ResumeWorkerRequest,
+    ) -> Result<v1::Worker, ApiError> {
+        bounds::resume_worker(&request)?;
+        let by = caller.name.clone();
+        let (_, after) = self.act(request.worker, |worker| Command::Resume { worker, by }).await?;
+        after.ok_or_else(gone)
+    }
+
+    /// Forgets a worker, and gives what it was.
+    ///
+    /// # Errors
+    /// There is no such worker, or there are several; it is connected, and not held or not idle.
+    pub(crate) async fn remove_worker(
+        &self,
+        caller: &Caller,
+        request: v1::RemoveWorkerRequest,
+    ) -> Result<v1::Worker, ApiError> {
+        bounds::remove_worker(&request)?;
+        let by = caller.name.clone();
+        let (before, _) = self.act(request.worker, |worker| Command::Remove { worker, by }).await?;
+        Ok(before)
+    }
+
+    /// Does something with the worker that `reference` stands for. Gives it as it was before, and as it is now, where it is there still.
+    async fn act(
+        &self,
+        reference: String,
+        command: impl FnOnce(WorkerId) -> Command,
+    ) -> Result<(v1::Worker, Option<v1::Worker>), ApiError> {
+        let look = move |core: &Core| find(core, &reference).map(|worker| (worker.id, view::worker(core, worker)));
+        let (id, before) = self.look(look).await?;
+        self.apply(command(id)).await?;
+        let after = self.look(move |core| Ok(core.worker(id).map(|worker| view::worker(core, worker)))).await?;
+        Ok((before, after))
+    }
+}
+
+/// A worker by what people call it.
+fn find<'a>(core: &'a Core, reference: &str) -> Result<&'a Worker, ApiError> {
+    let absent = || {
+        let near = spelling::near(reference, core.workers().map(|worker| worker.name.as_str()));
+        let hint = match near.first() {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`vertigo workers` lists them".to_owned(),
+        };
+        ApiError::not_found(format!("there is no worker `{reference}`")).with_hint(hint)
+    };
+    core.find_worker(reference)?.ok_or_else(absent)
+}
+
+/// Somebody removed it at the same time.
+fn gone() -> ApiError {
+    ApiError::conflict("the worker was removed meanwhile")
 }
 
 /// Where the page behind this worker begins.

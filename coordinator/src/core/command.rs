@@ -74,6 +74,29 @@ pub enum Command {
     },
     /// Moves a tag.
     MoveTag(MoveTag),
+    /// Has a worker take nothing new, until it is resumed.
+    Hold {
+        /// The worker.
+        worker: WorkerId,
+        /// Who asks.
+        by: PrincipalName,
+        /// Why, in words; may be empty.
+        reason: String,
+    },
+    /// Ends a worker's hold, whoever holds it.
+    Resume {
+        /// The worker.
+        worker: WorkerId,
+        /// Who asks.
+        by: PrincipalName,
+    },
+    /// Forgets a worker that is away, or held with nothing running there, and its secret.
+    Remove {
+        /// The worker.
+        worker: WorkerId,
+        /// Who asks.
+        by: PrincipalName,
+    },
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),
 }
@@ -130,6 +153,9 @@ impl Command {
             Command::Reports { .. } => "reports",
             Command::Register { .. } => "register",
             Command::MoveTag(_) => "move tag",
+            Command::Hold { .. } => "hold",
+            Command::Resume { .. } => "resume",
+            Command::Remove { .. } => "remove",
             Command::Forget(_) => "forget",
         }
     }

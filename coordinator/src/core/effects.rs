@@ -15,7 +15,7 @@ pub struct Effects {
     pub attempts: BTreeSet<AttemptId>,
     /// Workers that changed, or are gone.
     pub workers: BTreeSet<WorkerId>,
-    /// Installations that are new, or whose process has changed.
+    /// Installations that are new, whose process has changed, or that are gone.
     pub installations: BTreeSet<WorkerId>,
     /// What is there no more. It goes before what became visible comes: a thing may do both.
     pub forgotten: Forgotten,

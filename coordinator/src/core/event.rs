@@ -1,26 +1,26 @@
-//! What people see of a job's life: the journal's entries.
+//! What people see of the life of jobs, and of what was done with workers: the journal's entries.
 
-use super::{Report, State};
+use super::{HeldBy, Report, State};
 use serde::{Deserialize, Serialize};
-use vertigo::id::{Digest, Epoch, JobId, Millis};
+use vertigo::id::{Digest, Epoch, JobId, Millis, WorkerId};
 use vertigo::principal::PrincipalName;
 
-/// An event of a job.
+/// An event of a job or of a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Position in the journal: rises over all jobs.
+    /// Position in the journal: rises over all.
     pub seq: u64,
     /// When the coordinator took it.
     pub at: Millis,
-    /// The job.
-    pub job: JobId,
+    /// The job; `None` of what happened to a worker.
+    pub job: Option<JobId>,
     /// The job's newest epoch at that time.
     pub epoch: Epoch,
     /// What happened.
     pub body: EventBody,
 }
 
-/// What happened to a job.
+/// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventBody {
@@ -45,4 +45,33 @@ pub enum EventBody {
     },
     /// Its attempt reported.
     Report(Report<Digest>),
+    /// A worker takes nothing new, until it is resumed.
+    Held {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Who holds it.
+        by: HeldBy,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// A worker's hold is over.
+    Resumed {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Who asked for it.
+        by: PrincipalName,
+    },
+    /// A worker was forgotten, and its secret.
+    Removed {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Who asked for it.
+        by: PrincipalName,
+    },
 }

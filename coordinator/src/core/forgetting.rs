@@ -2,7 +2,7 @@
 //!
 //! Which of them are old enough is decided outside, from the database's rows (`keep`). What is checked here is what only the core
 //! knows: who is live. Promise: nothing that a job which has not ended names ever goes, nor what the newest moves of a tag name,
-//! nor what any kind of task reads or makes, nor a worker that is connected, holds a lease or is avoided by such a job; and a
+//! nor what any kind of task reads or makes, nor a worker that is connected, is held, has a lease or is avoided by such a job; and a
 //! job's states stay.
 
 use super::{Core, Resume, State};
@@ -70,6 +70,7 @@ impl Core {
     pub fn is_needed(&self, id: WorkerId) -> bool {
         let Some(worker) = self.workers.get(&id) else { return true };
         worker.session.is_some()
+            || worker.hold.is_some()
             || !worker.leases.is_empty()
             || self.jobs.values().any(|job| !job.state.is_terminal() && job.avoid.contains(&id))
     }

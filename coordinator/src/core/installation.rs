@@ -8,8 +8,8 @@ use super::Refusal;
 use vertigo::id::{Millis, ProcessId, WorkerId};
 use vertigo::secret::SecretHash;
 
-/// A worker's installation, as far as it has to be told from others. Kept for ever: an id that has lost its row among the workers still
-/// belongs to whoever had it.
+/// A worker's installation, as far as it has to be told from others. Kept until a person removes the worker: an id that has lost its row
+/// among the workers otherwise still belongs to whoever had it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// Of the secret that came with the id's first Hello.

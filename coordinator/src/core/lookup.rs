@@ -139,6 +139,25 @@ impl Core {
         self.workers.get(&id)
     }
 
+    /// A worker by name, by id, or by a prefix of its id that no other has.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] lists the workers that it fits.
+    pub fn find_worker(&self, reference: &str) -> Result<Option<&Worker>, Ambiguous> {
+        let named: Vec<&Worker> = self.workers.values().filter(|worker| worker.name == reference).collect();
+        let prefix = reference.to_ascii_lowercase();
+        let begins = |worker: &&Worker| !prefix.is_empty() && worker.id.to_string().starts_with(&prefix);
+        let found = if named.is_empty() { self.workers.values().filter(begins).collect() } else { named };
+        match found[..] {
+            [] => Ok(None),
+            [worker] => Ok(Some(worker)),
+            ref many => {
+                let matches = many.iter().take(MATCHES_TOLD).map(|worker| worker.id.to_string()).collect();
+                Err(Ambiguous { prefix: reference.to_owned(), matches })
+            }
+        }
+    }
+
     /// Workers that have ever connected.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values()

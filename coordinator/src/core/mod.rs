@@ -17,7 +17,9 @@
 //!    that need its output end with that reason; 12. a worker's session is taken up with its secret only, and by one process
 //!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
-//!    which begins where the one before it ended; 15. what a tag's newest moves name stays.
+//!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
+//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; 17. a worker is removed only where
+//!    it is away, or held with nothing running there, and what it had a lease on is queued again.
 
 mod archive;
 mod attempts;
@@ -30,6 +32,7 @@ mod float;
 mod forgetting;
 mod grants;
 mod graph;
+mod holds;
 mod index;
 mod installation;
 mod job;
@@ -55,6 +58,7 @@ pub use event::{Event, EventBody};
 pub use factors::{FactorKey, Factors};
 pub use forgetting::Forget;
 pub use graph::Kinds;
+pub use holds::{HeldBy, Hold};
 pub use index::{Artifact, Index, Origin, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
@@ -250,6 +254,9 @@ impl Core {
                 Ok(())
             }
             Command::MoveTag(asked) => self.move_tag(at.now, asked),
+            Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
+            Command::Resume { worker, by } => self.resume(at.now, worker, by),
+            Command::Remove { worker, by } => self.remove(at, worker, by),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())
@@ -358,7 +365,13 @@ impl Core {
     fn journal(&mut self, at: Millis, job: JobId, body: EventBody) {
         let epoch = self.jobs.get(&job).map_or_else(Epoch::default, |job| job.epoch);
         self.last_seq += 1;
-        self.effects.journal.push(Event { seq: self.last_seq, at, job, epoch, body });
+        self.effects.journal.push(Event { seq: self.last_seq, at, job: Some(job), epoch, body });
+    }
+
+    /// The same of what happened to a worker, and so to no job.
+    fn journal_fleet(&mut self, at: Millis, body: EventBody) {
+        self.last_seq += 1;
+        self.effects.journal.push(Event { seq: self.last_seq, at, job: None, epoch: Epoch::default(), body });
     }
 }
 

@@ -60,6 +60,17 @@ pub enum Refusal {
         /// How long it has to be silent before it is taken for dead.
         silence_ms: u64,
     },
+    /// No such worker.
+    #[error("there is no worker {0}")]
+    NoWorker(WorkerId),
+    /// A worker that is not to be removed while it is there.
+    #[error("{name} is connected{}, so it is not removed", if *is_held { " and still runs something" } else { "" })]
+    WorkerThere {
+        /// Its name.
+        name: String,
+        /// Whether somebody holds it.
+        is_held: bool,
+    },
     /// No variant fits any worker that is known.
     #[error("no variant fits any known worker. Variants: {variants}. Workers: {workers}")]
     TooLarge {
@@ -119,6 +130,13 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         match self {
             Refusal::NoJob(_) => Some("`vertigo jobs` lists them".to_owned()),
+            Refusal::NoWorker(_) => Some("`vertigo workers` lists them".to_owned()),
+            Refusal::WorkerThere { is_held: true, .. } => {
+                Some("`vertigo workers` shows when its last job has ended; then remove it".to_owned())
+            }
+            Refusal::WorkerThere { name, is_held: false } => {
+                Some(format!("stop its daemon, or `vertigo drain {name}` and wait until it is idle; then remove it"))
+            }
             Refusal::NoOutput { id, .. } => Some(format!("`vertigo rerun {id}` queues it anew")),
             Refusal::NoSuchOutput { id, .. } => Some(format!("`vertigo job {id}` shows what it has made")),
             Refusal::TooLarge { .. } => Some(

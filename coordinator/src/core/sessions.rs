@@ -24,7 +24,10 @@ impl Core {
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
         let gone: Vec<WorkerId> =
             namesakes.iter().filter(|worker| worker.leases.is_empty()).map(|worker| worker.id).collect();
+        let mut inherited = None;
         for former in gone {
+            // Whoever held the machine held it by this name.
+            inherited = self.workers.get(&former).and_then(|worker| worker.hold.clone()).or(inherited);
             self.workers.remove(former);
             self.effects.workers.insert(former);
         }
@@ -34,6 +37,7 @@ impl Core {
             machine: Default::default(),
             last_seen: at.now,
             cached: BTreeSet::new(),
+            hold: None,
             session: None,
             draining: false,
             leases: BTreeMap::new(),
@@ -41,6 +45,8 @@ impl Core {
         });
         (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
         (worker.draining, worker.stopping) = (false, BTreeSet::new());
+        worker.hold = worker.hold.or(inherited);
+        let is_held = worker.hold.is_some();
         let (before, leases) = (worker.session.replace(session), worker.leases.keys().copied().collect());
         self.workers.insert(worker);
         self.sessions.insert(session, id);
@@ -53,6 +59,9 @@ impl Core {
         self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
         self.greet(at, (session, id), leases, &held, &past);
+        if is_held {
+            self.move_services(at.now, id);
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Workers: machines that run attempts.
 
+use super::Hold;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
@@ -80,11 +81,13 @@ pub struct Worker {
     pub last_seen: Millis,
     /// Inputs that it has fetched, as far as we know. Only a preference: a wrong entry costs a download.
     pub cached: BTreeSet<Digest>,
+    /// Why it takes nothing new, until it is resumed.
+    pub hold: Option<Hold>,
 
     // What follows is not written; a restart finds it out again.
     /// Its connection.
     pub session: Option<SessionId>,
-    /// Whether it takes no more attempts.
+    /// Whether it takes no more attempts, as it says itself: it is about to go.
     pub draining: bool,
     /// The attempts that hold a lease here, and what each has. There are never more than slots.
     pub leases: BTreeMap<AttemptId, Reservation>,
@@ -96,7 +99,8 @@ impl Worker {
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
         let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
-        self.session.is_some() && !self.draining && self.stopping.is_empty() && taken < self.machine.slots(slot)
+        let is_willing = !self.draining && self.hold.is_none();
+        self.session.is_some() && is_willing && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 
     /// Memory that is promised.

@@ -360,7 +360,10 @@ struct Events {
 impl Events {
     fn sort(&mut self, event: &Event) {
         match &event.body {
-            EventBody::State { .. } => return,
+            EventBody::State { .. }
+            | EventBody::Held { .. }
+            | EventBody::Resumed { .. }
+            | EventBody::Removed { .. } => return,
             EventBody::Report(report) if matches!(report.body, ReportBody::Step(_) | ReportBody::Progress(_)) => {
                 self.steps.push(event.seq);
             }

@@ -70,8 +70,12 @@ impl Durable for Memory {
                 None => drop(tables.workers.remove(id)),
             }
         }
-        let installations = effects.installations.iter();
-        tables.installations.extend(installations.filter_map(|id| Some((*id, core.installation(*id)?.clone()))));
+        for id in &effects.installations {
+            match core.installation(*id) {
+                Some(known) => drop(tables.installations.insert(*id, known.clone())),
+                None => drop(tables.installations.remove(id)),
+            }
+        }
         for digest in &effects.forgotten.artifacts {
             tables.index.remove(*digest);
         }
@@ -106,7 +110,8 @@ impl Tables {
 
     fn append(&mut self, event: &Event) {
         let is_line = matches!(&event.body, EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)));
-        for (job, lines) in [(None, false), (Some(event.job), false), (None, true), (Some(event.job), true)] {
+        let pages: BTreeSet<_> = [None, event.job].into_iter().flat_map(|job| [(job, false), (job, true)]).collect();
+        for (job, lines) in pages {
             if is_line || !lines {
                 self.pages.entry((job, lines)).or_default().insert(event.seq);
             }

@@ -269,7 +269,7 @@ async fn events_of_all_jobs_are_one_feed_in_the_order_of_their_positions() {
     let all = store.events(None, 0, Which::All, 1000).await.unwrap();
     assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
     for id in ids {
-        let of_job: Vec<_> = all.iter().filter(|event| event.job == id).cloned().collect();
+        let of_job: Vec<_> = all.iter().filter(|event| event.job == Some(id)).cloned().collect();
         assert!(!of_job.is_empty());
         assert_eq!(store.events(Some(id), 0, Which::All, 1000).await.unwrap(), of_job);
     }

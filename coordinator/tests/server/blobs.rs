@@ -1,6 +1,6 @@
 //! Files by digest over HTTP, and artifacts made of them.
 
-use super::harness::{Coordinator, assert_status, manifest, told};
+use super::harness::{Coordinator, access, assert_status, manifest, told};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tonic::Code;
@@ -139,7 +139,7 @@ async fn a_dataset_of_many_thousand_files_is_registered_and_found() {
     let many = Manifest::new(Kind::Dataset, (0..40_000).map(file).collect(), Default::default()).unwrap();
     // Larger than gRPC's messages are unless it is told otherwise.
     assert!(many.to_json().len() > 4 << 20);
-    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let transfer = Transfer::new(&access(&coordinator.url));
     transfer.register(&many, &["many".to_owned()]).await.unwrap();
     assert_eq!(transfer.manifest("many").await.unwrap(), (many.digest(), many));
 }
@@ -192,7 +192,7 @@ async fn what_an_earlier_fetch_left_in_the_way_is_set_aside() {
     assert_status(&coordinator.put(b"x").await, StatusCode::CREATED);
     let files = vec![FileEntry { path: "a/b".to_owned(), digest, bytes: Bytes(1) }];
     let manifest = Manifest::new(Kind::Dataset, files, Default::default()).unwrap();
-    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let transfer = Transfer::new(&access(&coordinator.url));
     let in_the_way: [fn(&std::path::Path); 3] = [
         |partial| std::fs::write(partial, "a file for the folder").unwrap(),
         |partial| {

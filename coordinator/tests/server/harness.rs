@@ -26,6 +26,7 @@ use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::storage_client::StorageClient;
 use vertigo::v1::tags_client::TagsClient;
 use vertigo::v1::{self, finished, input, job_event, report, task, worker_message};
+use vertigo_client::Access;
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::{Config, Server, ServerError};
@@ -38,9 +39,14 @@ pub(crate) struct Coordinator {
     keep: Keep,
     collect_every: Duration,
     pub(crate) url: String,
-    endpoint: Endpoint,
+    access: Access,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+/// A coordinator at this URL, which is on this machine.
+pub(crate) fn access(url: &str) -> Access {
+    Access::plain(url.parse().unwrap()).unwrap()
 }
 
 impl Coordinator {
@@ -58,22 +64,12 @@ impl Coordinator {
     }
 
     async fn with(lease: Duration, limits: Limits) -> Coordinator {
-        let endpoint = Endpoint::default();
+        let access = Access::plain(Endpoint::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let url = String::new();
         let (keep, collect_every, reserve) = (Keep::default(), Duration::from_secs(3600), None);
-        let mut coordinator = Coordinator {
-            folder,
-            lease,
-            limits,
-            reserve,
-            keep,
-            collect_every,
-            url,
-            endpoint,
-            stop: None,
-            running: None,
-        };
+        let mut coordinator =
+            Coordinator { folder, lease, limits, reserve, keep, collect_every, url, access, stop: None, running: None };
         coordinator.open().await;
         coordinator
     }
@@ -106,7 +102,7 @@ impl Coordinator {
         };
         let server = Server::start(config).await.unwrap();
         self.url = format!("http://{}", server.address());
-        self.endpoint = self.url.parse().unwrap();
+        self.access = access(&self.url);
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.running = Some(tokio::spawn(server.run(async move {
@@ -127,7 +123,7 @@ impl Coordinator {
     }
 
     fn channel(&self) -> Channel {
-        self.endpoint.channel()
+        self.access.channel()
     }
 
     pub(crate) fn jobs(&self) -> JobsClient<Channel> {

@@ -1,6 +1,6 @@
 //! Blobs that were damaged where they are stored, and uploads that the coordinator refuses: over HTTP, with real files.
 
-use super::harness::{Coordinator, assert_status, soon};
+use super::harness::{Coordinator, access, assert_status, soon};
 use reqwest::{Client, StatusCode};
 use serde_json::json;
 use std::fs;
@@ -43,7 +43,7 @@ impl Reader {
     async fn new() -> Reader {
         let coordinator = Coordinator::start().await;
         let manifest = coordinator.upload(Kind::Base, CONTENT, json!({})).await;
-        let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+        let transfer = Transfer::new(&access(&coordinator.url));
         let (digest, folder) = (Digest::of(CONTENT.as_bytes()), tempfile::tempdir().unwrap());
         Reader { coordinator, manifest, digest, transfer, folder }
     }
@@ -158,7 +158,7 @@ async fn two_imports_of_one_folder_at_once_both_succeed() {
         fs::write(folder.path().join("file"), &content).unwrap();
         let manifest = vertigo_client::describe(Kind::Dataset, folder.path(), Default::default()).await.unwrap();
         let import = || async {
-            let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+            let transfer = Transfer::new(&access(&coordinator.url));
             transfer.push(folder.path(), &manifest, &|_| {}).await?;
             transfer.register(&manifest, &["same".to_owned()]).await
         };

@@ -1,6 +1,6 @@
 //! Collection without pause, under real uploads: nobody notices it, and in the end there is nothing too much.
 
-use super::harness::{Coordinator, Heart, Worker, assert_status, soon, success};
+use super::harness::{Coordinator, Heart, Worker, access, assert_status, soon, success};
 use reqwest::StatusCode;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ async fn named(coordinator: &Coordinator) -> BTreeSet<String> {
 
 /// Imports folders whose files are the same again and again, some of which were uploaded long before they are named.
 async fn import(coordinator: &Coordinator, until: Instant) {
-    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let transfer = Transfer::new(&access(&coordinator.url));
     let (folder, mut round) = (tempfile::tempdir().unwrap(), 0);
     while Instant::now() < until || round < IMPORTS_MIN {
         // Nobody names these for now: a later round does, after they have gone or just before.

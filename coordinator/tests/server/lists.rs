@@ -1,7 +1,8 @@
 //! Lists and strings: however much there is and whatever somebody sends, answers stay small and whole.
 
 use super::harness::{
-    Coordinator, Worker, assert_status, hello, holding, log, manifest, recipe, success, success_with_best, train,
+    Coordinator, Worker, access, assert_status, hello, holding, log, manifest, recipe, success, success_with_best,
+    train,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ fn many_files(files: usize, facts: Value) -> Manifest {
 async fn artifacts_of_many_thousand_files_are_listed_without_their_manifests() {
     let coordinator = Coordinator::start().await;
     assert_status(&coordinator.put(b"{}").await, StatusCode::CREATED);
-    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let transfer = Transfer::new(&access(&coordinator.url));
     for n in 0..2 {
         let facts = json!({"examples": n, "note": "short", "config": {"hidden_size": 1}, "long": "x".repeat(1000)});
         let many = many_files(40_000, facts);
@@ -47,7 +48,7 @@ async fn artifacts_of_many_thousand_files_are_listed_without_their_manifests() {
 #[tokio::test]
 async fn a_manifest_that_no_message_holds_is_refused_before_it_is_sent() {
     let coordinator = Coordinator::start().await;
-    let transfer = Transfer::new(&coordinator.url.parse().unwrap());
+    let transfer = Transfer::new(&access(&coordinator.url));
     let large = many_files(1, json!({"note": "x".repeat(MANIFEST_BYTES_MAX)}));
     let refused = transfer.register(&large, &[]).await.unwrap_err();
     assert!(matches!(refused, TransferError::TooLarge { files: 1, .. }) && !refused.is_transient(), "{refused}");

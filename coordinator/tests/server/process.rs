@@ -1,6 +1,6 @@
 //! The binary: what it refuses to start with, what it lets others see, and few descriptors.
 
-use super::harness::soon;
+use super::harness::{access, soon};
 use reqwest::{Client, StatusCode};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::v1::{self, fleet_client::FleetClient, jobs_client::JobsClient, worker_message};
 
@@ -65,12 +64,12 @@ async fn with_64_descriptors_and_90_idle_connections_a_session_and_a_call_get_th
     for _ in 0..90 {
         silent.push(TcpStream::connect(process.url.strip_prefix("http://").unwrap()).await.unwrap());
     }
-    let endpoint: Endpoint = process.url.parse().unwrap();
-    let jobs = JobsClient::new(endpoint.channel()).list(v1::ListJobsRequest::default()).await.unwrap();
+    let reached = access(&process.url);
+    let jobs = JobsClient::new(reached.channel()).list(v1::ListJobsRequest::default()).await.unwrap();
     assert!(jobs.into_inner().jobs.is_empty());
     let message = worker_message::Message::Drain(v1::Drain {});
     let hello = tokio_stream::iter([v1::WorkerMessage { message: Some(message) }]);
-    let mut session = FleetClient::new(endpoint.channel()).session(hello).await.unwrap().into_inner();
+    let mut session = FleetClient::new(reached.channel()).session(hello).await.unwrap().into_inner();
     let answer = soon("an answer", session.message()).await.unwrap_err();
     assert!(answer.message().contains("Hello"), "the session itself answers: {answer}");
     process.put(b"and a blob").await;

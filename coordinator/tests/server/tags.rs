@@ -1,12 +1,11 @@
 //! Tags: moved by people who may be wrong about where they are, by jobs and imports; back again; and where they have been.
 
-use super::harness::{Coordinator, manifest, success};
+use super::harness::{Coordinator, access, manifest, success};
 use super::process::{Process, state};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bounds::DECISION_BYTES_MAX;
-use vertigo::endpoint::Endpoint;
 use vertigo::id::MoveId;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::artifacts_client::ArtifactsClient;
@@ -216,22 +215,22 @@ async fn a_move_that_was_answered_is_there_after_the_process_was_killed() {
     let process = Process::start(&state, "true", &[]).await.unwrap();
     process.put(b"a").await;
     process.put(b"b").await;
-    let endpoint: Endpoint = process.url.parse().unwrap();
+    let reached = access(&process.url);
     let register = |manifest: &Manifest| v1::RegisterArtifactRequest {
         manifest_json: manifest.to_json(),
         tags: vec!["production".to_owned()],
     };
     let [a, b] = ["a", "b"].map(|content| manifest(Kind::Dataset, content, json!({})));
-    let mut artifacts = ArtifactsClient::new(endpoint.channel());
+    let mut artifacts = ArtifactsClient::new(reached.channel());
     artifacts.register(register(&a)).await.unwrap();
     artifacts.register(register(&b)).await.unwrap();
     let rollback = MoveTagRequest { id: MoveId::new().to_string(), ..back("production") };
-    let kept = TagsClient::new(endpoint.channel()).move_tag(rollback.clone()).await.unwrap().into_inner();
+    let kept = TagsClient::new(reached.channel()).move_tag(rollback.clone()).await.unwrap().into_inner();
     process.kill().await;
 
     let process = Process::start(&state, "true", &[]).await.unwrap();
-    let endpoint: Endpoint = process.url.parse().unwrap();
-    let mut tags = TagsClient::new(endpoint.channel());
+    let reached = access(&process.url);
+    let mut tags = TagsClient::new(reached.channel());
     let history = v1::TagHistoryRequest { tag: "production".to_owned(), ..Default::default() };
     let moves = tags.tag_history(history).await.unwrap().into_inner().moves;
     assert_eq!(moves.iter().map(|moved| moved.number).collect::<Vec<_>>(), [3, 2, 1]);

@@ -3,9 +3,10 @@
 //! An upload asks how much of the blob the coordinator has kept of an earlier one (`Upload-Offset`) and sends the rest; a download
 //! asks for what the file beside lacks (`Range`).
 
+use super::access::Access;
 use super::meter::Meter;
 use super::tries::{PAUSE, Tries};
-use super::{TransferError, blocking, hash_file};
+use super::{TransferError, blocking, hash_file, trouble};
 use futures::{StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Body, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
@@ -19,7 +20,6 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 use vertigo::api_error::ApiError;
-use vertigo::endpoint::Endpoint;
 use vertigo::files::AtPath;
 use vertigo::id::Digest;
 use vertigo::manifest::FileEntry;
@@ -49,18 +49,17 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    pub(super) fn new(endpoint: &Endpoint) -> Blobs {
-        Blobs::with_quiet(endpoint, QUIET)
+    pub(super) fn new(access: &Access) -> Blobs {
+        Blobs::with_quiet(access, QUIET)
     }
 
-    fn with_quiet(endpoint: &Endpoint, quiet: Duration) -> Blobs {
-        let client = || Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+    fn with_quiet(access: &Access, quiet: Duration) -> Blobs {
         let built = |client: ClientBuilder| {
-            client.build().expect("a client without TLS has nothing to load that could be missing")
+            client.build().expect("a client whose TLS is given has nothing to load that could be missing")
         };
         // reqwest counts this from a request's beginning to its answer, body and all: not for uploads.
-        let http = built(client().read_timeout(quiet));
-        Blobs { http, uploads: built(client()), base: endpoint.url().to_owned(), quiet }
+        let http = built(access.http().read_timeout(quiet));
+        Blobs { http, uploads: built(access.http()), base: access.endpoint().url().to_owned(), quiet }
     }
 
     /// Sends the file at `path`, which must be what `file` says.
@@ -317,6 +316,9 @@ fn damaged(file: &FileEntry, path: &Path) -> TransferError {
 }
 
 fn connection(url: String, error: &reqwest::Error) -> TransferError {
+    if let Some(problem) = trouble(error) {
+        return TransferError::Connection { url, problem };
+    }
     // reqwest's own message says only that sending failed; the causes below it say why.
     let mut problem = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -429,7 +431,7 @@ mod tests {
             told.fetch_add(bytes, Ordering::Relaxed);
         };
         let meter = Meter::new(&progress, size as u64);
-        let blobs = Blobs::with_quiet(&endpoint, SHORT);
+        let blobs = Blobs::with_quiet(&Access::plain(endpoint).unwrap(), SHORT);
         let outcome = blobs.put_once(&path, &file, &meter, &mut Tries::default()).await;
         server.abort();
         (outcome, told.load(Ordering::Relaxed))

@@ -1,15 +1,20 @@
-//! Artifacts from folders to the coordinator and back.
+//! Artifacts from folders to the coordinator and back, and how it is reached ([`Access`]).
 //!
 //! Promise: what arrives is what the digests say, or an error; a transfer that was cut off goes on where it was; a pulled folder
 //! is there whole or not at all. Transfers of a coordinator that is away for a moment are tried again.
 
+mod access;
 mod blobs;
+pub mod joining;
 mod meter;
 #[cfg(test)]
 mod refusals;
+mod tls;
 mod tries;
 mod waiting;
 
+pub use access::{Access, AccessError, http_in_the_clear};
+pub use tls::{trouble, words};
 pub use waiting::Patience;
 
 use blobs::Blobs;
@@ -25,7 +30,6 @@ use tonic::{Code, Request};
 use vertigo::api_error::ApiError;
 use vertigo::bounds::{MANIFEST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use vertigo::bytes::Bytes;
-use vertigo::endpoint::Endpoint;
 use vertigo::files::{AtPath, FileError};
 use vertigo::folder::{Folder, Unfit};
 use vertigo::id::Digest;
@@ -58,7 +62,7 @@ pub enum TransferError {
         bytes: usize,
     },
     /// The coordinator's answer over gRPC.
-    #[error("{}", ApiError::words(.0))]
+    #[error("{}", trouble(.0.as_ref()).unwrap_or_else(|| ApiError::words(.0)))]
     Rpc(Box<tonic::Status>),
     /// The coordinator could not be reached, or broke off.
     #[error("{url}: {problem}")]
@@ -174,9 +178,9 @@ pub struct Transfer {
 
 impl Transfer {
     /// Connects when it is first used.
-    pub fn new(endpoint: &Endpoint) -> Transfer {
-        let artifacts = ArtifactsClient::new(endpoint.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Transfer { blobs: Blobs::new(endpoint), artifacts }
+    pub fn new(access: &Access) -> Transfer {
+        let artifacts = ArtifactsClient::new(access.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Transfer { blobs: Blobs::new(access), artifacts }
     }
 
     /// Sends the files of `manifest` that the store lacks, from `folder`. A blob that is not taken for now is tried a few times.

@@ -86,7 +86,7 @@ impl Setup {
         fs::write(folder.path().join("file"), CONTENT).unwrap();
         let bytes = Bytes(CONTENT.len() as u64);
         let file = FileEntry { path: "file".to_owned(), digest: Digest::of(CONTENT), bytes };
-        Setup { blobs: Blobs::new(&endpoint), script, folder, file }
+        Setup { blobs: Blobs::new(&Access::plain(endpoint).unwrap()), script, folder, file }
     }
 
     fn answers(&self, puts: impl IntoIterator<Item = (u16, u64)>) {

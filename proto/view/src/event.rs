@@ -1,14 +1,15 @@
 //! What happened to a job, flat: `event` says what, and the other fields are its own.
 
-use crate::{Caveats, Placement, Serving, cure, state, text};
+use crate::{Caveats, Placement, Serving, cure, state, text, worker_act};
 use serde::Serialize;
 use vertigo::v1;
 
-/// An event of a job.
+/// An event of a job or of a worker.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
 pub struct Event {
-    pub job_id: String,
+    /// `null` of an event of a worker.
+    pub job_id: Option<String>,
     pub seq: u64,
     pub at_ms: u64,
     pub epoch: u64,
@@ -77,6 +78,14 @@ pub enum Body {
         peak_bytes: u64,
         failure: Option<Failure>,
     },
+    /// What somebody did with a worker.
+    Worker {
+        worker_id: String,
+        worker: String,
+        act: &'static str,
+        reason: Option<String>,
+        by: Option<String>,
+    },
     /// Of a later version than this program.
     Unknown,
 }
@@ -98,10 +107,17 @@ impl From<&v1::JobEvent> for Event {
                 Body::State { state: state(name), reason: text(&event.reason), by: text(&event.by) }
             }
             Some(v1::job_event::Event::Placed(placed)) => Body::Placed(placed.into()),
+            Some(v1::job_event::Event::Worker(it)) => Body::Worker {
+                worker_id: it.worker_id.clone(),
+                worker: it.worker.clone(),
+                act: worker_act(it.act()),
+                reason: text(&event.reason),
+                by: text(&event.by),
+            },
             Some(v1::job_event::Event::Report(report)) => report.body.as_ref().map_or(Body::Unknown, Body::from),
             None => Body::Unknown,
         };
-        Event { job_id: event.job_id.clone(), seq: event.seq, at_ms: event.at_ms, epoch: event.epoch, body }
+        Event { job_id: text(&event.job_id), seq: event.seq, at_ms: event.at_ms, epoch: event.epoch, body }
     }
 }
 

@@ -7,6 +7,7 @@
 //! Promise: names are a contract. They may be added to, and never change. What the protocol leaves empty is `null`, and a number that
 //! is none (a loss that became infinite) is `null` too, so that every line stays JSON.
 
+mod access;
 mod artifact;
 mod event;
 mod job;
@@ -15,6 +16,7 @@ mod tag;
 mod words;
 mod worker;
 
+pub use access::{Principal, Token};
 pub use artifact::Artifact;
 pub use event::{Body, Event, Failure};
 pub use job::{
@@ -23,8 +25,8 @@ pub use job::{
 };
 pub use storage::{Amount, Collection, DiskStorage, JobStorage, KindStorage, Storage};
 pub use tag::TagMove;
-pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover};
-pub use worker::Worker;
+pub use words::{STATES, attempt_state, cure, slot, state, state_of, tag_mover, worker_act};
+pub use worker::{Hold, Worker};
 
 /// `null` for an empty string.
 fn text(value: &str) -> Option<String> {

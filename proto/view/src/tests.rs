@@ -138,7 +138,8 @@ fn bodies() -> Vec<Said> {
 fn names_are_a_contract() {
     let mut found = Vec::new();
     names("job", &json(Job::from(&whole_job())), &mut found);
-    names("worker", &json(Worker::from(&v1::Worker::default())), &mut found);
+    let held = v1::Worker { hold: Some(v1::Hold::default()), ..Default::default() };
+    names("worker", &json(Worker::from(&held)), &mut found);
     names("artifact", &json(Artifact::from(&v1::Artifact::default())), &mut found);
     names("tag_move", &json(TagMove::from(&v1::TagMove::default())), &mut found);
     let storage = v1::StorageReport {
@@ -157,7 +158,9 @@ fn names_are_a_contract() {
     let state = v1::JobEvent { event: Some(v1::job_event::Event::State(0)), ..Default::default() };
     let placed = v1::job_event::Event::Placed(v1::Placement::default());
     let placed = v1::JobEvent { event: Some(placed), ..Default::default() };
-    for event in [state, placed] {
+    let held = v1::job_event::Event::Worker(v1::WorkerEvent::default());
+    let held = v1::JobEvent { event: Some(held), ..Default::default() };
+    for event in [state, placed, held] {
         let line = json(Event::from(&event));
         names(&format!("event {}", line["event"].as_str().unwrap()), &line, &mut found);
     }
@@ -181,6 +184,8 @@ fn words_are_a_contract() {
     assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu service");
     let movers = (0..=5).map(|n| tag_mover(v1::TagMover::try_from(n).unwrap()));
     assert_eq!(movers.collect::<Vec<_>>().join(" "), "unknown earlier person rollback job import");
+    let acts = (0..=3).map(|n| worker_act(v1::WorkerAct::try_from(n).unwrap()));
+    assert_eq!(acts.collect::<Vec<_>>().join(" "), "unknown held resumed removed");
     for known in STATES {
         assert_eq!(state_of(state(known)), Some(known));
     }

@@ -71,6 +71,16 @@ pub fn tag_mover(mover: v1::TagMover) -> &'static str {
     }
 }
 
+/// The word for what was done with a worker.
+pub fn worker_act(act: v1::WorkerAct) -> &'static str {
+    match act {
+        v1::WorkerAct::Unspecified => "unknown",
+        v1::WorkerAct::Held => "held",
+        v1::WorkerAct::Resumed => "resumed",
+        v1::WorkerAct::Removed => "removed",
+    }
+}
+
 /// The states that a job can be in, in the order of its life.
 pub const STATES: [v1::JobState; 7] = [
     v1::JobState::Blocked,

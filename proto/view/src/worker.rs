@@ -1,5 +1,6 @@
 //! A worker and its machine.
 
+use crate::text;
 use serde::Serialize;
 use vertigo::v1;
 
@@ -25,6 +26,18 @@ pub struct Worker {
     pub cpu_slots: u32,
     pub service_slots: u32,
     pub version: String,
+    /// `null` where nobody holds it.
+    pub hold: Option<Hold>,
+}
+
+/// Why a worker takes nothing new.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the protocol's, and told there")]
+pub struct Hold {
+    /// `null` where the coordinator itself does.
+    pub by: Option<String>,
+    pub since_ms: u64,
+    pub reason: Option<String>,
 }
 
 impl From<&v1::Worker> for Worker {
@@ -49,6 +62,13 @@ impl From<&v1::Worker> for Worker {
             cpu_slots: machine.cpu_slots,
             service_slots: machine.service_slots,
             version: machine.version,
+            hold: worker.hold.as_ref().map(Hold::from),
         }
+    }
+}
+
+impl From<&v1::Hold> for Hold {
+    fn from(hold: &v1::Hold) -> Hold {
+        Hold { by: text(&hold.by), since_ms: hold.since_ms, reason: text(&hold.reason) }
     }
 }

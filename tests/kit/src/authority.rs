@@ -68,7 +68,19 @@ impl Authority {
     /// # Panics
     /// As [`Authority::new`].
     pub fn issue_for_years(&self, name: &str, from: i32, to: i32) -> Leaf {
-        let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        self.sign(name, &["localhost", "127.0.0.1", "::1"], from, to)
+    }
+
+    /// A certificate of `name` on another host.
+    ///
+    /// # Panics
+    /// As [`Authority::new`].
+    pub fn issue_on(&self, name: &str, host: &str) -> Leaf {
+        self.sign(name, &[host], 1975, 4000)
+    }
+
+    fn sign(&self, name: &str, hosts: &[&str], from: i32, to: i32) -> Leaf {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("names of hosts");
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = rcgen::date_time_ymd(from, 1, 1);

@@ -15,9 +15,9 @@ use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::fleet_server::{Fleet, FleetServer};
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{
-    Ack, Artifact, CoordinatorMessage, GetArtifactRequest, Hello, ListArtifactsRequest, ListArtifactsResponse,
-    ListWorkersRequest, ListWorkersResponse, MissingBlobsRequest, MissingBlobsResponse, RegisterArtifactRequest,
-    Report, Welcome, WorkerMessage,
+    Ack, Artifact, CoordinatorMessage, DrainWorkerRequest, GetArtifactRequest, Hello, ListArtifactsRequest,
+    ListArtifactsResponse, ListWorkersRequest, ListWorkersResponse, MissingBlobsRequest, MissingBlobsResponse,
+    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, Welcome, Worker, WorkerMessage,
 };
 
 /// An address of this machine that nobody else has, and who listens there.
@@ -164,6 +164,18 @@ impl Fleet for Played {
     }
 
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn drain_worker(&self, _: Request<DrainWorkerRequest>) -> Result<Response<Worker>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn resume_worker(&self, _: Request<ResumeWorkerRequest>) -> Result<Response<Worker>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn remove_worker(&self, _: Request<RemoveWorkerRequest>) -> Result<Response<Worker>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 }

@@ -25,11 +25,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
-use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::printable;
 use vertigo::task::{Failure, TaskKind};
-use vertigo_client::Transfer;
+use vertigo_client::{Access, Transfer};
 use vertigo_engine::{EngineError, device};
 use vertigo_serving::{Server, ServerError};
 
@@ -52,8 +51,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// What may be used at most.
     pub memory: Option<Bytes>,
-    /// Where names are looked up.
-    pub coordinator: Endpoint,
+    /// How the coordinator is reached that knows the names.
+    pub coordinator: Access,
     /// Where what they stand for is kept.
     pub state: PathBuf,
     /// Disk that this may take.

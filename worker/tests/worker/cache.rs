@@ -56,7 +56,7 @@ impl Store {
 
     /// A cache in `folder`, as a daemon has it when it has just started.
     fn cache(&self, folder: &Path) -> Cache {
-        Cache::new(folder.to_owned(), Bytes::gib(1), Transfer::new(&self.endpoint))
+        Cache::new(folder.to_owned(), Bytes::gib(1), Transfer::new(&Access::plain(self.endpoint.clone()).unwrap()))
     }
 }
 

@@ -39,15 +39,16 @@ impl Setup {
         let (phase, phases) = watch::channel(Phase::Serving);
         let welcomes = Arc::new(AtomicU64::new(0));
         let (take, assigned) = mpsc::unbounded_channel();
-        let (held, counted, endpoint) = (attempts.clone(), welcomes.clone(), coordinator.endpoint.clone());
+        let (held, counted) = (attempts.clone(), welcomes.clone());
+        let access = Access::plain(coordinator.endpoint.clone()).unwrap();
         let session = tokio::spawn(async move {
             let machine = Machine::probe(Some(Bytes::gib(1))).unwrap();
             let session = Session {
                 identity: &Identity { id: WorkerId::new(), secret: Secret::from([7; 32]) },
                 process: ProcessId::new(),
                 name: "studio",
-                endpoint: &endpoint,
-                dial: &|outbound| session::dial(&endpoint, outbound),
+                endpoint: access.endpoint(),
+                dial: &|outbound| session::dial(&access, outbound),
                 jitter: &rand::random,
                 machine: &machine,
                 attempts: &held,

@@ -17,7 +17,7 @@ use vertigo::id::{AttemptId, Digest, JobId};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
-use vertigo_client::Transfer;
+use vertigo_client::{Access, Transfer};
 use vertigo_worker::cache::Cache;
 use vertigo_worker::child::process::Patience;
 use vertigo_worker::endings::remembered::Remembered;
@@ -51,7 +51,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
     let folder = |name: &str| dir.path().join(name);
     lay_inputs(&folder("cache"));
     fs::create_dir(folder("attempts")).unwrap();
-    let transfer = Transfer::new(coordinator);
+    let transfer = Transfer::new(&Access::plain(coordinator.clone()).unwrap());
     Arc::new(Supervisor {
         attempts: Arc::new(Attempts::recover(&folder("attempts")).unwrap()),
         cache: Cache::new(folder("cache"), Bytes::gib(1), transfer.clone()),

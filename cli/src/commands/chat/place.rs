@@ -13,15 +13,20 @@ use vertigo_client::traced;
 pub(super) fn parse_url(text: &str) -> std::result::Result<Endpoint, String> {
     let bare = text.trim_end_matches('/');
     let bare = bare.strip_suffix("/v1").unwrap_or(bare);
-    bare.parse().map_err(|error: EndpointError| match error {
-        EndpointError::Form(_) => {
-            format!("`{text}` is no service's address: write http://HOST:PORT, such as http://127.0.0.1:8080")
+    let not_here = || {
+        format!(
+            "`{text}` is not on this machine in the clear, and services have no certificates: they answer on loopback only. Reach another \
+             machine's through a tunnel (ssh -L PORT:127.0.0.1:PORT HOST)"
+        )
+    };
+    match bare.parse::<Endpoint>() {
+        Ok(endpoint) if endpoint.is_tls() => Err(not_here()),
+        Ok(endpoint) => Ok(endpoint),
+        Err(EndpointError::Form(_)) => {
+            Err(format!("`{text}` is no service's address: write http://HOST:PORT, such as http://127.0.0.1:8080"))
         }
-        EndpointError::NotLoopback(_) => format!(
-            "`{text}` is not on this machine. Without certificates Vertigo speaks on loopback only; reach another machine through a \
-             tunnel (ssh -L PORT:127.0.0.1:PORT HOST)"
-        ),
-    })
+        Err(EndpointError::NotLoopback(_)) => Err(not_here()),
+    }
 }
 
 /// The newest running service that answers as `model`.

@@ -26,8 +26,8 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(endpoint: Endpoint) -> Service {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(QUIET).no_proxy().build();
-        let http = client.expect("a client without TLS has nothing to load that could be missing");
+        let client = vertigo_client::http_in_the_clear().connect_timeout(CONNECT).read_timeout(QUIET).build();
+        let http = client.expect("a client whose TLS is given has nothing to load that could be missing");
         Service { http, endpoint }
     }
 

@@ -19,7 +19,8 @@ fn new_token(role: Role, uses: u32) -> NewToken {
 }
 
 fn joiner(secret: u8, key: u8, called: u8, worker: Option<WorkerId>) -> Joiner {
-    Joiner { secret: hash(secret), key: hash(key), name: Some(name(called)), worker, certificate_ends: Millis(9) }
+    let (name, otherwise) = (Some(name(called)), None);
+    Joiner { secret: hash(secret), key: hash(key), name, otherwise, worker, certificate_ends: Millis(9) }
 }
 
 #[derive(Debug, Clone)]
@@ -153,6 +154,23 @@ fn a_person_does_not_take_anothers_name_until_that_is_revoked() {
     it.revoke(now, &name(1)).unwrap();
     assert!(it.join(now, &joiner(1, 2, 1, None)).is_ok());
     assert_eq!(it.revoke(now, &name(7)), Err(Denied::NoPrincipal(name(7))));
+}
+
+#[test]
+fn what_is_typed_goes_before_what_the_token_says_and_that_before_the_machines_name() {
+    let now = Millis(1_000);
+    let mut it = Registry::default();
+    let for_ada = NewToken { name: Some(name(7)), ..new_token(Role::Submit, 3) };
+    it.create_token(now, hash(1), for_ada).unwrap();
+    it.create_token(now, hash(2), new_token(Role::Submit, 2)).unwrap();
+    let called = |it: &mut Registry, secret, key, typed: Option<u8>, otherwise: Option<u8>| {
+        let asks = Joiner { name: typed.map(name), otherwise: otherwise.map(name), ..joiner(secret, key, 0, None) };
+        it.join(now, &asks).map(|joined| joined.principal.name)
+    };
+    assert_eq!(called(&mut it, 1, 1, Some(5), Some(6)), Ok(name(5)));
+    assert_eq!(called(&mut it, 1, 2, None, Some(6)), Ok(name(7)));
+    assert_eq!(called(&mut it, 2, 3, None, Some(6)), Ok(name(6)));
+    assert_eq!(called(&mut it, 2, 4, None, None), Err(Denied::NoName));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn blobs() -> (Blobs, TempDir) {
 async fn shown(message: v1::Report, blobs: &Blobs) -> v1::Report {
     let report = reports::read(message, &mut Holding::new(blobs)).await.unwrap().journalled();
     let (at, epoch, body) = (Millis(9), Epoch(1), EventBody::Report(report));
-    match event(Event { seq: 1, at, job: JobId::new(), epoch, body }).event {
+    match event(Event { seq: 1, at, job: Some(JobId::new()), epoch, body }).event {
         Some(job_event::Event::Report(report)) => report,
         other => panic!("{other:?}"),
     }

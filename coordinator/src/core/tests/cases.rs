@@ -199,7 +199,7 @@ fn who_asked_is_kept_with_what_was_done_and_in_the_journal() {
     assert_eq!(bench.core.jobs[&reader].reason, "cancelled by phone");
     assert_eq!(bench.core.index.get(&data.digest()).unwrap().origin, Origin::Person(name("studio")));
     let asked = bench.journal.iter().filter_map(|event| match &event.body {
-        EventBody::State { state, by: Some(by), .. } => Some((event.job, state.name(), by.clone())),
+        EventBody::State { state, by: Some(by), .. } => Some((event.job.unwrap(), state.name(), by.clone())),
         _ => None,
     });
     let [first, second] = [(job, "queued", person()), (reader, "blocked", person())];

@@ -1,5 +1,6 @@
 //! Random commands, and after each the promises of the core.
 
+mod holds;
 mod strangers;
 mod tags;
 
@@ -48,6 +49,17 @@ pub(crate) enum Step {
         remembers: bool,
     },
     Drain {
+        worker: usize,
+    },
+    /// A person holds a worker, for one reason or another.
+    Hold {
+        worker: usize,
+        reason: bool,
+    },
+    Resume {
+        worker: usize,
+    },
+    Remove {
         worker: usize,
     },
     /// Any worker speaks of any attempt, under its epoch or another.
@@ -114,6 +126,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
+        3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
+        1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
         10 => (worker, 0usize..6, prop::sample::select(vec![0u64, 0, 0, 0, 1]), prop::sample::select(vec![1u64, 1, 1, 0, 2]), body)
             .prop_map(|(worker, attempt, epoch_off, skip, body)| Step::Report { worker, attempt, epoch_off, skip, body }),
         2 => (0usize..6).prop_map(|job| Step::Cancel { job }),
@@ -196,6 +211,9 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
+            Step::Hold { worker, reason } => self.hold(worker, reason),
+            Step::Resume { worker } => self.resume(worker),
+            Step::Remove { worker } => self.remove(worker),
             Step::Report { worker, attempt, epoch_off, skip, body } => {
                 self.report(worker, attempt, epoch_off, skip, body)
             }
@@ -216,12 +234,12 @@ impl World {
     fn forget(&mut self) {
         let core = &self.bench.core;
         let before = (core.index.clone(), core.workers.clone());
-        let events = |event: &Event| (event.job, vec![event.seq]);
+        let events = |event: &Event| Some((event.job?, vec![event.seq]));
         let detail = self.bench.journal.iter().filter(|event| !matches!(event.body, EventBody::State { .. }));
         let forget = Forget {
             artifacts: before.0.list(None, None).map(|(digest, _)| digest).collect(),
             workers: before.1.keys().copied().collect(),
-            events: detail.map(events).collect(),
+            events: detail.filter_map(events).collect(),
         };
         self.bench.apply(Command::Forget(forget)).unwrap();
         let core = &self.bench.core;
@@ -238,12 +256,12 @@ impl World {
         }
         for worker in before.1.values() {
             let is_avoided = live.iter().any(|job| job.avoid.contains(&worker.id));
-            let is_free = worker.session.is_none() && worker.leases.is_empty() && !is_avoided;
+            let is_free = worker.session.is_none() && worker.hold.is_none() && worker.leases.is_empty() && !is_avoided;
             assert_eq!(core.workers.get(&worker.id).is_none(), is_free, "{worker:?}");
         }
         let is_live = |id: JobId| live.iter().any(|job| job.id == id);
         let is_state = |event: &Event| matches!(event.body, EventBody::State { .. });
-        assert!(self.bench.journal.iter().all(|event| is_state(event) || is_live(event.job)));
+        assert!(self.bench.journal.iter().all(|event| is_state(event) || event.job.is_none_or(is_live)));
     }
 
     fn chain(&mut self, source: usize, length: usize, possible: bool) {
@@ -310,8 +328,11 @@ impl World {
         let core = &self.bench.core;
         let (jobs, attempts) = (core.jobs.clone(), core.attempts.clone());
         let (index, factors) = (core.index.clone(), core.factors.clone());
+        let holds = |core: &Core| core.workers.values().map(|it| (it.id, it.hold.clone())).collect::<Vec<_>>();
+        let held = holds(core);
         self.bench.restart();
         let core = &self.bench.core;
+        assert_eq!(holds(core), held, "16");
         assert_eq!(core.attempts, attempts);
         assert_eq!((&core.index, &core.factors), (&index, &factors));
         // Why a job waits is found out again.
@@ -430,9 +451,10 @@ impl World {
         let core = &self.bench.core;
         let is_new = |event: &&Event| event.seq > seen && matches!(event.body, EventBody::Placed { .. });
         let placed = self.bench.journal.iter().filter(is_new);
-        for job in placed.map(|entry| &core.jobs[&entry.job]) {
+        for job in placed.map(|entry| &core.jobs[&entry.job.unwrap()]) {
             let State::Leased { attempt } = job.state else { continue };
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
+            assert_eq!(worker.hold, None, "16: {job:?} was placed on {worker:?}");
             let slot = job.variants[attempt.variant].slot();
             let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
             for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {

@@ -1,4 +1,4 @@
-//! The core driven by hand (`cases`, `graph`, `services`), by random failures of one job (`headway`) and by random commands
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`), by random failures of one job (`headway`) and by random commands
 //! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
 //! core that lets go of what has ended (`archive`).
 
@@ -6,6 +6,7 @@ mod archive;
 mod cases;
 mod graph;
 mod headway;
+mod holds;
 pub(crate) mod invariants;
 mod oracle;
 mod services;
@@ -119,7 +120,10 @@ impl Bench {
             put(&mut disk.workers, |worker| worker.id, *id, self.core.workers.get(id));
         }
         for id in &effects.installations {
-            disk.installations.insert(*id, self.core.installations[id].clone());
+            match self.core.installations.get(id) {
+                Some(known) => drop(disk.installations.insert(*id, known.clone())),
+                None => drop(disk.installations.remove(id)),
+            }
         }
         for digest in &effects.forgotten.artifacts {
             assert!(disk.index.remove(*digest), "{digest} was never there");

@@ -189,6 +189,8 @@ enum Step {
     },
     Disconnect(usize),
     Drain(usize),
+    Hold(usize),
+    Resume(usize),
     /// A worker says what its disk has free, and whether it still holds what it was told to stop.
     Heartbeat {
         worker: usize,
@@ -241,6 +243,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, usable, slots, disk_free)| Step::Connect { worker, usable, slots, disk_free }),
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
+        1 => worker.clone().prop_map(Step::Hold),
+        1 => worker.clone().prop_map(Step::Resume),
         2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
         4 => (worker, disk, any::<bool>()).prop_map(|(worker, disk_free, holds)| Step::Heartbeat { worker, disk_free, holds }),
         10 => (0usize..8, body).prop_map(|(attempt, body)| Step::Report { attempt, body }),
@@ -287,6 +291,11 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                 bench.apply(Command::Drain { session }).unwrap();
             }
         }
+        Step::Hold(worker) => {
+            // One that was never seen is refused.
+            let _ = bench.apply(Command::Hold { worker: ids[worker], by: person(), reason: String::new() });
+        }
+        Step::Resume(worker) => drop(bench.apply(Command::Resume { worker: ids[worker], by: person() })),
         Step::Heartbeat { worker, disk_free, holds } => {
             if let Some(session) = session(bench, ids[worker]) {
                 let mut held = running(bench, ids[worker]);

@@ -11,7 +11,8 @@ pub(super) fn check(core: &Core) {
         let has_been_up = job.attempts.iter().any(|id| core.attempts[id].service.is_some());
         assert!(!(has_been_up && job.state == State::Failed), "{job:?}");
         if let State::Leased { attempt } = job.state {
-            assert!(!core.workers[&core.attempts[&attempt].worker].draining, "{job:?}");
+            let worker = &core.workers[&core.attempts[&attempt].worker];
+            assert!(!worker.draining && worker.hold.is_none(), "{job:?}");
         }
     }
     let is_other = |attempt: &&Attempt| !core.jobs[&attempt.job].variants[attempt.variant].is_service();

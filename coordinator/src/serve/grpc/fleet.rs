@@ -1,4 +1,4 @@
-//! `Fleet`: workers' sessions, and who there is.
+//! `Fleet`: workers' sessions, who there is, and what people do with them.
 
 use super::sessions::{Opened, Sent};
 use super::{Context, caller, traced};
@@ -60,6 +60,21 @@ impl v1::fleet_server::Fleet for Fleet {
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let span = traced(request.metadata(), info_span!("list workers"));
         Ok(Response::new(self.0.api.workers(request.into_inner()).instrument(span).await?))
+    }
+
+    async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("drain worker")));
+        Ok(Response::new(self.0.api.drain_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
+    async fn resume_worker(&self, request: Request<v1::ResumeWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("resume worker")));
+        Ok(Response::new(self.0.api.resume_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
+    async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("remove worker")));
+        Ok(Response::new(self.0.api.remove_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 }
 

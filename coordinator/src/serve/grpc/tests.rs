@@ -44,12 +44,16 @@ async fn what_a_caller_does_is_kept_with_its_name_and_without_one_it_is_the_mach
         let data = Command::Register { manifest, tags: Vec::new(), by: PrincipalName::local() };
         store.apply(data).await.unwrap();
         let asked = v1::MoveTagRequest { tag: "t".to_owned(), reference: digest, ..Default::default() };
-        let moved = TagsClient::new(endpoint.channel()).move_tag(asked).await.unwrap().into_inner();
+        let moved = TagsClient::new(vertigo_client::Access::plain(endpoint.clone()).unwrap().channel())
+            .move_tag(asked)
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!((moved.by(), moved.by_name.as_str()), (v1::TagMover::Person, name));
 
         let job = JobId::new();
         store.apply(submit(job, None)).await.unwrap();
-        let mut jobs = JobsClient::new(endpoint.channel());
+        let mut jobs = JobsClient::new(vertigo_client::Access::plain(endpoint.clone()).unwrap().channel());
         let asked = v1::CancelRequest { id: job.to_string(), ..Default::default() };
         let cancelled = jobs.cancel(asked).await.unwrap().into_inner().jobs.remove(0);
         assert_eq!((cancelled.by.as_str(), cancelled.reason.as_str()), ("local", reason));

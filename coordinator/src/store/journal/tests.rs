@@ -1,10 +1,11 @@
 //! The format beside its golden file, an event of every kind each.
 
 use super::*;
-use crate::core::{Made, Measured, Progress, Report, ReportBody, Serving, Started, State, Step, Validation};
+use crate::core::{HeldBy, Made, Measured, Progress, Report, ReportBody, Serving, Started, State, Step, Validation};
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
-use vertigo::id::{AttemptId, Digest, Millis};
+use vertigo::id::{AttemptId, Digest, Millis, WorkerId};
+use vertigo::principal::PrincipalName;
 use vertigo::task::{Cure, Failure};
 
 /// Events as format 1 had them, in the order of [`nobodys`].
@@ -82,7 +83,15 @@ pub(in crate::store) fn step() -> Step {
 fn samples() -> Vec<EventBody> {
     let by = |state, by: &str| EventBody::State { state, reason: String::new(), by: Some(by.parse().unwrap()) };
     let asked = [by(State::Queued, "local"), by(State::Cancelled, "mac-laptop")];
-    nobodys().into_iter().chain(asked).collect()
+    let (worker, name) = ("01900000-0000-7000-8000-000000000002".parse::<WorkerId>().unwrap(), "studio".to_owned());
+    let by: PrincipalName = "mac-laptop".parse().unwrap();
+    let (held_by, reason) = (HeldBy::Person(by.clone()), "a new disk".to_owned());
+    let done = [
+        EventBody::Held { worker, name: name.clone(), by: held_by, reason },
+        EventBody::Resumed { worker, name: name.clone(), by: by.clone() },
+        EventBody::Removed { worker, name, by },
+    ];
+    nobodys().into_iter().chain(asked).chain(done).collect()
 }
 
 /// Those of which nobody knows who asked for them.
@@ -122,10 +131,13 @@ fn name(body: &EventBody) -> &'static str {
             ReportBody::Finished { outcome: Err(_), .. } => "failure",
             ReportBody::Unknown => "unknown",
         },
+        EventBody::Held { .. } => "held",
+        EventBody::Resumed { .. } => "resumed",
+        EventBody::Removed { .. } => "removed",
     }
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     "blocked",
     "queued",
     "backoff",
@@ -146,6 +158,9 @@ const NAMES: [&str; 20] = [
     "outputs",
     "failure",
     "unknown",
+    "held",
+    "resumed",
+    "removed",
 ];
 
 #[test]

@@ -16,6 +16,7 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::Placed { .. } => "placed",
         EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)) => "log",
         EventBody::Report(_) => "report",
+        EventBody::Held { .. } | EventBody::Resumed { .. } | EventBody::Removed { .. } => "worker",
     }
 }
 
@@ -24,7 +25,7 @@ pub(super) fn put(transaction: &Transaction<'_>, event: &Event) -> rusqlite::Res
     let put = "INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(put)?.execute(params![
         int(event.seq),
-        event.job.0.into_bytes(),
+        event.job.map(|job| job.0.into_bytes()),
         int(event.at.0),
         int(event.epoch.0),
         kind(&event.body),
@@ -73,7 +74,7 @@ fn event(row: &Row<'_>) -> Result<Event, StoreError> {
     let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)? as u64);
     let seq = number("seq")?;
     let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-    let job = JobId(Uuid::from_bytes(row.get("job")?));
+    let job = row.get::<_, Option<[u8; 16]>>("job")?.map(|bytes| JobId(Uuid::from_bytes(bytes)));
     let body = journal::decode(text("event")?).map_err(|error| match error {
         FormatError::Newer { found } => StoreError::NewerEvent { seq, found, known: journal::FORMAT },
         FormatError::Unreadable(problem) => corrupt(format!("event {seq}: {problem}")),

@@ -1,7 +1,9 @@
 //! The core's state as rows: all of it at the start, what changed at each commit.
 
 use super::super::StoreError;
-use super::columns::{Unreadable, all, digest, from_json, id, int, json, maybe_id, maybe_parsed, number, parsed};
+use super::columns::{
+    Unreadable, all, digest, from_json, id, int, json, maybe_id, maybe_json, maybe_parsed, number, parsed,
+};
 use super::lists::Lists;
 use super::{jobs, journal, moves};
 use crate::core::{Core, Effects, FactorKey, Installation, Origin, Outcome, Snapshot, Worker};
@@ -38,6 +40,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         machine: from_json(row, "machine")?,
         last_seen: Millis(number(row, "last_seen_ms")?),
         cached: from_json(row, "cached")?,
+        hold: maybe_json(row, "hold")?,
         session: None,
         draining: false,
         leases: BTreeMap::new(),
@@ -93,7 +96,11 @@ pub(super) fn commit(
             None => drop(transaction.execute("DELETE FROM workers WHERE id = ?1", [id.0.into_bytes()])?),
         }
     }
-    for (id, known) in effects.installations.iter().filter_map(|id| core.installation(*id).map(|known| (id, known))) {
+    for id in &effects.installations {
+        let Some(known) = core.installation(*id) else {
+            transaction.execute("DELETE FROM installations WHERE worker = ?1", [id.0.into_bytes()])?;
+            continue;
+        };
         let put = "INSERT INTO installations VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET process = excluded.process";
         let process = known.process.map(|process| process.0.into_bytes());
         transaction.prepare_cached(put)?.execute(params![id.0.into_bytes(), known.secret.to_string(), process])?;
@@ -115,14 +122,15 @@ pub(super) fn commit(
 }
 
 fn put_worker(transaction: &Transaction<'_>, worker: &Worker) -> rusqlite::Result<()> {
-    let put = "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET name = excluded.name, \
-               machine = excluded.machine, last_seen_ms = excluded.last_seen_ms, cached = excluded.cached";
+    let put = "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET name = excluded.name, \
+               machine = excluded.machine, last_seen_ms = excluded.last_seen_ms, cached = excluded.cached, hold = excluded.hold";
     transaction.prepare_cached(put)?.execute(params![
         worker.id.0.into_bytes(),
         worker.name,
         json(&worker.machine),
         int(worker.last_seen.0),
         json(&worker.cached),
+        worker.hold.as_ref().map(json),
     ])?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 7] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES, PRINCIPALS];
+pub(in crate::store) const STEPS: [&str; 8] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES, PRINCIPALS, HOLDS];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -164,6 +164,27 @@ ALTER TABLE artifacts ADD COLUMN principal TEXT;                     -- who regi
 UPDATE artifacts SET principal = 'local' WHERE job IS NULL;
 ALTER TABLE moves ADD COLUMN principal TEXT;                         -- who asked for it; NULL: a job's success moved it, or nobody knows
 UPDATE moves SET principal = 'local' WHERE mover IN ('person', 'rollback', 'import');
+";
+
+/// Workers that take nothing new until somebody resumes them, and events of workers, which are of no job.
+const HOLDS: &str = "
+ALTER TABLE workers ADD COLUMN hold TEXT; -- JSON: by whom, since when and why
+CREATE TABLE new_journal (
+    seq   INTEGER PRIMARY KEY,
+    job   BLOB REFERENCES jobs (id),        -- NULL: of a worker
+    at_ms INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    kind  TEXT NOT NULL CHECK (kind IN ('state', 'placed', 'report', 'log', 'worker')),
+    event TEXT NOT NULL,                    -- JSON in the journal's own format, which has its number in it
+    CHECK ((kind = 'worker') = (job IS NULL))
+) STRICT;
+INSERT INTO new_journal SELECT seq, job, at_ms, epoch, kind, event FROM journal ORDER BY seq;
+DROP TABLE journal;
+ALTER TABLE new_journal RENAME TO journal;
+-- As in schema 5.
+CREATE INDEX journal_of_job ON journal (job, seq);
+CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
+CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.

@@ -4,8 +4,21 @@ use super::*;
 use crate::core::{Mover, Snapshot};
 use std::collections::BTreeSet;
 
+/// Holds no worker, as schema 9 did: of workers there were no events.
+fn to_schema_9(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE workers DROP COLUMN hold;
+             DELETE FROM journal WHERE kind = 'worker';
+             PRAGMA user_version = 9;",
+        )
+        .unwrap();
+}
+
 /// Forgets who did what, as schema 8 did.
 fn to_schema_8(path: &Path) {
+    to_schema_9(path);
     let database = rusqlite::Connection::open(path).unwrap();
     for table in ["jobs", "artifacts", "moves"] {
         database.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN principal;")).unwrap();

@@ -93,10 +93,22 @@ async fn a_handshake_that_takes_too_long_is_ended_however_it_dawdles() {
 }
 
 #[tokio::test]
-async fn a_handshake_without_end_is_ended_by_its_bytes() {
+async fn a_handshake_is_ended_by_its_bytes_and_not_kept_until_it_is_whole() {
+    let port = open(LIMITS).await;
+    let begun = Instant::now();
+    // As long as a message may be, and more than any of ours is.
+    let mut hello = vec![1, 0, 0xea, 0x60];
+    hello.resize(40_000, 7);
+    let records = hello.chunks(10_000).flat_map(|part| [&[22, 3, 1, 0x27, 0x10], part].concat());
+    assert_eq!(alert(&says(&port, &records.collect::<Vec<u8>>()).await), None);
+    assert!(begun.elapsed() < LIMITS.first_request / 2, "ended by time: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_flood_is_not_read() {
     let port = open(LIMITS).await;
     let mut stream = port.socket().await;
-    // A certificate request's worth of nothing: a hello that says it is 16 MiB long, in records of 16 KiB.
+    // A hello that says it is 16 MiB long, in records of 16 KiB.
     let mut record = vec![22, 3, 1, 0x40, 0];
     record.extend([1, 0xff, 0xff, 0xff]);
     record.resize(5 + (16 << 10), 0);

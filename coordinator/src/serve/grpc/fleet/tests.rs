@@ -14,6 +14,7 @@ use vertigo::id::{Digest, JobId};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
+use vertigo_client::Access;
 use vertigo_testkit::coordinator::listen;
 use vertigo_testkit::waiting::soon;
 
@@ -42,9 +43,9 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let api = crate::api::Api::new(store.clone(), blobs.clone(), Collector::new(store.clone(), blobs, Keep::default()));
     let context = Context { api, sessions, lease: LEASE };
     let (listener, endpoint) = listen().await;
-    let server = tokio::spawn(
-        axum::serve(listener, router(context).layer(axum::Extension(crate::api::Caller::local()))).into_future(),
-    );
+    let access = Access::plain(endpoint).unwrap();
+    let routes = router(context).layer(axum::Extension(crate::api::Caller::local()));
+    let server = tokio::spawn(axum::serve(listener, routes).into_future());
 
     let say = |message| v1::WorkerMessage { message: Some(message) };
     let (sender, receiver) = mpsc::channel(8);
@@ -53,7 +54,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let hello = v1::Hello { worker_id, name: "mac".to_owned(), machine, held: vec![], secret: vec![1; 32], process };
     sender.send(say(Message::Hello(hello))).await.unwrap();
     let mut session =
-        FleetClient::new(endpoint.channel()).session(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+        FleetClient::new(access.channel()).session(ReceiverStream::new(receiver)).await.unwrap().into_inner();
     store.apply(submit(JobId::new(), None)).await.unwrap();
     let given = loop {
         if let Some(FromCoordinator::Assignment(given)) = session.message().await.unwrap().unwrap().message {

@@ -1,0 +1,55 @@
+//! Workers: listed, held, let work again, and forgotten.
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vertigo workers
+  vertigo workers --json | jq '.[] | select(.hold) | .name'")]
+pub(crate) struct WorkersArgs {
+    /// At most this many, by name [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What runs there goes on to its end; services move to another worker at once. It stays so through restarts of the worker and of \
+the coordinator.
+
+Examples:
+  vertigo drain studio --reason \"a new disk\"
+  vertigo workers
+  vertigo resume studio")]
+pub(crate) struct DrainArgs {
+    /// The worker: its name, or its id or the beginning of it
+    pub(crate) worker: String,
+    /// Why, for whoever looks at the workers
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Whoever held it, it is not held any more.
+
+Example:
+  vertigo resume studio")]
+pub(crate) struct ResumeArgs {
+    /// The worker: its name, or its id or the beginning of it
+    pub(crate) worker: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A worker that is connected is removed only where it is held and idle: drain it first, or stop its daemon. What it ran when it went \
+away is tried again on another one. Its secret is forgotten with it: if it comes back, it joins as a new worker.
+
+Examples:
+  vertigo remove old-air
+  vertigo drain studio && vertigo remove studio")]
+pub(crate) struct RemoveArgs {
+    /// The worker: its name, or its id or the beginning of it
+    pub(crate) worker: String,
+}
