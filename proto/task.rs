@@ -290,6 +290,16 @@ impl FromStr for Bits {
     }
 }
 
+/// Words for failures that the coordinator counts against the machine, whatever the kind of task.
+pub mod code {
+    /// The GPU hung or met an address that is not there.
+    pub const GPU_BROKE: &str = "gpu_broke";
+    /// The machine's kernel panicked.
+    pub const MACHINE_PANICKED: &str = "machine_panicked";
+    /// The machine was restarted.
+    pub const MACHINE_REBOOTED: &str = "machine_rebooted";
+}
+
 /// Which of a worker's slots an attempt takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

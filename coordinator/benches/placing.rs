@@ -129,6 +129,7 @@ impl Bench {
             name: format!("mac-{number}"),
             machine,
             held: Vec::new(),
+            reboots: Vec::new(),
         };
         let at = self.moment();
         Ok(self.core.apply(at, Command::Connect(hello))?)

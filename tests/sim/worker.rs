@@ -195,6 +195,7 @@ impl Worker {
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
             attempts: &attempts,
+            reboots: &Vec::new,
             take: &move |assignment| child::take(&children, assignment),
             welcomed: &|| {},
         };

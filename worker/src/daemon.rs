@@ -6,6 +6,7 @@
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
+use crate::endings::boot::Boots;
 use crate::endings::remembered::Remembered;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
@@ -91,7 +92,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let endpoint = settings.coordinator.endpoint();
     let announced = AtomicBool::new(false);
+    let boots = Boots::open(state.boot(), attempts.cut_off().to_vec());
     let welcomed = || {
+        boots.told();
         if !announced.swap(true, Ordering::Relaxed) {
             println!("vertigo-worker {} connected to {}", printable::line(&settings.name), endpoint);
         }
@@ -106,6 +109,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         jitter: &rand::random,
         machine: &*machine,
         attempts: &attempts,
+        reboots: &|| boots.untold(),
         take: &take,
         welcomed: &welcomed,
     };

@@ -24,7 +24,7 @@ use vertigo::id::{AttemptId, ProcessId};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
-use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
+use vertigo::v1::{self, Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
 use vertigo_client::{Access, trouble};
 
 /// How long the coordinator may take to say `Welcome`.
@@ -87,6 +87,8 @@ pub struct Session<'a> {
     pub machine: &'a dyn Offer,
     /// What is held.
     pub attempts: &'a Attempts,
+    /// What became of the machine since the coordinator welcomed this worker last.
+    pub reboots: &'a (dyn Fn() -> Vec<v1::Reboot> + Send + Sync),
     /// Takes an assignment.
     pub take: &'a (dyn Fn(Assignment) + Send + Sync),
     /// Called at each `Welcome`.
@@ -211,6 +213,7 @@ impl Session<'_> {
             held: self.attempts.named(),
             secret: self.identity.secret.to_bytes(),
             process: self.process.to_string(),
+            reboots: (self.reboots)(),
         }
     }
 

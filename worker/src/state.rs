@@ -7,6 +7,7 @@
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
 //! endings.json  how often jobs met the same end here
+//! boot.json     which start of the machine the worker ran under
 //! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
@@ -99,6 +100,11 @@ impl State {
     /// Where it is kept what keys have used up.
     pub fn ledgers(&self) -> PathBuf {
         self.folder.join("ledgers")
+    }
+
+    /// Where it is kept which start of the machine this is.
+    pub fn boot(&self) -> PathBuf {
+        self.folder.join("boot.json")
     }
 
     /// Where it is kept how jobs ended here.

@@ -1,5 +1,6 @@
 //! What becomes of an attempt, and of its job because of it.
 
+use super::marks::{self, Mark, Mishap};
 use super::retry::{Pause, Tries};
 use super::{
     Core, EventBody, FactorKey, Job, Made, Moment, Mover, Need, Origin, Outcome, Outgoing, Refusal, Report, ReportBody,
@@ -10,7 +11,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::{Cure, Failure};
+use vertigo::task::{self, Cure, Failure};
 
 /// How much more a variant needs than what was shown to be too little.
 const RAISE: f64 = 1.25;
@@ -181,8 +182,13 @@ impl Core {
     fn fail(&mut self, at: Moment, id: AttemptId, failure: Failure) {
         let Failure { cure, message, code, pause_ms } = failure;
         let reserved = self.attempts[&id].reserved;
-        let outcome = Outcome::Failed { message: message.clone(), cure, code };
+        let outcome = Outcome::Failed { message: message.clone(), cure, code: code.clone() };
+        let is_of_gpu = code == task::code::GPU_BROKE;
         let (job, peak, variant) = self.release(at.now, id, outcome);
+        if is_of_gpu {
+            let worker = self.attempts[&id].worker;
+            self.mark(at.now, worker, Mark { at: at.now, mishap: Mishap::GpuBroke, of: id.to_string() });
+        }
         let pause = Pause::of(pause_ms);
         match cure {
             // What it serves is named by tags: they may lead to something better the next time.
@@ -236,7 +242,7 @@ impl Core {
         self.retry(at, job, format!("lost on {worker}: {why}"), Pause::default());
     }
 
-    fn retry(&mut self, at: Moment, job: JobId, why: String, pause: Pause) {
+    pub(super) fn retry(&mut self, at: Moment, job: JobId, why: String, pause: Pause) {
         let retries = self.jobs.get_mut(&job).map_or(0, |job| {
             job.retries += 1;
             job.retries
@@ -248,6 +254,8 @@ impl Core {
     fn again(&mut self, at: Moment, job: JobId, Tries { failures, limit }: Tries, why: String, pause: Pause) {
         if failures > limit && !self.has_been_up(job) {
             self.set_state(at.now, job, State::Failed, format!("failed {failures} times; the last: {why}"));
+        } else if let Some(panics) = self.too_many_panics(job) {
+            self.set_state(at.now, job, State::Failed, marks::panicked(panics, &why));
         } else {
             let until = at.now.plus(retry::backoff_ms(failures, at.jitter).max(pause.ms()));
             let why = if pause == Pause::default() {

@@ -37,6 +37,7 @@ mod index;
 mod installation;
 mod job;
 mod lookup;
+mod marks;
 mod moves;
 mod placing;
 mod planning;
@@ -63,6 +64,7 @@ pub use index::{Artifact, Index, Origin, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
+pub use marks::{Mark, Mishap, Reboot};
 pub use moves::{Expected, Grounds, Move, MoveTag, Mover, REMEMBERED, Remembered, Tags, Target};
 pub use refusal::Refusal;
 pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
@@ -185,6 +187,13 @@ impl Core {
         for installation in core.installations.values_mut() {
             (installation.heard, installation.since) = (now, now);
         }
+        let marked: Vec<(WorkerId, marks::Standing)> =
+            core.workers.values().map(|worker| (worker.id, marks::standing(&worker.marks, now))).collect();
+        for (id, standing) in marked {
+            if let marks::Standing::Cools { until } = standing {
+                core.workers.change(id, |worker| worker.cools_until = Some(until));
+            }
+        }
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
@@ -277,6 +286,7 @@ impl Core {
         for attempt in expired {
             self.expire(at, attempt);
         }
+        self.let_cooled_go_on(at.now);
         while let Some(&(until, job)) = self.backoffs.first().filter(|(until, _)| *until <= at.now) {
             self.backoffs.remove(&(until, job));
             self.set_state(at.now, job, State::Queued, String::new());
@@ -288,7 +298,8 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Millis> {
         let lease = self.leases.values().min().copied();
         let backoff = self.backoffs.first().map(|(until, _)| *until);
-        [lease, backoff].into_iter().flatten().min()
+        let cooled = self.workers.values().filter_map(|worker| worker.cools_until).min();
+        [lease, backoff, cooled].into_iter().flatten().min()
     }
 
     /// Takes what has to be written and sent since the last call.

@@ -11,6 +11,10 @@ pub(super) const CRASH_LIMIT: u32 = 3;
 /// Attempts in a row that may be lost or fail for reasons that pass, without a new checkpoint, before the job fails.
 pub(super) const RETRY_LIMIT: u32 = 10;
 
+/// Machines that may panic under a job in all of its life, whatever it saves in between: the one after them ends it. A panic costs
+/// whoever uses the machine all that they had open.
+pub(super) const PANIC_LIMIT: u32 = 3;
+
 /// The longest wait that nobody has asked for, in milliseconds.
 pub(super) const LONGEST_MS: u64 = 5 * 60 * 1_000;
 

@@ -319,7 +319,16 @@ fn a_worker_that_another_installation_of_its_name_replaced_is_there_no_more_and_
 
 fn hello(worker: WorkerId, session: SessionId) -> Connect {
     let (secret, process) = (Secret::from([1; 32]).hash(), ProcessId::new());
-    Connect { session, worker, secret, process, name: "mac".to_owned(), machine: Machine::default(), held: Vec::new() }
+    Connect {
+        session,
+        worker,
+        secret,
+        process,
+        name: "mac".to_owned(),
+        machine: Machine::default(),
+        held: Vec::new(),
+        reboots: Vec::new(),
+    }
 }
 
 #[test]

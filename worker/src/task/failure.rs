@@ -40,8 +40,7 @@ pub mod codes {
     pub const CRASHED: &str = "crashed";
     /// The GPU was kept so long by one piece of work that the screen stood still.
     pub const GPU_TOO_LONG: &str = "gpu_too_long";
-    /// The GPU hung or ran into an address that is not there.
-    pub const GPU_BROKE: &str = "gpu_broke";
+    pub use vertigo::task::code::GPU_BROKE;
     /// Somebody else than the worker ended the process.
     pub const KILLED: &str = "killed";
     /// This machine failed, such as a full disk.

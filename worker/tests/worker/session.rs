@@ -52,6 +52,7 @@ impl Setup {
                 jitter: &rand::random,
                 machine: &machine,
                 attempts: &held,
+                reboots: &Vec::new,
                 take: &move |assignment| take.send(assignment).unwrap(),
                 welcomed: &move || {
                     counted.fetch_add(1, Ordering::Relaxed);

@@ -168,7 +168,16 @@ fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt(
     let (mut bench, worker, session, job, attempt) = leased();
     let machine = Machine { usable: Bytes(100), ..Machine::default() };
     let (secret, process, name) = (secret(worker), ProcessId(worker.0), "mac".to_owned());
-    let late = Connect { session: SessionId(0), worker, secret, process, name, machine, held: Vec::new() };
+    let late = Connect {
+        session: SessionId(0),
+        worker,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        reboots: Vec::new(),
+    };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
     assert_eq!((bench.live(job), bench.sent()), (attempt, vec![]));
     bench.heartbeat(session, &[attempt]).unwrap();

@@ -148,6 +148,7 @@ impl Bench {
     fn written(&self) -> Snapshot {
         let offline = |worker: &Worker| Worker {
             session: None,
+            cools_until: None,
             draining: false,
             leases: Default::default(),
             stopping: Default::default(),
@@ -244,8 +245,17 @@ impl Bench {
         let machine =
             Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
-        self.apply(Command::Connect(Connect { session, worker, secret, process, name: name.to_owned(), machine, held }))
-            .map(|()| session)
+        self.apply(Command::Connect(Connect {
+            session,
+            worker,
+            secret,
+            process,
+            name: name.to_owned(),
+            machine,
+            held,
+            reboots: Vec::new(),
+        }))
+        .map(|()| session)
     }
 
     fn heartbeat(&mut self, session: SessionId, held: &[AttemptId]) -> Result<(), Refusal> {

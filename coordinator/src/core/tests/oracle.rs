@@ -278,7 +278,16 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
             let machine = before.unwrap_or(Machine { usable, disk_free, ..slots });
             let (secret, process, name) = (secret(id), ProcessId(id.0), NAMES[worker].to_owned());
             bench
-                .apply(Command::Connect(Connect { session, worker: id, secret, process, name, machine, held }))
+                .apply(Command::Connect(Connect {
+                    session,
+                    worker: id,
+                    secret,
+                    process,
+                    name,
+                    machine,
+                    held,
+                    reboots: Vec::new(),
+                }))
                 .unwrap();
         }
         Step::Disconnect(worker) => {
@@ -374,7 +383,16 @@ fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken(
     bench.settle();
     let machine = Machine { usable: Bytes(35), gpu_slots: 3, ..Machine::default() };
     let (secret, process, name) = (secret(other), ProcessId(other.0), "b".to_owned());
-    let hello = Connect { session: SessionId(9), worker: other, secret, process, name, machine, held: Vec::new() };
+    let hello = Connect {
+        session: SessionId(9),
+        worker: other,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        reboots: Vec::new(),
+    };
     bench.core.apply(bench.moment(), Command::Connect(hello)).unwrap();
     // One that needs 30 is leased, the one that needs 70 waits, the next that needs 30 keeps the worker, and nothing is left for the one
     // behind that.

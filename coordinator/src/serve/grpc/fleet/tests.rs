@@ -51,7 +51,15 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
     let (sender, receiver) = mpsc::channel(8);
     let machine = Some(v1::Machine { usable_bytes: 100, gpu_slots: 1, ..Default::default() });
     let (worker_id, process) = (WorkerId::new().to_string(), ProcessId::new().to_string());
-    let hello = v1::Hello { worker_id, name: "mac".to_owned(), machine, held: vec![], secret: vec![1; 32], process };
+    let hello = v1::Hello {
+        worker_id,
+        name: "mac".to_owned(),
+        machine,
+        held: vec![],
+        secret: vec![1; 32],
+        process,
+        reboots: vec![],
+    };
     sender.send(say(Message::Hello(hello))).await.unwrap();
     let mut session =
         FleetClient::new(access.channel()).session(ReceiverStream::new(receiver)).await.unwrap().into_inner();
