@@ -120,6 +120,10 @@ impl Core {
     pub(super) fn went_down(&mut self, at: Moment, worker: WorkerId, reboot: &Reboot) {
         for id in &reboot.attempts {
             let Some(attempt) = self.attempts.get_mut(id).filter(|attempt| attempt.worker == worker) else { continue };
+            // A job that has ended never changes.
+            if self.jobs.get(&attempt.job).is_none_or(|job| job.state.is_terminal()) {
+                continue;
+            }
             let (job, name) = (attempt.job, attempt.worker_name.clone());
             let Outcome::Failed { message, .. } = &reboot.outcome() else { continue };
             let why = format!("on {name}: {message}");

@@ -18,8 +18,10 @@
 //!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
 //!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
-//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; 17. a worker is removed only where
-//!    it is away, or held with nothing running there, and what it had a lease on is queued again.
+//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; one that is held for what befell its
+//!    machine gets those for its processor; 17. a worker is removed only where it is away, or held with nothing running there, and what
+//!    it had a lease on is queued again; 18. what befell a machine is counted once, and two panics of its kernel within a day close
+//!    its GPU until somebody resumes it.
 
 mod archive;
 mod attempts;

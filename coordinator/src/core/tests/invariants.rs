@@ -1,6 +1,7 @@
 //! Random commands, and after each the promises of the core.
 
 mod holds;
+mod machines;
 mod strangers;
 mod tags;
 
@@ -50,6 +51,11 @@ pub(crate) enum Step {
     },
     Drain {
         worker: usize,
+    },
+    Reboot {
+        worker: usize,
+        panicked: bool,
+        boot: u8,
     },
     /// A person holds a worker, for one reason or another.
     Hold {
@@ -126,6 +132,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        2 => (worker.clone(), any::<bool>(), 0u8..4).prop_map(|(worker, panicked, boot)| Step::Reboot { worker, panicked, boot }),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
         1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
@@ -211,6 +218,7 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
+            Step::Reboot { worker, panicked, boot } => self.reboot(worker, panicked, boot),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -454,8 +462,8 @@ impl World {
         for job in placed.map(|entry| &core.jobs[&entry.job.unwrap()]) {
             let State::Leased { attempt } = job.state else { continue };
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
-            assert_eq!(worker.hold, None, "16: {job:?} was placed on {worker:?}");
             let slot = job.variants[attempt.variant].slot();
+            assert!(!worker.hold.as_ref().is_some_and(|it| it.closes(slot)), "16: {job:?} was placed on {worker:?}");
             let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
             for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
                 let waiting = &core.jobs[id];
@@ -475,6 +483,7 @@ pub(crate) fn hold(mut world: World, steps: impl IntoIterator<Item = Step>) {
         world.take(&step);
         world.check(&ended);
         world.check_order(seen);
+        world.check_machines();
         let jobs = world.bench.core.jobs.iter();
         ended = jobs.filter(|(_, job)| job.state.is_terminal()).map(|(id, job)| (*id, job.clone())).collect();
     }

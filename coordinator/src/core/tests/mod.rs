@@ -8,6 +8,7 @@ mod graph;
 mod headway;
 mod holds;
 pub(crate) mod invariants;
+mod marks;
 mod oracle;
 mod services;
 
@@ -46,6 +47,8 @@ pub(crate) struct Bench {
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
     keeper: Option<Box<dyn Keeper>>,
+    /// What the next worker that connects says of its machine.
+    reboots: Vec<Reboot>,
     /// How many attempts a placement has ids for.
     attempts_max: usize,
 }
@@ -64,6 +67,7 @@ impl Bench {
             sent: Vec::new(),
             sessions: 0,
             keeper: None,
+            reboots: Vec::new(),
             attempts_max: usize::MAX,
         }
     }
@@ -245,6 +249,7 @@ impl Bench {
         let machine =
             Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
+        let reboots = std::mem::take(&mut self.reboots);
         self.apply(Command::Connect(Connect {
             session,
             worker,
@@ -253,7 +258,7 @@ impl Bench {
             name: name.to_owned(),
             machine,
             held,
-            reboots: Vec::new(),
+            reboots,
         }))
         .map(|()| session)
     }

@@ -89,7 +89,8 @@ fn samples() -> Vec<EventBody> {
     let done = [
         EventBody::Held { worker, name: name.clone(), by: held_by, reason },
         EventBody::Resumed { worker, name: name.clone(), by: by.clone() },
-        EventBody::Removed { worker, name, by },
+        EventBody::Removed { worker, name: name.clone(), by },
+        EventBody::Held { worker, name, by: HeldBy::Coordinator, reason: "2 kernel panics within a day".to_owned() },
     ];
     nobodys().into_iter().chain(asked).chain(done).collect()
 }

@@ -90,7 +90,7 @@ proptest! {
     /// Each change of the start is told once, the newest of them if there are too many, and each names what it ended.
     #[test]
     fn every_start_after_another_is_told_once(starts in prop::collection::vec((0u8..4, any::<bool>()), 1..40)) {
-        let (mut diary, mut expected, mut before) = (Diary::default(), Vec::new(), None);
+        let (mut diary, mut expected, mut before) = (Diary::default(), Vec::<String>::new(), None::<u8>);
         for (id, is_told) in starts {
             diary = diary.turned(&boot(&id.to_string()), Millis(1), &[], Vec::new());
             expected.extend(before.filter(|before| *before != id).map(|before| before.to_string()));
