@@ -136,7 +136,7 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         last_seen_ms: worker.last_seen.0,
         reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
-        hold: worker.hold.as_ref().map(hold),
+        hold: worker.told_hold().as_ref().map(hold),
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Promise: [`standing`] is a function of marks and time; a mishap is counted once, however often it is told.
 
-use super::{Core, HeldBy, Moment, Outcome, State, retry};
+use super::{Core, HeldBy, Hold, Moment, Outcome, State, Worker, retry};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
 use vertigo::task::{Cure, code};
@@ -112,6 +112,18 @@ pub(super) fn standing(marks: &[Mark], now: Millis) -> Standing {
     match recent(Mishap::Panic).map(|mark| mark.at.plus(COOL_MS)).max().filter(|until| *until > now) {
         Some(until) => Standing::Cools { until },
         None => Standing::Well,
+    }
+}
+
+impl Worker {
+    /// Why it takes nothing new, or nothing for its GPU, as people are told: it is held, or it cools down, which a person ends the same way.
+    pub fn told_hold(&self) -> Option<Hold> {
+        let cooling = |until: Millis| Hold {
+            by: HeldBy::Coordinator,
+            since: Millis(until.0.saturating_sub(COOL_MS)),
+            reason: "its kernel panicked, and its GPU cools down for a quarter of an hour".to_owned(),
+        };
+        self.hold.clone().or_else(|| self.cools_until.map(cooling))
     }
 }
 

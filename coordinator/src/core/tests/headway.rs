@@ -40,6 +40,16 @@ impl Run {
         self.bench.wait_out_backoff(self.job);
     }
 
+    /// The machine panics under the attempt. A person lets it go on, as they have to where it is the second time.
+    fn panic(&mut self) {
+        let attempts = vec![self.bench.live(self.job)];
+        let (boot, at) = (format!("{}", self.bench.sessions), self.bench.now);
+        self.bench.reboots = vec![Reboot { boot, at, panic: Some(String::new()), attempts }];
+        self.session = self.bench.connect(self.worker, "mac", 100, &[]).unwrap();
+        self.bench.apply(Command::Resume { worker: self.worker, by: person() }).unwrap();
+        self.bench.wait_out_backoff(self.job);
+    }
+
     /// The attempt fails and asks for a pause. Gives how long the job waits.
     fn fail_after(&mut self, cure: Cure, pause_ms: u64) -> u64 {
         let failure = Failure { pause_ms, ..Failure::new(cure, "killed", "somebody ended its process") };
@@ -59,15 +69,28 @@ impl Run {
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-fn passing() -> impl Strategy<Value = Cure> {
-    prop::sample::select(vec![Cure::FreshProcess, Cure::Later, Cure::AnotherMachine])
+/// How an attempt ends without a result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Fails(Cure),
+    /// Its machine's kernel panics.
+    Panics,
 }
 
-/// What the promise says, counted another way than the core does: from the end back to the newest headway.
-fn is_over(history: &[(bool, Cure)]) -> bool {
+fn passing() -> impl Strategy<Value = End> {
+    let cures = prop::sample::select(vec![Cure::FreshProcess, Cure::Later, Cure::AnotherMachine]);
+    prop_oneof![12 => cures.prop_map(End::Fails), 1 => Just(End::Panics)]
+}
+
+/// What the promise says, counted another way than the core does: from the end back to the newest headway, panics excepted, which count
+/// from the beginning.
+fn is_over(history: &[(bool, End)]) -> bool {
     let last = history.iter().rposition(|(headway, _)| *headway).unwrap_or(0);
-    let count = |kind| history[last..].iter().filter(|(_, failure)| *failure == kind).count();
-    count(Cure::FreshProcess) >= 3 || count(Cure::Later) + count(Cure::AnotherMachine) > 10
+    let count = |from: usize, end| history[from..].iter().filter(|(_, it)| *it == end).count();
+    let passing = [End::Fails(Cure::Later), End::Fails(Cure::AnotherMachine), End::Panics];
+    count(last, End::Fails(Cure::FreshProcess)) >= 3
+        || passing.iter().map(|end| count(last, *end)).sum::<usize>() > 10
+        || count(0, End::Panics) >= 3
 }
 
 #[test]
@@ -120,10 +143,13 @@ proptest! {
         let mut run = Run::new();
         run.checkpoint(true);
         for n in 0..rounds.len() {
-            let (headway, kind) = rounds[n];
+            let (headway, end) = rounds[n];
             // A checkpoint that is no further than the newest is no headway.
             run.checkpoint(headway);
-            run.fail(kind);
+            match end {
+                End::Fails(cure) => run.fail(cure),
+                End::Panics => run.panic(),
+            }
             let over = is_over(&rounds[..=n]);
             prop_assert_eq!(run.bench.state(run.job), if over { "failed" } else { "leased" });
             if over {

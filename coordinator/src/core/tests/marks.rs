@@ -71,6 +71,9 @@ fn after_a_panic_a_machine_cools_down_and_after_two_in_a_day_a_person_has_to_say
     assert!(stage.outcome(attempt).0.contains("panic(cpu 4 caller 0x1): x"));
     stage.bench.wait_out_backoff(stage.job);
     assert_eq!(stage.bench.state(stage.job), "queued", "it cools down");
+    let told = stage.bench.core.workers[&stage.mac].told_hold().unwrap();
+    assert!(told.reason.contains("cools down") && told.by == HeldBy::Coordinator, "{told:?}");
+    assert_eq!(told.since, Millis(stage.bench.core.workers[&stage.mac].marks[0].at.0));
     let reader = stage.bench.submit_reader(stage.job).unwrap();
     assert_eq!(stage.bench.state(reader), "blocked");
     // A restart of the coordinator changes nothing, nor does it that the same is told again.

@@ -1,4 +1,4 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`), by random failures of one job (`headway`) and by random commands
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`), by random failures of one job (`headway`) and by random commands
 //! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
 //! core that lets go of what has ended (`archive`).
 
