@@ -1,5 +1,5 @@
 # Each target sets up what is missing first, and says what it does.
-.PHONY: demo test faults sim lint setup
+.PHONY: demo test faults sim lint dist setup
 
 # The main job end to end. VERTIGO_DATA=DIR trains on another folder of JSONL.
 demo: setup
@@ -25,6 +25,10 @@ faults: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# What is given away for this platform, in target/packages: a tarball with everything in it, and its sums.
+dist: setup
+	@deploy/dist.sh
 
 setup:
 	@deploy/setup.sh

@@ -47,6 +47,9 @@ pub const PAGE_ITEMS: u32 = 100;
 /// The most items that a page has, whatever the caller names.
 pub const PAGE_ITEMS_MAX: u32 = 1000;
 
+/// Bytes of why a worker takes no attempts.
+pub const AWAY_BYTES_MAX: usize = 300;
+
 /// `text` in at most `bytes_max` bytes: what is too much goes from the middle, where an ellipsis then stands. The beginning says what it
 /// is, and the end is where errors are.
 pub fn shorten(text: &str, bytes_max: usize) -> Cow<'_, str> {

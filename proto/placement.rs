@@ -38,6 +38,8 @@ pub struct Candidate {
     pub reserved: Bytes,
     /// Slots in which it can start an attempt now: it is connected, does not drain, and nothing runs there.
     pub open: Vec<Slot>,
+    /// Why its machine's owner keeps it away, where that is so.
+    pub away: Option<String>,
     /// How much of the job's inputs its cache holds.
     pub held: Bytes,
     /// What its disk has free. `None` where it does not say; then nothing is refused for want of it.
@@ -131,6 +133,7 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
         Some(worker) if worker.open.contains(&smallest.slot) => {
             why::lacks_memory(smallest, &worker.name, worker.reserved, worker.usable)
         }
+        Some(Candidate { name, away: Some(reason), .. }) => why::is_kept_away(smallest, name, reason),
         Some(worker) => why::is_busy(smallest, &worker.name),
     }
 }

@@ -106,6 +106,16 @@ impl PrincipalName {
     }
 }
 
+impl PrincipalName {
+    /// The name that comes nearest to what a machine or a person is called; `None` where nothing of that is left.
+    pub fn like(text: &str) -> Option<PrincipalName> {
+        let named = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        let name: String = text.chars().map(named).take(PRINCIPAL_CHARS_MAX).collect();
+        let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        PrincipalName::of_certificate(name).ok()
+    }
+}
+
 /// Any name that is kept, [`PrincipalName::local`] too.
 impl FromStr for PrincipalName {
     type Err = PrincipalNameError;
@@ -172,6 +182,8 @@ mod tests {
             assert!(matches!(bad.parse::<PrincipalName>(), Err(PrincipalNameError::Form(_))), "{bad:?}");
         }
         assert_eq!(PrincipalName::of_certificate("local"), Err(PrincipalNameError::Local));
+        assert_eq!(PrincipalName::like("Ada's MacBook.local").unwrap().as_str(), "Ada-s-MacBook.local");
+        assert_eq!((PrincipalName::like("…"), PrincipalName::like("")), (None, None));
         assert_eq!("local".parse(), Ok(PrincipalName::local()));
     }
 }

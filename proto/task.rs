@@ -339,6 +339,9 @@ pub enum Cure {
     FreshProcess,
 }
 
+/// The code of an attempt that its worker has given back, because the policy of the machine's owner closed: nothing has failed.
+pub const GIVEN_BACK: &str = "given_back";
+
 /// Why a task came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

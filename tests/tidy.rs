@@ -43,11 +43,12 @@ const ENGINE_OUTSIDE_TASKS: [(&str, &str); 3] =
     [("main.rs", "device"), ("machine.rs", "device"), ("outcome.rs", "Fault")];
 
 /// The crates, by the folder of their sources.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     "proto/",
     "proto/access/src/",
     "proto/model/src/",
     "proto/client/src/",
+    "proto/daemon/src/",
     "proto/port/src/",
     "proto/telemetry/src/",
     "proto/text/src/",
@@ -57,6 +58,7 @@ const SOURCES: [&str; 19] = [
     "worker/curation/src/",
     "worker/engine/src/",
     "worker/evaluation/src/",
+    "worker/host/src/",
     "worker/luau/src/",
     "worker/roblox/src/",
     "worker/serving/src/",
@@ -305,9 +307,19 @@ fn crates_depend_only_on_whom_they_may() {
         ("proto/access", &["vertigo"]),
         ("proto/client", &["vertigo", "vertigo-access", "vertigo-telemetry"]),
         ("proto/port", &[]),
+        ("proto/daemon", &[]),
         (
             "coordinator",
-            &["vertigo", "vertigo-access", "vertigo-model", "vertigo-port", "vertigo-telemetry", "vertigo-view"],
+            &[
+                "vertigo",
+                "vertigo-access",
+                "vertigo-daemon",
+                "vertigo-host",
+                "vertigo-model",
+                "vertigo-port",
+                "vertigo-telemetry",
+                "vertigo-view",
+            ],
         ),
         (
             "cli",
@@ -316,6 +328,7 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-evaluation",
                 "vertigo-luau",
                 "vertigo-model",
@@ -331,8 +344,10 @@ fn crates_depend_only_on_whom_they_may() {
                 "vertigo-access",
                 "vertigo-client",
                 "vertigo-curation",
+                "vertigo-daemon",
                 "vertigo-engine",
                 "vertigo-evaluation",
+                "vertigo-host",
                 "vertigo-luau",
                 "vertigo-model",
                 "vertigo-port",
@@ -346,6 +361,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/curation", &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
+        ("worker/host", &[]),
         ("worker/luau", &["vertigo-evaluation"]),
         ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.

@@ -22,7 +22,7 @@ pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
-pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, WorkersArgs};
+pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, SetArgs, WorkerArgs, WorkerCommand, WorkersArgs};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -160,6 +160,8 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// List workers and what runs on them
     Workers(WorkersArgs),
+    /// Say when a worker's machine takes part
+    Worker(WorkerArgs),
     /// Have a worker take nothing new until it is resumed
     Drain(DrainArgs),
     /// Let a worker take work again
@@ -200,6 +202,21 @@ pub(crate) enum Command {
     Principals,
     /// End everything that somebody who joined may do
     Revoke(RevokeArgs),
+    /// Say what is wrong on this machine, and the command that cures it
+    #[command(after_help = "\
+Looks at what starts with this machine, its folders and logs, the limit of open files, sleep, and what macOS asks before programs
+speak with others. Changes nothing. The exit code is 1 where something is wrong.
+
+Examples:
+  vertigo doctor
+  vertigo doctor --json | jq -r '.[] | select(.verdict == \"bad\") | .cure'")]
+    Doctor,
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Which is there
+        dir: PathBuf,
+    },
     /// Print a completion script
     #[command(after_help = "Example:\n  vertigo completions zsh > ~/.zfunc/_vertigo")]
     Completions {

@@ -95,6 +95,11 @@ async fn run(cli: &Cli, output: Output) -> Result<()> {
         Command::Context { command } => return commands::context::run(command.as_ref(), &contexts, output),
         Command::Completions { shell } => return completions(*shell, output),
         Command::Luau(command) => return commands::luau::run(command, output),
+        Command::Doctor => return commands::doctor::run(output),
+        Command::Man { dir } => {
+            let failed = |error| CliError::refused(format!("{}: {error}", dir.display()));
+            return clap_mangen::generate_to(Cli::command(), dir).map_err(failed);
+        }
         _ => {}
     }
     let chosen = access::choose(&cli.global, &contexts)?;
@@ -130,6 +135,7 @@ async fn asked(cli: &Cli, coordinator: &Coordinator, output: Output) -> Result<(
         Command::Cancel(args) => commands::cancel::run(args, coordinator, output).await,
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
         Command::Drain(args) => commands::drain::run(args, coordinator, output).await,
+        Command::Worker(args) => commands::worker::run(args, coordinator, output).await,
         Command::Resume(args) => commands::resume::run(args, coordinator, output).await,
         Command::Remove(args) => commands::remove::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,
@@ -142,7 +148,12 @@ async fn asked(cli: &Cli, coordinator: &Coordinator, output: Output) -> Result<(
         Command::Token(command) => commands::token::run(command, coordinator, output).await,
         Command::Principals => commands::principals::run(coordinator, output).await,
         Command::Revoke(args) => commands::revoke::run(args, coordinator, output).await,
-        Command::Login(_) | Command::Context { .. } | Command::Completions { .. } | Command::Luau(_) => {
+        Command::Login(_)
+        | Command::Context { .. }
+        | Command::Completions { .. }
+        | Command::Doctor
+        | Command::Man { .. }
+        | Command::Luau(_) => {
             unreachable!("these ask no coordinator, and have run")
         }
     }

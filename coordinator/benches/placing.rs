@@ -130,6 +130,7 @@ impl Bench {
             machine,
             held: Vec::new(),
             reboots: Vec::new(),
+            away: None,
         };
         let at = self.moment();
         Ok(self.core.apply(at, Command::Connect(hello))?)

@@ -67,13 +67,14 @@ impl CertificateOptions {
     ///
     /// # Errors
     /// A file that was brought is none.
-    pub(crate) fn chosen(self, listen: SocketAddr) -> Result<Option<Certificates>, CertificatesError> {
+    pub(crate) fn chosen(&self, listen: SocketAddr) -> Result<Option<Certificates>, CertificatesError> {
         let is_asked = self.certificates || self.certificate.is_some() || !self.host.is_empty();
         if listen.ip().is_loopback() && !is_asked {
             return Ok(None);
         }
-        let brought = self.certificate.zip(self.key).map(|(chain, key)| brought(&chain, &key)).transpose()?;
-        Ok(Some(Certificates { names: self.host, life: self.certificate_life, brought }))
+        let files = self.certificate.as_ref().zip(self.key.as_ref());
+        let brought = files.map(|(chain, key)| brought(chain, key)).transpose()?;
+        Ok(Some(Certificates { names: self.host.clone(), life: self.certificate_life, brought }))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The process `vertigo-coordinator`: options, signals, and the one line that says where it listens.
 
 mod certificates;
+mod install;
 
 use certificates::{CertificateOptions, CertificatesError};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,12 +19,17 @@ use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::{DescriptorError, Limits};
 use vertigo_coordinator::server::{Config, Server, ServerError};
+use vertigo_daemon::command::{InstallArgs, said as how_it_is, uninstalled};
+use vertigo_daemon::installation::InstallError;
+use vertigo_daemon::{Name, life, places};
 
 const EXAMPLES: &str = "\
 Examples:
   vertigo-coordinator
   vertigo-coordinator --listen 0.0.0.0:7420
   vertigo-coordinator --store s3://weights/vertigo --keep checkpoints=3d,journal=forever
+  sudo vertigo-coordinator install --keep checkpoints=3d
+  vertigo-coordinator status
   vertigo-coordinator backup /mnt/backup/vertigo
   vertigo-coordinator restore /mnt/backup/vertigo --state ~/.vertigo/coordinator";
 
@@ -41,26 +47,66 @@ enum Command {
         /// What `backup` has made
         dir: PathBuf,
     },
+    /// Have the coordinator start with this machine, with these options, and start it now. Where it is installed already it is started anew
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install {
+        #[command(flatten)]
+        install: InstallArgs,
+        #[command(flatten)]
+        serving: Box<Serving>,
+    },
+    /// End the coordinator and have it start with this machine no more; its state stays
+    Uninstall,
+    /// Say whether the coordinator is installed and runs; the exit code is 0 where it does
+    Status,
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Which is there
+        dir: PathBuf,
+    },
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
+
+const INSTALL_EXAMPLES: &str = "\
+Keys of a bucket (--store s3://…) do not belong into its file, which everybody may read: on Linux they stand in
+/etc/vertigo/vertigo-coordinator.env, which is root's alone, as AWS_ACCESS_KEY_ID=… and so on.
+
+Examples:
+  sudo vertigo-coordinator install
+  sudo vertigo-coordinator install --state /srv/vertigo --keep checkpoints=3d --dry-run";
 
 /// Queues training jobs, hands them to workers, and keeps artifacts.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(name = "vertigo-coordinator", version, after_help = EXAMPLES)]
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Folder of the database and of unfinished uploads [default: ~/.vertigo/coordinator where ~/.vertigo is there, else coordinator in
+    /// Library/Application Support/Vertigo or $XDG_STATE_HOME/vertigo; for a daemon of the machine /var/lib/vertigo or /Library]
+    #[arg(long, global = true)]
+    state: Option<PathBuf>,
+    /// Where blobs lie: file:///FOLDER, or s3://BUCKET/PREFIX configured by AWS_* [default: STATE/blobs]
+    #[arg(long, value_name = "URL", global = true)]
+    store: Option<Url>,
+    #[command(flatten)]
+    serving: Serving,
+}
+
+/// How it serves.
+#[derive(Debug, clap::Args)]
+struct Serving {
     /// Where to listen: gRPC and HTTP. On loopback as it is; where other machines reach it over TLS 1.3, and whoever speaks needs a
     /// certificate. Port 0 takes any that is free.
     #[arg(long, default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
     #[command(flatten)]
     certificates: CertificateOptions,
-    /// Folder of the database and of unfinished uploads [default: ~/.vertigo/coordinator]
-    #[arg(long, global = true)]
-    state: Option<PathBuf>,
-    /// Where blobs lie: file:///FOLDER, or s3://BUCKET/PREFIX configured by AWS_* [default: STATE/blobs]
-    #[arg(long, value_name = "URL", global = true)]
-    store: Option<Url>,
     /// A worker's lease ends this long after its last heartbeat.
     #[arg(long, default_value = "30s", value_parser = lease)]
     lease: Duration,
@@ -120,7 +166,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let matches = Options::command().get_matches();
+    // What clap let through has this form.
+    let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match asked_once(&matches, &options) {
+        Some(Ok((text, exit))) => {
+            let _ = writeln!(std::io::stdout(), "{}", printable::text(&text));
+            return exit;
+        }
+        Some(Err(error)) => return failed(&error),
+        None => {}
+    }
     let telemetry = match vertigo_telemetry::init("vertigo-coordinator") {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error),
@@ -136,6 +192,35 @@ async fn main() -> ExitCode {
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("vertigo-coordinator: {}", printable::text(&error.to_string()));
     ExitCode::FAILURE
+}
+
+/// What is answered without state: `None` where something else was asked.
+fn asked_once(matches: &clap::ArgMatches, options: &Options) -> Option<Result<(String, ExitCode), Failure>> {
+    let text = match options.command.as_ref()? {
+        Command::Install { install, serving } => {
+            // What was brought is looked at now, and not when the machine starts the next time.
+            serving.certificates.chosen(serving.listen).map_err(Failure::from).and_then(|certificates| {
+                let (state, store) = (options.state.clone(), options.store.as_ref());
+                Ok(install::install::<Options>(matches, install, state, store, certificates.is_some())?)
+            })
+        }
+        Command::Uninstall => uninstalled(Name::Coordinator, install::EXIT_TIMEOUT).map_err(Failure::from),
+        Command::Status => {
+            let exit = |is_up| if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            let said = how_it_is(Name::Coordinator).map(|(text, is_up)| (text, exit(is_up)));
+            return Some(said.map_err(Failure::from));
+        }
+        Command::Man { dir } => {
+            clap_mangen::generate_to(Options::command(), dir).map(|()| String::new()).map_err(Failure::Man)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Options::command(), Name::Coordinator.word(), &mut script);
+            Ok(String::from_utf8_lossy(&script).into_owned())
+        }
+        Command::Backup { .. } | Command::Restore { .. } => return None,
+    };
+    Some(text.map(|text| (text, ExitCode::SUCCESS)))
 }
 
 /// Prints what was copied.
@@ -155,28 +240,33 @@ enum Failure {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error("cannot write the man pages: {0}")]
+    Man(std::io::Error),
 }
 
 async fn run(options: Options) -> Result<(), Failure> {
-    let home = || std::env::home_dir().map(|home| home.join(".vertigo/coordinator"));
-    let state = options.state.or_else(home).ok_or(ServerError::NoHome)?;
+    let usual = || places::own_folder(Name::Coordinator.part());
+    let state = options.state.or_else(usual).ok_or(ServerError::NoHome)?;
     match options.command {
         Some(Command::Backup { dir }) => return said(backup(&state, options.store.as_ref(), &dir).await),
         Some(Command::Restore { dir }) => return said(restore(&dir, &state, options.store.as_ref()).await),
-        None => {}
+        _ => {}
     }
+    let serving = options.serving;
     let limits = Limits::of_process()?;
     let config = Config {
-        listen: options.listen,
+        listen: serving.listen,
         state,
         store: options.store,
-        lease: options.lease,
-        anew: options.new,
-        keep: options.keep,
-        reserve: options.reserve,
-        collect_every: options.collect_every,
+        lease: serving.lease,
+        anew: serving.new,
+        keep: serving.keep,
+        reserve: serving.reserve,
+        collect_every: serving.collect_every,
         limits,
-        certificates: options.certificates.chosen(options.listen)?,
+        certificates: serving.certificates.chosen(serving.listen)?,
     };
     let server = Server::start(config).await?;
     // Whoever started us may have closed our stdout; that is no reason not to serve.
@@ -184,7 +274,13 @@ async fn run(options: Options) -> Result<(), Failure> {
     if let Some(path) = server.administrator_path() {
         tracing::info!("an administrator logs in on this machine with: vertigo login < {}", path.display());
     }
-    Ok(server.run(stop()).await?)
+    life::does(&format!("listening on {}", server.url()));
+    life::ready();
+    let told = async {
+        stop().await;
+        life::stopping();
+    };
+    Ok(life::beside(server.run(told)).await?)
 }
 
 /// SIGINT or SIGTERM.

@@ -13,6 +13,7 @@ fn worker(name: &str, usable: u64) -> Candidate {
         usable: Bytes::gib(usable),
         reserved,
         open: vec![Slot::Gpu, Slot::Cpu],
+        away: None,
         held,
         disk_free,
         to_fetch,
@@ -110,7 +111,15 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
     );
     // One that is busy and has room is waited for.
     let busy = Candidate { open: Vec::new(), ..large };
-    assert_eq!(waits(&[full], &[small, busy]), "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy");
+    assert_eq!(
+        waits(std::slice::from_ref(&full), &[small.clone(), busy.clone()]),
+        "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy"
+    );
+    let away = Candidate { away: Some("it runs on battery".to_owned()), ..busy };
+    assert_eq!(
+        waits(&[full], &[small, away]),
+        "4b-full (20.0 GiB) fits mac-128gb, which is kept away: it runs on battery"
+    );
 }
 
 fn slot() -> impl Strategy<Value = Slot> {

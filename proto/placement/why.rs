@@ -72,6 +72,11 @@ pub fn is_busy(smallest: &Need, worker: &str) -> String {
     format!("{}, but {worker} is busy", fits(smallest, worker))
 }
 
+/// Why a job waits for a worker that its machine's owner keeps away.
+pub fn is_kept_away(smallest: &Need, worker: &str, reason: &str) -> String {
+    format!("{}, which is kept away: {reason}", fits(smallest, worker))
+}
+
 /// Why a job waits that only a worker which is away could hold.
 pub fn is_away(smallest: &Need, worker: &str) -> String {
     format!("{}, which is not connected", fits(smallest, worker))

@@ -7,7 +7,7 @@ use vertigo::manifest::Manifest;
 use vertigo::v1::report::Body;
 use vertigo::v1::{GetArtifactRequest, JobState, artifacts_client::ArtifactsClient};
 use vertigo_tests::waiting::{soon, until};
-use vertigo_tests::{Fleet, Process, said, trains};
+use vertigo_tests::{Fleet, Process, channel, said, trains};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
@@ -28,7 +28,7 @@ async fn a_recipe_becomes_an_adapter_that_can_be_fetched() {
     let folder = fleet.folder("fetched");
     fleet.cli(&["get", "first", &folder.to_string_lossy()]).await.ok();
     let request = GetArtifactRequest { reference: "first".to_owned() };
-    let artifact = ArtifactsClient::new(fleet.endpoint().channel()).get(request).await.unwrap().into_inner();
+    let artifact = ArtifactsClient::new(channel(&fleet.endpoint())).get(request).await.unwrap().into_inner();
     assert_eq!(artifact.digest, job.outputs[0].digest);
     let manifest = Manifest::parse(&artifact.manifest_json).unwrap();
     let paths: Vec<_> = manifest.files().iter().map(|file| file.path.as_str()).collect();
@@ -99,7 +99,7 @@ async fn the_same_recipe_and_data_give_the_same_adapter() {
         let id = fleet.train(&file, &[]).await;
         let job = fleet.ended(&id).await;
         let request = GetArtifactRequest { reference: job.outputs[0].digest.clone() };
-        let artifact = ArtifactsClient::new(fleet.endpoint().channel()).get(request).await.unwrap().into_inner();
+        let artifact = ArtifactsClient::new(channel(&fleet.endpoint())).get(request).await.unwrap().into_inner();
         let manifest = Manifest::parse(&artifact.manifest_json).unwrap();
         blobs.push(manifest.file("adapters.safetensors").unwrap().digest);
     }

@@ -4,7 +4,7 @@ use crate::recipe;
 use std::fs;
 use std::process::Stdio;
 use vertigo::v1::{ListArtifactsRequest, ListJobsRequest, artifacts_client::ArtifactsClient};
-use vertigo_tests::{Fleet, Process, Ran, luau};
+use vertigo_tests::{Fleet, Process, Ran, channel, luau};
 
 /// That a command failed and its error says all of `words`.
 fn refused(ran: &Ran, words: &[&str]) {
@@ -19,7 +19,7 @@ fn refused(ran: &Ran, words: &[&str]) {
 async fn known(fleet: &Fleet) -> (usize, usize) {
     let jobs = fleet.jobs().list(ListJobsRequest::default()).await.unwrap().into_inner().jobs.len();
     let request = ListArtifactsRequest::default();
-    let artifacts = ArtifactsClient::new(fleet.endpoint().channel()).list(request).await.unwrap().into_inner();
+    let artifacts = ArtifactsClient::new(channel(&fleet.endpoint())).list(request).await.unwrap().into_inner();
     (jobs, artifacts.artifacts.len())
 }
 

@@ -8,7 +8,7 @@ use vertigo_tests::waiting::until;
 use vertigo_tests::{Fleet, said};
 
 /// The iteration that a step report is of.
-fn step(event: &JobEvent) -> Option<u64> {
+pub(crate) fn step(event: &JobEvent) -> Option<u64> {
     if let Some(Body::Step(step)) = said(event) { Some(step.iter) } else { None }
 }
 
@@ -23,13 +23,13 @@ fn resumed(event: &JobEvent) -> Option<u64> {
 }
 
 /// The digest of the adapter that `recipe` gives where nothing is killed.
-async fn undisturbed(fleet: &Fleet, file: &std::path::Path) -> String {
+pub(crate) async fn undisturbed(fleet: &Fleet, file: &std::path::Path) -> String {
     let id = fleet.train(file, &[]).await;
     adapter(fleet, &id).await
 }
 
 /// The digest of a job's weights. The artifact's own digest covers measured memory too, which may differ.
-async fn adapter(fleet: &Fleet, id: &str) -> String {
+pub(crate) async fn adapter(fleet: &Fleet, id: &str) -> String {
     let job = fleet.ended(id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
     let shown = fleet.cli(&["--json", "artifacts", "--kind", "adapter"]).await.ok();

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use vertigo::id::{Digest, Millis};
-use vertigo_coordinator::api::Api;
+use vertigo_coordinator::api::{Api, Caller};
 use vertigo_coordinator::blobs::Blobs;
 use vertigo_coordinator::core::Settings;
 use vertigo_coordinator::keep::{Collector, Keep};

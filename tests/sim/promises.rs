@@ -50,7 +50,7 @@ pub(crate) async fn check(operator: &Client, witness: &Witness) -> (usize, usize
 
 fn told(event: &v1::JobEvent) -> String {
     let what = match &event.event {
-        Some(Event::State(_)) => format!("{:?}", event.event),
+        Some(Event::State(_) | Event::Worker(_)) => format!("{:?}", event.event),
         Some(Event::Placed(placed)) => format!("placed on {}", placed.worker),
         Some(Event::Report(report)) => {
             format!("{} {}", report.number, report.body.as_ref().map_or_else(String::new, words))
@@ -97,6 +97,7 @@ fn read(journal: &[v1::JobEvent]) -> Reading {
                     reading.problems.push(format!("a report is journalled out of turn: {}", told(event)));
                 }
             }
+            Some(Event::Worker(_)) => problem("what befell a worker is in a job's journal".to_owned()),
             None => problem("an empty event".to_owned()),
         }
     }

@@ -16,6 +16,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::{self, CoordinatorMessage};
+use vertigo_host::presence::Presence;
 use vertigo_worker::held::Attempts;
 use vertigo_worker::machine::Offer;
 use vertigo_worker::session::{Phase, Session};
@@ -194,6 +195,8 @@ impl Worker {
             dial: &dial,
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
+            presence: watch::channel(Presence::Present).1,
+            set_policy: &|_| {},
             attempts: &attempts,
             reboots: &Vec::new,
             take: &move |assignment| child::take(&children, assignment),

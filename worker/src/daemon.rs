@@ -1,8 +1,10 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one ends the child, which is reported as a failure that another try may
-//! help, and goes.
+//! result was taken; services are given back at once. A second one, or the end of its patience, ends the child, which is reported as a
+//! failure that another try may help, and goes.
+//!
+//! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
@@ -10,38 +12,56 @@ use crate::endings::boot::Boots;
 use crate::endings::remembered::Remembered;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
+use crate::manners::Manners;
+use crate::membership::{Membership, MembershipError};
 use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::{Slots, Supervisor};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
+use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
 use vertigo::printable;
 use vertigo::v1::Assignment;
-use vertigo_client::{Access, Transfer};
+use vertigo_client::Transfer;
+use vertigo_daemon::life;
+use vertigo_host::Host;
+use vertigo_host::linux::Linux;
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Terms;
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How the coordinator is reached.
-    pub coordinator: Access,
-    /// What people call this worker.
-    pub name: String,
+    /// Where the coordinator is; `None` for the one that the worker joined, or that of this machine.
+    pub coordinator: Option<Endpoint>,
+    /// What people call this worker; `None` for what it joined as, or what the machine is called.
+    pub name: Option<String>,
     /// What plans may use at most.
     pub memory: Option<Bytes>,
     /// Its folder.
     pub state: PathBuf,
     /// Disk that inputs may take.
     pub cache: Bytes,
+    /// How long it waits for what runs once it was told to go; `None` is until that has ended.
+    pub drain: Option<Duration>,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
+    /// When the machine takes part, where the command line says so.
+    pub when: Option<Policy>,
+    /// How long it waits before it goes, and before it comes back.
+    pub terms: Terms,
+    /// A folder that the machine is played in, where it is not this one.
+    pub host_root: Option<PathBuf>,
 }
 
 /// Why the daemon cannot run.
@@ -56,6 +76,12 @@ pub enum DaemonError {
     /// The coordinator will not have it.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Who it is to its coordinator.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    /// Nobody says what it is called.
+    #[error("this machine has no host name; give the worker a name with --name")]
+    NoName,
     /// Signals cannot be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -68,8 +94,18 @@ pub enum DaemonError {
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
+    let (policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
+    let host = host(settings.host_root.as_deref());
+    let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
+    let (comes_and_goes, presence) = watch::channel(manners.begin().await);
+    let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
-    let transfer = Transfer::new(&settings.coordinator);
+    let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec());
+    let membership = Membership::of(&settings.state, settings.coordinator)?;
+    let access = membership.access.clone();
+    let name = settings.name.or_else(|| membership.name().map(ToString::to_string)).or_else(host_name);
+    let name = name.ok_or(DaemonError::NoName)?;
+    let transfer = Transfer::new(&access);
     let drains = CancellationToken::new();
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
@@ -81,6 +117,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
+        host,
+        policy: policies,
+        presence: presence.clone(),
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     });
@@ -90,37 +129,52 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         let refusal = (*told.borrow() != Phase::Serving).then_some("the worker is draining");
         supervisor.take(assignment, refusal);
     };
-    let endpoint = settings.coordinator.endpoint();
+    let endpoint = access.endpoint();
     let announced = AtomicBool::new(false);
-    let boots = Boots::open(state.boot(), attempts.cut_off().to_vec());
     let welcomed = || {
         boots.told();
         if !announced.swap(true, Ordering::Relaxed) {
-            println!("vertigo-worker {} connected to {}", printable::line(&settings.name), endpoint);
+            println!("vertigo-worker {} connected to {}", printable::line(&name), endpoint);
         }
         tracing::info!("connected to {endpoint}");
+        life::does(&format!("connected to {endpoint}"));
     };
     let session = Session {
         identity: state.identity(),
         process: ProcessId::new(),
-        name: &settings.name,
+        name: &name,
         endpoint,
-        dial: &|outbound| session::dial(&settings.coordinator, outbound),
+        dial: &|outbound| session::dial(&access, outbound),
         jitter: &rand::random,
         machine: &*machine,
+        presence: presence.clone(),
+        set_policy: &|when| set_policy(&state, &policy, when),
         attempts: &attempts,
         reboots: &|| boots.untold(),
         take: &take,
         welcomed: &welcomed,
     };
     let mut signals = Signals::listen().map_err(DaemonError::Signals)?;
+    // Without a coordinator, too: one that is away is waited for, by a worker that is as ready as it can be.
+    life::does(&format!("dialling {endpoint}"));
+    life::ready();
     let told_to_go = async {
         signals.next().await;
+        life::stopping();
         tracing::info!("draining: no attempt is taken any more; a second signal ends the running one");
         phase.send_replace(Phase::Draining);
         // Nobody waits for what comes to no end.
         drains.cancel();
-        signals.next().await;
+        let patience = async {
+            match settings.drain {
+                Some(drain) => tokio::time::sleep(drain).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = signals.next() => {}
+            () = patience => {}
+        }
         tracing::info!("leaving at once");
         for attempt in attempts.all() {
             attempts.stop(attempt.id(), Stop::WorkerLeaves);
@@ -128,9 +182,40 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         phase.send_replace(Phase::Leaving);
         std::future::pending::<()>().await
     };
-    tokio::select! {
-        ended = session.run(phases) => Ok(ended?),
-        () = told_to_go => unreachable!("it waits for ever once it has told all"),
+    life::beside(async {
+        tokio::select! {
+            ended = session.run(phases) => Ok(ended?),
+            never = membership.renew() => match never {},
+            () = told_to_go => unreachable!("it waits for ever once it has told all"),
+        }
+    })
+    .await
+}
+
+/// What the machine is called.
+fn host_name() -> Option<String> {
+    sysinfo::System::host_name().ok()
+}
+
+/// Takes a policy that a person has set from elsewhere, and keeps it.
+fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
+    match when.parse::<Policy>() {
+        Ok(set) => {
+            tracing::info!("takes part by another policy from now on: {set}");
+            if let Err(error) = state.keep_policy(&set) {
+                tracing::error!(%error, "the policy cannot be kept: it counts until this worker is started again");
+            }
+            policy.send_replace(set);
+        }
+        // The coordinator has read it: it is of a later version.
+        Err(error) => tracing::error!(%error, when, "a policy that this version does not know is passed over"),
+    }
+}
+
+fn host(root: Option<&Path>) -> Arc<dyn Host> {
+    match root {
+        Some(root) => Arc::new(Linux::at(root.to_owned())),
+        None => vertigo_host::this_machine().into(),
     }
 }
 

@@ -21,6 +21,8 @@ pub mod held;
 pub mod job;
 pub mod lines;
 pub mod machine;
+pub mod manners;
+pub mod membership;
 pub mod memory;
 pub mod names;
 pub mod outcome;

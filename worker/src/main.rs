@@ -1,23 +1,34 @@
 //! `vertigo-worker`: the daemon; as `vertigo-worker attempt`, its child; as `vertigo-worker serve`, models for OpenAI's clients.
 
-use clap::{Args, Parser, Subcommand};
-use std::io;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
+use vertigo::principal::{PrincipalName, Role};
 use vertigo::printable;
+use vertigo_access::contexts::Contexts;
+use vertigo_access::identity::Identity;
+use vertigo_access::token::Token;
 use vertigo_client::Access;
+use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
+use vertigo_daemon::{Name, ThisMachine, arguments, places};
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Terms;
 use vertigo_worker::child;
 use vertigo_worker::daemon::{self, Settings};
+use vertigo_worker::membership;
 use vertigo_worker::serve::{self, Asked};
+use vertigo_worker::state::State;
 
 /// Runs training jobs on this machine for a Vertigo coordinator.
 ///
-/// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one stops
-/// it; the coordinator then tries it again elsewhere.
+/// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one, or the end of
+/// --drain, stops it; the coordinator then tries it again elsewhere.
 #[derive(Debug, Parser)]
 #[command(name = "vertigo-worker", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -41,7 +52,66 @@ enum Command {
     LuauRoom,
     /// Serve models to OpenAI's clients, until SIGTERM or Ctrl-C.
     Serve(Serve),
+    /// Join a coordinator on another machine with a token, which is read from stdin, and have the worker start with this machine.
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join {
+        #[command(flatten)]
+        install: InstallArgs,
+        #[command(flatten)]
+        daemon: Daemon,
+        /// Only get the certificate: the worker is started in another way.
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Have the worker start with this machine, with these options, and start it now. Where it is installed already it is started anew.
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install {
+        #[command(flatten)]
+        install: InstallArgs,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// End the worker and have it start with this machine no more; its folder stays.
+    Uninstall,
+    /// Say whether the worker is installed and runs; the exit code is 0 where it does.
+    Status,
+    /// Write man pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// Which is there.
+        dir: PathBuf,
+    },
+    /// Print a completion script.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
+
+const JOIN_EXAMPLES: &str = "\
+The token comes from `vertigo token create --role worker`, by whoever administers the coordinator. It is read from stdin, so that it stands
+in no list of processes and in no shell's history.
+
+Examples:
+  sudo vertigo-worker join
+  ssh mini vertigo token create --role worker | sudo vertigo-worker join --name mac-36gb";
+
+const INSTALL_EXAMPLES: &str = "\
+What is asked to go drains for half a minute and then stops what still runs, unless --drain says otherwise.
+
+Examples:
+  sudo vertigo-worker install
+  sudo vertigo-worker install --name mac-36gb --cache 50GiB --dry-run";
+
+/// Options that are of joining, and none of the daemon's own: what it joined as it knows.
+const OF_JOINING: [&str; 5] = ["user", "dry_run", "state", "no_install", "name"];
+
+/// How long a daemon that is asked to go waits for what runs: a restart of the machine waits for it.
+const DAEMON_DRAINS: &str = "30s";
+
+/// How long it may take to end: to drain, and for a checkpoint of the largest model to a slow disk.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Args)]
 struct Serve {
@@ -52,10 +122,10 @@ struct Serve {
     /// Where to listen, on loopback. Port 0 takes any that is free.
     #[arg(long, default_value = "127.0.0.1:7430")]
     listen: SocketAddr,
-    /// Where the coordinator is that knows the names.
-    #[arg(long, env = "VERTIGO_COORDINATOR", default_value_t)]
-    coordinator: Endpoint,
-    /// Where what names stand for is kept [default: ~/.vertigo/serve].
+    /// Where the coordinator is that knows the names [default: that of the context in use, or http://127.0.0.1:7420].
+    #[arg(long, env = "VERTIGO_COORDINATOR")]
+    coordinator: Option<Endpoint>,
+    /// Where what names stand for is kept [default: `serve` beside the worker's folder].
     #[arg(long)]
     state: Option<PathBuf>,
     /// Disk that this may take.
@@ -68,31 +138,77 @@ struct Serve {
 
 #[derive(Debug, Args)]
 struct Daemon {
-    /// Where the coordinator is.
-    #[arg(long, env = "VERTIGO_COORDINATOR", default_value_t)]
-    coordinator: Endpoint,
-    /// What people call this worker [default: the machine's host name].
+    /// Where the coordinator is [default: the one that this worker joined, or http://127.0.0.1:7420].
+    #[arg(long, env = "VERTIGO_COORDINATOR")]
+    coordinator: Option<Endpoint>,
+    /// What people call this worker [default: what it joined as, or the machine's host name].
     #[arg(long)]
     name: Option<String>,
     /// What jobs may use at most, such as 36GiB [default: all that the GPU may hold].
     #[arg(long)]
     memory: Option<Bytes>,
-    /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker].
+    /// The worker's folder: id, cache, attempts [default: ~/.vertigo/worker where ~/.vertigo is there, else worker in
+    /// Library/Application Support/Vertigo or $XDG_STATE_HOME/vertigo; for a daemon of the machine /var/lib/vertigo or /Library].
     #[arg(long)]
     state: Option<PathBuf>,
     /// Disk that bases and other inputs may take. Those of running jobs stay; the others go, the longest unused first.
     #[arg(long, default_value = "100GiB", value_name = "SIZE")]
     cache: Bytes,
+    /// When this machine takes part, such as "on-ac and (22:00-08:00 or idle > 15m)".
+    ///
+    /// Conditions are on-ac, on-battery, battery > 40%, thermal < serious (nominal, fair, serious, critical), pressure < warning (normal,
+    /// warning, critical), lid-open, lid-closed, idle > 15m, 22:00-08:00, mon-fri, always and never, joined by and, or, not and parentheses.
+    /// What does not hold any more pauses the running job, and gives it back after --grace. What the machine does not say closes nothing.
+    /// It is kept in the worker's folder [default: on-ac and thermal < serious and pressure < critical].
+    #[arg(long, value_name = "POLICY")]
+    when: Option<Policy>,
+    /// How long a job stays paused before it is checkpointed and given back, such as 90s.
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = time)]
+    grace: Duration,
+    /// How long the policy has to be open again without a break before the machine takes part.
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time, hide = true)]
+    settle: Duration,
+    /// A folder with the files of a Linux that is played, for tests.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    host_root: Option<PathBuf>,
+    /// How long it waits for what runs when it is told to go, such as 10m, before it leaves at once [default: until it has ended].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    drain: Option<Duration>,
+}
+
+/// A time such as 90s, 5m or 1h.
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time such as 90s, 5m or 1h");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    // What clap let through has this form.
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Some(Command::Attempt { spec }) => child::main::run(&spec),
         // First of all, before anything opens a file.
         Some(Command::LuauRoom) => ended(vertigo_luau::child::main(io::stdin(), io::stdout()).map_err(Into::into)),
         Some(Command::Serve(args)) => {
             ended(serve_settings(args).and_then(|settings| within("vertigo-worker serve", serve::run(settings))))
+        }
+        Some(Command::Install { install, daemon }) => told(install_worker(&matches, &install, daemon)),
+        Some(Command::Join { install, daemon, no_install }) => told(join(&matches, &install, daemon, no_install)),
+        Some(Command::Uninstall) => told(uninstalled(Name::Worker, EXIT_TIMEOUT).map_err(Into::into)),
+        Some(Command::Status) => match said(Name::Worker) {
+            Ok((text, is_up)) => {
+                told(Ok(text));
+                if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => ended(Err(error.into())),
+        },
+        Some(Command::Man { dir }) => ended(clap_mangen::generate_to(Cli::command(), dir).map_err(Into::into)),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), Name::Worker.word(), &mut script);
+            told(Ok(String::from_utf8_lossy(&script).into_owned()))
         }
         None => ended(daemon_settings(cli.daemon).and_then(|settings| within("vertigo-worker", daemon::run(settings)))),
     }
@@ -106,6 +222,86 @@ fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what came of it.
+fn told(result: Result<String, Box<dyn std::error::Error>>) -> ExitCode {
+    ended(result.map(|text| {
+        // Whoever does not listen any more needs no answer.
+        let _ = writeln!(io::stdout(), "{}", printable::text(&text));
+    }))
+}
+
+/// Installs the worker with the options that `install` was given.
+fn install_worker(
+    matches: &ArgMatches,
+    install: &InstallArgs,
+    daemon: Daemon,
+) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(installed(&wanted_worker("install", &OF_INSTALLATION, matches, install, daemon)?, install)?)
+}
+
+/// Joins, and installs the worker with the options that `join` was given.
+fn join(
+    matches: &ArgMatches,
+    install: &InstallArgs,
+    daemon: Daemon,
+    no_install: bool,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let name = daemon.name.as_deref().map(PrincipalName::of_certificate).transpose()?;
+    let (folder, wanted) = if no_install {
+        (daemon.state.map_or_else(|| default_state("worker"), Ok)?, None)
+    } else {
+        // Before anything is asked of the coordinator: what cannot be installed needs no token.
+        let wanted = wanted_worker("join", &OF_JOINING, matches, install, daemon)?;
+        if install.dry_run {
+            return Ok(installed(&wanted, install)?);
+        }
+        (wanted.state.clone(), Some(wanted))
+    };
+    let identity = joined(&folder, name)?;
+    let joined = format!("joined {} as {}", identity.coordinator, identity.principal);
+    match wanted {
+        None => Ok(format!("{joined}\nnext: vertigo-worker --state {}", folder.display())),
+        Some(wanted) => Ok(format!("{joined}\n{}", installed(&wanted, install)?)),
+    }
+}
+
+/// Gets a certificate for the token on stdin.
+fn joined(folder: &Path, name: Option<PrincipalName>) -> Result<Identity, Box<dyn std::error::Error>> {
+    if io::stdin().is_terminal() {
+        eprintln!("paste the token that `vertigo token create --role worker` printed, and press return:");
+    }
+    let token = Token::read(&mut io::stdin().lock())?;
+    if token.role != Role::Worker {
+        return Err(
+            "this token is for a person: `vertigo login` takes it, and a worker needs one of --role worker".into()
+        );
+    }
+    let host = sysinfo::System::host_name().ok().and_then(|host| PrincipalName::like(&host));
+    let id = State::id_in(folder)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    Ok(runtime.block_on(membership::join(folder, id, &token, name, host))?)
+}
+
+/// The daemon that a subcommand's options describe; those in `besides` are of the subcommand alone.
+fn wanted_worker(
+    subcommand: &str,
+    besides: &[&str],
+    matches: &ArgMatches,
+    install: &InstallArgs,
+    daemon: Daemon,
+) -> Result<vertigo_daemon::Daemon, Box<dyn std::error::Error>> {
+    let mut command = Cli::command();
+    command.build();
+    let given = command.find_subcommand(subcommand).zip(matches.subcommand_matches(subcommand));
+    let mut words = given.map(|(command, matches)| arguments::given(command, matches, besides)).unwrap_or_default();
+    if daemon.drain.is_none() {
+        words.extend(["--drain", DAEMON_DRAINS].map(str::to_owned));
+    }
+    let exit_timeout = EXIT_TIMEOUT + daemon.drain.unwrap_or_default();
+    let worker = Wanted { name: Name::Worker, arguments: words, state: daemon.state, writes: Vec::new(), exit_timeout };
+    Ok(wanted(worker, install, &ThisMachine)?)
 }
 
 /// Runs `work` with logs, and traces where a collector is named. `service` is the process's name in them.
@@ -126,7 +322,7 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
         models: args.models,
         listen: args.listen,
         memory: args.memory,
-        coordinator: Access::plain(args.coordinator)?,
+        coordinator: chosen(args.coordinator.as_ref())?,
         state: args.state.map_or_else(|| default_state("serve"), Ok)?,
         cache: args.cache,
     })
@@ -134,20 +330,25 @@ fn serve_settings(args: Serve) -> Result<serve::Settings, Box<dyn std::error::Er
 
 fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>> {
     Ok(Settings {
-        coordinator: Access::plain(args.coordinator)?,
-        name: args.name.map_or_else(host_name, Ok)?,
+        coordinator: args.coordinator,
+        name: args.name,
         memory: args.memory,
         state: args.state.map_or_else(|| default_state("worker"), Ok)?,
         cache: args.cache,
+        drain: args.drain,
         executable: std::env::current_exe()?,
+        when: args.when,
+        terms: Terms { grace: args.grace, settle: args.settle },
+        host_root: args.host_root,
     })
 }
 
-fn host_name() -> Result<String, &'static str> {
-    sysinfo::System::host_name().map_err(|_| "this machine has no host name; give the worker a name with --name")
+/// The coordinator that a person at this machine means.
+fn chosen(endpoint: Option<&Endpoint>) -> Result<Access, Box<dyn std::error::Error>> {
+    let folder = places::own_folder("contexts").ok_or("there is no home folder, where contexts are kept")?;
+    Ok(vertigo_client::chosen::choose(endpoint, None, &Contexts::at(folder))?.access)
 }
 
 fn default_state(whose: &str) -> Result<PathBuf, &'static str> {
-    let home = std::env::home_dir().ok_or("there is no home folder; give the worker a folder with --state")?;
-    Ok(home.join(".vertigo").join(whose))
+    places::own_folder(whose).ok_or("there is no home folder; give the worker a folder with --state")
 }

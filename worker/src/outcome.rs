@@ -6,7 +6,7 @@
 use crate::task::{Done, codes, of_fault};
 use std::time::Duration;
 use vertigo::bytes::Bytes;
-use vertigo::task::{Cure, Failure};
+use vertigo::task::{Cure, Failure, GIVEN_BACK};
 use vertigo_engine::Fault;
 
 /// How the child's process ended.
@@ -43,6 +43,8 @@ pub struct Ending {
     /// Whether the kernel has killed a process of this worker's group, or of the machine where that is all that is counted, for want of
     /// memory meanwhile.
     pub is_oom_killed: bool,
+    /// Why it was told to leave, if it was: the machine is its owner's.
+    pub left: Option<String>,
     /// The end of what it wrote to stderr.
     pub tail: String,
     /// MLX's peak, by the last step that it reported.
@@ -83,9 +85,9 @@ const BY_SOMEBODY: [i32; 4] = [1, 2, SIGKILL, 15];
 
 /// What the attempt came to.
 ///
-/// In this order: a finished result; a peak past what the machine offers; the child's own words; a process past its bound; that it hung;
-/// a SIGKILL that came while the system was short of memory, or from the kernel for that reason; words of MLX, Metal or C++ that [`Fault`]
-/// knows; a signal by which somebody else ended it; a crash.
+/// In this order: a finished result; that it was told to leave; a peak past what the machine offers; the child's own words; a process past
+/// its bound; that it hung; a SIGKILL that came while the system was short of memory, or from the kernel for that reason; words of MLX,
+/// Metal or C++ that [`Fault`] knows; a signal by which somebody else ended it; a crash.
 pub fn classify(ending: Ending) -> Verdict {
     let widest = ending.step_peak.max(ending.resident_peak);
     let known = if ending.step_peak > Bytes::ZERO { ending.step_peak } else { ending.resident_peak };
@@ -94,6 +96,10 @@ pub fn classify(ending: Ending) -> Verdict {
         peak,
     };
     let (out_of_memory, crashed) = (of_fault(Fault::OutOfMemory), (Cure::FreshProcess, codes::CRASHED));
+    let is_finished = matches!(ending.last_word, Some(LastWord::Finished(_)));
+    if let Some(reason) = ending.left.filter(|_| !is_finished) {
+        return failed((Cure::Later, GIVEN_BACK), reason, known);
+    }
     match ending.last_word {
         Some(LastWord::Finished(done)) => return Verdict::Succeeded(done),
         _ if ending.step_peak > ending.usable => {
@@ -181,6 +187,7 @@ mod tests {
             is_told: false,
             worker_goes: false,
             is_oom_killed: false,
+            left: None,
             tail: String::new(),
             step_peak: Bytes::ZERO,
             resident_peak: Bytes::gib(5),
@@ -317,6 +324,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whoever_was_told_to_leave_has_been_given_back_however_it_ended(signal in 0i32..32, peak in any::<u64>(), free in any::<u64>()) {
+            let left = Some("it runs on battery".to_owned());
+            let ending = Ending { left, step_peak: Bytes(peak), free: Bytes(free), ..ending(Exit::Signal(signal)) };
+            let Verdict::Failed { failure, .. } = classify(ending.clone()) else { panic!("it succeeded") };
+            prop_assert_eq!((failure.cure, &*failure.code, &*failure.message), (Cure::Later, GIVEN_BACK, "it runs on battery"));
+            let finished = Ending { last_word: Some(LastWord::Finished(done())), ..ending };
+            prop_assert_eq!(classify(finished), Verdict::Succeeded(done()));
+        }
+
         #[test]
         fn a_result_counts_whatever_came_after_it(signal in 0i32..32, peak in any::<u64>(), free in any::<u64>()) {
             let ending = Ending {

@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-use vertigo::api_error::ErrorCode;
+use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::bounds::{AWAY_BYTES_MAX, shorten};
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, ProcessId};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
@@ -26,6 +27,7 @@ use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{self, Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
 use vertigo_client::{Access, trouble};
+use vertigo_host::presence::Presence;
 
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -85,10 +87,14 @@ pub struct Session<'a> {
     pub jitter: &'a (dyn Fn() -> f64 + Send + Sync),
     /// What this machine offers.
     pub machine: &'a dyn Offer,
+    /// Whether it takes part, by the policy of its owner.
+    pub presence: watch::Receiver<Presence>,
     /// What is held.
     pub attempts: &'a Attempts,
     /// What became of the machine since the coordinator welcomed this worker last.
     pub reboots: &'a (dyn Fn() -> Vec<v1::Reboot> + Send + Sync),
+    /// Takes a policy of the machine's owner.
+    pub set_policy: &'a (dyn Fn(&str) + Send + Sync),
     /// Takes an assignment.
     pub take: &'a (dyn Fn(Assignment) + Send + Sync),
     /// Called at each `Welcome`.
@@ -214,7 +220,23 @@ impl Session<'_> {
             secret: self.identity.secret.to_bytes(),
             process: self.process.to_string(),
             reboots: (self.reboots)(),
+            away: self.away(),
         }
+    }
+
+    /// Why no attempt is to be given to this worker; empty where one may be.
+    fn away(&self) -> String {
+        let presence = self.presence.borrow();
+        presence.reason().map(|reason| shorten(reason, AWAY_BYTES_MAX).into_owned()).unwrap_or_default()
+    }
+
+    fn heartbeat(&self) -> FromWorker {
+        FromWorker::Heartbeat(Heartbeat {
+            free_bytes: self.machine.free().0,
+            disk_free_bytes: told(self.machine.disk_free()),
+            held: self.attempts.named(),
+            away: self.away(),
+        })
     }
 
     /// Where sending goes on, of the attempts that may go on. The others are stopped.
@@ -241,6 +263,8 @@ impl Session<'_> {
             Some(ErrorCode::NameTaken | ErrorCode::OtherInstallation) => {
                 Lost::Refused(Refused(status.message().to_owned()))
             }
+            // It was revoked, or another worker has joined in its place: it would be refused for ever.
+            Some(ErrorCode::Stranger) => Lost::Refused(Refused(ApiError::words(&status))),
             Some(ErrorCode::OtherProcess) => Lost::OtherProcess(status.message().to_owned()),
             _ => Lost::Status(Box::new(status)),
         }
@@ -264,6 +288,7 @@ impl Connection<'_> {
     async fn serve(mut self) -> Lost {
         let attempts = self.session.attempts;
         let (mut news, sender) = (attempts.news(), self.sender.clone());
+        let mut presence = self.session.presence.clone();
         let mut unsent = true;
         if *self.phase.borrow_and_update() != Phase::Serving {
             self.outbox.push_back(FromWorker::Drain(Drain {}));
@@ -281,13 +306,13 @@ impl Connection<'_> {
                 _ = news.changed() => unsent = true,
                 _ = self.heartbeat.tick() => {
                     if !self.outbox.iter().any(|queued| matches!(queued, FromWorker::Heartbeat(_))) {
-                        let machine = self.session.machine;
-                        self.outbox.push_back(FromWorker::Heartbeat(Heartbeat {
-                            free_bytes: machine.free().0,
-                            disk_free_bytes: told(machine.disk_free()),
-                            held: attempts.named(),
-                        }));
+                        self.outbox.push_back(self.session.heartbeat());
                     }
+                }
+                // At once: whatever is assigned to a worker that goes has to come back.
+                Ok(()) = presence.changed() => {
+                    self.outbox.retain(|queued| !matches!(queued, FromWorker::Heartbeat(_)));
+                    self.outbox.push_back(self.session.heartbeat());
                 }
                 Ok(()) = self.phase.changed() => {
                     if *self.phase.borrow_and_update() == Phase::Draining {
@@ -310,6 +335,7 @@ impl Connection<'_> {
         let attempts = self.session.attempts;
         let (id, act): (String, Box<dyn FnOnce(AttemptId)>) = match received.message {
             Some(FromCoordinator::Assignment(assignment)) => return (self.session.take)(assignment),
+            Some(FromCoordinator::Policy(policy)) => return (self.session.set_policy)(&policy.when),
             Some(FromCoordinator::Ack(ack)) => {
                 (ack.attempt_id, Box::new(move |id| attempts.acknowledged(id, ack.number)))
             }

@@ -4,16 +4,19 @@
 //! lock          held while a daemon runs
 //! worker-id     made once, as is
 //! secret        what proves to the coordinator that the id is this installation's
+//! identity.json what a coordinator on another machine knows it by: certificate and key
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
 //! endings.json  how often jobs met the same end here
 //! boot.json     which start of the machine the worker ran under
+//! when          the policy of the machine's owner, and the one that the command line last had
 //! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
 //! ```
 //!
 //! Promise: one daemon a folder; id and secret outlive restarts and belong together; the folder is its owner's alone.
 
+use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +24,7 @@ use std::path::{Path, PathBuf};
 use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::WorkerId;
 use vertigo::secret::{Secret, SecretError};
+use vertigo_host::policy::Policy;
 
 /// What is wrong with the worker's folder.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,14 @@ pub enum StateError {
         path: PathBuf,
         /// What is wrong.
         problem: vertigo::id::ParseIdError,
+    },
+    /// The policy is damaged.
+    #[error("{}: {problem}; remove the file, and give the worker its policy again with --when", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
     },
     /// The secret is damaged.
     #[error(
@@ -87,6 +99,17 @@ impl State {
         Ok(State { folder, identity, _lock: lock })
     }
 
+    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or while it
+    /// does.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn id_in(folder: &Path) -> Result<WorkerId, StateError> {
+        fs::create_dir_all(folder).at(folder)?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).at(folder)?;
+        Ok(identity(folder)?.id)
+    }
+
     /// Who the installation is.
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -112,10 +135,58 @@ impl State {
         self.folder.join("endings.json")
     }
 
+    /// The policy that counts: the command line's where that has another than it had, else the one that is kept. What counts is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is no policy.
+    pub fn policy(&self, given: Option<&Policy>) -> Result<Policy, StateError> {
+        let path = self.folder.join("when");
+        let wrong = |problem: String| StateError::Policy { path: path.clone(), problem };
+        let kept: Option<When> = match read(&path)? {
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?),
+            None => None,
+        };
+        let parsed = |when: &When| when.policy.parse::<Policy>().map_err(|error| wrong(error.to_string()));
+        let known = given.map(ToString::to_string);
+        match (&kept, given) {
+            // What a person has set since outlives a restart by the same command line.
+            (Some(when), _) if known.is_none() || when.given == known => parsed(when),
+            (_, None) => Ok(Policy::default()),
+            (_, Some(policy)) => {
+                self.keep(&When { policy: policy.to_string(), given: known })?;
+                Ok(policy.clone())
+            }
+        }
+    }
+
+    /// Keeps a policy that a person has set while the daemon runs.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn keep_policy(&self, policy: &Policy) -> Result<(), StateError> {
+        let kept = read(&self.folder.join("when"))?;
+        let given = kept.and_then(|text| serde_json::from_str::<When>(&text).ok()).and_then(|when| when.given);
+        self.keep(&When { policy: policy.to_string(), given })
+    }
+
+    fn keep(&self, when: &When) -> Result<(), StateError> {
+        let text = serde_json::to_vec(when)
+            .map_err(|error| StateError::Policy { path: self.folder.join("when"), problem: error.to_string() })?;
+        Ok(write_private(&self.folder.join("when"), &text)?)
+    }
+
     /// Where attempts are.
     pub fn attempts(&self) -> PathBuf {
         self.folder.join("attempts")
     }
+}
+
+/// The file `when`.
+#[derive(Debug, Serialize, Deserialize)]
+struct When {
+    policy: String,
+    /// The command line's at the last start that had one.
+    given: Option<String>,
 }
 
 /// The id and the secret in `folder`. Where there is no id both are made: to remove it is how a copied folder becomes a worker of its
@@ -174,6 +245,25 @@ mod tests {
         assert!(matches!(second, StateError::Locked(_)) && second.to_string().contains("--state"), "{second}");
         drop(state);
         assert_eq!(State::open(&folder).unwrap().identity().id, id);
+    }
+
+    #[test]
+    fn the_newest_of_what_a_person_said_is_the_policy() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(dir.path()).unwrap();
+        let policy = |text: &str| text.parse::<Policy>().unwrap();
+        assert_eq!(state.policy(None).unwrap(), Policy::default());
+        assert!(!dir.path().join("when").exists(), "nobody has said anything");
+        assert_eq!(state.policy(Some(&policy("on-ac"))).unwrap(), policy("on-ac"));
+        assert_eq!(state.policy(None).unwrap(), policy("on-ac"));
+        // Set from elsewhere, it outlives a restart by the same command line.
+        state.keep_policy(&policy("never")).unwrap();
+        assert_eq!(state.policy(Some(&policy("on-ac"))).unwrap(), policy("never"));
+        assert_eq!(state.policy(None).unwrap(), policy("never"));
+        assert_eq!(state.policy(Some(&policy("always"))).unwrap(), policy("always"));
+        fs::write(dir.path().join("when"), r#"{"policy":"on-tap","given":null}"#).unwrap();
+        let error = state.policy(None).unwrap_err().to_string();
+        assert!(error.contains("`on-tap` is no condition") && error.contains("--when"), "{error}");
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! new one begins when the one before it in the slot is gone. What a task is, only the child knows.
 
 mod checkpoints;
+mod going;
 mod halt;
 mod names;
+mod slots;
 
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry, Kinds};
@@ -25,13 +27,14 @@ use futures::FutureExt;
 pub use halt::Halt;
 use halt::{check_length, not_sent, of_this_machine};
 use serde_json::Value;
+pub use slots::Slots;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
@@ -42,6 +45,9 @@ use vertigo::task::{Cure, Failure, Slot, role, split_number};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
+use vertigo_host::Host;
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Presence;
 
 /// What attempts need of this worker.
 #[derive(Debug)]
@@ -64,34 +70,16 @@ pub struct Supervisor {
     pub slots: Slots,
     /// Says when the worker drains: services are given back then.
     pub drains: CancellationToken,
+    /// What the machine is doing beside.
+    pub host: Arc<dyn Host>,
+    /// What its owner wants of it.
+    pub policy: watch::Receiver<Policy>,
+    /// Whether the worker takes part by that.
+    pub presence: watch::Receiver<Presence>,
     /// How long it is waited for.
     pub patience: Patience,
     /// What it may hold beside what MLX holds and what grows with its examples.
     pub beside_mlx: Bytes,
-}
-
-/// Turns of children, by slot.
-#[derive(Debug)]
-pub struct Slots {
-    gpu: Semaphore,
-    cpu: Semaphore,
-    service: Semaphore,
-}
-
-impl Slots {
-    /// So many children at a time in slots of each kind.
-    pub fn new(gpu: usize, cpu: usize, service: usize) -> Slots {
-        Slots { gpu: Semaphore::new(gpu), cpu: Semaphore::new(cpu), service: Semaphore::new(service) }
-    }
-
-    /// The turns of one kind of slot.
-    pub fn of(&self, slot: Slot) -> &Semaphore {
-        match slot {
-            Slot::Gpu => &self.gpu,
-            Slot::Cpu => &self.cpu,
-            Slot::Service => &self.service,
-        }
-    }
 }
 
 impl Supervisor {
@@ -147,9 +135,14 @@ impl Supervisor {
             return self.deliver(attempt, output).await;
         }
         // The inputs stay in the cache until this ends.
-        let inputs = unless_stopped(attempt, self.named_now(&job.task, &job.inputs)).await?;
-        let (spec, entries) = unless_stopped(attempt, self.fetch(job, &inputs, attempt)).await??;
-        let _turn = unless_stopped(attempt, self.slots.of(job.slot).acquire()).await?;
+        let ready = async {
+            let inputs = self.named_now(&job.task, &job.inputs).await;
+            let (spec, entries) = self.fetch(job, &inputs, attempt).await?;
+            Ok((self.slots.of(job.slot).acquire().await, inputs, spec, entries))
+        };
+        // Nobody types on a machine that works by night.
+        let _awake = self.stay_awake(&job.variant);
+        let (_turn, inputs, spec, entries) = unless_stopped(attempt, self.unless_away(ready)).await??;
         let (latest, checkpoints) = watch::channel(None);
         let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
         let uploads = AbortOnDropHandle::new(tokio::spawn(uploads.in_current_span()));
@@ -287,6 +280,9 @@ impl Supervisor {
             spec: path,
             traceparent,
             patience: self.patience,
+            presence: self.presence.clone(),
+            is_service: job.slot == Slot::Service,
+            buffers: self.buffers().await,
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),

@@ -30,6 +30,7 @@ impl Command {
             Command::Logs(_) => tracing::info_span!("vertigo logs"),
             Command::Cancel(_) => tracing::info_span!("vertigo cancel"),
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
+            Command::Worker(_) => tracing::info_span!("vertigo worker"),
             Command::Drain(_) => tracing::info_span!("vertigo drain"),
             Command::Resume(_) => tracing::info_span!("vertigo resume"),
             Command::Remove(_) => tracing::info_span!("vertigo remove"),
@@ -45,6 +46,8 @@ impl Command {
             Command::Token(_) => tracing::info_span!("vertigo token"),
             Command::Principals => tracing::info_span!("vertigo principals"),
             Command::Revoke(_) => tracing::info_span!("vertigo revoke"),
+            Command::Doctor => tracing::info_span!("vertigo doctor"),
+            Command::Man { .. } => tracing::info_span!("vertigo man"),
             Command::Completions { .. } => tracing::info_span!("vertigo completions"),
         }
     }

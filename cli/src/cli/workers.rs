@@ -1,6 +1,6 @@
 //! Workers: listed, held, let work again, and forgotten.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -52,4 +52,34 @@ Examples:
 pub(crate) struct RemoveArgs {
     /// The worker: its name, or its id or the beginning of it
     pub(crate) worker: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(subcommand)]
+    pub(crate) command: WorkerCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Say when a worker's machine takes part
+    Set(SetArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Conditions are on-ac, on-battery, battery > 40%, thermal < serious (nominal, fair, serious, critical), pressure < warning (normal, \
+warning, critical), lid-open, lid-closed, idle > 15m, 22:00-08:00, mon-fri, always and never, joined by and, or, not and parentheses. \
+What does not hold any more pauses what runs there; after a grace of the worker's it is checkpointed and goes elsewhere. What a machine \
+does not say closes nothing. The worker keeps the policy through restarts.
+
+Examples:
+  vertigo worker set mac-36gb --when \"on-ac and (22:00-08:00 or idle > 15m)\"
+  vertigo worker set studio --when always")]
+pub(crate) struct SetArgs {
+    /// The worker: its name, or its id or the beginning of it
+    pub(crate) worker: String,
+    /// The policy
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) when: String,
 }

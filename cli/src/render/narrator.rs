@@ -5,6 +5,7 @@ use crate::render::output::{count, duration, loss};
 use crate::render::who;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
+use vertigo::task::GIVEN_BACK;
 use vertigo::v1::{self, JobEvent, job_event::Event, report::Body};
 
 /// Something to show.
@@ -205,6 +206,10 @@ fn render_step(step: &v1::Step, eta_ms: Option<u64>) -> String {
 /// Success is told by the job's own end.
 fn finished_line(finished: &v1::Finished) -> Option<String> {
     let Some(v1::finished::Outcome::Failure(failure)) = &finished.outcome else { return None };
+    if failure.code == GIVEN_BACK {
+        // What follows from it says the rest.
+        return None;
+    }
     Some(format!("the attempt failed ({}): {}", failure.code.replace('_', " "), failure.message))
 }
 

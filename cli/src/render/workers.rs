@@ -33,7 +33,10 @@ pub(crate) fn render_workers(workers: &[v1::Worker], now: u64) -> String {
         Some(wrap(&format!("{} is {held}; `vertigo resume {}` ends it", worker.name, worker.name), 0))
     };
     let holds: String = workers.iter().filter_map(line).collect();
-    if holds.is_empty() { table } else { format!("{table}\n{holds}") }
+    let is_away = |worker: &&v1::Worker| worker.connected && !worker.away.is_empty();
+    let line = |worker: &v1::Worker| wrap(&format!("{} is kept away by its policy: {}", worker.name, worker.away), 0);
+    let kept_away: String = workers.iter().filter(is_away).map(line).collect();
+    if holds.is_empty() && kept_away.is_empty() { table } else { format!("{table}\n{holds}{kept_away}") }
 }
 
 fn state(worker: &v1::Worker, now: u64) -> String {
@@ -42,6 +45,8 @@ fn state(worker: &v1::Worker, now: u64) -> String {
         (true, _) if worker.draining => "draining".to_owned(),
         (true, true) if worker.hold.is_some() => "held".to_owned(),
         (true, false) if worker.hold.is_some() => "held, busy".to_owned(),
+        (true, true) if !worker.away.is_empty() => "kept away".to_owned(),
+        (true, false) if !worker.away.is_empty() => "paused".to_owned(),
         (true, true) => "idle".to_owned(),
         (true, false) => "busy".to_owned(),
     }
@@ -67,6 +72,11 @@ pub(crate) fn render_held(worker: &v1::Worker) -> String {
         ("let it work again", format!("vertigo resume {}", worker.name)),
     ];
     format!("{} takes nothing new\n{}", bold(&worker.name), pairs(rows))
+}
+
+/// A worker that was just told its policy.
+pub(crate) fn render_set(worker: &v1::Worker, when: &str) -> String {
+    wrap(&format!("{} takes part from now on where this holds: {}", worker.name, when.trim()), 0)
 }
 
 /// A worker that was just resumed.
@@ -156,6 +166,24 @@ mod tests {
         book is held for 1m 0s; `vertigo resume book` ends it
         air is held by the coordinator itself for 1m 0s: it panicked twice within a day;
         `vertigo resume air` ends it
+        ");
+    }
+
+    #[test]
+    fn a_worker_that_its_policy_keeps_away_says_why() {
+        let reason = "the time is not within 22:00-08:00, and somebody used it within 15m";
+        let away = v1::Worker { away: reason.to_owned(), ..worker("book", "Apple M5 Max", 36) };
+        let pausing = v1::Worker { away: "it runs on battery".to_owned(), ..busy() };
+        let text = plain(&render_workers(&[pausing, away], 260_000));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        insta::assert_snapshot!(text, @r"
+        NAME    STATE         MEMORY    USABLE  RESERVED  JOBS           CHIP
+        studio  paused       128 GiB  96.0 GiB  20.0 GiB  0190163d-8694  Apple M5 Max
+        book    kept away   36.0 GiB  27.0 GiB       0 B                 Apple M5 Max
+
+        studio is kept away by its policy: it runs on battery
+        book is kept away by its policy: the time is not within 22:00-08:00, and
+        somebody used it within 15m
         ");
     }
 

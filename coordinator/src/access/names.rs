@@ -15,6 +15,7 @@ pub fn of(listen: SocketAddr, given: &[String], host: Option<&str>, addresses: &
     if names.is_empty() {
         let host = host.map(str::to_ascii_lowercase).filter(|host| is_host(host) && host != "localhost");
         // A bare name is known to its own machine; with `.local`, Bonjour finds it.
+        let host = host.filter(|_| !listen.ip().is_loopback());
         names.extend(host.iter().filter(|host| host.contains('.')).cloned());
         let own = |address: &&IpAddr| !address.is_loopback() && !is_link_local(address);
         match listen.ip() {
@@ -83,7 +84,8 @@ mod tests {
         assert_eq!(one, ["mini.example.org", "10.0.0.5", "localhost", "127.0.0.1", "::1"]);
         let given = of("0.0.0.0:7420".parse().unwrap(), &["Train.example.org".to_owned()], Some("x"), &addresses);
         assert_eq!(given, ["train.example.org", "localhost", "127.0.0.1", "::1"]);
-        let alone = of("127.0.0.1:7420".parse().unwrap(), &[], None, &addresses);
+        // Nobody else reaches it, whatever the machine is called.
+        let alone = of("127.0.0.1:7420".parse().unwrap(), &[], Some("studio.example.org"), &addresses);
         assert_eq!(alone, ["127.0.0.1", "localhost", "::1"]);
     }
 

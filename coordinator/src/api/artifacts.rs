@@ -2,7 +2,7 @@
 
 use super::contents::{Difference, difference};
 use super::{Api, Caller, bounds, pages, view};
-use crate::core::{Artifact, Command, Core, Index};
+use crate::core::{Artifact, Command, Core, Index, ReferenceError};
 use std::sync::Arc;
 use vertigo::api_error::ApiError;
 use vertigo::id::{Digest, Millis};
@@ -76,8 +76,11 @@ impl Api {
             // What there is, is told to nobody who may not look: not by how the two refusals differ either.
             let found = find(core, &request.reference);
             if let Some(worker) = caller.worker {
-                let is_granted = found.as_ref().is_ok_and(|(digest, _)| core.may_get_artifact(worker, *digest));
-                if !is_granted && !core.may_get_artifacts(worker) {
+                let is_granted = match &found {
+                    Ok((digest, _)) => core.may_get_artifact(worker, *digest).map_err(ReferenceError::from)?,
+                    Err(_) => false,
+                };
+                if !is_granted {
                     return Err(caller.may_not("look at an artifact that none of its attempts reads"));
                 }
             }

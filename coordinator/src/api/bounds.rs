@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use vertigo::api_error::ApiError;
 use vertigo::bounds::{
-    CURATION_BYTES_MAX, DECISION_BYTES_MAX, EVIDENCE_MAX, MANIFEST_BYTES_MAX, REASON_CHARACTERS_MAX, RECIPE_BYTES_MAX,
-    REFERENCE_BYTES_MAX, SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX, shorten,
+    AWAY_BYTES_MAX, CURATION_BYTES_MAX, DECISION_BYTES_MAX, EVIDENCE_MAX, MANIFEST_BYTES_MAX, REASON_CHARACTERS_MAX,
+    RECIPE_BYTES_MAX, REFERENCE_BYTES_MAX, SERVED_MAX, SERVED_NAME_BYTES_MAX, URL_BYTES_MAX, shorten,
 };
 use vertigo::v1::{self, finished, input, report, task};
 
@@ -183,6 +183,12 @@ pub(super) fn remove_worker(request: &v1::RemoveWorkerRequest) -> Result<(), Api
     text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
 }
 
+pub(super) fn set_worker(request: &v1::SetWorkerRequest) -> Result<(), ApiError> {
+    // How long a policy may be, its own type knows.
+    let v1::SetWorkerRequest { worker, when: _ } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
+}
+
 pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), ApiError> {
     let v1::GetJobRequest { id } = request;
     text("the job's id", id, REFERENCE_BYTES_MAX)
@@ -315,7 +321,7 @@ fn input(v1::Input { role, source }: &v1::Input) -> Result<(), ApiError> {
 
 pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     // What a secret is, its own type knows.
-    let v1::Hello { worker_id, name, machine, held, secret: _, process, reboots } = hello;
+    let v1::Hello { worker_id, name, machine, held, secret: _, process, away, reboots } = hello;
     text("worker_id", worker_id, ID_BYTES_MAX)?;
     text("process", process, ID_BYTES_MAX)?;
     let trimmed = name.trim();
@@ -325,6 +331,7 @@ pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
         )));
     }
     *name = trimmed.to_owned();
+    cut(away, AWAY_BYTES_MAX);
     machine.iter_mut().for_each(self::machine);
     // The newest come last.
     reboots.drain(..reboots.len().saturating_sub(REBOOTS_MAX));
@@ -364,7 +371,8 @@ fn held(list: &[v1::Held]) -> Result<(), ApiError> {
 }
 
 pub(crate) fn heartbeat(heartbeat: &mut v1::Heartbeat) -> Result<(), ApiError> {
-    let v1::Heartbeat { free_bytes, held, disk_free_bytes } = heartbeat;
+    let v1::Heartbeat { free_bytes, held, disk_free_bytes, away } = heartbeat;
+    cut(away, AWAY_BYTES_MAX);
     amount(free_bytes);
     amount(disk_free_bytes);
     self::held(held)

@@ -72,6 +72,7 @@ impl From<Refusal> for ApiError {
             | Refusal::TooLarge { .. }
             | Refusal::NoOutput { .. }
             | Refusal::WorkerThere { .. }
+            | Refusal::WorkerNotThere(_)
             | Refusal::NoSuchOutput { .. }
             | Refusal::NothingBefore(_)
             | Refusal::OnItAlready { .. }

@@ -6,6 +6,7 @@ use vertigo::api_error::ApiError;
 use vertigo::id::WorkerId;
 use vertigo::spelling;
 use vertigo::v1;
+use vertigo_host::policy::{Policy, PolicyError};
 
 impl Api {
     /// A page of workers, by name.
@@ -74,6 +75,23 @@ impl Api {
         let by = caller.name.clone();
         let (before, _) = self.act(request.worker, |worker| Command::Remove { worker, by }).await?;
         Ok(before)
+    }
+
+    /// Tells a worker by which policy its machine takes part.
+    ///
+    /// # Errors
+    /// There is no such worker, or there are several; it is not connected; the policy cannot be read, and where.
+    pub(crate) async fn set_worker(
+        &self,
+        caller: &Caller,
+        request: v1::SetWorkerRequest,
+    ) -> Result<v1::Worker, ApiError> {
+        bounds::set_worker(&request)?;
+        let wrong = |error: PolicyError| ApiError::invalid(format!("the policy, {error}"));
+        let when = request.when.parse::<Policy>().map_err(wrong)?.to_string();
+        tracing::info!(by = %caller.name, worker = request.worker, when, "a worker is told its policy");
+        let (_, after) = self.act(request.worker, |worker| Command::SetPolicy { worker, when }).await?;
+        after.ok_or_else(gone)
     }
 
     /// Does something with the worker that `reference` stands for. Gives it as it was before, and as it is now, where it is there still.

@@ -11,7 +11,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::{self, Cure, Failure};
+use vertigo::task::{self, Cure, Failure, GIVEN_BACK};
 
 /// How much more a variant needs than what was shown to be too little.
 const RAISE: f64 = 1.25;
@@ -182,8 +182,9 @@ impl Core {
     fn fail(&mut self, at: Moment, id: AttemptId, failure: Failure) {
         let Failure { cure, message, code, pause_ms } = failure;
         let reserved = self.attempts[&id].reserved;
-        let outcome = Outcome::Failed { message: message.clone(), cure, code: code.clone() };
+        let kept_away = self.kept_away(id).filter(|_| code == GIVEN_BACK);
         let is_of_gpu = code == task::code::GPU_BROKE;
+        let outcome = Outcome::Failed { message: message.clone(), cure, code };
         let (job, peak, variant) = self.release(at.now, id, outcome);
         if is_of_gpu {
             let worker = self.attempts[&id].worker;
@@ -224,8 +225,20 @@ impl Core {
                 let pause = if self.goes_elsewhere(job) { Pause::default() } else { pause };
                 self.retry(at, job, message, pause);
             }
-            Cure::Later => self.retry(at, job, message, pause),
+            Cure::Later => match kept_away {
+                // It was nobody's fault, and nothing comes back to a worker that is away: there is nothing to count.
+                Some(worker) => {
+                    self.set_state(at.now, job, State::Queued, format!("given back by {worker}: {message}"))
+                }
+                None => self.retry(at, job, message, pause),
+            },
         }
+    }
+
+    /// The name of an attempt's worker, where its machine's owner keeps it away.
+    fn kept_away(&self, id: AttemptId) -> Option<String> {
+        let worker = self.workers.get(&self.attempts.get(&id)?.worker)?;
+        worker.away.is_some().then(|| worker.name.clone())
     }
 
     /// Nobody renewed the lease.

@@ -52,6 +52,13 @@ pub enum Command {
         /// The session it came on.
         session: SessionId,
     },
+    /// The worker takes no attempts, or takes them again, by the policy of its machine's owner.
+    Away {
+        /// The session it came on.
+        session: SessionId,
+        /// Why it takes none; `None` where it does.
+        reason: Option<String>,
+    },
     /// What an attempt has to say.
     Reports {
         /// The session it came on.
@@ -97,6 +104,13 @@ pub enum Command {
         /// Who asks.
         by: PrincipalName,
     },
+    /// Tells a worker by which policy its machine takes part.
+    SetPolicy {
+        /// The worker.
+        worker: WorkerId,
+        /// As a person writes it. It has been read.
+        when: String,
+    },
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),
 }
@@ -139,6 +153,8 @@ pub struct Connect {
     pub held: Vec<(AttemptId, Epoch)>,
     /// That its machine went down since it was welcomed last, oldest first.
     pub reboots: Vec<Reboot>,
+    /// Why it takes no attempts, by the policy of its machine's owner.
+    pub away: Option<String>,
 }
 
 impl Command {
@@ -152,12 +168,14 @@ impl Command {
             Command::Disconnect { .. } => "disconnect",
             Command::Heartbeat { .. } => "heartbeat",
             Command::Drain { .. } => "drain",
+            Command::Away { .. } => "away",
             Command::Reports { .. } => "reports",
             Command::Register { .. } => "register",
             Command::MoveTag(_) => "move tag",
             Command::Hold { .. } => "hold",
             Command::Resume { .. } => "resume",
             Command::Remove { .. } => "remove",
+            Command::SetPolicy { .. } => "set policy",
             Command::Forget(_) => "forget",
         }
     }

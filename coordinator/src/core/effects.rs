@@ -80,6 +80,11 @@ pub enum Outgoing {
         /// Why, for a person.
         reason: String,
     },
+    /// By which policy the worker's machine takes part from now on.
+    Policy {
+        /// As a person writes it.
+        when: String,
+    },
     /// The session is over: another has taken its place.
     Close {
         /// Why, for a person.

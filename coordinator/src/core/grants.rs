@@ -1,49 +1,50 @@
-//! What a worker may touch: what its own attempts need, for as long as they hold their leases.
+//! What a worker may touch: what its live attempts need, and nothing else.
 //!
-//! A worker that was stolen reads what it was given to work on and nothing else. A service is the exception: it follows names, which a task
-//! that is not read here holds, and which anybody may move to any model; its worker may fetch what artifacts there are.
+//! Its right comes and goes with its leases. What it reads is what an attempt was given: its inputs, the checkpoint that the next one goes
+//! on from, and, of a task that follows names, what these stand for now. It writes blobs for as long as it has an attempt at all, since
+//! what it makes has no name before it is there.
+//!
+//! Promise: an answer costs what the worker's attempts read, however many artifacts, jobs and workers there are.
 
-use super::{Core, Job, Variant};
+use super::{ArchiveError, Core};
+use std::collections::BTreeSet;
 use vertigo::id::{Digest, WorkerId};
-use vertigo::task::Slot;
 
 impl Core {
-    /// Whether a file is of something that one of the worker's attempts reads or goes on from.
-    pub fn may_read_blob(&self, worker: WorkerId, blob: Digest) -> bool {
-        let names = |artifact: Digest| {
-            let found = self.index.get(&artifact);
-            found.is_some_and(|it| it.manifest.files().iter().any(|file| file.digest == blob))
-        };
-        self.may_get_artifacts(worker) || self.read_by(worker).any(names)
+    /// Whether a worker may read a blob: something that it may get names it.
+    ///
+    /// # Errors
+    /// A name that it follows is a job's that has ended, and the archive cannot be read.
+    pub fn may_read_blob(&self, worker: WorkerId, blob: Digest) -> Result<bool, ArchiveError> {
+        let has_blob = |digest: &Digest| self.index.get(digest).is_some_and(|artifact| artifact.has_blob(blob));
+        Ok(self.read_by(worker)?.iter().any(has_blob))
     }
 
-    /// Whether the worker has something to send: what its attempts make, which nobody knows before.
+    /// Whether a worker may write blobs, and look for those that it would write: it has a live attempt.
     pub fn may_write_blob(&self, worker: WorkerId) -> bool {
         self.workers.get(&worker).is_some_and(|worker| !worker.leases.is_empty())
     }
 
-    /// Whether one of the worker's attempts reads an artifact or goes on from it.
-    pub fn may_get_artifact(&self, worker: WorkerId, artifact: Digest) -> bool {
-        self.may_get_artifacts(worker) || self.read_by(worker).any(|read| read == artifact)
+    /// Whether a worker may get an artifact.
+    ///
+    /// # Errors
+    /// As [`may_read_blob`](Core::may_read_blob).
+    pub fn may_get_artifact(&self, worker: WorkerId, artifact: Digest) -> Result<bool, ArchiveError> {
+        Ok(self.read_by(worker)?.contains(&artifact))
     }
 
-    /// Whether the worker may ask what any name stands for, because a service runs there.
-    pub fn may_get_artifacts(&self, worker: WorkerId) -> bool {
-        let leases = self.workers.get(&worker).map(|worker| &worker.leases);
-        leases.is_some_and(|leases| leases.values().any(|reservation| reservation.slot == Slot::Service))
-    }
-
-    /// What the worker's attempts read or go on from.
-    fn read_by(&self, worker: WorkerId) -> impl Iterator<Item = Digest> {
-        let leases = self.workers.get(&worker).into_iter().flat_map(|worker| worker.leases.keys());
-        let variants = leases.filter_map(|id| {
-            let attempt = self.attempts.get(id)?;
-            let job: &Job = self.jobs.get(&attempt.job)?;
-            job.variants.get(attempt.variant)
-        });
-        variants.flat_map(|variant: &Variant| {
-            let resume = variant.resume.as_ref().map(|resume| resume.checkpoint);
-            variant.artifacts().map(|(digest, _)| digest).chain(resume)
-        })
+    /// All that the live attempts of a worker read.
+    fn read_by(&self, worker: WorkerId) -> Result<BTreeSet<Digest>, ArchiveError> {
+        let mut read = BTreeSet::new();
+        let Some(worker) = self.workers.get(&worker) else { return Ok(read) };
+        for attempt in worker.leases.keys().filter_map(|id| self.attempts.get(id)) {
+            let Some(variant) = self.jobs.get(&attempt.job).and_then(|job| job.variants.get(attempt.variant)) else {
+                continue;
+            };
+            read.extend(variant.artifacts().map(|(digest, _)| digest));
+            read.extend(variant.resume.map(|resume| resume.checkpoint));
+            read.extend(self.kinds.followed(self, variant)?);
+        }
+        Ok(read)
     }
 }

@@ -4,11 +4,11 @@
 //! that it waits for fails or is cancelled, it ends with that reason. Sources are older than what reads them, so the graph has no cycle
 //! and a blocked job names at least one job that has not ended.
 
-use super::{Core, Found, Input, Job, Refusal, Source, State, Submit, Variant};
+use super::{ArchiveError, Core, Found, Input, Job, Refusal, Source, State, Submit, Variant};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use vertigo::id::{JobId, Millis};
+use vertigo::id::{Digest, JobId, Millis};
 
 /// What the core asks about tasks, which it cannot read. Pure, and quick: it is called by the writer.
 pub trait Kinds: Debug + Send {
@@ -17,6 +17,15 @@ pub trait Kinds: Debug + Send {
     /// # Errors
     /// Why the task cannot be done with these inputs, for a person.
     fn complete(&self, core: &Core, variant: &mut Variant) -> Result<(), String>;
+
+    /// What the names that a task follows stand for now, with what that needs besides. Most tasks follow none.
+    ///
+    /// # Errors
+    /// One is a job's that has ended, and the archive cannot be read.
+    fn followed(&self, core: &Core, variant: &Variant) -> Result<Vec<Digest>, ArchiveError> {
+        let _ = (core, variant);
+        Ok(Vec::new())
+    }
 }
 
 impl Core {

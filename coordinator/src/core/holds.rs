@@ -85,6 +85,14 @@ impl Core {
         Ok(())
     }
 
+    /// Tells a worker by which policy its machine takes part. It is the worker's to keep: one that is not there cannot be told.
+    pub(super) fn set_policy(&mut self, id: WorkerId, when: String) -> Result<(), Refusal> {
+        let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
+        let session = worker.session.ok_or_else(|| Refusal::WorkerNotThere(worker.name.clone()))?;
+        self.effects.outbox.push((session, Outgoing::Policy { when }));
+        Ok(())
+    }
+
     /// Forgets a worker and whose its id is. It has to be away, or held and without anything that runs there.
     pub(super) fn remove(&mut self, at: Moment, id: WorkerId, by: PrincipalName) -> Result<(), Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;

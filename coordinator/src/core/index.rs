@@ -4,7 +4,7 @@ use super::moves::{Move, Remembered, Tags};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use vertigo::id::{Digest, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::principal::PrincipalName;
@@ -18,12 +18,34 @@ pub struct Artifact {
     pub created: Millis,
     /// Where it comes from.
     pub origin: Origin,
+    blobs: Blobs,
 }
 
 impl Artifact {
     /// The job that made it.
     pub fn job(&self) -> Option<JobId> {
         self.origin.job()
+    }
+
+    /// Whether one of its files is this blob. The first time costs what it has files, and every other the logarithm of that.
+    pub fn has_blob(&self, blob: Digest) -> bool {
+        let sorted = || {
+            let mut blobs: Vec<Digest> = self.manifest.files().iter().map(|file| file.digest).collect();
+            blobs.sort_unstable();
+            blobs.dedup();
+            blobs.into_boxed_slice()
+        };
+        self.blobs.0.get_or_init(sorted).binary_search(&blob).is_ok()
+    }
+}
+
+/// An artifact's blobs in order, once somebody has asked for one. They follow from its manifest, so they tell none from another.
+#[derive(Debug, Clone, Default)]
+struct Blobs(OnceLock<Box<[Digest]>>);
+
+impl PartialEq for Blobs {
+    fn eq(&self, _: &Blobs) -> bool {
+        true
     }
 }
 
@@ -93,7 +115,8 @@ impl Index {
     pub fn insert(&mut self, manifest: impl Into<Arc<Manifest>>, created: Millis, origin: Origin) -> Digest {
         let manifest = manifest.into();
         let digest = manifest.digest();
-        let artifact = self.artifacts.entry(digest).or_insert(Artifact { manifest, created, origin });
+        let artifact =
+            self.artifacts.entry(digest).or_insert(Artifact { manifest, created, origin, blobs: Blobs::default() });
         self.by_age.insert((Reverse(artifact.created), digest));
         digest
     }

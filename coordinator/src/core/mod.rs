@@ -20,8 +20,9 @@
 //!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
 //!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; one that is held for what befell its
 //!    machine gets those for its processor; 17. a worker is removed only where it is away, or held with nothing running there, and what
-//!    it had a lease on is queued again; 18. what befell a machine is counted once, and two panics of its kernel within a day close
-//!    its GPU until somebody resumes it.
+//!    it had a lease on is queued again; 18. a worker that its machine's owner keeps away gets nothing, and what it gives back counts
+//!    against no job; 19. what befell a machine is counted once, and two panics of its kernel within a day close its GPU until somebody
+//!    resumes it.
 
 mod archive;
 mod attempts;
@@ -259,6 +260,7 @@ impl Core {
                 self.heartbeat(at.now, session, (free, disk_free), &held)
             }
             Command::Drain { session } => self.drain(at.now, session),
+            Command::Away { session, reason } => self.away(session, reason),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags, by } => {
                 self.register(at.now, manifest, &tags, &by);
@@ -268,6 +270,7 @@ impl Core {
             Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
             Command::Resume { worker, by } => self.resume(at.now, worker, by),
             Command::Remove { worker, by } => self.remove(at, worker, by),
+            Command::SetPolicy { worker, when } => self.set_policy(worker, when),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())

@@ -59,6 +59,7 @@ impl Core {
             usable: worker.machine.usable,
             reserved: worker.reserved(),
             open: SLOTS.into_iter().filter(|slot| worker.has_open(*slot)).collect(),
+            away: worker.away.clone(),
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
             disk_free: worker.machine.disk_free,
             to_fetch: inputs.iter().map(to_fetch).collect(),

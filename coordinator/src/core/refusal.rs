@@ -71,6 +71,9 @@ pub enum Refusal {
         /// Whether somebody holds it.
         is_held: bool,
     },
+    /// A worker that cannot be told anything.
+    #[error("{0} is not connected, so it cannot be told")]
+    WorkerNotThere(String),
     /// No variant fits any worker that is known.
     #[error("no variant fits any known worker. Variants: {variants}. Workers: {workers}")]
     TooLarge {
@@ -136,6 +139,9 @@ impl Refusal {
             }
             Refusal::WorkerThere { name, is_held: false } => {
                 Some(format!("stop its daemon, or `vertigo drain {name}` and wait until it is idle; then remove it"))
+            }
+            Refusal::WorkerNotThere(_) => {
+                Some("try again when it is back, or start it there with `vertigo-worker --when POLICY`".to_owned())
             }
             Refusal::NoOutput { id, .. } => Some(format!("`vertigo rerun {id}` queues it anew")),
             Refusal::NoSuchOutput { id, .. } => Some(format!("`vertigo job {id}` shows what it has made")),

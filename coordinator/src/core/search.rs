@@ -122,6 +122,9 @@ impl Core {
         let is_taken = self.workers.is_kept_before(worker.id, rank)
             || !worker.has_open(smallest.slot)
             || (wants.avoid.contains(&worker.id) && self.shuns(wants));
+        if let Some(reason) = &worker.away {
+            return Some(why::is_kept_away(smallest, &worker.name, reason));
+        }
         if is_taken {
             return Some(why::is_busy(smallest, &worker.name));
         }

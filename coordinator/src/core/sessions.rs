@@ -11,7 +11,7 @@ use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
 
 impl Core {
     pub(super) fn connect(&mut self, at: Moment, hello: Connect) -> Result<(), Refusal> {
-        let Connect { session, worker: id, secret, process, name, machine, held, reboots } = hello;
+        let Connect { session, worker: id, secret, process, name, machine, held, away, reboots } = hello;
         self.admit(at.now, Caller { worker: id, secret, process })?;
         let namesakes: Vec<_> = self.workers.values().filter(|w| w.name == name && w.id != id).collect();
         if namesakes.iter().any(|worker| worker.session.is_some()) {
@@ -44,11 +44,12 @@ impl Core {
             cools_until: None,
             session: None,
             draining: false,
+            away: None,
             leases: BTreeMap::new(),
             stopping: BTreeSet::new(),
         });
         (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
-        (worker.draining, worker.stopping) = (false, BTreeSet::new());
+        (worker.draining, worker.away, worker.stopping) = (false, away, BTreeSet::new());
         worker.hold = worker.hold.or(inherited);
         let is_held = worker.hold.is_some();
         let (before, leases) = (worker.session.replace(session), worker.leases.keys().copied().collect());
@@ -172,6 +173,14 @@ impl Core {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
         self.unsettled |= self.workers.change(id, |worker| worker.draining = true).is_some();
         self.move_services(now, id);
+        Ok(())
+    }
+
+    /// The worker takes no attempts for this reason, or takes them again. Those that it has it gives back itself, once they are where they
+    /// can go on from.
+    pub(super) fn away(&mut self, session: SessionId, reason: Option<String>) -> Result<(), Refusal> {
+        let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        self.unsettled |= self.workers.change(id, |worker| worker.away = reason).is_some();
         Ok(())
     }
 

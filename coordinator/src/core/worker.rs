@@ -93,6 +93,8 @@ pub struct Worker {
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts, as it says itself: it is about to go.
     pub draining: bool,
+    /// Why it takes none for now, by the policy of the machine's owner.
+    pub away: Option<String>,
     /// The attempts that hold a lease here, and what each has. There are never more than slots.
     pub leases: BTreeMap<AttemptId, Reservation>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
@@ -104,7 +106,8 @@ impl Worker {
     pub fn has_open(&self, slot: Slot) -> bool {
         let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
         let is_held = self.hold.as_ref().is_some_and(|hold| hold.closes(slot));
-        let is_willing = !self.draining && !is_held && (self.cools_until.is_none() || slot == Slot::Cpu);
+        let is_willing =
+            !self.draining && self.away.is_none() && !is_held && (self.cools_until.is_none() || slot == Slot::Cpu);
         self.session.is_some() && is_willing && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 

@@ -139,6 +139,7 @@ impl World {
             name,
             machine,
             held: Vec::new(),
+            away: None,
             reboots: Vec::new(),
         };
         store.apply(Command::Connect(hello)).await.unwrap();

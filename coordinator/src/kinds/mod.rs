@@ -17,9 +17,12 @@ mod train;
 
 pub(crate) use inputs::{Named, check_inputs, missing, resolve};
 
-use crate::core::{self, Core, FactorKey, Factors, Found, Input, Kinds, MemoryPart, Need, Source, Variant};
+use crate::core::{
+    self, ArchiveError, Core, FactorKey, Factors, Found, Input, Kinds, MemoryPart, Need, Source, Variant,
+};
 use prost::Message;
 use vertigo::bytes::Bytes;
+use vertigo::id::Digest;
 use vertigo::task::{Slot, TaskKind};
 use vertigo::v1::{self, task};
 use vertigo_model::estimate::Estimate;
@@ -218,5 +221,14 @@ impl Kinds for Catalog {
         variant.need = Some(appraisal.appraise().map_err(told)?.need(core.factors()));
         variant.inputs.extend(found.added);
         Ok(())
+    }
+
+    fn followed(&self, core: &Core, variant: &Variant) -> Result<Vec<Digest>, ArchiveError> {
+        match message(&variant.task).kind {
+            Some(task::Kind::Serve(task)) => serve::followed(core, &task),
+            Some(task::Kind::Train(_) | task::Kind::Fuse(_) | task::Kind::Eval(_) | task::Kind::Curate(_)) | None => {
+                Ok(Vec::new())
+            }
+        }
     }
 }

@@ -103,13 +103,14 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Caller
     if matches!(door, Door::Loopback) {
         return Ok(Some(caller));
     }
-    let required = required.ok_or_else(|| denied(&caller, path))?;
+    let required = required.ok_or_else(|| caller.may_not(format_args!("ask {}", shown(path.as_bytes()))))?;
     match verdict(caller.role, required) {
         // All that there is lies in one namespace, but for who one is.
         Verdict::Yes | Verdict::ForItsAttempts if !sees(&caller, required) => Err(elsewhere(&caller)),
         Verdict::Yes => Ok(Some(caller)),
         Verdict::ForItsAttempts if may_touch(api, &caller, required, path).await? => Ok(Some(caller)),
-        Verdict::ForItsAttempts | Verdict::No => Err(denied(&caller, path)),
+        Verdict::ForItsAttempts => Err(caller.may_not("touch what none of its attempts needs")),
+        Verdict::No => Err(denied(&caller, required)),
     }
 }
 
@@ -122,11 +123,9 @@ async fn may_touch(api: &Api, caller: &Caller, required: Permission, path: &str)
         // The route says what is wrong with it.
         return Ok(true);
     };
-    let look = move |core: &crate::core::Core| {
-        Ok(match required {
-            Permission::Send => core.may_write_blob(worker),
-            _ => core.may_read_blob(worker, digest),
-        })
+    let look = move |core: &crate::core::Core| match required {
+        Permission::Send => Ok(core.may_write_blob(worker)),
+        _ => Ok(core.may_read_blob(worker, digest).map_err(crate::core::ReferenceError::from)?),
     };
     api.look(look).await
 }
@@ -150,7 +149,7 @@ fn stranger() -> ApiError {
         .with_hint("get one with a token: `vertigo login` on a laptop, `vertigo-worker join` on a Mac that is to work")
 }
 
-fn denied(caller: &Caller, path: &str) -> ApiError {
-    let error = caller.may_not(format_args!("ask {}", shown(path.as_bytes())));
+fn denied(caller: &Caller, required: Permission) -> ApiError {
+    let error = caller.may_not(required.words());
     error.with_hint("an administrator gives another role with a new token: `vertigo token create --role`")
 }

@@ -28,6 +28,22 @@ pub enum Permission {
     Manage,
 }
 
+impl Permission {
+    /// What it is to do, for people: behind "may not".
+    pub fn words(self) -> &'static str {
+        match self {
+            Permission::Knock => "knock",
+            Permission::Own => "be somebody here",
+            Permission::Look => "look at jobs, artifacts and workers",
+            Permission::Fetch => "fetch files",
+            Permission::Send => "send files",
+            Permission::Change => "queue or cancel jobs, import anything, or move tags",
+            Permission::Work => "run attempts",
+            Permission::Manage => "say who may do what, or what becomes of workers and disks",
+        }
+    }
+}
+
 /// What a role's permission is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -56,7 +72,7 @@ pub fn verdict(role: Role, permission: Permission) -> Verdict {
 }
 
 /// The calls of gRPC: service and method.
-const CALLS: [(&str, Permission); 28] = [
+const CALLS: [(&str, Permission); 29] = [
     ("/vertigo.v1.Access/Join", Permission::Knock),
     ("/vertigo.v1.Access/Renew", Permission::Own),
     ("/vertigo.v1.Access/WhoAmI", Permission::Own),
@@ -77,6 +93,7 @@ const CALLS: [(&str, Permission); 28] = [
     ("/vertigo.v1.Fleet/DrainWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/ResumeWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/RemoveWorker", Permission::Manage),
+    ("/vertigo.v1.Fleet/SetWorker", Permission::Manage),
     ("/vertigo.v1.Artifacts/MissingBlobs", Permission::Send),
     ("/vertigo.v1.Artifacts/Register", Permission::Change),
     // A worker asks what a name stands for that a service of its own follows.

@@ -328,6 +328,7 @@ fn hello(worker: WorkerId, session: SessionId) -> Connect {
         machine: Machine::default(),
         held: Vec::new(),
         reboots: Vec::new(),
+        away: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod browsers;
 mod connections;
 mod harness;
 mod healing;
+mod holds;
 mod http;
 mod identity;
 mod jobs;

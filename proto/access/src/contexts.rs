@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use vertigo::endpoint::Endpoint;
 use vertigo::files::{AtPath, FileError, write_private};
@@ -158,11 +158,6 @@ impl Contexts {
         }
         Ok(None)
     }
-}
-
-/// The usual folder of contexts, beside the other folders of Vertigo in `home`.
-pub fn folder_in(home: &Path) -> PathBuf {
-    home.join(".vertigo").join("contexts")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use crate::anchor::Fingerprint;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::{Deserialize, Serialize};
+use std::io::{BufRead, Read as _};
 use std::str::FromStr;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Millis;
@@ -49,6 +50,9 @@ pub enum TokenError {
         "this is not a whole join token: paste the one line that begins with `{PREFIX}`, as `vertigo token create` printed it"
     )]
     Form,
+    /// It does not come.
+    #[error("the token cannot be read: {0}")]
+    Read(std::io::ErrorKind),
     /// One of a later version.
     #[error("this join token is of another version: install the version of Vertigo that the coordinator has")]
     Version,
@@ -66,6 +70,17 @@ struct Inside {
 }
 
 impl Token {
+    /// The token on the first line of what a person pastes or pipes.
+    ///
+    /// # Errors
+    /// It is no token, or cannot be read.
+    pub fn read(from: &mut impl BufRead) -> Result<Token, TokenError> {
+        let mut line = String::new();
+        // One more than fits, so that what is too long is no token.
+        from.take(LINE_BYTES_MAX as u64 + 1).read_line(&mut line).map_err(|error| TokenError::Read(error.kind()))?;
+        line.parse()
+    }
+
     /// The line to paste.
     pub fn line(&self) -> String {
         let inside = Inside {
@@ -162,6 +177,8 @@ mod tests {
 
     #[test]
     fn a_later_version_is_said_to_be_one() {
+        let line = token([3; 32]).line();
+        assert_eq!(Token::read(&mut format!("{line}\nmore").as_bytes()).unwrap().line(), line);
         assert_eq!("vertigo2.abc".parse::<Token>().unwrap_err(), TokenError::Version);
         for other in ["", "vertigo.x", "vertigoX.y", "hello", "vertigo1."] {
             assert_eq!(other.parse::<Token>().unwrap_err(), TokenError::Form, "{other}");

@@ -5,6 +5,7 @@
 
 mod access;
 mod blobs;
+pub mod chosen;
 pub mod joining;
 mod meter;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Promise: over TLS nobody is answered who has not finished a handshake of TLS 1.3, in which [`rustls`] has verified what the owner's
 //! config asks for; what a handshake may send is bounded, and it reads nothing else. No session is resumed, so that a certificate is
-//! verified anew for each connection, and nothing of a request comes before that. Whoever fails is told by TLS's own alert and nothing else.
+//! verified anew for each connection, and nothing of a request comes before that. Whoever fails hears TLS's own alert and nothing else.
 
 use crate::measured::Measured;
 use crate::peers::Peer;

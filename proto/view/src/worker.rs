@@ -15,6 +15,8 @@ pub struct Worker {
     pub last_seen_ms: u64,
     pub reserved_bytes: u64,
     pub job_ids: Vec<String>,
+    /// Why it takes no attempts, by the policy of the machine's owner; empty where it does.
+    pub away: String,
     pub chip: String,
     pub os: String,
     pub memory_bytes: u64,
@@ -51,6 +53,7 @@ impl From<&v1::Worker> for Worker {
             last_seen_ms: worker.last_seen_ms,
             reserved_bytes: worker.reserved_bytes,
             job_ids: worker.job_ids.clone(),
+            away: worker.away.clone(),
             chip: machine.chip,
             os: machine.os,
             memory_bytes: machine.memory_bytes,

@@ -17,7 +17,8 @@ use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{
     Ack, Artifact, CoordinatorMessage, DrainWorkerRequest, GetArtifactRequest, Hello, ListArtifactsRequest,
     ListArtifactsResponse, ListWorkersRequest, ListWorkersResponse, MissingBlobsRequest, MissingBlobsResponse,
-    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, Welcome, Worker, WorkerMessage,
+    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, SetWorkerRequest, Welcome, Worker,
+    WorkerMessage,
 };
 
 /// An address of this machine that nobody else has, and who listens there.
@@ -172,6 +173,10 @@ impl Fleet for Played {
     }
 
     async fn resume_worker(&self, _: Request<ResumeWorkerRequest>) -> Result<Response<Worker>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn set_worker(&self, _: Request<SetWorkerRequest>) -> Result<Response<Worker>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 

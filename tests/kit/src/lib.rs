@@ -8,6 +8,7 @@ pub mod authority;
 pub mod base;
 #[cfg(feature = "coordinator")]
 pub mod coordinator;
+pub mod laptop;
 pub mod tokenizer;
 #[cfg(feature = "waiting")]
 pub mod waiting;

@@ -55,6 +55,6 @@ pub use events::{Adapter, Event, Outcome, Written};
 pub use fault::Fault;
 pub use model::{Model, Parameters};
 pub use run_folder::RunFolder;
-pub use trainer::Trainer;
+pub use trainer::{Trainer, Wish};
 pub use training_data::{TrainingData, training_data};
 pub use vertigo_text as text;

@@ -32,6 +32,19 @@ pub struct Trainer {
     /// Why the run is over, until it has been said.
     failed: Option<EngineError>,
     phase: Phase,
+    /// The newest iteration that a checkpoint was written of.
+    saved: u64,
+    /// Asked before each iteration and each batch of a validation. It may take its time: the run is paused meanwhile.
+    wish: Box<dyn FnMut() -> Wish>,
+}
+
+/// What whoever runs a training wants of it, between two of its iterations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To go on.
+    GoOn,
+    /// To write a checkpoint and end without an adapter, so that the run goes on from there elsewhere.
+    Leave,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -78,6 +91,7 @@ impl Trainer {
         };
         Ok(Trainer {
             resumed_at: state.progress.iter,
+            saved: state.progress.iter,
             iters: data.iters(&recipe),
             model,
             data,
@@ -88,7 +102,14 @@ impl Trainer {
             pending: VecDeque::new(),
             failed: None,
             phase: Phase::Begin,
+            wish: Box::new(|| Wish::GoOn),
         })
+    }
+
+    /// The same run, which asks before each iteration whether it is to go on. An answer that takes its time pauses it, and changes nothing
+    /// of what it comes to.
+    pub fn heeding(self, wish: impl FnMut() -> Wish + 'static) -> Trainer {
+        Trainer { wish: Box::new(wish), ..self }
     }
 
     /// What is trained, as it stands.
@@ -99,6 +120,7 @@ impl Trainer {
     fn advance(&mut self) -> Result<()> {
         match self.phase {
             Phase::Begin => self.begin()?,
+            Phase::Iterate if (self.wish)() == Wish::Leave => self.leave()?,
             Phase::Iterate => self.iterate()?,
             Phase::KeepBest { failures } => {
                 if self.keep_best(failures)? {
@@ -201,7 +223,10 @@ impl Trainer {
     fn save(&mut self, iter: u64) -> Result<()> {
         let folder = self.folder.checkpoint(iter);
         let event = match self.state.save(&folder, &self.recipe) {
-            Ok(()) => Event::Checkpoint { iter, folder },
+            Ok(()) => {
+                self.saved = iter;
+                Event::Checkpoint { iter, folder }
+            }
             Err(error @ EngineError::File { .. }) => {
                 Event::Unwritten { iter, what: Written::Checkpoint, reason: error.to_string() }
             }
@@ -215,8 +240,7 @@ impl Trainer {
     /// helps, what was trained is saved for it first: whatever the batch had made is let go of, and a checkpoint needs few buffers.
     fn given_up(&mut self, error: EngineError) -> EngineError {
         let iter = self.state.progress.iter;
-        let is_new = iter > self.resumed_at && !iter.is_multiple_of(self.recipe.save_every);
-        if is_new && error.fault() == Some(Fault::BuffersUsedUp) {
+        if iter > self.saved && error.fault() == Some(Fault::BuffersUsedUp) {
             let saved = mlx_rs::memory::clear_cache().map_err(EngineError::from).and_then(|()| self.save(iter));
             if let Err(second) = saved {
                 let (what, reason) = (Written::Checkpoint, second.to_string());
@@ -224,6 +248,15 @@ impl Trainer {
             }
         }
         error
+    }
+
+    /// Ends the run where it is, with a checkpoint to go on from unless there is one already.
+    fn leave(&mut self) -> Result<()> {
+        self.phase = Phase::Done;
+        match self.state.progress.iter {
+            iter if iter > self.saved => self.save(iter),
+            _ => Ok(()),
+        }
     }
 
     /// The summed loss of the batch, and gradients of the sum.
@@ -293,6 +326,8 @@ impl Trainer {
         let (mut sum, mut tokens) = (0.0, 0);
         let scale = lora_scale(&self.recipe);
         for batch in self.data.valid.in_order(self.recipe.val_batches) {
+            // Only to pause: the iteration that it belongs to is to be whole.
+            (self.wish)();
             let targets = Targets::new(&batch.ids, batch.width, &batch.spans);
             sum += backward::loss(&self.model, &self.state.parameters, scale, &targets)?;
             tokens += batch.target_tokens();

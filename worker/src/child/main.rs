@@ -3,15 +3,16 @@
 //! It reads a [`Spec`], does its task, and writes one JSON object a line to stdout: the task's events, and last `finished` or
 //! [`failed`](End::Failed). Its stderr is its log.
 //!
-//! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes news for tasks that follow names and nothing
-//! else, and cannot die without closing it; the child then ends at once, on macOS as on Linux.
+//! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes orders for all tasks and news for those that
+//! follow names, and cannot die without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::task::{Event, News, Spec, codes, of_engine};
+use crate::task::{Event, Gate, News, Order, Spec, codes, of_engine};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use vertigo::task::{Cure, Failure, Slot};
 use vertigo_engine::device;
@@ -34,18 +35,18 @@ pub enum End {
     Failed(Failure),
 }
 
-/// All that a daemon ever tells a child: a line of some KiB each time that a name moves.
+/// All that a daemon ever tells a child: a line of some KiB each time that a name moves, and a word each time that it pauses.
 const NEWS_BYTES_MAX: u64 = 1 << 30;
 
 /// What is logged unless RUST_LOG says otherwise. What a service says of each request would fill the journal.
 const LOGGED: &str = "warn,vertigo=info,vertigo_serving=warn";
 
-/// The child's main: does what the spec says. The code is 0 only after `finished`.
+/// The child's main: does what the spec says. The code is 0 only after `finished`, or where it was told to leave.
 pub fn run(path: &Path) -> ExitCode {
-    let news = end_with_stdin();
+    let (news, gate) = end_with_stdin();
     let failed = match Spec::load(path) {
         Err(message) => Failure::new(Cure::Never, codes::BAD_INPUT, message),
-        Ok(spec) => match traced(&spec, news) {
+        Ok(spec) => match traced(&spec, news, gate) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => failed,
         },
@@ -55,7 +56,7 @@ pub fn run(path: &Path) -> ExitCode {
 }
 
 /// Does the work within the trace that the daemon handed over.
-fn traced(spec: &Spec, news: Receiver<News>) -> Result<(), Failure> {
+fn traced(spec: &Spec, news: Receiver<News>, gate: Arc<Gate>) -> Result<(), Failure> {
     let here = |message: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, message);
     // For the exporter of traces alone; the work stays on this thread, where MLX's streams are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,18 +76,22 @@ fn traced(spec: &Spec, news: Receiver<News>) -> Result<(), Failure> {
     let result = on_its_device
         .and_then(|()| device::limit_memory(spec.reserved))
         .map_err(|error| of_engine(&error))
-        .and_then(|()| spec.task.run(spec, news, parent.as_deref(), &mut |event| say(&Said::Event(event))));
+        .and_then(|()| spec.task.run(spec, news, gate, parent.as_deref(), &mut |event| say(&Said::Event(event))));
     telemetry.shutdown();
     result
 }
 
-/// Ends this process when its stdin closes. Gives what comes on it until then: what is none of a task's news is passed over.
-fn end_with_stdin() -> Receiver<News> {
+/// Ends this process when its stdin closes. Gives what comes on it until then, news and orders; anything else is passed over.
+fn end_with_stdin() -> (Receiver<News>, Arc<Gate>) {
     let (sender, news) = mpsc::channel();
+    let gate = Arc::new(Gate::default());
+    let told = gate.clone();
     std::thread::spawn(move || {
         let lines = BufReader::new(io::stdin().lock().take(NEWS_BYTES_MAX)).lines();
         for line in lines.map_while(Result::ok) {
-            if let Ok(inputs) = serde_json::from_str(&line) {
+            if let Ok(order) = serde_json::from_str::<Order>(&line) {
+                told.told(order);
+            } else if let Ok(inputs) = serde_json::from_str(&line) {
                 // A task that follows nothing does not listen.
                 let _ = sender.send(News { inputs });
             }
@@ -95,7 +100,7 @@ fn end_with_stdin() -> Receiver<News> {
         // first, and nobody waits for them any more.
         let _ = raise(Signal::SIGKILL);
     });
-    news
+    (news, gate)
 }
 
 /// One line to the daemon. Where nobody listens any more, stdin has closed too.

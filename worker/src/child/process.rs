@@ -13,15 +13,20 @@
 //! A run that passes its reservation alone goes on. The reservation is a prediction, the GPU is this attempt's while it runs, and the
 //! coordinator learns from the peak: hours of training are not thrown away because a guess was a tenth too low. What runs beside it on
 //! the processor has the tighter bound: its process may hold what was reserved for it and room for the rest.
+//!
+//! Manners. While the worker is leaving, the child is paused: it computes nothing and holds its memory, and its silence is no hang. Once the
+//! worker is away, the child is told to leave, which takes it a checkpoint; one that does not is ended.
 
 use super::main::{End, Said};
+use super::manners::{Manners, Told};
+use super::pulse::Pulse;
 use crate::endings::oom;
 use crate::endings::watchdog::BufferLimits;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
 use crate::outcome::{Ending, Exit, LastWord};
-use crate::task::Event;
+use crate::task::{Event, Order};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -33,13 +38,15 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
+use vertigo_host::buffers::Length;
+use vertigo_host::presence::Presence;
 
 /// How long a child may take to end once it was asked to.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -47,11 +54,14 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// The same of a service, whose answers may end first.
 pub const SERVICE_GRACE: Duration = Duration::from_secs(30);
 
+/// How long a child may take to leave: to end an iteration, and to write a checkpoint of tens of GiB.
+pub const LEAVE: Duration = Duration::from_secs(5 * 60);
+
+/// How far a child stands behind a person's programs, of 20.
+const NICENESS: u8 = 5;
+
 /// Between looks at the child's memory.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Processor time that shows life.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// Bytes of an event's line.
 const LONGEST_EVENT: usize = 1 << 20;
@@ -96,10 +106,16 @@ pub struct Launch<'a> {
     pub grace: Duration,
     /// What it is told on its stdin.
     pub news: News,
+    /// Whether the worker takes part: the child is paused while it is leaving, and leaves with it.
+    pub presence: watch::Receiver<Presence>,
+    /// Whether it is ended at once where the worker is away, and not paused before: it has clients, and comes to no end.
+    pub is_service: bool,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
     /// How much it hands to the GPU at a time; `None`: as much as MLX does by itself.
     pub buffer_limits: Option<BufferLimits>,
+    /// How long the GPU works for it without a break.
+    pub buffers: Length,
 }
 
 enum Line {
@@ -133,9 +149,10 @@ pub async fn run(
         killed_before,
         ..Watch::default()
     };
-    let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news))));
+    let (manners, orders) = Manners::new(launch.presence, launch.is_service);
+    let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news, orders))));
     let waits = Waits { patience: launch.patience, grace: launch.grace };
-    let ending = follow(&mut child, waits, watch, log, machine, hear).await;
+    let ending = follow(&mut child, waits, manners, watch, log, machine, hear).await;
     if ending.is_err() {
         child.kill().await?;
     }
@@ -148,6 +165,7 @@ pub async fn run(
 async fn follow(
     child: &mut Child,
     Waits { patience, grace }: Waits,
+    mut manners: Manners,
     mut watch: Watch,
     mut log: Log<'_>,
     machine: &Machine,
@@ -155,15 +173,15 @@ async fn follow(
 ) -> io::Result<Ending> {
     let pid = child.id().unwrap_or_default();
     let mut lines = lines(child);
-    let (mut look, mut asked, mut deadline) = (interval(LOOK), false, None);
-    let mut pulse = Pulse { since: Instant::now(), processor: Duration::ZERO };
+    let (mut look, mut asked, mut deadline, mut leaves_by) = (interval(LOOK), false, None, None);
+    let mut pulse = Pulse::begin(Instant::now());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             line = lines.recv() => match line {
                 None => break,
                 Some(line) => {
-                    pulse.since = Instant::now();
+                    pulse.speaks(Instant::now());
                     take(line, &mut watch, &mut log, &mut hear);
                 }
             },
@@ -171,7 +189,18 @@ async fn follow(
                 let usage = machine.usage(pid);
                 watch.look(machine.free(), usage.resident);
                 pulse.beat(Instant::now(), usage.processor);
+                if manners.is_paused() {
+                    pulse.speaks(Instant::now());
+                }
             }
+            told = manners.change(log.attempt), if !asked && watch.left.is_none() => if let Told::ToLeave(reason) = told {
+                watch.left = Some(reason);
+                match manners.is_of_service() {
+                    true => (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true),
+                    false => leaves_by = Some(Instant::now() + LEAVE),
+                }
+            },
+            () = until(leaves_by), if !asked => (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true),
             _ = log.attempt.stopped(), if !asked => {
                 (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true);
             }
@@ -213,19 +242,42 @@ fn take(line: Line, watch: &mut Watch, log: &mut Log<'_>, hear: &mut impl FnMut(
 }
 
 fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
-    let mut command = Command::new(launch.executable);
+    let mut command = command(launch)?;
     command.arg("attempt").arg("--spec").arg(&launch.spec);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The log is for files and other terminals.
     command.env("NO_COLOR", "1");
+    for (name, value) in launch.buffers.environment() {
+        // What a person has set for the daemon counts.
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
+    }
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
+    for own in vertigo_daemon::life::OWN_ENVIRONMENT {
+        command.env_remove(own);
+    }
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
     }
     if let Some(limits) = launch.buffer_limits {
-        command.envs(limits.environment(|name| std::env::var(name).ok()));
+        let usual = launch.buffers.environment().iter().copied();
+        let of_manners = |name: &str| usual.clone().find(|(it, _)| *it == name).map(|(_, value)| value.to_owned());
+        command.envs(limits.environment(|name| std::env::var(name).ok().or_else(|| of_manners(name))));
     }
     command.spawn()
+}
+
+/// The child's program, behind everybody else's where nobody waits for its answers.
+fn command(launch: &Launch<'_>) -> io::Result<Command> {
+    if launch.is_service {
+        return Ok(Command::new(launch.executable));
+    }
+    // Said here, because `nice` would say it as the child.
+    fs::metadata(launch.executable)?;
+    let mut command = Command::new("nice");
+    command.arg("-n").arg(NICENESS.to_string()).arg(launch.executable);
+    Ok(command)
 }
 
 /// What the child writes, until it has closed both streams.
@@ -256,8 +308,13 @@ fn end(child: &Child, grace: Duration) -> Instant {
 }
 
 /// Tells the child what there is to tell. Its stdin stays open for as long as this goes on: a child whose stdin closes has lost its daemon.
-async fn tell(mut stdin: ChildStdin, mut news: News) {
-    while let Some(line) = news.recv().await {
+async fn tell(mut stdin: ChildStdin, mut news: News, mut orders: mpsc::Receiver<Order>) {
+    loop {
+        let line = tokio::select! {
+            Some(order) = orders.recv() => serde_json::to_string(&order).unwrap_or_default(),
+            Some(line) = news.recv() => line,
+            else => break,
+        };
         if let Err(error) = stdin.write_all(format!("{line}\n").as_bytes()).await {
             tracing::debug!(%error, "a child that ends reads no news");
             return;
@@ -307,27 +364,6 @@ fn exit(status: ExitStatus) -> Exit {
     }
 }
 
-/// When the child last did something.
-#[derive(Debug)]
-struct Pulse {
-    since: Instant,
-    /// Processor time that it had used then.
-    processor: Duration,
-}
-
-impl Pulse {
-    /// It has used so much processor time. Less than [`BEAT`] more may be that of a runtime which wakes to find nothing to do.
-    fn beat(&mut self, now: Instant, processor: Duration) {
-        if processor.saturating_sub(self.processor) >= BEAT {
-            (self.since, self.processor) = (now, processor);
-        }
-    }
-
-    fn is_still(&self, now: Instant, patience: Duration) -> bool {
-        now.saturating_duration_since(self.since) >= patience
-    }
-}
-
 /// What is seen of the child while it runs.
 #[derive(Debug, Default)]
 struct Watch {
@@ -337,6 +373,7 @@ struct Watch {
     is_told: bool,
     /// Processes that the kernel had killed for want of memory when it began, where that is counted.
     killed_before: Option<u64>,
+    left: Option<String>,
     step_peak: Bytes,
     resident_peak: Bytes,
     resident_limit: Bytes,
@@ -371,6 +408,7 @@ impl Watch {
             // Its supervisor knows.
             worker_goes: false,
             is_oom_killed: self.killed_before.zip(oom::read()).is_some_and(|(before, now)| now > before),
+            left: self.left,
             tail: Vec::from(tail).join("\n"),
             step_peak: self.step_peak,
             resident_peak: self.resident_peak,
@@ -444,25 +482,4 @@ impl Log<'_> {
 /// At most [`LONGEST`] bytes of a line, whole characters.
 fn clip(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silent_work_is_no_hang_and_a_runtime_that_wakes_for_nothing_is() {
-        let (start, minute) = (Instant::now(), Duration::from_secs(60));
-        let patience = 15 * minute;
-        let mut pulse = Pulse { since: start, processor: Duration::ZERO };
-        let still = |busy: Duration, pulse: &mut Pulse| {
-            (0..60).any(|n| {
-                pulse.beat(start + n * minute, n * busy);
-                pulse.is_still(start + n * minute, patience)
-            })
-        };
-        assert!(!still(Duration::from_secs(1), &mut pulse), "an hour without a word");
-        pulse = Pulse { since: start, processor: Duration::ZERO };
-        assert!(still(Duration::from_millis(1), &mut pulse));
-    }
 }

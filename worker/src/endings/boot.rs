@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 use vertigo::files::write_private;
 use vertigo::id::{AttemptId, Millis};
 use vertigo::v1;
+use vertigo_host::Boot;
 
 /// Where macOS leaves what it has to say of a panic, at the start after it, and where it moves that when it has sent it to Apple.
 const REPORTS: [&str; 2] = ["/Library/Logs/DiagnosticReports", "/Library/Logs/DiagnosticReports/Retired"];
@@ -29,15 +29,6 @@ const REPORT_BYTES_MAX: usize = 256 << 10;
 
 /// Bytes of what a person is told of a panic.
 const PANIC_BYTES_MAX: usize = 300;
-
-/// A start of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Boot {
-    /// What the system calls it.
-    pub id: String,
-    /// When it was, where the system says so.
-    pub at: Option<Millis>,
-}
 
 /// What the system says of a panic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +75,12 @@ impl Diary {
             // One from before this worker ran is not of its time.
             let panic = panics.iter().filter(|panic| panic.at >= since).max_by_key(|panic| panic.at);
             let panic = panic.map(|panic| panic.words.clone());
-            self.untold.push(Reboot { ended, at: boot.at.unwrap_or(now), panic, attempts: cut_off });
+            self.untold.push(Reboot {
+                ended,
+                at: Millis(boot.at_seconds.saturating_mul(1000)).min(now),
+                panic,
+                attempts: cut_off,
+            });
             let old = self.untold.len().saturating_sub(UNTOLD_MAX);
             self.untold.drain(..old);
         }
@@ -100,17 +96,18 @@ pub struct Boots {
 }
 
 impl Boots {
-    /// Opens the diary in `file` at the worker's start, which found `cut_off` attempts without an end.
-    pub fn open(file: PathBuf, cut_off: Vec<AttemptId>) -> Boots {
+    /// Opens the diary in `file` at the worker's start under `boot`, as far as the system names it, having found `cut_off` attempts without
+    /// an end.
+    pub fn open(file: PathBuf, boot: Option<Boot>, cut_off: Vec<AttemptId>) -> Boots {
         let before = kept(&file);
-        let Some(boot) = current() else { return Boots { file, diary: Mutex::new(before) } };
+        let Some(boot) = boot else { return Boots { file, diary: Mutex::new(before) } };
         let folders = REPORTS.iter().filter(|_| before.boot != boot.id);
         let panics: Vec<Panic> = folders.flat_map(|folder| panics(Path::new(folder))).collect();
         Boots::turn(file, before, &boot, &panics, cut_off)
     }
 
-    /// The same of a start and panics that are given.
-    pub fn open_under(file: PathBuf, boot: &Boot, panics: &[Panic], cut_off: Vec<AttemptId>) -> Boots {
+    /// The same, after panics that are given.
+    pub fn open_after(file: PathBuf, boot: &Boot, panics: &[Panic], cut_off: Vec<AttemptId>) -> Boots {
         let before = kept(&file);
         Boots::turn(file, before, boot, panics, cut_off)
     }
@@ -164,41 +161,6 @@ impl Boots {
 /// What was written down. What cannot be read is begun anew.
 fn kept(file: &Path) -> Diary {
     fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-}
-
-/// This start of the machine. `None` where the system does not name it.
-pub fn current() -> Option<Boot> {
-    if cfg!(target_os = "macos") {
-        let told = |name: &str| {
-            let output = Command::new("/usr/sbin/sysctl").args(["-n", name]).output().ok()?;
-            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-        };
-        let id = boot_id(&told("kern.bootsessionuuid")?)?;
-        Some(Boot { id, at: told("kern.boottime").and_then(|text| time_of_sysctl(&text)) })
-    } else {
-        let id = boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)?;
-        Some(Boot { id, at: fs::read_to_string("/proc/stat").ok().and_then(|text| time_of_stat(&text)) })
-    }
-}
-
-/// A start's name, as both systems give it: a UUID on a line.
-pub fn boot_id(text: &str) -> Option<String> {
-    let id = text.trim().to_ascii_lowercase();
-    let is_uuid = id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    is_uuid.then_some(id)
-}
-
-/// When macOS started: `{ sec = 1764300000, usec = 12345 } Fri Nov 28 03:20:00 2025`.
-pub fn time_of_sysctl(text: &str) -> Option<Millis> {
-    let (_, after) = text.split_once("sec = ")?;
-    let seconds: u64 = after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-    seconds.checked_mul(1000).map(Millis)
-}
-
-/// When Linux started, by `/proc/stat`.
-pub fn time_of_stat(text: &str) -> Option<Millis> {
-    let seconds: u64 = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    seconds.checked_mul(1000).map(Millis)
 }
 
 /// The panics that reports in `folder` tell of. Their time is their files': macOS writes each once.

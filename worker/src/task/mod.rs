@@ -7,12 +7,14 @@ pub mod curate;
 pub mod eval;
 mod failure;
 pub mod fuse;
+mod gate;
 pub mod serve;
 mod spec;
 mod suites;
 pub mod train;
 
 pub use failure::{codes, of_engine, of_fault};
+pub use gate::{Gate, Order};
 pub use spec::{Input, Spec};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
@@ -162,7 +165,8 @@ impl Task {
         if let Task::Serve { models, .. } = self { followed(models) } else { Vec::new() }
     }
 
-    /// Does it, and hands each event to `say`. `news` is what a task that follows names is told; `parent` is the trace to be part of.
+    /// Does it, and hands each event to `say`. `news` is what a task that follows names is told; at `gate` it waits and leaves; `parent`
+    /// is the trace to be part of.
     ///
     /// # Errors
     /// Why it came to nothing, and what cures that.
@@ -170,19 +174,22 @@ impl Task {
         &self,
         spec: &Spec,
         news: Receiver<News>,
+        gate: Arc<Gate>,
         parent: Option<&str>,
         say: &mut dyn FnMut(Event),
     ) -> Result<(), Failure> {
         let of_engine = |error: EngineError| failure::of_engine(&error);
         match self {
-            Task::Train { recipe, yaml } => train::run(spec, recipe, yaml, parent, say).map_err(of_engine),
-            Task::Fuse { bits, measured } => fuse::run(spec, *bits, *measured, parent, say).map_err(of_engine),
+            Task::Train { recipe, yaml } => train::run(spec, recipe, yaml, gate, parent, say).map_err(of_engine),
+            Task::Fuse { bits, measured } => {
+                fuse::run(spec, *bits, *measured, parent, &mut gate.after(say)).map_err(of_engine)
+            }
             Task::Serve { models, cache, listen } => {
                 let options = serve::Options { models, cache: *cache, listen: *listen };
                 serve::run(spec, &options, news, say)
             }
-            Task::Eval(options) => eval::run(spec, options, say),
-            Task::Curate { config, yaml } => curate::run(spec, config, yaml, say),
+            Task::Eval(options) => eval::run(spec, options, &mut gate.after(say)),
+            Task::Curate { config, yaml } => curate::run(spec, config, yaml, &mut gate.after(say)),
         }
     }
 }

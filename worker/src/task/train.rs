@@ -1,19 +1,20 @@
 //! The kind `train`: an adapter by a recipe.
 
-use super::{Done, Event, Product, Spec, facts};
+use super::{Done, Event, Gate, Order, Product, Spec, facts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tracing::info_span;
 use vertigo::id::Digest;
 use vertigo::task::role;
 use vertigo_engine::{
-    Adapter, EngineError, Event as Said, Model, Outcome, RunFolder, Trainer, Written, device, training_data,
+    Adapter, EngineError, Event as Said, Model, Outcome, RunFolder, Trainer, Wish, Written, device, training_data,
 };
 use vertigo_model::estimate::Rank;
 use vertigo_model::recipe::{Method, Recipe};
 use vertigo_telemetry::child_of;
 
-/// Trains as the recipe says.
+/// Trains as the recipe says. Told to leave, it ends between two iterations with a checkpoint and without an adapter.
 ///
 /// # Errors
 /// The engine's.
@@ -21,6 +22,7 @@ pub fn run(
     spec: &Spec,
     name: &str,
     yaml: &str,
+    gate: Arc<Gate>,
     parent: Option<&str>,
     say: &mut dyn FnMut(Event),
 ) -> Result<(), EngineError> {
@@ -42,7 +44,11 @@ pub fn run(
     child_of(info_span!("train", recipe = name), parent).in_scope(|| {
         let mut telling =
             Telling { spec, recipe: &recipe, yaml, iters: 0, weights_sum: None, mlx: device::mlx_version()? };
-        for said in trainer {
+        let heeding = trainer.heeding(move || match gate.pass() {
+            Order::Leave => Wish::Leave,
+            Order::GoOn | Order::Pause => Wish::GoOn,
+        });
+        for said in heeding {
             match telling.event(said?) {
                 Event::Warning { text } => warn(text, say),
                 event => say(event),

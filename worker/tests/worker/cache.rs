@@ -16,7 +16,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::manifest::{FileEntry, Kind, Manifest};
 use vertigo::v1::{Assignment, Cure};
-use vertigo_client::{Transfer, TransferError};
+use vertigo_client::{Access, Transfer, TransferError};
 use vertigo_worker::cache::{Cache, CacheError, Kinds};
 
 const FILES: [(&str, &str); 2] = [("train.jsonl", "{\"text\":\"one\"}\n"), ("valid.jsonl", "{\"text\":\"two\"}\n")];

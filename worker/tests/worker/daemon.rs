@@ -1,13 +1,14 @@
 //! The daemon as a process: what it says, how it goes, and that its child goes with it.
 
 use crate::coordinator::{Call, Coordinator};
-use crate::support::{eventually, given, lay_inputs, recipe, train};
+use crate::support::{eventually, given, lay_inputs, recipe, soon, train};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bytes::Bytes;
@@ -17,14 +18,15 @@ use vertigo::v1::report::Body;
 use vertigo::v1::{Ack, Assignment, Cure, Report, finished};
 
 fn start(coordinator: &Coordinator, state: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_vertigo-worker"))
-        .args(["--coordinator", coordinator.endpoint.url(), "--name", "studio", "--memory", "2GiB", "--state"])
-        .arg(state)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    start_with(coordinator, state, |_| {})
+}
+
+fn start_with(coordinator: &Coordinator, state: &Path, more: impl FnOnce(&mut Command)) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vertigo-worker"));
+    command.args(["--coordinator", coordinator.endpoint.url(), "--name", "studio", "--memory", "2GiB", "--state"]);
+    command.arg(state).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    more(&mut command);
+    command.spawn().unwrap()
 }
 
 fn signal(daemon: &Child, signal: Signal) {
@@ -101,6 +103,45 @@ async fn the_first_signal_drains_and_the_second_hands_the_attempt_back() {
     let Some(finished::Outcome::Failure(failure)) = &finished.outcome else { panic!("{finished:?}") };
     assert_eq!(failure.cure(), Cure::Later);
     call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id, number: last.number })).await;
+    assert!(daemon.wait().await.unwrap().success());
+    assert!(kill(child, None).is_err());
+}
+
+/// What an init hears next, but for heartbeats.
+async fn heard(socket: &UnixDatagram) -> String {
+    loop {
+        let mut bytes = [0; 4096];
+        let length = soon("word to the init", socket.recv(&mut bytes)).await.unwrap();
+        let said = String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned();
+        if said != "WATCHDOG=1" {
+            return said;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_init_hears_of_it_and_one_signal_is_enough_where_its_patience_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut daemon = start_with(&coordinator, &state, |command| {
+        command.args(["--drain", "10ms"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
+    });
+    assert_eq!(heard(&socket).await, format!("STATUS=dialling {}", coordinator.endpoint));
+    assert_eq!(heard(&socket).await, "READY=1", "a coordinator that has not answered yet is waited for");
+    let (mut call, _) = coordinator.welcomed(vec![]).await;
+    assert_eq!(heard(&socket).await, format!("STATUS=connected to {}", coordinator.endpoint));
+    let child = training(&mut call, &state, &assignment).await;
+    if let Ok(environment) = fs::read_to_string(format!("/proc/{child}/environ")) {
+        assert!(!environment.contains("NOTIFY_SOCKET") && !environment.contains("WATCHDOG"), "{environment}");
+    }
+    signal(&daemon, Signal::SIGTERM);
+    assert_eq!(heard(&socket).await, "STOPPING=1");
+    let reports = call.reports(|report| matches!(report.body, Some(Body::Finished(_)))).await;
+    let number = reports.last().unwrap().number;
+    call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id, number })).await;
     assert!(daemon.wait().await.unwrap().success());
     assert!(kill(child, None).is_err());
 }

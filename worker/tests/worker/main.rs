@@ -4,6 +4,7 @@ mod attempt;
 mod cache;
 mod daemon;
 mod endings;
+mod manners;
 mod outputs;
 mod roblox;
 mod serve;

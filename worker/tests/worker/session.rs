@@ -17,6 +17,8 @@ use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
 use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{Ack, Assignment, Finished, LogLine};
+use vertigo_client::Access;
+use vertigo_host::presence::Presence;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::session::{self, Phase, Refused, Session};
@@ -51,6 +53,8 @@ impl Setup {
                 dial: &|outbound| session::dial(&access, outbound),
                 jitter: &rand::random,
                 machine: &machine,
+                presence: watch::channel(Presence::Present).1,
+                set_policy: &|_| {},
                 attempts: &held,
                 reboots: &Vec::new,
                 take: &move |assignment| take.send(assignment).unwrap(),

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
@@ -18,6 +19,9 @@ use vertigo::manifest::{Kind, Manifest};
 use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
 use vertigo_client::{Access, Transfer};
+use vertigo_host::linux::Linux;
+use vertigo_host::policy::Policy;
+use vertigo_host::presence::Presence;
 use vertigo_worker::cache::Cache;
 use vertigo_worker::child::process::Patience;
 use vertigo_worker::endings::remembered::Remembered;
@@ -62,6 +66,9 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         executable,
         slots: Slots::new(1, 1, 1),
         drains: CancellationToken::new(),
+        host: Arc::new(Linux::at(folder("no machine"))),
+        policy: watch::channel(Policy::default()).1,
+        presence: watch::channel(Presence::Present).1,
         patience: Patience::default(),
         beside_mlx: BESIDE_MLX_BYTES,
     })

@@ -114,6 +114,7 @@ fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
         usable: usable(memory),
         reserved: Bytes::ZERO,
         open: vec![Slot::Gpu],
+        away: None,
         held: Bytes::ZERO,
         // Machines that are named by their memory have no disk yet.
         disk_free: None,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A worker of 100 bytes with a job leased to it.
-fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
+pub(super) fn leased() -> (Bench, WorkerId, SessionId, JobId, AttemptId) {
     let mut bench = Bench::new();
     let worker = WorkerId::new();
     let session = bench.connect(worker, "mac", 100, &[]).unwrap();
@@ -176,6 +176,7 @@ fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt(
         name,
         machine,
         held: Vec::new(),
+        away: None,
         reboots: Vec::new(),
     };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
@@ -192,30 +193,6 @@ fn an_installation_that_was_set_up_anew_replaces_its_former_self() {
     bench.connect(now, "mac", 100, &[]).unwrap();
     assert_eq!(bench.core.workers.keys().copied().collect::<Vec<_>>(), [now]);
     assert_eq!(bench.disk.rows().workers.len(), 1);
-}
-
-#[test]
-fn who_asked_is_kept_with_what_was_done_and_in_the_journal() {
-    let (mut bench, _, session, job, attempt) = leased();
-    let name = |text: &str| text.parse::<PrincipalName>().unwrap();
-    let reader = bench.submit_reader(job).unwrap();
-    bench.report(session, attempt, success("out")).unwrap();
-    bench.apply(Command::Cancel { job: reader, by: name("phone") }).unwrap();
-    let tags = vec!["data".to_owned()];
-    let data = manifest(Kind::Dataset, "data");
-    bench.apply(Command::Register { manifest: data.clone(), tags, by: name("studio") }).unwrap();
-    assert_eq!(bench.core.jobs[&job].by, person());
-    assert_eq!(bench.core.jobs[&reader].reason, "cancelled by phone");
-    assert_eq!(bench.core.index.get(&data.digest()).unwrap().origin, Origin::Person(name("studio")));
-    let asked = bench.journal.iter().filter_map(|event| match &event.body {
-        EventBody::State { state, by: Some(by), .. } => Some((event.job.unwrap(), state.name(), by.clone())),
-        _ => None,
-    });
-    let [first, second] = [(job, "queued", person()), (reader, "blocked", person())];
-    assert_eq!(asked.collect::<Vec<_>>(), [first, second, (reader, "cancelled", name("phone"))]);
-    let moves = bench.disk.moves();
-    let moved: Vec<_> = moves.iter().map(|moved| (moved.by, moved.person.clone())).collect();
-    assert_eq!(moved, [(Mover::Job(job), None), (Mover::Import, Some(name("studio")))]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Random commands, and after each the promises of the core.
 
+mod away;
+mod grants;
 mod holds;
 mod machines;
 mod order;
@@ -59,6 +61,8 @@ pub(crate) enum Step {
         panicked: bool,
         boot: u8,
     },
+    /// The worker's machine is its owner's, or is not any more.
+    Away(usize, bool),
     /// A person holds a worker, for one reason or another.
     Hold {
         worker: usize,
@@ -100,6 +104,7 @@ pub(crate) enum Body {
     Success(u8),
     /// With a pause of so many milliseconds.
     Failure(Cure, u64),
+    GivenBack,
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -121,6 +126,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Body::Success),
         4 => (cure, prop::sample::select(vec![0u64, 0, 40_000, u64::MAX]))
             .prop_map(|(cure, pause_ms)| Body::Failure(cure, pause_ms)),
+        1 => Just(Body::GivenBack),
     ];
     prop_oneof![
         4 => (-1..2i32, prop::collection::vec(1u64..260, 1..4), any::<bool>(), slot)
@@ -135,6 +141,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
         2 => (worker.clone(), any::<bool>(), 0u8..4).prop_map(|(worker, panicked, boot)| Step::Reboot { worker, panicked, boot }),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
         1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
@@ -181,7 +188,7 @@ impl World {
         self.bench.core.attempts.values().filter(of).max_by_key(|a| a.id).map(|a| a.id).into_iter().collect()
     }
 
-    fn take(&mut self, step: &Step) {
+    fn take_one(&mut self, step: &Step) {
         match step.clone() {
             Step::Submit { priority, needs, named, slot } => {
                 let variant = |peak: &u64| Variant { need: Some(super::needs(*peak, slot)), ..super::variant("r", 0) };
@@ -221,6 +228,7 @@ impl World {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
             Step::Reboot { worker, panicked, boot } => self.reboot(worker, panicked, boot),
+            Step::Away(worker, is_away) => self.away(worker, is_away),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -321,6 +329,7 @@ impl World {
             }
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
+            Body::GivenBack => given_back(),
             Body::Failure(cure, pause_ms) => {
                 let failure = Failure { pause_ms, ..Failure::new(cure, "", "it failed") };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
@@ -395,6 +404,7 @@ impl World {
             }
         }
         services::check(core);
+        self.check_grants();
         self.check_tags();
         // 6
         for (digest, _) in core.index.list(Some(Kind::Adapter), None) {

@@ -1,9 +1,11 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`), by random failures of one job (`headway`) and by random commands
-//! (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that it does with a
-//! core that lets go of what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `who`), by random failures of one job (`headway`) and by
+//! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
+//! it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
+mod away;
 mod cases;
+mod grants;
 mod graph;
 mod headway;
 mod holds;
@@ -11,6 +13,7 @@ pub(crate) mod invariants;
 mod marks;
 mod oracle;
 mod services;
+mod who;
 
 use super::*;
 use archive::Disk;
@@ -154,6 +157,7 @@ impl Bench {
             session: None,
             cools_until: None,
             draining: false,
+            away: None,
             leases: Default::default(),
             stopping: Default::default(),
             ..worker.clone()
@@ -259,6 +263,7 @@ impl Bench {
             machine,
             held,
             reboots,
+            away: None,
         }))
         .map(|()| session)
     }
@@ -299,6 +304,12 @@ impl Bench {
     fn sent(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
     }
+}
+
+/// What a worker says of an attempt whose machine its owner wants.
+fn given_back() -> ReportBody {
+    let failure = Failure::new(Cure::Later, vertigo::task::GIVEN_BACK, "it runs on battery");
+    ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
 }
 
 /// A snapshot whose lists have an order.
@@ -367,6 +378,12 @@ impl Kinds for Lazy {
         }
         variant.need = Some(needs(30, Slot::Cpu));
         Ok(())
+    }
+
+    /// A task that is called `follows NAME` does.
+    fn followed(&self, core: &Core, variant: &Variant) -> Result<Vec<Digest>, ArchiveError> {
+        let name = variant.name.strip_prefix("follows ");
+        Ok(name.and_then(|name| core.index().tagged(name)).into_iter().collect())
     }
 }
 

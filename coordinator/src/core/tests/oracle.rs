@@ -189,6 +189,7 @@ enum Step {
     },
     Disconnect(usize),
     Drain(usize),
+    Away(usize, bool),
     Hold(usize),
     Resume(usize),
     /// A worker says what its disk has free, and whether it still holds what it was told to stop.
@@ -243,6 +244,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(worker, usable, slots, disk_free)| Step::Connect { worker, usable, slots, disk_free }),
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
+        2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         1 => worker.clone().prop_map(Step::Hold),
         1 => worker.clone().prop_map(Step::Resume),
         2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
@@ -287,6 +289,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                     machine,
                     held,
                     reboots: Vec::new(),
+                    away: None,
                 }))
                 .unwrap();
         }
@@ -298,6 +301,12 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
         Step::Drain(worker) => {
             if let Some(session) = session(bench, ids[worker]) {
                 bench.apply(Command::Drain { session }).unwrap();
+            }
+        }
+        Step::Away(worker, is_away) => {
+            if let Some(session) = session(bench, ids[worker]) {
+                let reason = is_away.then(|| "its lid is closed".to_owned());
+                bench.apply(Command::Away { session, reason }).unwrap();
             }
         }
         Step::Hold(worker) => {
@@ -391,6 +400,7 @@ fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken(
         name,
         machine,
         held: Vec::new(),
+        away: None,
         reboots: Vec::new(),
     };
     bench.core.apply(bench.moment(), Command::Connect(hello)).unwrap();

@@ -72,6 +72,11 @@ impl v1::fleet_server::Fleet for Fleet {
         Ok(Response::new(self.0.api.resume_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 
+    async fn set_worker(&self, request: Request<v1::SetWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("set worker")));
+        Ok(Response::new(self.0.api.set_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
     async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
         let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("remove worker")));
         Ok(Response::new(self.0.api.remove_worker(&caller, request.into_inner()).instrument(span).await?))
@@ -94,10 +99,10 @@ async fn run(
     if caller.worker.is_some_and(|id| id != hello.worker) {
         return Err(caller.may_not("speak as another worker than the one that joined").into());
     }
-    let name = hello.name.clone();
+    let (name, away) = (hello.name.clone(), hello.away.clone());
     context.api.apply(Command::Connect(hello)).await?;
     tracing::info!(worker = name, "connected");
-    let ended = talk(context, &opened, inbound).await;
+    let ended = talk(context, &opened, inbound, away).await;
     match &ended {
         Ok(()) => tracing::info!(worker = name, "disconnected"),
         Err(status) => tracing::info!(worker = name, reason = status.message(), "disconnected"),
@@ -105,14 +110,19 @@ async fn run(
     ended
 }
 
-async fn talk(context: &Context, opened: &Opened, inbound: Streaming<v1::WorkerMessage>) -> Result<(), Status> {
+async fn talk(
+    context: &Context,
+    opened: &Opened,
+    inbound: Streaming<v1::WorkerMessage>,
+    away: Option<String>,
+) -> Result<(), Status> {
     let (batches, waiting) = mpsc::channel(WAITING);
     // Reports wait for the store of blobs, which may be slow. Heartbeats must not wait behind them, or the lease of an attempt that
     // is well would end. What is not taken when the session ends comes again with the next.
     tokio::select! {
         biased;
         ended = take_batches(context, opened, waiting) => ended,
-        ended = listen(context, opened, inbound, batches) => ended,
+        ended = listen(context, opened, inbound, batches, away) => ended,
     }
 }
 
@@ -121,6 +131,7 @@ async fn listen(
     opened: &Opened,
     mut inbound: Streaming<v1::WorkerMessage>,
     batches: mpsc::Sender<v1::ReportBatch>,
+    mut away: Option<String>,
 ) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
@@ -140,6 +151,11 @@ async fn listen(
             Some(Message::Hello(_)) => return Err(Status::invalid_argument("Hello comes once")),
             Some(Message::Heartbeat(mut heartbeat)) => {
                 bounds::heartbeat(&mut heartbeat)?;
+                let says = Some(heartbeat.away).filter(|reason| !reason.is_empty());
+                if says != away {
+                    away.clone_from(&says);
+                    context.api.apply(Command::Away { session, reason: says }).await?;
+                }
                 let (free, disk_free) = (Bytes(heartbeat.free_bytes), disk_free(heartbeat.disk_free_bytes));
                 Command::Heartbeat { session, free, disk_free, held: held(heartbeat.held)? }
             }
@@ -227,6 +243,7 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
             service_slots: machine.service_slots,
         },
         held: held(hello.held)?,
+        away: Some(hello.away).filter(|reason| !reason.is_empty()),
         reboots: hello.reboots.into_iter().map(reboot).collect::<Result<_, _>>()?,
     })
 }

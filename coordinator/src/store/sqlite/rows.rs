@@ -45,6 +45,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         session: None,
         cools_until: None,
         draining: false,
+        away: None,
         leases: BTreeMap::new(),
         stopping: BTreeSet::new(),
     })

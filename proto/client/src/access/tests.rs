@@ -13,7 +13,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::time::Instant;

@@ -58,7 +58,7 @@ async fn a_store_of_blobs_that_is_away_does_not_keep_heartbeats_from_renewing_th
         held: vec![],
         secret: vec![1; 32],
         process,
-        reboots: vec![],
+        ..Default::default()
     };
     sender.send(say(Message::Hello(hello))).await.unwrap();
     let mut session =

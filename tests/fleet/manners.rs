@@ -1,0 +1,70 @@
+//! A laptop whose plug is pulled gives its job back, and the job ends elsewhere with the bits that it would have had.
+
+use crate::survival::{adapter, step, undisturbed};
+use crate::{recipe, turn};
+use std::path::Path;
+use vertigo::task::GIVEN_BACK;
+use vertigo::v1::report::Body;
+use vertigo::v1::{JobState, job_event::Event};
+use vertigo_testkit::laptop::plug;
+use vertigo_tests::{Fleet, Process, said};
+
+/// A worker on the laptop that is played in `root`.
+fn start(fleet: &Fleet, root: &Path) -> Process {
+    let mut command = fleet.worker_command("laptop", "laptop");
+    command.args(["--memory", "4GiB", "--grace", "400ms", "--settle", "200ms", "--host-root"]).arg(root);
+    let (process, line) = Process::start("laptop", &mut command, &fleet.folder(""));
+    assert!(line.contains("connected"), "{line}");
+    process
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
+    let _turn = turn().await;
+    let mut fleet = Fleet::start("60s");
+    let root = fleet.folder("played");
+    plug(&root, true).unwrap();
+    let _laptop = start(&fleet, &root);
+    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    // No checkpoint of its own before it has to go, and dropout between the micro-batches of a step.
+    let more = "lora_parameters: {rank: 4, scale: 10.0, dropout: 0.1}\ngradient_accumulation: 3\n";
+    let file = fleet.write("run.yaml", &recipe(30, more).replace("save_every: 5", "save_every: 1000"));
+    let expected = undisturbed(&fleet, &file).await;
+
+    let id = fleet.train(&file, &[]).await;
+    fleet.events(&id, |event| step(event).is_some_and(|iter| iter >= 4)).await;
+    plug(&root, false).unwrap();
+    fleet.worker_is("kept away", "laptop", |worker| worker.away == "it runs on battery").await;
+    let waits = fleet.events(&id, |event| event.reason.contains("which is kept away: it runs on battery")).await;
+    let given_back = |event: &&vertigo::v1::JobEvent| event.reason == "given back by laptop: it runs on battery";
+    let back = waits.iter().find(given_back).expect("the story says that it was given back");
+    assert_eq!(back.event, Some(Event::State(JobState::Queued.into())));
+    let shown = fleet.cli(&["workers"]).await.ok();
+    assert!(shown.contains("laptop is kept away by its policy: it runs on battery"), "{shown}");
+    let shown = fleet.cli(&["--json", "workers"]).await.ok();
+    assert!(shown.contains(r#""away":"it runs on battery""#), "{shown}");
+
+    // Nobody waits for the laptop: another worker goes on from where it was.
+    fleet.start_worker("studio", "4GiB");
+    assert_eq!(adapter(&fleet, &id).await, expected, "the weights are those of a run that nothing paused");
+    let job = fleet.job(&id).await;
+    let by: Vec<_> = job.attempts.iter().map(|it| (it.worker.as_str(), it.epoch, it.code.as_str())).collect();
+    assert_eq!(by, [("laptop", 1, GIVEN_BACK), ("studio", 2, "")]);
+    let events = fleet.events(&id, |_| false).await;
+    let iters: Vec<u64> = events.iter().filter_map(step).collect();
+    assert_eq!(iters, (1..=30).collect::<Vec<_>>(), "no iteration was lost and none was done twice");
+    let paused = |event: &vertigo::v1::JobEvent| matches!(said(event), Some(Body::Warning(it)) if it.text.starts_with("paused: it runs on battery"));
+    assert!(events.iter().any(paused));
+    let told = fleet.cli(&["watch", &id]).await.ok();
+    assert!(told.contains("given back by laptop: it runs on battery"), "{told}");
+
+    // Another policy brings it back, and a plug under the first one.
+    let wrong = fleet.cli(&["worker", "set", "laptop", "--when", "on-ac or idel > 15m"]).await;
+    assert!(wrong.code != 0 && wrong.stderr.contains("column 10: `idel` is no condition"), "{}", wrong.stderr);
+    fleet.cli(&["worker", "set", "laptop", "--when", "on-ac or battery >= 0%"]).await.ok();
+    fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
+    fleet.cli(&["worker", "set", "laptop", "--when", "on-ac"]).await.ok();
+    fleet.worker_is("away again", "laptop", |worker| worker.away == "it runs on battery").await;
+    plug(&root, true).unwrap();
+    fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
+}

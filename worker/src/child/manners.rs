@@ -1,0 +1,90 @@
+//! How a child goes along with a worker that comes and goes: it is paused, goes on, and leaves.
+//!
+//! Promise: it is told each of them once, and a person hears of it in the job's story.
+
+use crate::held::Attempt;
+use crate::task::Order;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use vertigo::v1::report::Body;
+use vertigo::v1::{LogLine, Warning};
+use vertigo_host::presence::Presence;
+
+/// Orders that wait for a child that does not read.
+const ORDERS: usize = 16;
+
+/// How the child goes along with a worker that comes and goes.
+#[derive(Debug)]
+pub(super) struct Manners {
+    presence: watch::Receiver<Presence>,
+    orders: mpsc::Sender<Order>,
+    is_service: bool,
+    /// Since when it waits.
+    paused: Option<Instant>,
+}
+
+/// What a child was told because of a change.
+pub(super) enum Told {
+    /// To wait or to go on, or nothing.
+    Little,
+    /// To leave, and why.
+    ToLeave(String),
+}
+
+impl Manners {
+    /// Those of a child that is told what it receives.
+    pub(super) fn new(presence: watch::Receiver<Presence>, is_service: bool) -> (Manners, mpsc::Receiver<Order>) {
+        let (orders, told) = mpsc::channel(ORDERS);
+        (Manners { presence, orders, is_service, paused: None }, told)
+    }
+
+    /// Whether it waits.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Whether it has clients: then it does not wait, and is ended where others leave.
+    pub(super) fn is_of_service(&self) -> bool {
+        self.is_service
+    }
+
+    /// Waits for the worker to come or go, and tells the child.
+    pub(super) async fn change(&mut self, attempt: &Attempt) -> Told {
+        // It is looked at first: it may have changed before the child was there.
+        loop {
+            let now = self.presence.borrow_and_update().clone();
+            match now {
+                Presence::Away { reason, .. } => {
+                    self.order(Order::Leave);
+                    return Told::ToLeave(reason);
+                }
+                Presence::Leaving { reason, .. } if self.paused.is_none() && !self.is_service => {
+                    self.order(Order::Pause);
+                    self.paused = Some(Instant::now());
+                    let text = format!("paused: {reason}; unless that passes soon, the job goes elsewhere");
+                    attempt.mention(Body::Warning(Warning { text }));
+                    return Told::Little;
+                }
+                Presence::Present if self.paused.is_some() => {
+                    self.order(Order::GoOn);
+                    let paused = self.paused.take().map_or(Duration::ZERO, |since| since.elapsed());
+                    attempt.mention(Body::Log(LogLine { text: format!("goes on after a pause of {paused:.0?}") }));
+                    return Told::Little;
+                }
+                Presence::Leaving { .. } | Presence::Present => {}
+            }
+            if self.presence.changed().await.is_err() {
+                // Nobody watches the machine any more: the daemon ends.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // One that does not read is ended when it does not leave.
+        if let Err(error) = self.orders.try_send(order) {
+            tracing::warn!(%error, "a child is not told what to do");
+        }
+    }
+}
