@@ -8,6 +8,7 @@ use crate::manifest::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Names of what tasks read and make.
 pub mod role {
@@ -289,6 +290,16 @@ impl FromStr for Bits {
     }
 }
 
+/// Words for failures that the coordinator counts against the machine, whatever the kind of task.
+pub mod code {
+    /// The GPU hung or met an address that is not there.
+    pub const GPU_BROKE: &str = "gpu_broke";
+    /// The machine's kernel panicked.
+    pub const MACHINE_PANICKED: &str = "machine_panicked";
+    /// The machine was restarted.
+    pub const MACHINE_REBOOTED: &str = "machine_rebooted";
+}
+
 /// Which of a worker's slots an attempt takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -340,12 +351,26 @@ pub struct Failure {
     pub message: String,
     /// The kind's own word for it.
     pub code: String,
+    /// How long the cure takes at least, in milliseconds, where another try waits for it: 0 where nobody knows better than whoever tries.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pause_ms: u64,
+}
+
+/// Whether there is nothing to write.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Failure {
     /// A failure.
     pub fn new(cure: Cure, code: impl Into<String>, message: impl Into<String>) -> Failure {
-        Failure { cure, message: message.into(), code: code.into() }
+        Failure { cure, message: message.into(), code: code.into(), pause_ms: 0 }
+    }
+
+    /// The same, which is not to be tried again before this has passed.
+    pub fn after(self, pause: Duration) -> Failure {
+        Failure { pause_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), ..self }
     }
 }
 
@@ -402,14 +427,14 @@ mod wire {
 
     impl From<Failure> for v1::Failure {
         fn from(failure: Failure) -> v1::Failure {
-            let Failure { cure, message, code } = failure;
-            v1::Failure { cure: v1::Cure::from(cure).into(), message, code }
+            let Failure { cure, message, code, pause_ms } = failure;
+            v1::Failure { cure: v1::Cure::from(cure).into(), message, code, pause_ms }
         }
     }
 
     impl From<v1::Failure> for Failure {
         fn from(said: v1::Failure) -> Failure {
-            Failure { cure: said.cure().into(), message: said.message, code: said.code }
+            Failure { cure: said.cure().into(), message: said.message, code: said.code, pause_ms: said.pause_ms }
         }
     }
 

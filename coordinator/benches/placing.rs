@@ -129,6 +129,7 @@ impl Bench {
             name: format!("mac-{number}"),
             machine,
             held: Vec::new(),
+            reboots: Vec::new(),
             away: None,
         };
         let at = self.moment();
@@ -149,7 +150,7 @@ impl Bench {
     /// Ends the attempt that has run for longest.
     fn end_one(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         let (session, attempt, epoch) = self.running.remove(0);
-        let failure = Failure { cure: Cure::Never, message: "it ends".to_owned(), code: String::new() };
+        let failure = Failure::new(Cure::Never, "", "it ends");
         let body = ReportBody::Finished { peak: Bytes::ZERO, outcome: Err(failure) };
         let at = self.moment();
         let reports = vec![Report { number: 1, at: at.now, body }];

@@ -44,7 +44,7 @@ pub(crate) enum Refusal {
 pub(crate) enum Fault {
     /// `kill -9`, and started again after `down`.
     Kill { who: Who, down: Duration },
-    /// `kill -9` of the process that trains or fuses.
+    /// The process that trains or fuses aborts.
     KillChild { worker: usize },
     /// SIGSTOP, and SIGCONT after `span`.
     Freeze { who: Who, span: Duration },
@@ -68,7 +68,7 @@ impl Fault {
         let who = |who: &Who, coordinator, worker| if *who == Who::Coordinator { coordinator } else { worker };
         match self {
             Fault::Kill { who: it, .. } => who(it, "kill -9 of the coordinator", "kill -9 of a worker"),
-            Fault::KillChild { .. } => "kill -9 of a worker's child",
+            Fault::KillChild { .. } => "abort of a worker's child",
             Fault::Freeze { who: it, span } if *span > lease => {
                 who(it, "coordinator stopped past the lease", "worker stopped past the lease")
             }

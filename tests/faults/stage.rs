@@ -228,7 +228,8 @@ impl Stage {
             Fault::KillChild { worker } => {
                 let Some((attempt, pid)) = self.child(worker) else { return Ok(false) };
                 self.killed.insert(attempt);
-                return Ok(kill(pid, Signal::SIGKILL).is_ok());
+                // A SIGKILL would be a person's, after which the job waits for half an hour.
+                return Ok(kill(pid, Signal::SIGABRT).is_ok());
             }
             Fault::Freeze { who, span } => {
                 if !self.daemon(who).runs() {

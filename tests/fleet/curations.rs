@@ -170,7 +170,7 @@ async fn a_curation_whose_process_and_worker_are_killed_makes_the_same() {
     begun(&fleet, &id, 1).await;
     let folder = fleet.folder("mac").join("attempts").join(&fleet.job(&id).await.attempts[0].id);
     let pid: i32 = fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGABRT).unwrap();
     begun(&fleet, &id, 2).await;
     fleet.worker("mac").kill();
     fleet.start_worker("second", "4GiB");

@@ -64,7 +64,7 @@ async fn an_evaluation_that_is_killed_three_times_reports_the_same_bits() {
     let attempts = fleet.folder("mac").join("attempts");
     let folder = attempts.join(&fleet.job(&id).await.attempts[0].id);
     let pid: i32 = fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGABRT).unwrap();
     answered(&fleet, &id, 32).await;
     fleet.coordinator().kill();
     fleet.start_coordinator();

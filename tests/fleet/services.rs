@@ -128,7 +128,7 @@ async fn a_service_outlives_its_coordinator_its_process_and_its_worker() {
     let attempts = fleet.folder("mac").join("attempts");
     let folder = attempts.join(&fleet.job(&id).await.attempts[0].id);
     let pid: i32 = std::fs::read_to_string(folder.join("pid")).unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGABRT).unwrap();
     let second = up(&fleet, &id, 2).await;
     assert_eq!(text(&second.url, "mini", 8).await, expected);
 

@@ -198,6 +198,7 @@ impl Worker {
             presence: watch::channel(Presence::Present).1,
             set_policy: &|_| {},
             attempts: &attempts,
+            reboots: &Vec::new,
             take: &move |assignment| child::take(&children, assignment),
             welcomed: &|| {},
         };

@@ -8,6 +8,8 @@
 
 use crate::cache::Cache;
 use crate::child::process::Patience;
+use crate::endings::boot::Boots;
+use crate::endings::remembered::Remembered;
 use crate::held::{Attempts, Stop};
 use crate::machine::{GPU_SLOTS, Machine, MachineError, SERVICE_SLOTS, cpu_slots};
 use crate::manners::Manners;
@@ -98,6 +100,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let (comes_and_goes, presence) = watch::channel(manners.begin().await);
     let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
+    let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec());
     let membership = Membership::of(&settings.state, settings.coordinator)?;
     let access = membership.access.clone();
     let name = settings.name.or_else(|| membership.name().map(ToString::to_string)).or_else(host_name);
@@ -110,6 +113,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         cache: Cache::new(state.cache(), settings.cache, transfer.clone()),
         transfer,
         machine: machine.clone(),
+        remembered: Remembered::open(state.endings()),
         executable: settings.executable.clone(),
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
@@ -128,6 +132,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let endpoint = access.endpoint();
     let announced = AtomicBool::new(false);
     let welcomed = || {
+        boots.told();
         if !announced.swap(true, Ordering::Relaxed) {
             println!("vertigo-worker {} connected to {}", printable::line(&name), endpoint);
         }
@@ -145,6 +150,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         presence: presence.clone(),
         set_policy: &|when| set_policy(&state, &policy, when),
         attempts: &attempts,
+        reboots: &|| boots.untold(),
         take: &take,
         welcomed: &welcomed,
     };

@@ -62,6 +62,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Attempts {
     folder: PathBuf,
+    cut_off: Vec<AttemptId>,
     kept: Kept,
     held: Mutex<BTreeMap<AttemptId, Arc<Attempt>>>,
     news: watch::Sender<()>,
@@ -158,6 +159,7 @@ impl Attempts {
     /// Where the folder cannot be read or cleaned.
     pub fn recover(folder: &Path) -> Result<Attempts, StateError> {
         let (news, mut held, mut ended) = (watch::Sender::new(()), BTreeMap::new(), Vec::new());
+        let mut cut_off = Vec::new();
         for entry in fs::read_dir(folder).at(folder)? {
             let path = entry.at(folder)?.path();
             let Some(id) = path.file_name().and_then(|name| name.to_str()?.parse::<AttemptId>().ok()) else { continue };
@@ -166,7 +168,11 @@ impl Attempts {
                     tracing::info!(attempt = %id, "finished before the restart; its result is still to be taken");
                     held.insert(id, Arc::new(attempt));
                 }
-                None => ended.push(path),
+                None => {
+                    // Of one that was let go, only the log is left.
+                    cut_off.extend(path.join("epoch").exists().then_some(id));
+                    ended.push(path);
+                }
             }
         }
         let kept = Kept::new(folder.join("kept"));
@@ -176,7 +182,12 @@ impl Attempts {
             clean(path).at(path)?;
         }
         remove_old_logs(ended).at(folder)?;
-        Ok(Attempts { folder: folder.to_owned(), kept, held: Mutex::new(held), news })
+        Ok(Attempts { folder: folder.to_owned(), cut_off, kept, held: Mutex::new(held), news })
+    }
+
+    /// Attempts that were found without an end when this worker started.
+    pub fn cut_off(&self) -> &[AttemptId] {
+        &self.cut_off
     }
 
     /// Holds a new attempt. `None` where it is held already.
@@ -409,6 +420,8 @@ mod tests {
         drop(attempts);
         let attempts = Attempts::recover(dir.path()).unwrap();
         assert_eq!(attempts.named(), [v1::Held { attempt_id: done.to_string(), epoch: 7 }]);
+        assert_eq!(attempts.cut_off(), [cut]);
+        assert_eq!(Attempts::recover(dir.path()).unwrap().cut_off(), [], "it is cut off once");
         let left: Vec<_> = fs::read_dir(attempt.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["log"]);
     }

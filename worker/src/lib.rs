@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The session keeps a connection to the coordinator; the supervisor leads each attempt from its assignment to its end; the table of
-//! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`spool`]'s numbering, [`lines`]' bounds,
+//! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`endings`], [`spool`]'s numbering, [`lines`]' bounds,
 //! [`backoff`].
 //!
 //! Apart from all of these, [`serve`] serves models to OpenAI's clients.
@@ -16,6 +16,7 @@ pub mod backoff;
 pub mod cache;
 pub mod child;
 pub mod daemon;
+pub mod endings;
 pub mod held;
 pub mod job;
 pub mod lines;

@@ -25,7 +25,7 @@ use vertigo::id::{AttemptId, ProcessId};
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::worker_message::Message as FromWorker;
-use vertigo::v1::{Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
+use vertigo::v1::{self, Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
 use vertigo_client::{Access, trouble};
 use vertigo_host::presence::Presence;
 
@@ -91,6 +91,8 @@ pub struct Session<'a> {
     pub presence: watch::Receiver<Presence>,
     /// What is held.
     pub attempts: &'a Attempts,
+    /// What became of the machine since the coordinator welcomed this worker last.
+    pub reboots: &'a (dyn Fn() -> Vec<v1::Reboot> + Send + Sync),
     /// Takes a policy of the machine's owner.
     pub set_policy: &'a (dyn Fn(&str) + Send + Sync),
     /// Takes an assignment.
@@ -217,6 +219,7 @@ impl Session<'_> {
             held: self.attempts.named(),
             secret: self.identity.secret.to_bytes(),
             process: self.process.to_string(),
+            reboots: (self.reboots)(),
             away: self.away(),
         }
     }

@@ -7,6 +7,8 @@
 //! identity.json what a coordinator on another machine knows it by: certificate and key
 //! cache/        inputs, by digest, up to a limit
 //! attempts/ID/  spec.json, epoch, pid, log, reports, out/, output/
+//! endings.json  how often jobs met the same end here
+//! boot.json     which start of the machine the worker ran under
 //! when          the policy of the machine's owner, and the one that the command line last had
 //! ledgers/      what keys of services elsewhere have used up of what those allow
 //! attempts/kept/JOB/  an adapter that is finished and could not be sent yet
@@ -121,6 +123,16 @@ impl State {
     /// Where it is kept what keys have used up.
     pub fn ledgers(&self) -> PathBuf {
         self.folder.join("ledgers")
+    }
+
+    /// Where it is kept which start of the machine this is.
+    pub fn boot(&self) -> PathBuf {
+        self.folder.join("boot.json")
+    }
+
+    /// Where it is kept how jobs ended here.
+    pub fn endings(&self) -> PathBuf {
+        self.folder.join("endings.json")
     }
 
     /// The policy that counts: the command line's where that has another than it had, else the one that is kept. What counts is kept.

@@ -4,6 +4,7 @@
 //! waiting is tried again for as long as the lease lives, and what a child has finished outlives it. A child has a slot of its own: a
 //! new one begins when the one before it in the slot is gone. What a task is, only the child knows.
 
+mod checkpoints;
 mod going;
 mod halt;
 mod names;
@@ -12,14 +13,16 @@ mod slots;
 use crate::backoff;
 use crate::cache::{Cache, CacheError, Entry, Kinds};
 use crate::child::process::{self, GRACE, Launch, News, Patience, SERVICE_GRACE};
+use crate::endings::remembered::Remembered;
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
 use crate::memory;
 use crate::names::input_of;
-use crate::outcome::{Verdict, classify};
+use crate::outcome::{Ending, Verdict, classify};
 use crate::output::{Output, Part, Work};
 use crate::task::{Done, Event, Spec, TaskError, codes};
+use checkpoints::Position;
 use futures::FutureExt;
 pub use halt::Halt;
 use halt::{check_length, not_sent, of_this_machine};
@@ -40,7 +43,7 @@ use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
 use vertigo::task::{Cure, Failure, Slot, role, split_number};
 use vertigo::v1::report::Body;
-use vertigo::v1::{self, Checkpoint, Finished, LogLine, Made, Outputs, finished};
+use vertigo::v1::{self, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
 use vertigo_host::Host;
 use vertigo_host::policy::Policy;
@@ -59,6 +62,8 @@ pub struct Supervisor {
     pub transfer: Transfer,
     /// This machine.
     pub machine: Arc<Machine>,
+    /// How jobs ended on it before.
+    pub remembered: Remembered,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
     /// Which children may run beside one another.
@@ -148,6 +153,7 @@ impl Supervisor {
             Verdict::Succeeded(done) => {
                 // The result outdoes any checkpoint that is still on its way.
                 drop(uploads);
+                self.remembered.forget(job.id);
                 let output = record(job, attempt, done).await?;
                 self.deliver(attempt, output).await
             }
@@ -157,7 +163,7 @@ impl Supervisor {
                 }
                 // The next attempt goes on from it.
                 let _ = unless_stopped(attempt, uploads).await?;
-                Err(Halt::Failed { failure, peak })
+                Err(Halt::Failed { failure: self.remembered.judge(job.id, failure), peak })
             }
         }
     }
@@ -280,6 +286,7 @@ impl Supervisor {
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),
+            buffer_limits: self.remembered.buffer_limits(job.id),
         };
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder, facts } = &event {
@@ -291,40 +298,7 @@ impl Supervisor {
         };
         let ending = process::run(launch, attempt, &self.machine, hear).instrument(span).await;
         let ending = ending.map_err(|error| of_this_machine(self.executable.as_path(), &error))?;
-        Ok(classify(ending))
-    }
-
-    /// Sends checkpoints up as they come. One that is outdated before its turn is passed over and removed, so that a coordinator that
-    /// is away for hours costs two checkpoints of disk: the one on its way and the newest.
-    async fn send_checkpoints(self: Arc<Self>, attempt: Arc<Attempt>, mut latest: watch::Receiver<Option<Position>>) {
-        let mut newer = latest.clone();
-        while latest.changed().await.is_ok() {
-            let Some(Position { iter, folder, facts }) = latest.borrow_and_update().clone() else { continue };
-            newer.mark_unchanged();
-            let remove_outdated = async {
-                while newer.changed().await.is_ok() {
-                    if let Some(newest) = newer.borrow_and_update().as_ref()
-                        && let Err(error) = remove_older(&newest.folder, &folder)
-                    {
-                        tracing::warn!(%error, "cannot remove outdated checkpoints");
-                    }
-                }
-                std::future::pending::<()>().await
-            };
-            let sent = tokio::select! {
-                sent = self.send(Kind::Checkpoint, &folder, facts) => sent,
-                () = remove_outdated => unreachable!("it goes on for as long as the checkpoint is on its way"),
-            };
-            let reported = sent.and_then(|manifest| {
-                let checkpoint = Checkpoint { iter, manifest_json: manifest.to_json() };
-                let report = attempt.report(Body::Checkpoint(checkpoint));
-                report.and_then(|()| remove_older(&folder, &folder)).map_err(|error| of_this_machine(&folder, &error))
-            });
-            if let Err(halt) = reported {
-                // The run does not need it; only a run after it would.
-                tracing::warn!(iter, ?halt, "a checkpoint was not sent");
-            }
-        }
+        Ok(classify(Ending { worker_goes: self.drains.is_cancelled(), ..ending }))
     }
 
     /// Sends a folder up as an artifact's files.
@@ -359,14 +333,6 @@ impl Supervisor {
 
 fn upload_span(kind: Kind) -> tracing::Span {
     info_span!("upload", %kind, digest = tracing::field::Empty)
-}
-
-/// A checkpoint on this machine.
-#[derive(Debug, Clone)]
-struct Position {
-    iter: u64,
-    folder: PathBuf,
-    facts: BTreeMap<String, Value>,
 }
 
 /// Writes down what the child has finished. Where that cannot be, such as on a full disk, it is sent from where it is.
@@ -470,19 +436,6 @@ where
             done => return done,
         }
     }
-}
-
-/// Removes the checkpoints before `newest` on this machine, but for `busy`: their names sort by iteration.
-fn remove_older(newest: &Path, busy: &Path) -> io::Result<()> {
-    let (Some(folder), Some(name)) = (newest.parent(), newest.file_name()) else { return Ok(()) };
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let older = entry.file_name().as_os_str() < name && entry.path() != busy;
-        if older && !entry.file_name().to_string_lossy().starts_with('.') {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

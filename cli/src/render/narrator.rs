@@ -316,6 +316,7 @@ mod tests {
             cure: v1::Cure::MoreMemory.into(),
             message: "MLX asked for 40 GiB".to_owned(),
             code: "out_of_memory".to_owned(),
+            ..v1::Failure::default()
         };
         let events = [
             state(1, v1::JobState::Queued, ""),

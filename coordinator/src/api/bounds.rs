@@ -56,6 +56,9 @@ const WORKER_NAME_BYTES_MAX: usize = 200;
 const DESCRIPTION_BYTES_MAX: usize = 200;
 /// Attempts that a worker holds: the running one, and those whose end was not taken yet.
 const HELD_MAX: usize = 1024;
+
+/// Starts of its machine that a worker tells at a time.
+const REBOOTS_MAX: usize = 8;
 /// Reports of a batch: a worker sends a quarter of a MiB of them, so of 16 bytes each.
 const REPORTS_MAX: usize = 16_384;
 /// A line of a log. Workers cut theirs at 2 KiB.
@@ -318,7 +321,7 @@ fn input(v1::Input { role, source }: &v1::Input) -> Result<(), ApiError> {
 
 pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     // What a secret is, its own type knows.
-    let v1::Hello { worker_id, name, machine, held, secret: _, process, away } = hello;
+    let v1::Hello { worker_id, name, machine, held, secret: _, process, away, reboots } = hello;
     text("worker_id", worker_id, ID_BYTES_MAX)?;
     text("process", process, ID_BYTES_MAX)?;
     let trimmed = name.trim();
@@ -330,6 +333,14 @@ pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     *name = trimmed.to_owned();
     cut(away, AWAY_BYTES_MAX);
     machine.iter_mut().for_each(self::machine);
+    // The newest come last.
+    reboots.drain(..reboots.len().saturating_sub(REBOOTS_MAX));
+    for v1::Reboot { boot, at_ms: _, panicked: _, panic, attempt_ids } in reboots {
+        text("a boot's name", boot, ID_BYTES_MAX)?;
+        cut(panic, FAILURE_BYTES_MAX);
+        attempt_ids.truncate(HELD_MAX);
+        attempt_ids.iter().try_for_each(|id| text("attempt_id", id, ID_BYTES_MAX))?;
+    }
     self::held(held)
 }
 
@@ -428,7 +439,7 @@ fn report(report: &mut v1::Report) {
         Some(report::Body::Finished(v1::Finished { peak_bytes, outcome })) => {
             amount(peak_bytes);
             match outcome {
-                Some(finished::Outcome::Failure(v1::Failure { cure: _, message, code })) => {
+                Some(finished::Outcome::Failure(v1::Failure { cure: _, message, code, pause_ms: _ })) => {
                     cut(message, FAILURE_BYTES_MAX);
                     cut(code, ROLE_BYTES_MAX);
                 }

@@ -137,7 +137,7 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
         away: worker.away.clone().unwrap_or_default(),
-        hold: worker.hold.as_ref().map(hold),
+        hold: worker.told_hold().as_ref().map(hold),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What becomes of an attempt, and of its job because of it.
 
+use super::marks::{self, Mark, Mishap};
+use super::retry::{Pause, Tries};
 use super::{
     Core, EventBody, FactorKey, Job, Made, Moment, Mover, Need, Origin, Outcome, Outgoing, Refusal, Report, ReportBody,
     Resume, SessionId, State, Variant, retry, services,
@@ -9,7 +11,7 @@ use vertigo::bytes::Bytes;
 use vertigo::caveats::Caveats;
 use vertigo::id::{AttemptId, Digest, Epoch, JobId, Millis};
 use vertigo::manifest::{Kind, Manifest};
-use vertigo::task::{Cure, Failure, GIVEN_BACK};
+use vertigo::task::{self, Cure, Failure, GIVEN_BACK};
 
 /// How much more a variant needs than what was shown to be too little.
 const RAISE: f64 = 1.25;
@@ -127,8 +129,7 @@ impl Core {
 
     fn succeed(&mut self, at: Moment, id: AttemptId, made: Made) {
         if let Some(problem) = self.ended_early(id).or_else(|| self.differs(id, &made)) {
-            let code = "outputs".to_owned();
-            return self.fail(at, id, Failure { cure: Cure::FreshProcess, message: problem, code });
+            return self.fail(at, id, Failure::new(Cure::FreshProcess, "outputs", problem));
         }
         let (job, peak, variant) = self.release(at.now, id, Outcome::Succeeded);
         let mut outputs = Vec::new();
@@ -179,14 +180,20 @@ impl Core {
     }
 
     fn fail(&mut self, at: Moment, id: AttemptId, failure: Failure) {
-        let Failure { cure, message, code } = failure;
+        let Failure { cure, message, code, pause_ms } = failure;
         let reserved = self.attempts[&id].reserved;
         let kept_away = self.kept_away(id).filter(|_| code == GIVEN_BACK);
+        let is_of_gpu = code == task::code::GPU_BROKE;
         let outcome = Outcome::Failed { message: message.clone(), cure, code };
         let (job, peak, variant) = self.release(at.now, id, outcome);
+        if is_of_gpu {
+            let worker = self.attempts[&id].worker;
+            self.mark(at.now, worker, Mark { at: at.now, mishap: Mishap::GpuBroke, of: id.to_string() });
+        }
+        let pause = Pause::of(pause_ms);
         match cure {
             // What it serves is named by tags: they may lead to something better the next time.
-            Cure::Never if self.has_been_up(job) => self.retry(at, job, message),
+            Cure::Never if self.has_been_up(job) => self.retry(at, job, message, Pause::default()),
             Cure::Never => self.set_state(at.now, job, State::Failed, message),
             Cure::MoreMemory => {
                 let raised = reserved.max(peak).scale(RAISE).max(reserved + Bytes(1));
@@ -207,21 +214,23 @@ impl Core {
                     job.crashes += 1;
                     job.crashes
                 });
-                self.again(at, job, crashes, retry::CRASH_LIMIT - 1, message);
+                self.again(at, job, Tries { failures: crashes, limit: retry::CRASH_LIMIT - 1 }, message, pause);
             }
             Cure::AnotherMachine => {
                 let worker = self.attempts[&id].worker;
                 if let Some(job) = self.jobs.get_mut(&job) {
                     job.avoid.insert(worker);
                 }
-                self.retry(at, job, message);
+                // Whoever else is there need not wait for what is the matter with this one.
+                let pause = if self.goes_elsewhere(job) { Pause::default() } else { pause };
+                self.retry(at, job, message, pause);
             }
             Cure::Later => match kept_away {
                 // It was nobody's fault, and nothing comes back to a worker that is away: there is nothing to count.
                 Some(worker) => {
                     self.set_state(at.now, job, State::Queued, format!("given back by {worker}: {message}"))
                 }
-                None => self.retry(at, job, message),
+                None => self.retry(at, job, message, pause),
             },
         }
     }
@@ -243,25 +252,38 @@ impl Core {
     pub(super) fn lose(&mut self, at: Moment, id: AttemptId, why: &str) {
         let worker = self.attempts[&id].worker_name.clone();
         let (job, ..) = self.release(at.now, id, Outcome::Lost(why.to_owned()));
-        self.retry(at, job, format!("lost on {worker}: {why}"));
+        self.retry(at, job, format!("lost on {worker}: {why}"), Pause::default());
     }
 
-    fn retry(&mut self, at: Moment, job: JobId, why: String) {
+    pub(super) fn retry(&mut self, at: Moment, job: JobId, why: String, pause: Pause) {
         let retries = self.jobs.get_mut(&job).map_or(0, |job| {
             job.retries += 1;
             job.retries
         });
-        self.again(at, job, retries, retry::RETRY_LIMIT, why);
+        self.again(at, job, Tries { failures: retries, limit: retry::RETRY_LIMIT }, why, pause);
     }
 
-    /// Queues a job again after a pause, or fails it where it has failed more than `limit` times.
-    fn again(&mut self, at: Moment, job: JobId, failures: u32, limit: u32, why: String) {
+    /// Queues a job again after a pause, or fails it where it has failed too often.
+    fn again(&mut self, at: Moment, job: JobId, Tries { failures, limit }: Tries, why: String, pause: Pause) {
         if failures > limit && !self.has_been_up(job) {
             self.set_state(at.now, job, State::Failed, format!("failed {failures} times; the last: {why}"));
+        } else if let Some(panics) = self.too_many_panics(job) {
+            self.set_state(at.now, job, State::Failed, marks::panicked(panics, &why));
         } else {
-            let until = at.now.plus(retry::backoff_ms(failures, at.jitter));
+            let until = at.now.plus(retry::backoff_ms(failures, at.jitter).max(pause.ms()));
+            let why = if pause == Pause::default() {
+                why
+            } else {
+                format!("{}{why}; tried again in {pause}", self.whereabouts(job))
+            };
             self.set_state(at.now, job, State::Backoff { until }, why);
         }
+    }
+
+    /// Where a job was tried last, to begin a sentence with.
+    fn whereabouts(&self, job: JobId) -> String {
+        let last = self.jobs.get(&job).and_then(|job| self.attempts.get(job.attempts.last()?));
+        last.map_or_else(String::new, |attempt| format!("on {}: ", attempt.worker_name))
     }
 
     /// Ends an attempt and its lease. Gives what its job needs to know: which it is, the peak, and the variant.

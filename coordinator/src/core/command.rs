@@ -1,6 +1,6 @@
 //! What people and workers ask of the core. What a person asks for says who that is.
 
-use super::{Forget, Machine, MoveTag, Report, SessionId, Variant};
+use super::{Forget, Machine, MoveTag, Reboot, Report, SessionId, Variant};
 use std::collections::BTreeMap;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, ProcessId, WorkerId};
@@ -151,6 +151,8 @@ pub struct Connect {
     pub machine: Machine,
     /// Attempts that run there.
     pub held: Vec<(AttemptId, Epoch)>,
+    /// That its machine went down since it was welcomed last, oldest first.
+    pub reboots: Vec<Reboot>,
     /// Why it takes no attempts, by the policy of its machine's owner.
     pub away: Option<String>,
 }

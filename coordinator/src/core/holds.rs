@@ -8,6 +8,7 @@ use super::{Core, EventBody, Moment, Outgoing, Refusal, Worker};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{Millis, WorkerId};
 use vertigo::principal::PrincipalName;
+use vertigo::task::Slot;
 
 /// Why a worker takes nothing new, until it is resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,18 @@ pub struct Hold {
 pub enum HeldBy {
     /// A person.
     Person(PrincipalName),
+    /// The coordinator itself, for what befell the machine: nothing runs on its GPU.
+    Coordinator,
+}
+
+impl Hold {
+    /// Whether no attempt begins in such a slot.
+    pub fn closes(&self, slot: Slot) -> bool {
+        match self.by {
+            HeldBy::Person(_) => true,
+            HeldBy::Coordinator => slot != Slot::Cpu,
+        }
+    }
 }
 
 impl HeldBy {
@@ -33,6 +46,7 @@ impl HeldBy {
     pub fn person(&self) -> Option<&PrincipalName> {
         match self {
             HeldBy::Person(name) => Some(name),
+            HeldBy::Coordinator => None,
         }
     }
 }
@@ -53,14 +67,18 @@ impl Core {
         Ok(())
     }
 
-    /// Ends the hold of a worker, whoever holds it. One that nobody holds stays as it is.
+    /// Ends the hold of a worker, whoever holds it, and what befell its machine is forgotten: somebody has looked. One that nobody holds and
+    /// that has no mark stays as it is.
     pub(super) fn resume(&mut self, now: Millis, id: WorkerId, by: PrincipalName) -> Result<(), Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
-        if worker.hold.is_none() {
+        if worker.hold.is_none() && worker.marks.is_empty() {
             return Ok(());
         }
         let name = worker.name.clone();
-        self.workers.change(id, |worker| worker.hold = None);
+        self.workers.change(id, |worker| {
+            (worker.hold, worker.cools_until) = (None, None);
+            worker.marks.clear();
+        });
         self.effects.workers.insert(id);
         self.unsettled = true;
         self.journal_fleet(now, EventBody::Resumed { worker: id, name, by });

@@ -46,6 +46,8 @@ pub struct Job {
     pub crashes: u32,
     /// Attempts in a row that were lost or failed for reasons that pass, without a new checkpoint between them.
     pub retries: u32,
+    /// Times that its machine's kernel panicked while it ran, in all of its life.
+    pub panics: u32,
     /// Workers whose machine failed it since its newest checkpoint: others go first.
     pub avoid: BTreeSet<WorkerId>,
     /// W3C trace context of the call that queued it, or empty.

@@ -18,9 +18,11 @@
 //!    at a time: a second one waits until the first is known to be gone; 13. a service never ends by success; one that has been
 //!    up is tried until somebody cancels it, and has no lease on a worker that drains; 14. a tag moves by a move that is kept,
 //!    which begins where the one before it ended; 15. what a tag's newest moves name stays; 16. a worker that is held gets no attempt
-//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; 17. a worker is removed only where
-//!    it is away, or held with nothing running there, and what it had a lease on is queued again; 18. a worker that its machine's owner
-//!    keeps away gets nothing, and what it gives back counts against no job.
+//!    and has no service's until somebody resumes it, whatever restarts, comes and goes meanwhile; one that is held for what befell its
+//!    machine gets those for its processor; 17. a worker is removed only where it is away, or held with nothing running there, and what
+//!    it had a lease on is queued again; 18. a worker that its machine's owner keeps away gets nothing, and what it gives back counts
+//!    against no job; 19. what befell a machine is counted once, and two panics of its kernel within a day close its GPU until somebody
+//!    resumes it.
 
 mod archive;
 mod attempts;
@@ -38,6 +40,7 @@ mod index;
 mod installation;
 mod job;
 mod lookup;
+mod marks;
 mod moves;
 mod placing;
 mod planning;
@@ -64,6 +67,7 @@ pub use index::{Artifact, Index, Origin, TagError};
 pub use installation::Installation;
 pub use job::{Attempt, Found, Input, Job, MemoryPart, Need, Outcome, Resume, Service, Source, State, Task, Variant};
 pub use lookup::{Ambiguous, ReferenceError};
+pub use marks::{Mark, Mishap, Reboot};
 pub use moves::{Expected, Grounds, Move, MoveTag, Mover, REMEMBERED, Remembered, Tags, Target};
 pub use refusal::Refusal;
 pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
@@ -72,6 +76,7 @@ pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
+use retry::Pause;
 use shared::Shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +190,13 @@ impl Core {
         for installation in core.installations.values_mut() {
             (installation.heard, installation.since) = (now, now);
         }
+        let marked: Vec<(WorkerId, marks::Standing)> =
+            core.workers.values().map(|worker| (worker.id, marks::standing(&worker.marks, now))).collect();
+        for (id, standing) in marked {
+            if let marks::Standing::Cools { until } = standing {
+                core.workers.change(id, |worker| worker.cools_until = Some(until));
+            }
+        }
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
@@ -199,8 +211,10 @@ impl Core {
         for job in core.jobs.values_mut() {
             job.variants = core.shared.of(Arc::clone(&job.variants));
             if let State::Backoff { until } = &mut job.state {
-                // The clock may have been set back since: no pause is longer than the longest.
-                *until = (*until).min(now.plus(retry::LONGEST_MS));
+                // The clock may have been set back since: none waits longer from now on than it did from the end of its attempt.
+                let ended = job.attempts.last().and_then(|id| core.attempts.get(id)?.ended);
+                let wait = ended.map_or(retry::LONGEST_MS, |ended| until.0.saturating_sub(ended.0));
+                *until = (*until).min(now.plus(Pause::of(wait).ms()));
             }
             match job.state {
                 State::Queued => {
@@ -277,6 +291,7 @@ impl Core {
         for attempt in expired {
             self.expire(at, attempt);
         }
+        self.let_cooled_go_on(at.now);
         while let Some(&(until, job)) = self.backoffs.first().filter(|(until, _)| *until <= at.now) {
             self.backoffs.remove(&(until, job));
             self.set_state(at.now, job, State::Queued, String::new());
@@ -288,7 +303,8 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Millis> {
         let lease = self.leases.values().min().copied();
         let backoff = self.backoffs.first().map(|(until, _)| *until);
-        [lease, backoff].into_iter().flatten().min()
+        let cooled = self.workers.values().filter_map(|worker| worker.cools_until).min();
+        [lease, backoff, cooled].into_iter().flatten().min()
     }
 
     /// Takes what has to be written and sent since the last call.

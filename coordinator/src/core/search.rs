@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use vertigo::bytes::Bytes;
-use vertigo::id::WorkerId;
+use vertigo::id::{JobId, WorkerId};
 use vertigo::placement::{Need, why};
 
 /// Where a job goes.
@@ -159,6 +159,12 @@ impl Core {
         let is_other = |(.., id): &&Place| !wants.avoid.contains(id);
         !wants.avoid.is_empty()
             && wants.smallest().is_some_and(|(_, need)| self.workers.connected(need.peak).find(is_other).is_some())
+    }
+
+    /// Whether the workers that failed a job are left to others.
+    pub(super) fn goes_elsewhere(&self, job: JobId) -> bool {
+        let wants = |job: &Job| Wants::new(&job.variants, &job.avoid, &self.index);
+        self.jobs.get(&job).is_some_and(|job| self.shuns(&wants(job)))
     }
 
     /// Whether a worker's disk takes a variant. What it has cached matters only where there is no room for everything.

@@ -2,6 +2,7 @@
 
 use super::archive::Past;
 use super::installation::{self, Caller, Standing};
+use super::marks::{Mark, Mishap};
 use super::{Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
 use crate::core::Installation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
 
 impl Core {
     pub(super) fn connect(&mut self, at: Moment, hello: Connect) -> Result<(), Refusal> {
-        let Connect { session, worker: id, secret, process, name, machine, held, away } = hello;
+        let Connect { session, worker: id, secret, process, name, machine, held, away, reboots } = hello;
         self.admit(at.now, Caller { worker: id, secret, process })?;
         let namesakes: Vec<_> = self.workers.values().filter(|w| w.name == name && w.id != id).collect();
         if namesakes.iter().any(|worker| worker.session.is_some()) {
@@ -31,6 +32,7 @@ impl Core {
             self.workers.remove(former);
             self.effects.workers.insert(former);
         }
+        reboots.iter().for_each(|reboot| self.went_down(at, id, reboot));
         let mut worker = self.workers.get(&id).cloned().unwrap_or_else(|| Worker {
             id,
             name: String::new(),
@@ -38,6 +40,8 @@ impl Core {
             last_seen: at.now,
             cached: BTreeSet::new(),
             hold: None,
+            marks: Vec::new(),
+            cools_until: None,
             session: None,
             draining: false,
             away: None,
@@ -57,6 +61,9 @@ impl Core {
             self.effects.outbox.push((before, Outgoing::Close { reason }));
         }
         self.effects.workers.insert(id);
+        for reboot in reboots.into_iter().filter(|reboot| reboot.panic.is_some()) {
+            self.mark(at.now, id, Mark { at: reboot.at, mishap: Mishap::Panic, of: reboot.boot });
+        }
         self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
         self.greet(at, (session, id), leases, &held, &past);

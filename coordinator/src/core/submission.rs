@@ -30,6 +30,7 @@ impl Core {
                 epoch: Epoch::default(),
                 crashes: 0,
                 retries: 0,
+                panics: 0,
                 avoid: BTreeSet::new(),
                 traceparent: submit.traceparent,
                 by: submit.by,

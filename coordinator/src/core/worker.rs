@@ -1,6 +1,6 @@
 //! Workers: machines that run attempts.
 
-use super::Hold;
+use super::{Hold, Mark};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
@@ -83,8 +83,12 @@ pub struct Worker {
     pub cached: BTreeSet<Digest>,
     /// Why it takes nothing new, until it is resumed.
     pub hold: Option<Hold>,
+    /// What befell its machine, the newest last.
+    pub marks: Vec<Mark>,
 
     // What follows is not written; a restart finds it out again.
+    /// Until when its GPU takes nothing new, after what befell it.
+    pub cools_until: Option<Millis>,
     /// Its connection.
     pub session: Option<SessionId>,
     /// Whether it takes no more attempts, as it says itself: it is about to go.
@@ -101,7 +105,9 @@ impl Worker {
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
         let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
-        let is_willing = !self.draining && self.hold.is_none() && self.away.is_none();
+        let is_held = self.hold.as_ref().is_some_and(|hold| hold.closes(slot));
+        let is_willing =
+            !self.draining && self.away.is_none() && !is_held && (self.cools_until.is_none() || slot == Slot::Cpu);
         self.session.is_some() && is_willing && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 

@@ -131,8 +131,17 @@ impl World {
         let session = SessionId(1);
         let machine = Machine { usable: Bytes(1 << 40), gpu_slots: 1000, ..Machine::default() };
         let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
-        let hello =
-            Connect { session, worker: WorkerId::new(), secret, process, name, machine, held: Vec::new(), away: None };
+        let hello = Connect {
+            session,
+            worker: WorkerId::new(),
+            secret,
+            process,
+            name,
+            machine,
+            held: Vec::new(),
+            away: None,
+            reboots: Vec::new(),
+        };
         store.apply(Command::Connect(hello)).await.unwrap();
         let collector = Collector::new(store.clone(), blobs.clone(), keep);
         let (running, looked, iter) = Default::default();

@@ -327,6 +327,7 @@ fn hello(worker: WorkerId, session: SessionId) -> Connect {
         name: "mac".to_owned(),
         machine: Machine::default(),
         held: Vec::new(),
+        reboots: Vec::new(),
         away: None,
     }
 }

@@ -87,7 +87,8 @@ async fn connect(store: &Store, session: u64, name: &str) -> SessionId {
     let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), gpu_slots: 1, ..Machine::default() };
     let (secret, process) = (Secret::from([1; 32]).hash(), ProcessId::new());
     let (worker, name) = (WorkerId::new(), name.to_owned());
-    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None };
+    let hello =
+        Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None, reboots: Vec::new() };
     store.apply(Command::Connect(hello)).await.unwrap();
     session
 }
@@ -146,7 +147,7 @@ pub(super) async fn busy(store: &Store) -> [JobId; 7] {
     let ids: [JobId; 7] = std::array::from_fn(|_| JobId::new());
     let session = connect(store, 1, "mac").await;
     let failure = |cure| {
-        let failure = Failure { cure, message: "it failed".to_owned(), code: "diverged".to_owned() };
+        let failure = Failure::new(cure, "diverged", "it failed");
         ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
     };
     // Succeeded.

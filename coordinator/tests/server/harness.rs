@@ -392,6 +392,7 @@ pub(crate) fn hello(id: WorkerId, name: &str, held: &[v1::Held]) -> v1::Hello {
         held: held.to_vec(),
         secret: id.0.as_bytes().repeat(2),
         process: id.to_string(),
+        reboots: vec![],
         away: String::new(),
     }
 }

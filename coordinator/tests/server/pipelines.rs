@@ -5,6 +5,7 @@ use serde_json::json;
 use tonic::Code;
 use vertigo::id::JobId;
 use vertigo::manifest::Kind;
+use vertigo::task::{Cure, Failure};
 use vertigo::v1::{self, JobState, report};
 
 /// A training run and the fuse of what it makes, as one call has them.
@@ -132,7 +133,7 @@ async fn a_failure_ends_what_needs_it_and_a_watch_of_that_ends_too() {
     let mut watch = coordinator.watch(&queued[1].id, 0).await;
     let worker = &mut coordinator.worker("mac").await;
     let given = worker.assignment().await;
-    let failure = v1::Failure { cure: v1::Cure::Never.into(), message: "NaN".to_owned(), code: "diverged".to_owned() };
+    let failure: v1::Failure = Failure::new(Cure::Never, "diverged", "NaN").into();
     let outcome = Some(v1::finished::Outcome::Failure(failure));
     worker.report(&given, 1, report::Body::Finished(v1::Finished { peak_bytes: 0, outcome })).await;
     while soon("the end of the watch", watch.message()).await.unwrap().is_some() {}

@@ -67,7 +67,9 @@ impl EngineError {
 /// MLX's words, and what follows from them where they say it to nobody but those who know MLX.
 fn explained(exception: &mlx_rs::error::Exception) -> String {
     match Fault::of(exception.what()) {
-        Some(fault @ (Fault::BuffersUsedUp | Fault::GpuLost)) => format!("{exception}: {}", fault.advice()),
+        Some(fault @ (Fault::BuffersUsedUp | Fault::GpuTooLong | Fault::GpuBroke | Fault::GpuLost)) => {
+            format!("{exception}: {}", fault.advice())
+        }
         Some(Fault::OutOfMemory) | None => exception.to_string(),
     }
 }

@@ -8,15 +8,20 @@
 pub enum Fault {
     /// There was not enough memory: a smaller plan or a larger machine may do.
     OutOfMemory,
-    /// The process has made as many Metal buffers as MLX allows. They are counted, not measured: there may be memory to spare, and only a
-    /// new process begins the count again.
+    /// The process holds as many Metal buffers as MLX allows. They are counted, not measured: there may be memory to spare, and only a
+    /// new process begins the count again. MLX tells the limit and not the count, so nobody can see it coming: a run that meets it
+    /// saves what it has, and loses nothing by the new process.
     BuffersUsedUp,
-    /// The system took the GPU away in the middle of its work: too slow, hung, or the victim of another's fault.
+    /// The GPU was at one piece of work for so long that whoever looks at the screen would have noticed. Shorter pieces may pass.
+    GpuTooLong,
+    /// The GPU hung, or ran into an address that is not there: a fault of this machine's GPU, driver or system.
+    GpuBroke,
+    /// The system took the GPU away for what was no fault of this work: it is the victim of another's.
     GpuLost,
 }
 
 /// Phrases and what they are a sign of.
-const PHRASES: [(&str, Fault); 14] = [
+const PHRASES: [(&str, Fault); 18] = [
     ("[metal::malloc] Resource limit (", Fault::BuffersUsedUp),
     ("[metal::malloc] Attempting to allocate ", Fault::OutOfMemory),
     ("[malloc] Unable to allocate ", Fault::OutOfMemory),
@@ -24,10 +29,14 @@ const PHRASES: [(&str, Fault); 14] = [
     ("std::bad_alloc", Fault::OutOfMemory),
     ("Insufficient Memory", Fault::OutOfMemory),
     ("kIOGPUCommandBufferCallbackErrorOutOfMemory", Fault::OutOfMemory),
-    ("kIOGPUCommandBufferCallbackErrorTimeout", Fault::GpuLost),
-    ("kIOGPUCommandBufferCallbackErrorImpactingInteractivity", Fault::GpuLost),
-    ("kIOGPUCommandBufferCallbackErrorHang", Fault::GpuLost),
-    ("kIOGPUCommandBufferCallbackErrorPageFault", Fault::GpuLost),
+    ("kIOGPUCommandBufferCallbackErrorTimeout", Fault::GpuTooLong),
+    ("Caused GPU Timeout Error", Fault::GpuTooLong),
+    ("kIOGPUCommandBufferCallbackErrorImpactingInteractivity", Fault::GpuTooLong),
+    ("Impacting Interactivity", Fault::GpuTooLong),
+    ("kIOGPUCommandBufferCallbackErrorHang", Fault::GpuBroke),
+    ("Caused GPU Hang Error", Fault::GpuBroke),
+    ("kIOGPUCommandBufferCallbackErrorPageFault", Fault::GpuBroke),
+    ("Caused GPU Address Fault Error", Fault::GpuBroke),
     ("kIOGPUCommandBufferCallbackErrorInvalidResource", Fault::GpuLost),
     ("kIOGPUCommandBufferCallbackErrorInnocentVictim", Fault::GpuLost),
     ("kIOGPUCommandBufferCallbackErrorSubmissionsIgnored", Fault::GpuLost),
@@ -46,6 +55,10 @@ impl Fault {
             Fault::BuffersUsedUp => {
                 "this is a count of buffers and not of memory, so a new process goes on from the newest checkpoint; where it comes \
                  back before there is a checkpoint, lower save_every"
+            }
+            Fault::GpuTooLong => "the GPU was at one piece of work for so long that the screen stood still",
+            Fault::GpuBroke => {
+                "this machine's GPU failed, so the run goes on elsewhere, or here where there is no other machine"
             }
             Fault::GpuLost => "the system took the GPU away; a new process goes on from the newest checkpoint",
         }
@@ -74,12 +87,21 @@ mod tests {
                 metal("Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)"),
                 Fault::OutOfMemory,
             ),
-            (metal("Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)"), Fault::GpuLost),
+            (metal("Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorTimeout)"), Fault::GpuTooLong),
             (
                 metal("Impacting Interactivity (0000000e:kIOGPUCommandBufferCallbackErrorImpactingInteractivity)"),
+                Fault::GpuTooLong,
+            ),
+            (metal("Impacting Interactivity (0000000e)"), Fault::GpuTooLong),
+            (metal("Caused GPU Hang Error (00000003:kIOGPUCommandBufferCallbackErrorHang)"), Fault::GpuBroke),
+            (
+                metal("Caused GPU Address Fault Error (0000000b:kIOGPUCommandBufferCallbackErrorPageFault)"),
+                Fault::GpuBroke,
+            ),
+            (
+                metal("Discarded (victim of GPU error/recovery) (00000005:kIOGPUCommandBufferCallbackErrorInnocentVictim)"),
                 Fault::GpuLost,
             ),
-            (metal("Caused GPU Hang Error (00000003:kIOGPUCommandBufferCallbackErrorHang)"), Fault::GpuLost),
         ] {
             assert_eq!(Fault::of(&text), Some(fault), "{text}");
         }

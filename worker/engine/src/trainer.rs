@@ -6,6 +6,7 @@ use crate::batch::{Batch, Cursor};
 use crate::checkpoint::{Best, Checkpoint, Identity, Progress};
 use crate::error::{EngineError, Result};
 use crate::events::{Adapter, Event, Outcome, Written};
+use crate::fault::Fault;
 use crate::model::{Model, Parameters};
 use crate::optimizer::{self, Adam};
 use crate::run_folder::RunFolder;
@@ -166,7 +167,10 @@ impl Trainer {
         let batch =
             self.data.train.next(&mut cursor).ok_or_else(|| EngineError::input("there is nothing to learn from"))?;
         let tokens = batch.target_tokens();
-        let (loss, gradients) = self.gradients(&batch, iter)?;
+        let (loss, gradients) = match self.gradients(&batch, iter) {
+            Ok(found) => found,
+            Err(error) => return Err(self.given_up(error)),
+        };
         if !loss.is_finite() {
             return Err(EngineError::Diverged { iter, what: "loss", value: loss });
         }
@@ -230,6 +234,20 @@ impl Trainer {
         };
         self.pending.push_back(event);
         Ok(())
+    }
+
+    /// What an iteration came to that found no gradients. Nothing of the run's state has changed by then, so that where only a new process
+    /// helps, what was trained is saved for it first: whatever the batch had made is let go of, and a checkpoint needs few buffers.
+    fn given_up(&mut self, error: EngineError) -> EngineError {
+        let iter = self.state.progress.iter;
+        if iter > self.saved && error.fault() == Some(Fault::BuffersUsedUp) {
+            let saved = mlx_rs::memory::clear_cache().map_err(EngineError::from).and_then(|()| self.save(iter));
+            if let Err(second) = saved {
+                let (what, reason) = (Written::Checkpoint, second.to_string());
+                self.pending.push_back(Event::Unwritten { iter, what, reason });
+            }
+        }
+        error
     }
 
     /// Ends the run where it is, with a checkpoint to go on from unless there is one already.
@@ -448,3 +466,6 @@ impl Iterator for Trainer {
         self.pending.pop_front().map(Ok).or_else(|| self.failed.take().map(Err))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@
 use super::main::{End, Said};
 use super::manners::{Manners, Told};
 use super::pulse::Pulse;
+use crate::endings::oom;
+use crate::endings::watchdog::BufferLimits;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
@@ -110,6 +112,8 @@ pub struct Launch<'a> {
     pub is_service: bool,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
+    /// How much it hands to the GPU at a time; `None`: as much as MLX does by itself.
+    pub buffer_limits: Option<BufferLimits>,
     /// How long the GPU works for it without a break.
     pub buffers: Length,
 }
@@ -131,6 +135,7 @@ pub async fn run(
     hear: impl FnMut(Event),
 ) -> io::Result<Ending> {
     let log = Log::create(attempt);
+    let killed_before = oom::read();
     let mut child = spawn(&launch)?;
     let pid_file = attempt.folder().join("pid");
     // For people: nothing here reads it.
@@ -141,6 +146,7 @@ pub async fn run(
         usable: machine.usable(),
         resident_limit: launch.resident_limit,
         free: machine.free(),
+        killed_before,
         ..Watch::default()
     };
     let (manners, orders) = Manners::new(launch.presence, launch.is_service);
@@ -190,13 +196,16 @@ async fn follow(
             told = manners.change(log.attempt), if !asked && watch.left.is_none() => if let Told::ToLeave(reason) = told {
                 watch.left = Some(reason);
                 match manners.is_of_service() {
-                    true => (asked, deadline) = (true, Some(end(child, grace))),
+                    true => (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true),
                     false => leaves_by = Some(Instant::now() + LEAVE),
                 }
             },
-            () = until(leaves_by), if !asked => (asked, deadline) = (true, Some(end(child, grace))),
-            _ = log.attempt.stopped(), if !asked => (asked, deadline) = (true, Some(end(child, grace))),
+            () = until(leaves_by), if !asked => (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true),
+            _ = log.attempt.stopped(), if !asked => {
+                (asked, deadline, watch.is_told) = (true, Some(end(child, grace)), true);
+            }
             () = until(deadline) => {
+                watch.is_told = true;
                 signal(child, Signal::SIGKILL);
                 deadline = Some(Instant::now() + GRACE);
             }
@@ -208,10 +217,11 @@ async fn follow(
             watch.hung = Some(patience.still);
         }
         if !asked && (watch.is_too_large() || watch.hung.is_some()) {
-            (asked, deadline) = (true, Some(end(child, GRACE)));
+            (asked, deadline, watch.is_told) = (true, Some(end(child, GRACE)), true);
         }
     }
-    let status = wait(child, deadline).await?;
+    let (status, is_killed) = wait(child, deadline).await?;
+    watch.is_told |= is_killed;
     log.end();
     Ok(watch.ending(exit(status), log.tail, machine.memory()))
 }
@@ -249,6 +259,11 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
     }
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
+    }
+    if let Some(limits) = launch.buffer_limits {
+        let usual = launch.buffers.environment().iter().copied();
+        let of_manners = |name: &str| usual.clone().find(|(it, _)| *it == name).map(|(_, value)| value.to_owned());
+        command.envs(limits.environment(|name| std::env::var(name).ok().or_else(|| of_manners(name))));
     }
     command.spawn()
 }
@@ -330,14 +345,14 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Waits for a child that has closed its output. One that then does not end is killed.
-async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<ExitStatus> {
+/// Waits for a child that has closed its output. One that then does not end is killed, which is told too.
+async fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<(ExitStatus, bool)> {
     let deadline = deadline.unwrap_or_else(|| Instant::now() + GRACE);
     match tokio::time::timeout_at(deadline, child.wait()).await {
-        Ok(status) => status,
+        Ok(status) => Ok((status?, false)),
         Err(_) => {
             signal(child, Signal::SIGKILL);
-            child.wait().await
+            Ok((child.wait().await?, true))
         }
     }
 }
@@ -354,6 +369,10 @@ fn exit(status: ExitStatus) -> Exit {
 struct Watch {
     last_word: Option<LastWord>,
     hung: Option<Duration>,
+    /// Whether it was told to end by a signal of ours.
+    is_told: bool,
+    /// Processes that the kernel had killed for want of memory when it began, where that is counted.
+    killed_before: Option<u64>,
     left: Option<String>,
     step_peak: Bytes,
     resident_peak: Bytes,
@@ -385,6 +404,10 @@ impl Watch {
             exit,
             last_word: self.last_word,
             hung: self.hung,
+            is_told: self.is_told,
+            // Its supervisor knows.
+            worker_goes: false,
+            is_oom_killed: self.killed_before.zip(oom::read()).is_some_and(|(before, now)| now > before),
             left: self.left,
             tail: Vec::from(tail).join("\n"),
             step_peak: self.step_peak,

@@ -1,3 +1,4 @@
+use super::checkpoints::remove_older;
 use super::*;
 use crate::spool::Spool;
 use vertigo::bounds::{MANIFEST_BYTES_MAX, REPORT_BYTES_MAX};

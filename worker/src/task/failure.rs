@@ -13,10 +13,19 @@ pub fn of_engine(error: &EngineError) -> Failure {
         // Inputs are whole by their digests: a file that is not there is none of the artifact's.
         EngineError::File(file) if file.error.kind() == io::ErrorKind::NotFound => (Cure::Never, codes::BAD_INPUT),
         EngineError::File(_) => (Cure::AnotherMachine, codes::THIS_MACHINE),
-        EngineError::Mlx(_) if error.fault() == Some(Fault::OutOfMemory) => (Cure::MoreMemory, codes::OUT_OF_MEMORY),
-        EngineError::Mlx(_) => (Cure::FreshProcess, codes::CRASHED),
+        EngineError::Mlx(_) => error.fault().map_or((Cure::FreshProcess, codes::CRASHED), of_fault),
     };
     Failure::new(cure, code, error.to_string())
+}
+
+/// What cures a fault of MLX's or Metal's, and the word for it.
+pub fn of_fault(fault: Fault) -> (Cure, &'static str) {
+    match fault {
+        Fault::OutOfMemory => (Cure::MoreMemory, codes::OUT_OF_MEMORY),
+        Fault::GpuTooLong => (Cure::Later, codes::GPU_TOO_LONG),
+        Fault::GpuBroke => (Cure::AnotherMachine, codes::GPU_BROKE),
+        Fault::BuffersUsedUp | Fault::GpuLost => (Cure::FreshProcess, codes::CRASHED),
+    }
 }
 
 /// Words for how attempts fail, whatever their kind.
@@ -29,6 +38,11 @@ pub mod codes {
     pub const OUT_OF_MEMORY: &str = "out_of_memory";
     /// The process could go no further.
     pub const CRASHED: &str = "crashed";
+    /// The GPU was kept so long by one piece of work that the screen stood still.
+    pub const GPU_TOO_LONG: &str = "gpu_too_long";
+    pub use vertigo::task::code::GPU_BROKE;
+    /// Somebody else than the worker ended the process.
+    pub const KILLED: &str = "killed";
     /// This machine failed, such as a full disk.
     pub const THIS_MACHINE: &str = "this_machine";
     /// A connection or a store failed.

@@ -13,7 +13,7 @@ mod spec;
 mod suites;
 pub mod train;
 
-pub use failure::{codes, of_engine};
+pub use failure::{codes, of_engine, of_fault};
 pub use gate::{Gate, Order};
 pub use spec::{Input, Spec};
 

@@ -3,6 +3,7 @@
 mod attempt;
 mod cache;
 mod daemon;
+mod endings;
 mod manners;
 mod outputs;
 mod roblox;

@@ -56,6 +56,7 @@ impl Setup {
                 presence: watch::channel(Presence::Present).1,
                 set_policy: &|_| {},
                 attempts: &held,
+                reboots: &Vec::new,
                 take: &move |assignment| take.send(assignment).unwrap(),
                 welcomed: &move || {
                     counted.fetch_add(1, Ordering::Relaxed);

@@ -24,6 +24,7 @@ use vertigo_host::policy::Policy;
 use vertigo_host::presence::Presence;
 use vertigo_worker::cache::Cache;
 use vertigo_worker::child::process::Patience;
+use vertigo_worker::endings::remembered::Remembered;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
 use vertigo_worker::memory::BESIDE_MLX_BYTES;
@@ -41,7 +42,7 @@ pub(crate) fn worker_of(dir: &TempDir, coordinator: &Endpoint) -> Arc<Supervisor
 }
 
 /// A worker whose child is a shell script.
-fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
+pub(crate) fn worker_with_script(dir: &TempDir, script: &str) -> Arc<Supervisor> {
     let path = dir.path().join("child");
     // Written by another process: a file that a fork of this one holds open for writing cannot be run.
     let write = "printf '%s\\n' '#!/bin/sh' \"$2\" > \"$1\" && chmod +x \"$1\"";
@@ -61,6 +62,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         ledgers: folder("ledgers"),
         transfer,
         machine: Arc::new(Machine::probe(None).unwrap()),
+        remembered: Remembered::open(folder("endings.json")),
         executable,
         slots: Slots::new(1, 1, 1),
         drains: CancellationToken::new(),
@@ -203,16 +205,16 @@ async fn a_recipe_that_cannot_be_read_is_bad_input_with_the_childs_words() {
 }
 
 #[tokio::test]
-async fn a_killed_child_is_a_crash_with_a_measured_peak_and_the_worker_lives() {
+async fn a_child_that_aborts_is_a_crash_with_a_measured_peak_and_the_worker_lives() {
     let dir = tempfile::tempdir().unwrap();
     let worker = worker(&dir);
     let assignment = assignment(recipe(1_000_000).replace("save_every: 2", "save_every: 1000000"));
     worker.take(assignment.clone(), None);
     let pid = training(&worker, id(&assignment), dir.path()).await;
-    kill(pid, Signal::SIGKILL).unwrap();
+    kill(pid, Signal::SIGABRT).unwrap();
     let (failure, peak) = failure(&worker, id(&assignment)).await;
     assert_eq!(failure.cure(), Cure::FreshProcess, "{}", failure.message);
-    assert!(failure.message.contains("SIGKILL") && peak > 0, "{} {peak}", failure.message);
+    assert!(failure.message.contains("SIGABRT") && peak > 0, "{} {peak}", failure.message);
     let numbers: Vec<_> = reports(&worker, id(&assignment)).iter().map(|report| report.number).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
 }

@@ -133,7 +133,7 @@ fn what_a_worker_says_of_its_machine_is_cut_and_does_not_lock_it_out() {
 
 #[test]
 fn a_long_line_or_reason_is_cut_and_the_report_is_taken() {
-    let failure = v1::Failure { cure: 0, message: format!("{}the end", huge()), code: huge() };
+    let failure = v1::Failure { cure: 0, message: format!("{}the end", huge()), code: huge(), pause_ms: u64::MAX };
     let bodies = [
         report::Body::Log(v1::LogLine { text: huge() }),
         report::Body::Progress(v1::Progress { unit: huge(), ..Default::default() }),

@@ -38,10 +38,12 @@ fn caveats() -> impl Strategy<Value = v1::Caveats> {
 }
 
 fn failed() -> impl Strategy<Value = v1::Finished> {
-    (any::<u64>(), 1..6i32, any::<String>(), any::<String>()).prop_map(|(peak_bytes, cure, message, code)| {
-        let failure = v1::Failure { cure, message, code };
-        v1::Finished { peak_bytes, outcome: Some(finished::Outcome::Failure(failure)) }
-    })
+    (any::<u64>(), 1..6i32, any::<String>(), any::<String>(), any::<u64>()).prop_map(
+        |(peak_bytes, cure, message, code, pause_ms)| {
+            let failure = v1::Failure { cure, message, code, pause_ms };
+            v1::Finished { peak_bytes, outcome: Some(finished::Outcome::Failure(failure)) }
+        },
+    )
 }
 
 /// Anything that has no manifest. Floats are numbers: what is none equals nothing.

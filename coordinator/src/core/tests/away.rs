@@ -67,7 +67,17 @@ fn a_worker_may_be_away_when_it_connects() {
         let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
         let (process, name) = (ProcessId::new(), format!("mac-{session}"));
         let (session, away) = (SessionId(session), away.map(str::to_owned));
-        Connect { session, worker, secret: secret(worker), process, name, machine, held: Vec::new(), away }
+        Connect {
+            session,
+            worker,
+            secret: secret(worker),
+            process,
+            name,
+            machine,
+            held: Vec::new(),
+            away,
+            reboots: Vec::new(),
+        }
     };
     bench.apply(Command::Connect(hello(7, Some("it runs on battery")))).unwrap();
     assert_eq!(bench.state(waiting), "queued");

@@ -168,7 +168,17 @@ fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt(
     let (mut bench, worker, session, job, attempt) = leased();
     let machine = Machine { usable: Bytes(100), ..Machine::default() };
     let (secret, process, name) = (secret(worker), ProcessId(worker.0), "mac".to_owned());
-    let late = Connect { session: SessionId(0), worker, secret, process, name, machine, held: Vec::new(), away: None };
+    let late = Connect {
+        session: SessionId(0),
+        worker,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        away: None,
+        reboots: Vec::new(),
+    };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));
     assert_eq!((bench.live(job), bench.sent()), (attempt, vec![]));
     bench.heartbeat(session, &[attempt]).unwrap();
@@ -380,7 +390,7 @@ fn what_an_attempt_measured_raises_later_predictions() {
     assert_eq!(bench.core.factors.factor(&key), 1.1);
 
     let (mut bench, _, session, _, attempt) = leased();
-    let failure = Failure { cure: Cure::MoreMemory, message: "too much".to_owned(), code: String::new() };
+    let failure = Failure::new(Cure::MoreMemory, "", "too much");
     bench.report(session, attempt, ReportBody::Finished { peak: Bytes(120), outcome: Err(failure) }).unwrap();
     assert_eq!(bench.core.factors.factor(&key), 1.5, "what was seen before memory ran out counts too");
 }

@@ -3,6 +3,8 @@
 mod away;
 mod grants;
 mod holds;
+mod machines;
+mod order;
 mod strangers;
 mod tags;
 
@@ -53,6 +55,12 @@ pub(crate) enum Step {
     Drain {
         worker: usize,
     },
+    /// Its machine was restarted.
+    Reboot {
+        worker: usize,
+        panicked: bool,
+        boot: u8,
+    },
     /// The worker's machine is its owner's, or is not any more.
     Away(usize, bool),
     /// A person holds a worker, for one reason or another.
@@ -94,7 +102,8 @@ pub(crate) enum Body {
     Checkpoint(u64),
     Serving,
     Success(u8),
-    Failure(Cure),
+    /// With a pause of so many milliseconds.
+    Failure(Cure, u64),
     GivenBack,
 }
 
@@ -115,7 +124,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (0u64..20).prop_map(Body::Checkpoint),
         2 => Just(Body::Serving),
         2 => any::<u8>().prop_map(Body::Success),
-        4 => cure.prop_map(Body::Failure),
+        4 => (cure, prop::sample::select(vec![0u64, 0, 40_000, u64::MAX]))
+            .prop_map(|(cure, pause_ms)| Body::Failure(cure, pause_ms)),
         1 => Just(Body::GivenBack),
     ];
     prop_oneof![
@@ -130,6 +140,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Disconnect { worker }),
         4 => (worker.clone(), prop::bool::weighted(0.8)).prop_map(|(worker, remembers)| Step::Heartbeat { worker, remembers }),
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
+        2 => (worker.clone(), any::<bool>(), 0u8..4).prop_map(|(worker, panicked, boot)| Step::Reboot { worker, panicked, boot }),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
@@ -216,6 +227,7 @@ impl World {
             Step::Drain { worker } => {
                 let _ = self.bench.apply(Command::Drain { session: self.session(worker) });
             }
+            Step::Reboot { worker, panicked, boot } => self.reboot(worker, panicked, boot),
             Step::Away(worker, is_away) => self.away(worker, is_away),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
@@ -318,8 +330,8 @@ impl World {
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
             Body::GivenBack => given_back(),
-            Body::Failure(cure) => {
-                let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
+            Body::Failure(cure, pause_ms) => {
+                let failure = Failure { pause_ms, ..Failure::new(cure, "", "it failed") };
                 ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
             }
         };
@@ -453,26 +465,6 @@ impl World {
             assert!(job.variants.iter().all(|variant| variant.need.is_some()));
         }
     }
-
-    /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could have held in the same slot.
-    fn check_order(&self, seen: u64) {
-        let core = &self.bench.core;
-        let is_new = |event: &&Event| event.seq > seen && matches!(event.body, EventBody::Placed { .. });
-        let placed = self.bench.journal.iter().filter(is_new);
-        for job in placed.map(|entry| &core.jobs[&entry.job.unwrap()]) {
-            let State::Leased { attempt } = job.state else { continue };
-            let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
-            assert_eq!(worker.hold, None, "16: {job:?} was placed on {worker:?}");
-            let slot = job.variants[attempt.variant].slot();
-            let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
-            for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
-                let waiting = &core.jobs[id];
-                let fits = |variant: &Variant| variant.slot() == slot && variant.peak() <= room;
-                let overtaken = waiting.avoid.is_empty() && waiting.variants.iter().any(fits);
-                assert!(!overtaken, "{job:?} overtook {waiting:?}");
-            }
-        }
-    }
 }
 
 /// Takes steps, and checks the promises after each.
@@ -483,6 +475,7 @@ pub(crate) fn hold(mut world: World, steps: impl IntoIterator<Item = Step>) {
         world.take(&step);
         world.check(&ended);
         world.check_order(seen);
+        world.check_machines();
         let jobs = world.bench.core.jobs.iter();
         ended = jobs.filter(|(_, job)| job.state.is_terminal()).map(|(id, job)| (*id, job.clone())).collect();
     }

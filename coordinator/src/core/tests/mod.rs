@@ -1,4 +1,4 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `grants`, `who`), by random failures of one job (`headway`) and by
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `who`), by random failures of one job (`headway`) and by
 //! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
 //! it does with a core that lets go of what has ended (`archive`).
 
@@ -10,6 +10,7 @@ mod graph;
 mod headway;
 mod holds;
 pub(crate) mod invariants;
+mod marks;
 mod oracle;
 mod services;
 mod who;
@@ -49,6 +50,8 @@ pub(crate) struct Bench {
     sent: Vec<(SessionId, Outgoing)>,
     sessions: u64,
     keeper: Option<Box<dyn Keeper>>,
+    /// What the next worker that connects says of its machine.
+    reboots: Vec<Reboot>,
     /// How many attempts a placement has ids for.
     attempts_max: usize,
 }
@@ -67,6 +70,7 @@ impl Bench {
             sent: Vec::new(),
             sessions: 0,
             keeper: None,
+            reboots: Vec::new(),
             attempts_max: usize::MAX,
         }
     }
@@ -151,6 +155,7 @@ impl Bench {
     fn written(&self) -> Snapshot {
         let offline = |worker: &Worker| Worker {
             session: None,
+            cools_until: None,
             draining: false,
             away: None,
             leases: Default::default(),
@@ -248,6 +253,7 @@ impl Bench {
         let machine =
             Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
+        let reboots = std::mem::take(&mut self.reboots);
         self.apply(Command::Connect(Connect {
             session,
             worker,
@@ -256,6 +262,7 @@ impl Bench {
             name: name.to_owned(),
             machine,
             held,
+            reboots,
             away: None,
         }))
         .map(|()| session)
@@ -278,7 +285,7 @@ impl Bench {
     }
 
     fn fail(&mut self, session: SessionId, attempt: AttemptId, cure: Cure) {
-        let failure = Failure { cure, message: format!("{cure:?}"), code: String::new() };
+        let failure = Failure::new(cure, "", format!("{cure:?}"));
         self.report(session, attempt, ReportBody::Finished { peak: Bytes(5), outcome: Err(failure) }).unwrap();
     }
 

@@ -288,6 +288,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                     name,
                     machine,
                     held,
+                    reboots: Vec::new(),
                     away: None,
                 }))
                 .unwrap();
@@ -331,7 +332,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                     ReportBody::Checkpoint { iter, artifact: manifest(Kind::Checkpoint, &format!("{iter} {id}")) }
                 }
                 Body::Failure(cure) => {
-                    let failure = Failure { cure, message: "it failed".to_owned(), code: String::new() };
+                    let failure = Failure::new(cure, "", "it failed");
                     ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
                 }
             };
@@ -391,8 +392,17 @@ fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken(
     bench.settle();
     let machine = Machine { usable: Bytes(35), gpu_slots: 3, ..Machine::default() };
     let (secret, process, name) = (secret(other), ProcessId(other.0), "b".to_owned());
-    let hello =
-        Connect { session: SessionId(9), worker: other, secret, process, name, machine, held: Vec::new(), away: None };
+    let hello = Connect {
+        session: SessionId(9),
+        worker: other,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        away: None,
+        reboots: Vec::new(),
+    };
     bench.core.apply(bench.moment(), Command::Connect(hello)).unwrap();
     // One that needs 30 is leased, the one that needs 70 waits, the next that needs 30 keeps the worker, and nothing is left for the one
     // behind that.

@@ -4,7 +4,7 @@ use super::sessions::{Opened, Sent};
 use super::{Context, caller, traced};
 use crate::api::reports::Holding;
 use crate::api::{Caller, bounds, reports};
-use crate::core::{Command, Connect, Core, Machine, disk_free};
+use crate::core::{Command, Connect, Core, Machine, Reboot, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info_span};
 use vertigo::api_error::ApiError;
 use vertigo::bytes::Bytes;
-use vertigo::id::{AttemptId, Epoch, ProcessId, WorkerId};
+use vertigo::id::{AttemptId, Epoch, Millis, ProcessId, WorkerId};
 use vertigo::secret::Secret;
 use vertigo::v1::worker_message::Message;
 use vertigo::v1::{self, report};
@@ -244,6 +244,16 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
         },
         held: held(hello.held)?,
         away: Some(hello.away).filter(|reason| !reason.is_empty()),
+        reboots: hello.reboots.into_iter().map(reboot).collect::<Result<_, _>>()?,
+    })
+}
+
+fn reboot(it: v1::Reboot) -> Result<Reboot, ApiError> {
+    Ok(Reboot {
+        boot: it.boot,
+        at: Millis(it.at_ms),
+        panic: it.panicked.then_some(it.panic),
+        attempts: it.attempt_ids.iter().map(|id| parse(id)).collect::<Result<_, _>>()?,
     })
 }
 

@@ -40,7 +40,7 @@ fn reports() -> Vec<ReportBody<Digest>> {
     let step = step();
     let odd = Step { loss: f64::NAN, grad_norm: f64::INFINITY, learning_rate: f64::NEG_INFINITY, ..step };
     let outputs = vec![("adapter".to_owned(), Digest::of(b"adapter")), ("report".to_owned(), Digest::of(b"report"))];
-    let failure = |cure| Failure { cure, message: "the loss is no number".to_owned(), code: "diverged".to_owned() };
+    let failure = |cure| Failure::new(cure, "diverged", "the loss is no number");
     let finished = |outcome| ReportBody::Finished { peak: Bytes(11_274_289_152), outcome };
     let mut all = vec![
         ReportBody::Started(started),
@@ -89,7 +89,8 @@ fn samples() -> Vec<EventBody> {
     let done = [
         EventBody::Held { worker, name: name.clone(), by: held_by, reason },
         EventBody::Resumed { worker, name: name.clone(), by: by.clone() },
-        EventBody::Removed { worker, name, by },
+        EventBody::Removed { worker, name: name.clone(), by },
+        EventBody::Held { worker, name, by: HeldBy::Coordinator, reason: "2 kernel panics within a day".to_owned() },
     ];
     nobodys().into_iter().chain(asked).chain(done).collect()
 }

@@ -143,6 +143,7 @@ fn job(row: &Row<'_>, variants: Arc<Vec<Variant>>) -> Result<Job, Unreadable> {
         epoch: Epoch(number(row, "epoch")?),
         crashes: row.get("crashes")?,
         retries: row.get("retries")?,
+        panics: row.get("panics")?,
         avoid: from_json(row, "avoid")?,
         traceparent: row.get("traceparent")?,
         by: parsed(row, "principal")?,
@@ -176,11 +177,11 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -
         State::Leased { attempt } => (None, Some(attempt.0.into_bytes())),
         State::Blocked | State::Queued | State::Succeeded | State::Failed | State::Cancelled => (None, None),
     };
-    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+    let put = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
                ON CONFLICT DO UPDATE SET state = excluded.state, until_ms = excluded.until_ms, attempt = excluded.attempt, \
                outputs = excluded.outputs, reason = excluded.reason, ended_ms = excluded.ended_ms, \
                shared = excluded.shared, own = excluded.own, epoch = excluded.epoch, crashes = excluded.crashes, \
-               retries = excluded.retries, avoid = excluded.avoid";
+               retries = excluded.retries, avoid = excluded.avoid, panics = excluded.panics";
     transaction.prepare_cached(put)?.execute(params![
         job.id.0.into_bytes(),
         job.name,
@@ -201,6 +202,7 @@ pub(super) fn put(transaction: &Transaction<'_>, job: &Job, lists: &mut Lists) -
         json(&job.avoid),
         job.traceparent,
         job.by.as_str(),
+        job.panics,
     ])?;
     for (key, value) in &job.labels {
         let put = "INSERT INTO labels VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";

@@ -41,7 +41,9 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         last_seen: Millis(number(row, "last_seen_ms")?),
         cached: from_json(row, "cached")?,
         hold: maybe_json(row, "hold")?,
+        marks: from_json(row, "marks")?,
         session: None,
+        cools_until: None,
         draining: false,
         away: None,
         leases: BTreeMap::new(),
@@ -123,8 +125,9 @@ pub(super) fn commit(
 }
 
 fn put_worker(transaction: &Transaction<'_>, worker: &Worker) -> rusqlite::Result<()> {
-    let put = "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET name = excluded.name, \
-               machine = excluded.machine, last_seen_ms = excluded.last_seen_ms, cached = excluded.cached, hold = excluded.hold";
+    let put = "INSERT INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET name = excluded.name, \
+               machine = excluded.machine, last_seen_ms = excluded.last_seen_ms, cached = excluded.cached, hold = excluded.hold, \
+               marks = excluded.marks";
     transaction.prepare_cached(put)?.execute(params![
         worker.id.0.into_bytes(),
         worker.name,
@@ -132,6 +135,7 @@ fn put_worker(transaction: &Transaction<'_>, worker: &Worker) -> rusqlite::Resul
         int(worker.last_seen.0),
         json(&worker.cached),
         worker.hold.as_ref().map(json),
+        json(&worker.marks),
     ])?;
     Ok(())
 }

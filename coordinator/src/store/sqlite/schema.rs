@@ -10,7 +10,7 @@ use vertigo::files::{AtPath, FileError};
 
 /// What makes a database of one schema into one of the next, beginning with an empty one. The schema's number, kept in SQLite's
 /// `user_version`, is [`BEFORE`] and how many of them were taken.
-pub(in crate::store) const STEPS: [&str; 8] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES, PRINCIPALS, HOLDS];
+pub(in crate::store) const STEPS: [&str; 9] = [TABLES, JOURNAL, KEYS, AGES, SERVICES, MOVES, PRINCIPALS, HOLDS, MARKS];
 
 /// The last schema whose jobs were training runs and nothing else. Its databases are not read.
 pub(in crate::store) const BEFORE: i64 = 2;
@@ -185,6 +185,12 @@ ALTER TABLE new_journal RENAME TO journal;
 CREATE INDEX journal_of_job ON journal (job, seq);
 CREATE INDEX lines ON journal (kind, seq) WHERE kind = 'log';
 CREATE INDEX lines_of_job ON journal (job, seq) WHERE kind = 'log';
+";
+
+/// What befell machines, and how often it befell those of a job.
+const MARKS: &str = "
+ALTER TABLE workers ADD COLUMN marks TEXT NOT NULL DEFAULT '[]'; -- JSON: when, what and which
+ALTER TABLE jobs ADD COLUMN panics INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Whether there is no database at `path` yet, or one without tables. Leaves what is there as it is.

@@ -29,7 +29,8 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
     let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
     let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
-    let hello = Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None };
+    let hello =
+        Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None, reboots: Vec::new() };
     core.apply(at(1), Command::Connect(hello)).unwrap();
     core.apply(at(1), submit(job, None)).unwrap();
     core.place(Millis(1), &mut ids);
@@ -37,7 +38,7 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     database.commit(&core, &effects).unwrap();
 
     let attempt = core.job(job).unwrap().attempts[0];
-    let failure = Failure { cure: Cure::MoreMemory, message: "no memory".to_owned(), code: String::new() };
+    let failure = Failure::new(Cure::MoreMemory, "", "no memory");
     let body = ReportBody::Finished { peak: Bytes(20), outcome: Err(failure) };
     let reports = vec![Report { number: 1, body, at: Millis(7) }];
     core.apply(at(2), Command::Reports { session, attempt, epoch: Epoch(1), reports }).unwrap();

@@ -4,8 +4,21 @@ use super::*;
 use crate::core::{Mover, Snapshot};
 use std::collections::BTreeSet;
 
+/// Knows of nothing that befell machines, as schema 10 did.
+fn to_schema_10(path: &Path) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE workers DROP COLUMN marks;
+             ALTER TABLE jobs DROP COLUMN panics;
+             PRAGMA user_version = 10;",
+        )
+        .unwrap();
+}
+
 /// Holds no worker, as schema 9 did: of workers there were no events.
 fn to_schema_9(path: &Path) {
+    to_schema_10(path);
     let database = rusqlite::Connection::open(path).unwrap();
     database
         .execute_batch(

@@ -1,0 +1,25 @@
+//! The order in which jobs are placed.
+
+use super::*;
+
+impl World {
+    /// 7: whoever was placed since `seen` was not preferred to one of higher rank that the same worker could have held in the same slot.
+    pub(super) fn check_order(&self, seen: u64) {
+        let core = &self.bench.core;
+        let is_new = |event: &&Event| event.seq > seen && matches!(event.body, EventBody::Placed { .. });
+        let placed = self.bench.journal.iter().filter(is_new);
+        for job in placed.map(|entry| &core.jobs[&entry.job.unwrap()]) {
+            let State::Leased { attempt } = job.state else { continue };
+            let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
+            let slot = job.variants[attempt.variant].slot();
+            assert!(!worker.hold.as_ref().is_some_and(|it| it.closes(slot)), "16: {job:?} was placed on {worker:?}");
+            let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
+            for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
+                let waiting = &core.jobs[id];
+                let fits = |variant: &Variant| variant.slot() == slot && variant.peak() <= room;
+                let overtaken = waiting.avoid.is_empty() && waiting.variants.iter().any(fits);
+                assert!(!overtaken, "{job:?} overtook {waiting:?}");
+            }
+        }
+    }
+}
