@@ -5,6 +5,7 @@
 //! hexadecimal digits.
 
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD, Engine};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ const SECRET_BYTES_MIN: usize = 8;
 pub const STRUCK: &str = "[the server's key]";
 
 /// Where on a worker a key is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyPlace {
     /// `env:NAME`: in its environment.
     Environment(String),
@@ -35,6 +36,52 @@ impl FromStr for KeyPlace {
         let after = |way: &str| text.strip_prefix(way).filter(|rest| !rest.trim().is_empty()).map(str::to_owned);
         let place = after("env:").map(KeyPlace::Environment).or_else(|| after("file:").map(KeyPlace::File));
         place.filter(|_| !text.contains(char::is_control)).ok_or(KeyPlaceError)
+    }
+}
+
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyPlace::Environment(name) => write!(f, "env:{name}"),
+            KeyPlace::File(path) => write!(f, "file:{path}"),
+        }
+    }
+}
+
+/// Which places a machine's owner lets jobs name. Who queues a job says to which server a key goes: without this they could have any file of
+/// the worker's sent anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum KeyRule {
+    /// Any: who queues jobs here could read them anyway.
+    #[default]
+    Any,
+    /// These, and no other.
+    Only(BTreeSet<KeyPlace>),
+}
+
+impl KeyRule {
+    /// Whether a job may have the key that is there.
+    pub fn allows(&self, place: &KeyPlace) -> bool {
+        match self {
+            KeyRule::Any => true,
+            KeyRule::Only(places) => places.contains(place),
+        }
+    }
+
+    /// In one line for another process of ours. No place has a line's end in it.
+    pub fn to_lines(&self) -> Option<String> {
+        match self {
+            KeyRule::Any => None,
+            KeyRule::Only(places) => Some(places.iter().map(|place| format!("{place}\n")).collect()),
+        }
+    }
+
+    /// Reads [`to_lines`](KeyRule::to_lines). What is no place allows none.
+    pub fn of_lines(lines: Option<&str>) -> KeyRule {
+        match lines {
+            None => KeyRule::Any,
+            Some(lines) => KeyRule::Only(lines.lines().filter_map(|line| line.parse().ok()).collect()),
+        }
     }
 }
 
@@ -166,6 +213,19 @@ mod tests {
             assert_eq!(none.parse::<KeyPlace>(), Err(KeyPlaceError), "{none:?}");
         }
         assert_eq!(format!("{:?}", ServerKey::new("sk-secret")), "ServerKey { .. }");
+    }
+
+    #[test]
+    fn only_what_is_allowed_may_be_named_and_the_rule_reads_back() {
+        let place = |text: &str| text.parse::<KeyPlace>().unwrap();
+        let rule = KeyRule::Only([place("env:OPENAI_API_KEY"), place("file:/etc/vertigo/key")].into());
+        for rule in [KeyRule::Any, rule.clone(), KeyRule::Only(BTreeSet::new())] {
+            assert_eq!(KeyRule::of_lines(rule.to_lines().as_deref()), rule);
+        }
+        assert!(rule.allows(&place("env:OPENAI_API_KEY")) && !rule.allows(&place("env:AWS_SECRET_ACCESS_KEY")));
+        assert!(!rule.allows(&place("file:/etc/shadow")) && !rule.allows(&place("file:/etc/vertigo/../vertigo/key")));
+        assert!(KeyRule::Any.allows(&place("file:/etc/shadow")));
+        assert!(!KeyRule::of_lines(Some("nonsense")).allows(&place("env:X")));
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use crate::memory::BESIDE_MLX_BYTES;
 use crate::session::{self, Phase, Refused, Session};
 use crate::state::{State, StateError};
 use crate::supervisor::{Slots, Supervisor};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::ProcessId;
 use vertigo::printable;
+use vertigo::server_key::{KeyPlace, KeyRule};
 use vertigo::v1::Assignment;
 use vertigo_client::Transfer;
 use vertigo_daemon::life;
@@ -54,6 +56,9 @@ pub struct Settings {
     pub cache: Bytes,
     /// How long it waits for what runs once it was told to go; `None` is until that has ended.
     pub drain: Option<Duration>,
+    /// Keys of this machine that jobs may have. Where there are none, a worker that joined gives none, and one that speaks on the
+    /// coordinator's own machine any.
+    pub keys: BTreeSet<KeyPlace>,
     /// The program whose `attempt` command is the child.
     pub executable: PathBuf,
     /// When the machine takes part, where the command line says so.
@@ -121,6 +126,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         policy: policies,
         presence: presence.clone(),
         patience: Patience::default(),
+        keys: keys(settings.keys, membership.name().is_some()),
         beside_mlx: BESIDE_MLX_BYTES,
     });
     let (phase, phases) = watch::channel(Phase::Serving);
@@ -217,6 +223,11 @@ fn host(root: Option<&Path>) -> Arc<dyn Host> {
         Some(root) => Arc::new(Linux::at(root.to_owned())),
         None => vertigo_host::this_machine().into(),
     }
+}
+
+/// Which keys of this machine jobs may have: those that are named; where none is, none of a worker that serves people on other machines.
+fn keys(named: BTreeSet<KeyPlace>, has_joined: bool) -> KeyRule {
+    if named.is_empty() && !has_joined { KeyRule::Any } else { KeyRule::Only(named) }
 }
 
 /// The signals that tell a daemon to go.

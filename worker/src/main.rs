@@ -11,6 +11,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::principal::{PrincipalName, Role};
 use vertigo::printable;
+use vertigo::server_key::KeyPlace;
 use vertigo_access::contexts::Contexts;
 use vertigo_access::identity::Identity;
 use vertigo_access::token::Token;
@@ -144,6 +145,10 @@ struct Daemon {
     /// What people call this worker [default: what it joined as, or the machine's host name].
     #[arg(long)]
     name: Option<String>,
+    /// A key on this machine that jobs may have sent to the server that they name: env:NAME or file:PATH. May be given more than once
+    /// [default: of a worker that joined another machine's coordinator none, else any].
+    #[arg(long, value_name = "PLACE")]
+    allow_key: Vec<KeyPlace>,
     /// What jobs may use at most, such as 36GiB [default: all that the GPU may hold].
     #[arg(long)]
     memory: Option<Bytes>,
@@ -336,6 +341,7 @@ fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>>
         state: args.state.map_or_else(|| default_state("worker"), Ok)?,
         cache: args.cache,
         drain: args.drain,
+        keys: args.allow_key.into_iter().collect(),
         executable: std::env::current_exe()?,
         when: args.when,
         terms: Terms { grace: args.grace, settle: args.settle },

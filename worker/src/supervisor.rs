@@ -41,6 +41,7 @@ use tracing::{Instrument, info_span};
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::server_key::KeyRule;
 use vertigo::task::{Cure, Failure, Slot, role, split_number};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Finished, LogLine, Made, Outputs, finished};
@@ -76,6 +77,8 @@ pub struct Supervisor {
     pub policy: watch::Receiver<Policy>,
     /// Whether the worker takes part by that.
     pub presence: watch::Receiver<Presence>,
+    /// Which keys of this machine jobs may have.
+    pub keys: KeyRule,
     /// How long it is waited for.
     pub patience: Patience,
     /// What it may hold beside what MLX holds and what grows with its examples.
@@ -283,6 +286,7 @@ impl Supervisor {
             presence: self.presence.clone(),
             is_service: job.slot == Slot::Service,
             buffers: self.buffers().await,
+            keys: &self.keys,
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),

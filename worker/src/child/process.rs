@@ -43,6 +43,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
+use vertigo::server_key::KeyRule;
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
 use vertigo_host::buffers::Length;
@@ -116,6 +117,8 @@ pub struct Launch<'a> {
     pub buffer_limits: Option<BufferLimits>,
     /// How long the GPU works for it without a break.
     pub buffers: Length,
+    /// Which keys of this machine it may have.
+    pub keys: &'a KeyRule,
 }
 
 enum Line {
@@ -247,6 +250,10 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The log is for files and other terminals.
     command.env("NO_COLOR", "1");
+    match launch.keys.to_lines() {
+        Some(lines) => command.env(ALLOWED_KEYS, lines),
+        None => command.env_remove(ALLOWED_KEYS),
+    };
     for (name, value) in launch.buffers.environment() {
         // What a person has set for the daemon counts.
         if std::env::var_os(name).is_none() {
@@ -279,6 +286,9 @@ fn command(launch: &Launch<'_>) -> io::Result<Command> {
     command.arg("-n").arg(NICENESS.to_string()).arg(launch.executable);
     Ok(command)
 }
+
+/// Where a child reads which keys it may have: `vertigo::server_key::KeyRule` in lines. Where it is not set, any.
+pub const ALLOWED_KEYS: &str = "VERTIGO_ALLOWED_KEYS";
 
 /// What the child writes, until it has closed both streams.
 fn lines(child: &mut Child) -> mpsc::Receiver<Line> {

@@ -16,6 +16,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{AttemptId, Digest, JobId};
 use vertigo::manifest::{Kind, Manifest};
+use vertigo::server_key::KeyRule;
 use vertigo::v1::report::Body;
 use vertigo::v1::{Assignment, Cure, Failure, Finished, Report, Started, finished};
 use vertigo_client::{Access, Transfer};
@@ -70,6 +71,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         policy: watch::channel(Policy::default()).1,
         presence: watch::channel(Presence::Present).1,
         patience: Patience::default(),
+        keys: KeyRule::Any,
         beside_mlx: BESIDE_MLX_BYTES,
     })
 }

@@ -3,11 +3,12 @@
 //! Promise: it stands in no error.
 
 use super::super::codes;
+use crate::child::process::ALLOWED_KEYS;
 use reqwest::header::HeaderValue;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use vertigo::server_key::{KeyPlace, ServerKey};
+use vertigo::server_key::{KeyPlace, KeyRule, ServerKey};
 use vertigo::task::{Cure, Failure};
 
 /// A key is a line: more than this is none.
@@ -25,7 +26,15 @@ pub(super) fn find(place: &str) -> Result<Option<ServerKey>, Failure> {
         return Ok(None);
     }
     let here = |problem: String| Failure::new(Cure::AnotherMachine, codes::THIS_MACHINE, problem);
-    let found = match place.parse() {
+    let parsed = place.parse();
+    if let Ok(parsed) = &parsed
+        && !KeyRule::of_lines(std::env::var(ALLOWED_KEYS).ok().as_deref()).allows(parsed)
+    {
+        return Err(here(format!(
+            "this worker's owner lets no job have the key at {parsed}: vertigo-worker --allow-key {parsed}"
+        )));
+    }
+    let found = match parsed {
         Ok(KeyPlace::Environment(name)) => std::env::var(&name)
             .map_err(|_| here(format!("the worker's environment has no {name} for the server's key")))?,
         Ok(KeyPlace::File(path)) => {
