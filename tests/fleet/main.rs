@@ -15,6 +15,7 @@ mod manners;
 mod peer;
 mod pipelines;
 mod refusals;
+mod secrets;
 mod services;
 mod survival;
 mod trace;
