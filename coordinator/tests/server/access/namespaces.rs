@@ -6,7 +6,7 @@ use vertigo::api_error::ErrorCode;
 use vertigo::id::Digest;
 use vertigo::principal::Role;
 
-const CALLS: [&str; 18] = [
+const CALLS: [&str; 19] = [
     "Jobs/Submit",
     "Jobs/List",
     "Jobs/Get",
@@ -16,6 +16,7 @@ const CALLS: [&str; 18] = [
     "Fleet/Session",
     "Fleet/DrainWorker",
     "Fleet/RemoveWorker",
+    "Fleet/SetWorker",
     "Artifacts/Get",
     "Artifacts/List",
     "Artifacts/Register",
