@@ -248,7 +248,7 @@ mod tests {
         };
         assert!(reason.contains("2 kernel panics") && reason.contains("vertigo resume"), "{reason}");
         let broke = Mark { mishap: Mishap::GpuBroke, ..panic(5) };
-        assert_eq!(standing(&[broke.clone()], Millis(6)), Standing::Well, "the job alone goes elsewhere");
+        assert_eq!(standing(std::slice::from_ref(&broke), Millis(6)), Standing::Well, "the job alone goes elsewhere");
         assert!(matches!(standing(&[broke.clone(), broke], Millis(6)), Standing::Held { .. }));
     }
 
