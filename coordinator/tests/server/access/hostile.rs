@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -60,6 +61,8 @@ struct Attacker {
     stranger: Arc<ClientConfig>,
     /// Of one with a certificate of another authority.
     foreigner: Access,
+    /// Attempts that came as far as to say what they meant to.
+    said: Arc<AtomicUsize>,
 }
 
 impl Attacker {
@@ -149,18 +152,21 @@ impl Attacker {
             _ => {
                 let refused = ask(&self.foreigner, CALLS[n / 12 % CALLS.len()]).await;
                 assert!(refused.is_err(), "a certificate of another authority opens nothing");
+                self.said.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     async fn send(&self, n: usize, bytes: &[u8]) {
         if let Some(stream) = self.dial(n).await {
+            self.said.fetch_add(1, Ordering::Relaxed);
             say(stream, bytes).await;
         }
     }
 
     async fn within(&self, n: usize, protocol: &[u8], bytes: &[u8]) {
         if let Some(stream) = self.shaken(n, protocol).await {
+            self.said.fetch_add(1, Ordering::Relaxed);
             say(stream, bytes).await;
         }
     }
@@ -235,11 +241,13 @@ async fn thousands_that_mean_it_no_good_neither_end_it_nor_fill_it_nor_keep_anyb
     let admin = Somebody::with(&token, "administrator").await.unwrap();
     let stranger = Joining::new(token.anchor).config().unwrap();
     let address = process.url.strip_prefix("https://").unwrap().parse().unwrap();
-    let attacker = Attacker { address, stranger: Arc::new(stranger), foreigner: foreigner(&admin.identity) };
+    let (stranger, foreigner, said) = (Arc::new(stranger), foreigner(&admin.identity), Arc::default());
+    let attacker = Attacker { address, stranger, foreigner, said };
 
     // What is there at all, once every kind has been there.
     stream::iter(0..240).for_each_concurrent(AT_ONCE, |n| attacker.attempt(n)).await;
     let before = resident_kib(process.id());
+    attacker.said.store(0, Ordering::Relaxed);
     let begun = Instant::now();
     let slow: Vec<_> = (0..SLOW).map(|n| tokio::spawn(attacker.clone().dawdle(n))).collect();
     let mut answered = 0;
@@ -263,13 +271,15 @@ async fn thousands_that_mean_it_no_good_neither_end_it_nor_fill_it_nor_keep_anyb
     let made = AccessClient::new(admin.access.channel()).create_token(request).await.unwrap().into_inner();
     Somebody::with(&made.line.parse().unwrap(), "late").await.unwrap();
     let after = resident_kib(process.id());
-    let said = fs::read_to_string(&log).unwrap();
-    assert!(!said.contains("panicked"), "{said}");
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(!told.contains("panicked"), "{told}");
+    let said = attacker.said.load(Ordering::Relaxed);
+    assert!(said * 100 >= attempts * 95, "{said} of {attempts} reached it");
     println!(
-        "{attempts} hostile connections and {SLOW} slow ones in {took:.1?}, {:.0} a second; answered {answered} of {answered} times meanwhile; \
-         memory {before:?} KiB before and {after:?} KiB after; the log has {} lines",
+        "{said} of {attempts} hostile connections and {SLOW} slow ones in {took:.1?}, {:.0} a second; whoever has joined was answered all \
+         {answered} times meanwhile; memory {before:?} KiB before and {after:?} KiB after; the log has {} lines",
         attempts as f64 / took.as_secs_f64(),
-        said.lines().count(),
+        told.lines().count(),
     );
     if let Some((before, after)) = before.zip(after) {
         assert!(after < before + GROWTH_KIB_MAX, "{before} KiB before, {after} KiB after");
