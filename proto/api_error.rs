@@ -43,6 +43,8 @@ pub enum ErrorCode {
     Denied,
     /// Who asks is not known: it shows no certificate, or one whose principal was revoked.
     Stranger,
+    /// Who asks has sent as much as it may for now.
+    Quota,
     /// What is asked for exists, and is not asked for in this way.
     Method,
     /// What is asked for is another protocol's.
@@ -59,7 +61,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [ErrorCode; 17] = [
+    pub const ALL: [ErrorCode; 18] = [
         ErrorCode::Invalid,
         ErrorCode::Ambiguous,
         ErrorCode::NotFound,
@@ -71,6 +73,7 @@ impl ErrorCode {
         ErrorCode::Internal,
         ErrorCode::Denied,
         ErrorCode::Stranger,
+        ErrorCode::Quota,
         ErrorCode::Method,
         ErrorCode::Protocol,
         ErrorCode::NameTaken,
@@ -93,6 +96,7 @@ impl ErrorCode {
             ErrorCode::Internal => ("internal", Code::Internal, 500),
             ErrorCode::Denied => ("denied", Code::PermissionDenied, 403),
             ErrorCode::Stranger => ("stranger", Code::Unauthenticated, 401),
+            ErrorCode::Quota => ("quota", Code::ResourceExhausted, 429),
             ErrorCode::Method => ("method", Code::Unimplemented, 405),
             ErrorCode::Protocol => ("protocol", Code::Unimplemented, 415),
             ErrorCode::NameTaken => ("name_taken", Code::AlreadyExists, 409),

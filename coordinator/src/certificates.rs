@@ -6,6 +6,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use vertigo::bytes::Bytes;
 use vertigo_access::tls::{Held, HeldError};
 use vertigo_coordinator::server::Certificates;
 
@@ -34,6 +35,9 @@ pub(crate) struct CertificateOptions {
     /// How long the certificates that the coordinator makes can be used; they are renewed by themselves at two thirds of it
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = life)]
     certificate_life: Duration,
+    /// How much one principal may send within a day
+    #[arg(long, value_name = "SIZE", default_value = "1TiB")]
+    upload_quota: Bytes,
 }
 
 /// What is wrong with what was brought.
@@ -74,7 +78,12 @@ impl CertificateOptions {
         }
         let files = self.certificate.as_ref().zip(self.key.as_ref());
         let brought = files.map(|(chain, key)| brought(chain, key)).transpose()?;
-        Ok(Some(Certificates { names: self.host.clone(), life: self.certificate_life, brought }))
+        Ok(Some(Certificates {
+            names: self.host.clone(),
+            life: self.certificate_life,
+            upload_quota: self.upload_quota,
+            brought,
+        }))
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Certificates {
     pub names: Vec<String>,
     /// How long a certificate can be used.
     pub life: Duration,
+    /// How much a principal may send within a day.
+    pub upload_quota: Bytes,
     /// One that the operator brought, instead of one of the coordinator's own authority.
     pub brought: Option<Held>,
 }
@@ -267,7 +269,13 @@ fn open_access(state: &Path, how: Certificates, address: SocketAddr) -> Result<A
     private::folder_and_files(&folder).map_err(|error| ServerError::State { path: folder.clone(), error })?;
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let names = names::of(address, &how.names, host.as_deref(), &names::of_this_machine());
-    let settings = access::Settings { names, port: address.port(), life: how.life, brought: how.brought };
+    let settings = access::Settings {
+        names,
+        port: address.port(),
+        life: how.life,
+        upload_quota: how.upload_quota,
+        brought: how.brought,
+    };
     let access = Access::open(&folder, settings, Millis::now())?;
     access.offer_administrator(Millis::now())?;
     Ok(access)

@@ -11,9 +11,11 @@
 //! and its connections are ended by whoever listens to [`Access::revocations`].
 
 pub mod names;
+pub mod quota;
 pub mod registry;
 pub mod tries;
 
+use quota::{Exceeded, Sent};
 use registry::{Denied, Joined, Joiner, KeptToken, NewToken, Principal, Registry, TTL_MAX};
 use sha2::Digest as _;
 use std::fs;
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 use tries::{TooMany, Tries};
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::files::{FileError, write_private};
 use vertigo::id::{Millis, PrincipalId, TokenId, WorkerId};
@@ -95,6 +98,8 @@ pub struct Settings {
     pub port: u16,
     /// How long certificates can be used.
     pub life: Duration,
+    /// How much a principal may send within a day.
+    pub upload_quota: Bytes,
     /// A certificate that the operator brought, instead of one of the coordinator's own authority.
     pub brought: Option<Held>,
 }
@@ -113,6 +118,7 @@ struct Inner {
     path: PathBuf,
     registry: Mutex<Registry>,
     tries: Mutex<Tries>,
+    sent: Mutex<Sent>,
     revocations: broadcast::Sender<PrincipalId>,
 }
 
@@ -165,6 +171,7 @@ impl Access {
             path,
             registry: Mutex::new(registry),
             tries: Mutex::default(),
+            sent: Mutex::default(),
             revocations: broadcast::Sender::new(REVOCATIONS_WAITING),
         })))
     }
@@ -218,6 +225,15 @@ impl Access {
     /// It is not known, or was revoked.
     pub fn principal(&self, id: PrincipalId) -> Result<Principal, Denied> {
         self.registry().live(id).cloned()
+    }
+
+    /// Counts an upload that a principal begins.
+    ///
+    /// # Errors
+    /// It has sent as much as it may.
+    pub fn begin_upload(&self, now: Millis, id: PrincipalId, bytes: Bytes) -> Result<(), Exceeded> {
+        let mut sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.begin(now, id, bytes, self.0.settings.upload_quota)
     }
 
     /// Lets somebody in for a token.

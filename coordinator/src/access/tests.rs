@@ -13,6 +13,7 @@ fn open(dir: &TempDir) -> Access {
         names: vec!["10.0.0.5".to_owned(), "127.0.0.1".to_owned()],
         port: 7420,
         life: Duration::from_secs(60),
+        upload_quota: Bytes::gib(1),
         brought: None,
     };
     Access::open(dir.path(), settings, Millis::now()).unwrap()
@@ -112,7 +113,13 @@ fn a_damaged_registry_is_said_and_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(&dir));
     fs::write(dir.path().join("registry.json"), "{").unwrap();
-    let settings = Settings { names: vec!["a".to_owned()], port: 1, life: Duration::from_secs(60), brought: None };
+    let settings = Settings {
+        names: vec!["a".to_owned()],
+        port: 1,
+        life: Duration::from_secs(60),
+        upload_quota: Bytes::gib(1),
+        brought: None,
+    };
     let error = Access::open(dir.path(), settings, Millis::now()).unwrap_err().to_string();
     assert!(error.contains("registry.json") && error.contains("backup"), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join("registry.json")).unwrap(), "{");

@@ -17,13 +17,16 @@ use crate::access::Access;
 use crate::access::registry::Principal;
 use crate::api::{Api, Caller, DEFAULT_NAMESPACE};
 use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use std::convert::Infallible;
 use tokio::sync::broadcast::error::RecvError;
 use vertigo::api_error::{ApiError, ErrorCode};
-use vertigo::id::Digest;
+use vertigo::bytes::Bytes;
+use vertigo::id::{Digest, Millis};
 use vertigo_access::leaf::Leaf;
 use vertigo_port::guard::shown;
 use vertigo_port::{Peer, Peers};
@@ -126,11 +129,23 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<(), ApiError>
     match verdict(caller.role, required) {
         // All that there is lies in one namespace, but for who one is.
         Verdict::Yes | Verdict::ForItsAttempts if !sees(caller, required) => Err(elsewhere(caller)),
-        Verdict::Yes => Ok(()),
-        Verdict::ForItsAttempts if may_touch(api, caller, required, path).await? => Ok(()),
+        Verdict::Yes => count(door, caller, request),
+        Verdict::ForItsAttempts if may_touch(api, caller, required, path).await? => count(door, caller, request),
         Verdict::ForItsAttempts => Err(caller.may_not("touch what none of its attempts needs")),
         Verdict::No => Err(denied(caller, required)),
     }
+}
+
+/// Counts what an upload brings against its principal's quota.
+fn count(door: &Door, caller: &Caller, request: &Parts) -> Result<(), ApiError> {
+    let (Door::Certificates(access), Some(id)) = (door, caller.principal) else { return Ok(()) };
+    if request.method != Method::PUT {
+        return Ok(());
+    }
+    let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // Ours say it always.
+    let length = length.ok_or_else(|| ApiError::invalid("an upload has to say its length: Content-Length"))?;
+    access.begin_upload(Millis::now(), id, Bytes(length)).map_err(|exceeded| ApiError::new(ErrorCode::Quota, exceeded))
 }
 
 /// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the

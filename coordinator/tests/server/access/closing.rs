@@ -66,7 +66,9 @@ async fn a_watch_and_events_and_an_upload_end_in_the_middle() {
     soon("where the events begin", events.chunk()).await.unwrap().unwrap();
     let (chunks, body) = tokio::sync::mpsc::channel::<Result<&'static [u8], std::io::Error>>(1);
     let body = Body::wrap_stream(ReceiverStream::new(body));
-    let upload = tokio::spawn(http.put(coordinator.blob(Digest::of(b"slow"))).body(body).send());
+    let upload = tokio::spawn(
+        http.put(coordinator.blob(Digest::of(b"slow"))).header("content-length", 1 << 20).body(body).send(),
+    );
     chunks.send(Ok(b"sl")).await.unwrap();
     let uploads = coordinator.state().join("uploads");
     soon("the upload's first bytes", async {

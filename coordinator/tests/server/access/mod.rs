@@ -7,6 +7,7 @@ mod joining;
 mod knocking;
 mod namespaces;
 mod offered;
+mod quota;
 mod renewing;
 mod table;
 mod working;
@@ -19,6 +20,7 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
+use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{Millis, PrincipalId, WorkerId};
 use vertigo::principal::{PrincipalName, Role};
@@ -37,7 +39,8 @@ use vertigo_coordinator::server::Certificates;
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn certificates(life: Duration, brought: Option<Held>) -> Certificates {
-    Certificates { names: ["localhost", "127.0.0.1"].map(str::to_owned).to_vec(), life, brought }
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+    Certificates { names, life, upload_quota: Bytes::gib(1), brought }
 }
 
 /// With certificates of its own that outlast any test.

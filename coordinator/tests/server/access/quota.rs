@@ -1,0 +1,28 @@
+//! How much a principal may send within a day.
+
+use super::{HOUR, certificates, somebody};
+use crate::harness::Coordinator;
+use reqwest::StatusCode;
+use vertigo::bytes::Bytes;
+use vertigo::id::Digest;
+use vertigo::principal::Role;
+use vertigo_coordinator::serve::connections::Limits;
+use vertigo_coordinator::server::Certificates;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_sent_as_much_as_it_may_waits_and_nobody_else_does() {
+    let how = Certificates { upload_quota: Bytes(100), ..certificates(HOUR, None) };
+    let coordinator = Coordinator::with_certificates(how, Limits::of_descriptors(1024).unwrap()).await;
+    let (ada, bob) =
+        (somebody(&coordinator, Role::Submit, "ada").await, somebody(&coordinator, Role::Submit, "bob").await);
+    let put = async |who: &super::Somebody, bytes: Vec<u8>| {
+        let http = who.access.http().build().unwrap();
+        http.put(coordinator.blob(Digest::of(&bytes))).body(bytes).send().await.unwrap()
+    };
+    assert_eq!(put(&ada, vec![1; 60]).await.status(), StatusCode::CREATED);
+    let refused = put(&ada, vec![2; 60]).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.text().await.unwrap().contains("--upload-quota"));
+    assert_eq!(put(&ada, vec![3; 40]).await.status(), StatusCode::CREATED);
+    assert_eq!(put(&bob, vec![2; 60]).await.status(), StatusCode::CREATED);
+}
