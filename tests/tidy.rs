@@ -361,7 +361,7 @@ fn crates_depend_only_on_whom_they_may() {
         ("worker/curation", &["vertigo", "vertigo-evaluation", "vertigo-luau", "vertigo-model", "vertigo-text"]),
         ("worker/engine", &["vertigo", "vertigo-model", "vertigo-text"]),
         ("worker/evaluation", &["vertigo"]),
-        ("worker/host", &[]),
+        ("worker/host", &["vertigo-daemon"]),
         ("worker/luau", &["vertigo-evaluation"]),
         ("worker/roblox", &["vertigo", "vertigo-evaluation"]),
         // Every crate's tests may build it, so it has neither an engine nor a database.

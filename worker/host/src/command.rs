@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
+use vertigo_daemon::life::OWN_ENVIRONMENT;
 
 /// How long a command may take.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -22,6 +23,9 @@ pub(crate) async fn output(program: &str, args: &[&str]) -> Option<String> {
 async fn said(program: &str, args: &[&str], deadline: Duration) -> Option<String> {
     let mut command = Command::new(program);
     command.args(args).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    for own in OWN_ENVIRONMENT {
+        command.env_remove(own);
+    }
     let run = async {
         let mut child = command.kill_on_drop(true).spawn().ok()?;
         let mut bytes = Vec::new();

@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use std::fmt::Debug;
 use std::io;
 use std::process::{Child, Stdio};
+use vertigo_daemon::life::OWN_ENVIRONMENT;
 
 /// The machine that a worker runs on.
 pub trait Host: Debug + Send + Sync {
@@ -48,6 +49,10 @@ impl Awake {
     /// # Errors
     /// Where it cannot be started.
     pub fn by(command: &mut std::process::Command) -> io::Result<Awake> {
+        // What an init put into ours: a keeper would be heard in our name.
+        for own in OWN_ENVIRONMENT {
+            command.env_remove(own);
+        }
         let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Awake { keeper: Some(command.spawn()?) })
     }
