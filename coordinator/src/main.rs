@@ -53,7 +53,7 @@ enum Command {
         #[command(flatten)]
         install: InstallArgs,
         #[command(flatten)]
-        serving: Serving,
+        serving: Box<Serving>,
     },
     /// End the coordinator and have it start with this machine no more; its state stays
     Uninstall,

@@ -32,7 +32,7 @@ async fn a_hold_outlives_restarts_of_both_sides_and_the_running_attempt_ends() {
     let held = drain(&coordinator, "studio", " a new disk ").await.unwrap();
     let hold = held.hold.unwrap();
     assert_eq!((hold.by.as_str(), hold.reason.as_str(), held.draining), ("local", "a new disk", false));
-    assert_eq!(held.job_ids, [running.id.clone()]);
+    assert_eq!(held.job_ids, std::slice::from_ref(&running.id));
     let waiting = coordinator.submit("second").await;
 
     coordinator.restart().await;
