@@ -15,7 +15,7 @@ impl World {
                     let resumes = variant.resume.is_some_and(|resume| resume.checkpoint == digest);
                     resumes || variant.artifacts().any(|(read, _)| read == digest)
                 };
-                let is_read = variants.iter().any(|variant| reads(variant));
+                let is_read = variants.iter().any(reads);
                 assert_eq!(core.may_get_artifact(worker, digest), Ok(is_read), "{artifact:?}");
                 let blob = artifact.manifest.files()[0].digest;
                 assert!(!is_read || core.may_read_blob(worker, blob) == Ok(true), "{artifact:?}");
