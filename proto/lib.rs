@@ -57,7 +57,7 @@ pub mod v1 {
     /// As for [`Hello`]: it carries a token's secret.
     impl std::fmt::Debug for JoinRequest {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let JoinRequest { secret: _, request: _, name, worker_id, clock_ms, otherwise } = self;
+            let JoinRequest { secret: _, request: _, name, worker_id, worker_secret: _, clock_ms, otherwise } = self;
             f.debug_struct("JoinRequest")
                 .field("name", name)
                 .field("worker_id", worker_id)

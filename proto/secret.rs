@@ -5,6 +5,7 @@
 //!
 //! Promise: nothing here prints a secret but [`Secret::to_hex`], which is for the installation's own file.
 
+use crate::id::WorkerId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -27,6 +28,15 @@ pub struct SecretError;
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SecretHash([u8; 32]);
+
+/// An installation of a worker, as it proves itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installed {
+    /// Its id, which is listed and proves nothing.
+    pub id: WorkerId,
+    /// Of its secret.
+    pub secret: SecretHash,
+}
 
 impl Secret {
     /// The form that its file has.

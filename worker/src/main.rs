@@ -284,9 +284,9 @@ fn joined(folder: &Path, name: Option<PrincipalName>) -> Result<Identity, Box<dy
         );
     }
     let host = sysinfo::System::host_name().ok().and_then(|host| PrincipalName::like(&host));
-    let id = State::id_in(folder)?;
+    let worker = State::installed(folder)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    Ok(runtime.block_on(membership::join(folder, id, &token, name, host))?)
+    Ok(runtime.block_on(membership::join(folder, worker, &token, name, host))?)
 }
 
 /// The daemon that a subcommand's options describe; those in `besides` are of the subcommand alone.

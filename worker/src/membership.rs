@@ -7,8 +7,9 @@ use rand::random_range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vertigo::endpoint::Endpoint;
-use vertigo::id::{Millis, WorkerId};
+use vertigo::id::Millis;
 use vertigo::principal::PrincipalName;
+use vertigo::secret::Installed;
 use vertigo_access::identity::{Identity, IdentityError};
 use vertigo_access::tls::Shown;
 use vertigo_access::token::Token;
@@ -114,22 +115,23 @@ async fn next(access: &Access, before: &Certificate) -> Result<Identity, Members
 /// When asking is tried again: often enough that a certificate of any life is renewed before it ends.
 fn again(ends: Millis, now: Millis) -> Duration {
     let left = Duration::from_millis(ends.0.saturating_sub(now.0));
-    let pause = (left / 20).clamp(AGAIN_MIN, AGAIN_MAX);
+    // Once it has ended only a person helps, who joins anew: then it is started again.
+    let pause = if left.is_zero() { AGAIN_MAX } else { (left / 20).clamp(AGAIN_MIN, AGAIN_MAX) };
     pause.mul_f64(random_range(0.5..1.0))
 }
 
-/// Joins the coordinator of a token as the worker `id`, and keeps who it is there.
+/// Joins the coordinator of a token as `worker`, and keeps who it is there.
 ///
 /// # Errors
 /// Why it did not.
 pub async fn join(
     folder: &Path,
-    id: WorkerId,
+    worker: Installed,
     token: &Token,
     name: Option<PrincipalName>,
     otherwise: Option<PrincipalName>,
 ) -> Result<Identity, MembershipError> {
-    let identity = joining::join(token, &Newcomer { name, otherwise, worker: Some(id) }).await?;
+    let identity = joining::join(token, &Newcomer { name, otherwise, worker: Some(worker) }).await?;
     identity.write(&identity_path(folder))?;
     Ok(identity)
 }
@@ -145,7 +147,7 @@ mod tests {
             let pause = again(Millis(ends), Millis(now));
             prop_assert!(pause >= AGAIN_MIN / 2 && pause <= AGAIN_MAX);
             let left = ends.saturating_sub(now);
-            prop_assert!(pause.as_millis() as u64 <= (left / 20).max(1_000));
+            prop_assert!(left == 0 || pause.as_millis() as u64 <= (left / 20).max(1_000));
         }
     }
 

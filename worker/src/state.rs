@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use vertigo::files::{AtPath, FileError, FolderLock, write_private};
 use vertigo::id::WorkerId;
-use vertigo::secret::{Secret, SecretError};
+use vertigo::secret::{Installed, Secret, SecretError};
 use vertigo_host::policy::Policy;
 
 /// What is wrong with the worker's folder.
@@ -99,15 +99,16 @@ impl State {
         Ok(State { folder, identity, _lock: lock })
     }
 
-    /// The id of the installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or
+    /// The installation whose folder this is, which is made where it is not there: for who joins before the daemon runs, or
     /// while it does.
     ///
     /// # Errors
     /// The folder cannot be read or written.
-    pub fn id_in(folder: &Path) -> Result<WorkerId, StateError> {
+    pub fn installed(folder: &Path) -> Result<Installed, StateError> {
         fs::create_dir_all(folder).at(folder)?;
         fs::set_permissions(folder, Permissions::from_mode(0o700)).at(folder)?;
-        Ok(identity(folder)?.id)
+        let Identity { id, secret } = identity(folder)?;
+        Ok(Installed { id, secret: secret.hash() })
     }
 
     /// Who the installation is.

@@ -29,9 +29,9 @@ use tries::{TooMany, Tries};
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::files::{FileError, write_private};
-use vertigo::id::{Millis, PrincipalId, TokenId, WorkerId};
+use vertigo::id::{Millis, PrincipalId, TokenId};
 use vertigo::principal::{PrincipalName, Role};
-use vertigo::secret::{Secret, SecretHash};
+use vertigo::secret::{Installed, Secret, SecretHash};
 use vertigo_access::anchor::Anchor;
 use vertigo_access::authority::{Authority, AuthorityError};
 use vertigo_access::life::{self, Life, Skew};
@@ -145,7 +145,7 @@ pub struct Asks {
     /// What it is to be called where neither it nor the token says.
     pub otherwise: Option<PrincipalName>,
     /// Of a worker.
-    pub worker: Option<WorkerId>,
+    pub worker: Option<Installed>,
     /// Its clock.
     pub clock: Millis,
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vertigo::id::{Millis, PrincipalId, TokenId, WorkerId};
 use vertigo::principal::{PrincipalName, PrincipalNameError, Role};
-use vertigo::secret::SecretHash;
+use vertigo::secret::{Installed, SecretHash};
 
 /// Tokens that can be used at a time.
 pub const TOKENS_MAX: usize = 1_000;
@@ -37,6 +37,11 @@ pub enum Denied {
     /// Another principal has the name.
     #[error("`{0}` has joined already")]
     NameTaken(PrincipalName),
+    /// A worker's id that is another installation's.
+    #[error(
+        "a worker of this id has joined already, and is another installation: remove `worker-id` in this one's folder"
+    )]
+    OtherInstallation,
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] PrincipalNameError),
@@ -115,6 +120,8 @@ pub struct Principal {
     pub ends: Millis,
     /// Of a worker: the one id that it speaks as.
     pub worker: Option<WorkerId>,
+    /// Of that worker's installation, which alone takes its place.
+    worker_secret: Option<SecretHash>,
     /// What it sees.
     pub namespace: String,
 }
@@ -147,8 +154,8 @@ pub struct Joiner {
     pub name: Option<PrincipalName>,
     /// What it is to be called where neither it nor the token says.
     pub otherwise: Option<PrincipalName>,
-    /// Of a worker: its id.
-    pub worker: Option<WorkerId>,
+    /// Of a worker: which it is.
+    pub worker: Option<Installed>,
     /// When the certificate that it gets will end.
     pub certificate_ends: Millis,
 }
@@ -270,7 +277,8 @@ impl Registry {
             joined: now,
             revoked: None,
             ends: joiner.certificate_ends,
-            worker: joiner.worker,
+            worker: joiner.worker.map(|worker| worker.id),
+            worker_secret: joiner.worker.map(|worker| worker.secret),
             namespace: token.namespace.clone(),
         };
         token.uses_left -= 1;
@@ -280,14 +288,16 @@ impl Registry {
     }
 
     /// Whose place a newcomer of this name takes: nobody's, or that of the same worker, which has joined before and lost its certificate.
-    fn place_of(&self, name: &PrincipalName, worker: Option<WorkerId>) -> Result<Option<PrincipalId>, Denied> {
+    fn place_of(&self, name: &PrincipalName, worker: Option<Installed>) -> Result<Option<PrincipalId>, Denied> {
         let mut live = self.principals.values().filter(|principal| principal.revoked.is_none());
-        let named = live.clone().find(|principal| principal.name == *name);
+        let before = worker.and_then(|worker| live.clone().find(|principal| principal.worker == Some(worker.id)));
+        if before.is_some_and(|before| before.worker_secret != worker.map(|worker| worker.secret)) {
+            return Err(Denied::OtherInstallation);
+        }
+        let named = live.find(|principal| principal.name == *name);
         match named {
-            Some(principal) if worker.is_some() && principal.worker == worker => Ok(Some(principal.id)),
-            Some(_) => Err(Denied::NameTaken(name.clone())),
-            // The same worker under another name.
-            None => Ok(worker.and_then(|id| live.find(|principal| principal.worker == Some(id)).map(|it| it.id))),
+            Some(named) if before.is_none_or(|before| before.id != named.id) => Err(Denied::NameTaken(name.clone())),
+            _ => Ok(before.map(|before| before.id)),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
+use vertigo::id::WorkerId;
 use vertigo::principal::Role;
 use vertigo_access::identity::Request;
 
@@ -26,7 +27,8 @@ fn new_token(role: Role) -> NewToken {
 
 fn asks(line: &str, name: &str) -> Asks {
     let token: Token = line.parse().unwrap();
-    let worker = (token.role == Role::Worker).then(WorkerId::new);
+    let worker =
+        (token.role == Role::Worker).then(|| Installed { id: WorkerId::new(), secret: Secret::from([8; 32]).hash() });
     let (request, name) = (Request::new().unwrap().der, Some(name.parse().unwrap()));
     Asks { secret: token.secret, request, name, otherwise: None, worker, clock: Millis::now() }
 }

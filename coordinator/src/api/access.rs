@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::id::{Millis, TokenId};
 use vertigo::principal::{PrincipalName, Role};
-use vertigo::secret::Secret;
+use vertigo::secret::{Installed, Secret};
 use vertigo::v1;
 
 impl Api {
@@ -24,11 +24,7 @@ impl Api {
             request: request.request,
             name: named(&request.name)?,
             otherwise: named(&request.otherwise)?,
-            worker: Some(request.worker_id)
-                .filter(|id| !id.is_empty())
-                .map(|id| id.parse())
-                .transpose()
-                .map_err(ApiError::invalid)?,
+            worker: installed(&request.worker_id, &request.worker_secret)?,
             clock: Millis(request.clock_ms),
         };
         let granted = self.ask_access(move |access| access.join(Millis::now(), from, &asks)).await?;
@@ -155,6 +151,14 @@ fn named(text: &str) -> Result<Option<PrincipalName>, ApiError> {
     name.map(PrincipalName::of_certificate).transpose().map_err(ApiError::invalid)
 }
 
+fn installed(id: &str, secret: &str) -> Result<Option<Installed>, ApiError> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let secret = secret.parse().map_err(|_| ApiError::invalid("a worker that joins has to prove which it is"))?;
+    Ok(Some(Installed { id: id.parse().map_err(ApiError::invalid)?, secret }))
+}
+
 fn certificate(granted: Granted) -> v1::Certificate {
     v1::Certificate {
         ends_ms: granted.ends.0,
@@ -194,7 +198,7 @@ impl From<Denied> for ApiError {
         let code = match denied {
             Denied::Token | Denied::Role { .. } => ErrorCode::Denied,
             Denied::Unknown | Denied::Revoked(_) => ErrorCode::Stranger,
-            Denied::NameTaken(_) | Denied::Full(..) => ErrorCode::Conflict,
+            Denied::NameTaken(_) | Denied::OtherInstallation | Denied::Full(..) => ErrorCode::Conflict,
             Denied::NoToken(_) | Denied::NoPrincipal(_) => ErrorCode::NotFound,
             Denied::Name(_) | Denied::NoName | Denied::Ttl | Denied::Uses => ErrorCode::Invalid,
         };

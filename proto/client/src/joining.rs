@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tonic::Status;
 use vertigo::api_error::ApiError;
 use vertigo::endpoint::Endpoint;
-use vertigo::id::{Millis, WorkerId};
+use vertigo::id::Millis;
 use vertigo::principal::{PrincipalName, PrincipalNameError, Role, RoleError};
+use vertigo::secret::Installed;
 use vertigo::v1;
 use vertigo::v1::access_client::AccessClient;
 use vertigo_access::anchor::Anchor;
@@ -24,8 +25,8 @@ pub struct Newcomer {
     pub name: Option<PrincipalName>,
     /// What it is to be called where the token says nothing.
     pub otherwise: Option<PrincipalName>,
-    /// Of a worker: its id.
-    pub worker: Option<WorkerId>,
+    /// Of a worker: which it is.
+    pub worker: Option<Installed>,
 }
 
 /// Why a machine did not join, or has no next certificate.
@@ -126,7 +127,8 @@ async fn join_at(endpoint: &Endpoint, token: &Token, newcomer: &Newcomer, reques
         request: request.der.clone(),
         name: text(&newcomer.name),
         otherwise: text(&newcomer.otherwise),
-        worker_id: newcomer.worker.map(|id| id.to_string()).unwrap_or_default(),
+        worker_id: newcomer.worker.map(|worker| worker.id.to_string()).unwrap_or_default(),
+        worker_secret: newcomer.worker.map(|worker| worker.secret.to_string()).unwrap_or_default(),
         clock_ms: Millis::now().0,
     };
     let certificate = client.join(traced(asked)).await.map_err(|status| failed(&status))?.into_inner();

@@ -19,6 +19,7 @@ fn new_token(role: Role, uses: u32) -> NewToken {
 }
 
 fn joiner(secret: u8, key: u8, called: u8, worker: Option<WorkerId>) -> Joiner {
+    let worker = worker.map(|id| Installed { id, secret: hash(77) });
     let (name, otherwise) = (Some(name(called)), None);
     Joiner { secret: hash(secret), key: hash(key), name, otherwise, worker, certificate_ends: Millis(9) }
 }
@@ -144,6 +145,20 @@ fn a_worker_that_lost_its_certificate_joins_again_and_nobody_else_takes_its_name
     assert_eq!(it.live(first.id), Err(Denied::Revoked(name(1))));
     let renamed = it.join(now, &joiner(1, 4, 2, Some(worker))).unwrap();
     assert_eq!(renamed.replaces, Some(again.principal.id));
+}
+
+#[test]
+fn nobody_joins_by_the_id_of_another_installation() {
+    let (now, worker) = (Millis(1_000), WorkerId::new());
+    let mut it = Registry::default();
+    it.create_token(now, hash(1), new_token(Role::Worker, 4)).unwrap();
+    let first = it.join(now, &joiner(1, 1, 1, Some(worker))).unwrap().principal;
+    let posing = Installed { id: worker, secret: hash(78) };
+    for called in [1, 2] {
+        let asks = Joiner { worker: Some(posing), ..joiner(1, 2, called, None) };
+        assert_eq!(it.join(now, &asks), Err(Denied::OtherInstallation));
+    }
+    assert!(it.live(first.id).is_ok());
 }
 
 #[test]

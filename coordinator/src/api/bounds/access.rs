@@ -14,12 +14,13 @@ const ROLE_BYTES_MAX: usize = 16;
 const NAMESPACE_BYTES_MAX: usize = 63;
 
 pub(in crate::api) fn join(request: &v1::JoinRequest) -> Result<(), ApiError> {
-    let v1::JoinRequest { secret, request, name, worker_id, clock_ms: _, otherwise } = request;
+    let v1::JoinRequest { secret, request, name, worker_id, worker_secret, clock_ms: _, otherwise } = request;
     bytes("the token's secret", secret, SECRET_BYTES)?;
     bytes("the certificate request", request, REQUEST_BYTES_MAX)?;
     text("the name", name, PRINCIPAL_CHARS_MAX)?;
     text("the name", otherwise, PRINCIPAL_CHARS_MAX)?;
-    text("the worker's id", worker_id, ID_BYTES_MAX)
+    text("the worker's id", worker_id, ID_BYTES_MAX)?;
+    text("the worker's secret", worker_secret, 2 * SECRET_BYTES)
 }
 
 pub(in crate::api) fn renew(request: &v1::RenewRequest) -> Result<(), ApiError> {

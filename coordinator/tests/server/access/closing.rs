@@ -103,8 +103,11 @@ async fn a_worker_that_joins_again_ends_the_connections_of_the_one_that_it_repla
     let greeting = hello(mac.worker.unwrap(), "mac", &[]);
     let mut before = Worker::over(FleetClient::new(mac.access.channel()), greeting.clone()).await.unwrap();
     let token = super::token(&coordinator, Role::Worker, 1, "").await;
-    let newcomer =
-        vertigo_client::joining::Newcomer { name: Some(super::name("mac")), otherwise: None, worker: mac.worker };
+    let newcomer = vertigo_client::joining::Newcomer {
+        name: Some(super::name("mac")),
+        otherwise: None,
+        worker: mac.worker.map(super::installed),
+    };
     let identity = vertigo_client::joining::join(&token, &newcomer).await.unwrap();
     let ended = soon("the session's end", before.incoming()).await;
     assert!(!matches!(ended, Ok(Some(_))), "{ended:?}");

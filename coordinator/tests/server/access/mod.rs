@@ -24,6 +24,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::{Millis, PrincipalId, WorkerId};
 use vertigo::principal::{PrincipalName, Role};
+use vertigo::secret::{Installed, Secret};
 use vertigo::v1;
 use vertigo::v1::access_client::AccessClient;
 use vertigo_access::authority::Authority;
@@ -65,6 +66,11 @@ pub(super) async fn token(coordinator: &Coordinator, role: Role, uses: u32, name
     made.line.parse().unwrap()
 }
 
+/// A worker's installation. All of a test's have one secret.
+pub(super) fn installed(id: WorkerId) -> Installed {
+    Installed { id, secret: Secret::from([7; 32]).hash() }
+}
+
 /// Somebody who has joined.
 pub(super) struct Somebody {
     pub(super) identity: Identity,
@@ -75,7 +81,7 @@ pub(super) struct Somebody {
 impl Somebody {
     pub(super) async fn with(token: &Token, called: &str) -> Result<Somebody, JoinError> {
         let worker = (token.role == Role::Worker).then(WorkerId::new);
-        let newcomer = Newcomer { name: Some(name(called)), otherwise: None, worker };
+        let newcomer = Newcomer { name: Some(name(called)), otherwise: None, worker: worker.map(installed) };
         let identity = join(token, &newcomer).await?;
         let access = reached(&identity);
         Ok(Somebody { identity, access, worker })
