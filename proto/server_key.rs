@@ -48,8 +48,11 @@ impl fmt::Display for KeyPlace {
     }
 }
 
-/// Which places a machine's owner lets jobs name. Who queues a job says to which server a key goes: without this they could have any file of
-/// the worker's sent anywhere.
+/// Where in its environment a worker's child reads which keys it may have: a [`KeyRule`] in lines. Where it is not set, any.
+pub const ALLOWED_KEYS: &str = "VERTIGO_ALLOWED_KEYS";
+
+/// Which places a machine's owner lets jobs name. Who queues a job says to which server a key goes: without this they could have any file
+/// of the worker's sent anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum KeyRule {
     /// Any: who queues jobs here could read them anyway.

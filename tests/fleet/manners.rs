@@ -68,3 +68,34 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
     plug(&root, true).unwrap();
     fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
 }
+
+/// What an init does where a daemon is installed anew, as another version of it: a signal, and once it has gone, a start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_replaced_in_the_middle_of_a_run_loses_no_iteration() {
+    let _turn = turn().await;
+    let fleet = Fleet::start("60s");
+    let start = |fleet: &Fleet| {
+        let mut command = fleet.worker_command("mac", "mac");
+        let (process, line) =
+            Process::start("mac", command.args(["--memory", "4GiB", "--drain", "10ms"]), &fleet.folder(""));
+        assert!(line.contains("connected"), "{line}");
+        process
+    };
+    let mut before = start(&fleet);
+    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    // No checkpoint of its own before it has to go.
+    let file = fleet.write("run.yaml", &recipe(20, "").replace("save_every: 5", "save_every: 1000"));
+    let expected = undisturbed(&fleet, &file).await;
+
+    let id = fleet.train(&file, &[]).await;
+    fleet.events(&id, |event| step(event).is_some_and(|iter| iter >= 4)).await;
+    assert!(before.terminate().success(), "{}", before.log());
+    let _after = start(&fleet);
+    assert_eq!(adapter(&fleet, &id).await, expected, "the weights are those of a run that nothing ended");
+    let events = fleet.events(&id, |_| false).await;
+    let iters: Vec<u64> = events.iter().filter_map(step).collect();
+    assert_eq!(iters, (1..=20).collect::<Vec<_>>(), "no iteration was lost and none was done twice");
+    let job = fleet.job(&id).await;
+    let by: Vec<_> = job.attempts.iter().map(|it| (it.worker.as_str(), it.code.as_str())).collect();
+    assert_eq!(by, [("mac", GIVEN_BACK), ("mac", "")]);
+}

@@ -1,8 +1,8 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one, or the end of its patience, ends the child, which is reported as a
-//! failure that another try may help, and goes.
+//! result was taken; services are given back at once. A second one, or the end of its patience, has what runs saved and given back, so that
+//! whoever goes on with it loses nothing; a third one, or minutes, ends the child, which is reported as a failure that another try may help.
 //!
 //! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
@@ -39,7 +39,7 @@ use vertigo_daemon::life;
 use vertigo_host::Host;
 use vertigo_host::linux::Linux;
 use vertigo_host::policy::Policy;
-use vertigo_host::presence::Terms;
+use vertigo_host::presence::{Presence, Terms};
 
 /// What the daemon is told when it starts.
 #[derive(Debug, Clone)]
@@ -92,6 +92,9 @@ pub enum DaemonError {
     Signals(io::Error),
 }
 
+/// How long what runs may take to be saved once the worker is to go. An init waits for longer (`install`).
+const SAVING: Duration = Duration::from_secs(240);
+
 /// Runs until it is told to go.
 ///
 /// # Errors
@@ -103,7 +106,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let host = host(settings.host_root.as_deref());
     let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
     let (comes_and_goes, presence) = watch::channel(manners.begin().await);
-    let _keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
+    let goes = comes_and_goes.clone();
+    let keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec());
     let membership = Membership::of(&settings.state, settings.coordinator)?;
@@ -167,7 +171,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let told_to_go = async {
         signals.next().await;
         life::stopping();
-        tracing::info!("draining: no attempt is taken any more; a second signal ends the running one");
+        tracing::info!(
+            "draining: no attempt is taken any more; a second signal has the running one saved and given back"
+        );
         phase.send_replace(Phase::Draining);
         // Nobody waits for what comes to no end.
         drains.cancel();
@@ -180,6 +186,13 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         tokio::select! {
             () = signals.next() => {}
             () = patience => {}
+        }
+        tracing::info!("giving back what runs, once it is saved; another signal ends it at once");
+        keeps.abort();
+        goes.send_replace(Presence::Away { reason: "the worker was told to go".to_owned(), open: None });
+        tokio::select! {
+            () = signals.next() => {}
+            () = tokio::time::sleep(SAVING) => {}
         }
         tracing::info!("leaving at once");
         for attempt in attempts.all() {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The session keeps a connection to the coordinator; the supervisor leads each attempt from its assignment to its end; the table of
-//! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`endings`], [`spool`]'s numbering, [`lines`]' bounds,
-//! [`backoff`].
+//! held attempts is all that the two share. Pure, and tested by property: [`outcome`], [`endings`], [`spool`]'s numbering, [`lines`]'
+//! bounds, [`backoff`].
 //!
 //! Apart from all of these, [`serve`] serves models to OpenAI's clients.
 

@@ -29,7 +29,7 @@ use vertigo_worker::state::State;
 /// Runs training jobs on this machine for a Vertigo coordinator.
 ///
 /// SIGTERM or Ctrl-C drains: no job is taken any more, and the worker goes when the running one has ended. A second one, or the end of
-/// --drain, stops it; the coordinator then tries it again elsewhere.
+/// --drain, has it saved and given back: it goes on elsewhere, or here later. A third one stops it.
 #[derive(Debug, Parser)]
 #[command(name = "vertigo-worker", version, args_conflicts_with_subcommands = true)]
 struct Cli {

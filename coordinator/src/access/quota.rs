@@ -1,7 +1,7 @@
 //! How much a principal may send within a day.
 //!
-//! Whoever may send files could fill the store; what nothing names goes by itself, but only after a while. What is counted is what a request
-//! says that it brings, whether or not it all comes, so that nobody gains by breaking off.
+//! Whoever may send files could fill the store; what nothing names goes by itself, but only after a while. What is counted is what a
+//! request says that it brings, whether or not it all comes, so that nobody gains by breaking off.
 //!
 //! Promise: within any [`WINDOW`] no principal begins uploads of more than the quota together, but for the rounding of times to an
 //! hour's beginning, by which it is never less than the quota's. What is kept of each is bounded.

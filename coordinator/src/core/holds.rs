@@ -67,8 +67,8 @@ impl Core {
         Ok(())
     }
 
-    /// Ends the hold of a worker, whoever holds it, and what befell its machine is forgotten: somebody has looked. One that nobody holds and
-    /// that has no mark stays as it is.
+    /// Ends the hold of a worker, whoever holds it, and what befell its machine is forgotten: somebody has looked. One that nobody holds
+    /// and that has no mark stays as it is.
     pub(super) fn resume(&mut self, now: Millis, id: WorkerId, by: PrincipalName) -> Result<(), Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
         if worker.hold.is_none() && worker.marks.is_empty() {

@@ -116,7 +116,8 @@ pub(super) fn standing(marks: &[Mark], now: Millis) -> Standing {
 }
 
 impl Worker {
-    /// Why it takes nothing new, or nothing for its GPU, as people are told: it is held, or it cools down, which a person ends the same way.
+    /// Why it takes nothing new, or nothing for its GPU, as people are told: it is held, or it cools down, which a person ends the same
+    /// way.
     pub fn told_hold(&self) -> Option<Hold> {
         let cooling = |until: Millis| Hold {
             by: HeldBy::Coordinator,

@@ -43,7 +43,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
-use vertigo::server_key::KeyRule;
+use vertigo::server_key::{ALLOWED_KEYS, KeyRule};
 use vertigo::v1::LogLine;
 use vertigo::v1::report::Body;
 use vertigo_host::buffers::Length;
@@ -286,9 +286,6 @@ fn command(launch: &Launch<'_>) -> io::Result<Command> {
     command.arg("-n").arg(NICENESS.to_string()).arg(launch.executable);
     Ok(command)
 }
-
-/// Where a child reads which keys it may have: `vertigo::server_key::KeyRule` in lines. Where it is not set, any.
-pub const ALLOWED_KEYS: &str = "VERTIGO_ALLOWED_KEYS";
 
 /// What the child writes, until it has closed both streams.
 fn lines(child: &mut Child) -> mpsc::Receiver<Line> {

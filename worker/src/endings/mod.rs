@@ -4,7 +4,8 @@
 //! the child itself: what the kernel says of memory ([`oom`]), how the machine started and how it came to that ([`boot`]), and how often a
 //! job met the same end here before ([`remembered`]), from which it follows how the next attempt begins ([`watchdog`]).
 //!
-//! Promise: everything that decides or reads a text is pure and compiled on every platform; only `read`, `panics` and `open` touch the machine.
+//! Promise: everything that decides or reads a text is pure and compiled on every platform; only `read`, `panics` and `open` touch the
+//! machine.
 
 pub mod boot;
 pub mod oom;

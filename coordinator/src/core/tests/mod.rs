@@ -1,4 +1,5 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `who`), by random failures of one job (`headway`) and by
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `who`), by random failures of one job (`headway`)
+//! and by
 //! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
 //! it does with a core that lets go of what has ended (`archive`).
 

@@ -3,12 +3,11 @@
 //! Promise: it stands in no error.
 
 use super::super::codes;
-use crate::child::process::ALLOWED_KEYS;
 use reqwest::header::HeaderValue;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use vertigo::server_key::{KeyPlace, KeyRule, ServerKey};
+use vertigo::server_key::{ALLOWED_KEYS, KeyPlace, KeyRule, ServerKey};
 use vertigo::task::{Cure, Failure};
 
 /// A key is a line: more than this is none.
