@@ -1,8 +1,9 @@
 //! The daemon: one machine's state, session and supervisor, and its end.
 //!
-//! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its
-//! result was taken; services are given back at once. A second one, or the end of its patience, has what runs saved and given back, so that
-//! whoever goes on with it loses nothing; a third one, or minutes, ends the child, which is reported as a failure that another try may help.
+//! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its result
+//! was taken; services are given back at once. A second one, or the end of its patience, has what runs saved and given back, so that
+//! whoever goes on with it loses nothing; a third one, or minutes, ends the child, which is reported as a failure that another try may
+//! help.
 //!
 //! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
