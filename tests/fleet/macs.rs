@@ -6,6 +6,7 @@ use crate::{recipe, turn};
 use serde_json::Value;
 use site::Site;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 use tokio::task::spawn_blocking;
@@ -49,6 +50,28 @@ fn worker(site: &Site, machine: &'static str) -> Process {
     process
 }
 
+/// A pipeline of all kinds that end by themselves: raw rows become a dataset, an adapter, a model and a report.
+fn write_pipeline(folder: &Path) {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("small/suite.yaml", "name: small\nsystem: Answer with Luau.\ndefaults: {tokens_max: 16, samples: 2}\n");
+    write(
+        "small/tasks/said.yaml",
+        "id: said\ncategory: said\nprompt: Write a function.\nchecks:\n  patterns: [\".*\"]\n",
+    );
+    write("curation.yaml", "rights: {licenses: [Apache-2.0]}\nsplit: {valid: 0.1, test: 0.1, seed: 3}\n");
+    write("recipe.yaml", &recipe(16, ""));
+    let pipeline = "name: luau\njobs:\n  \
+                    rows: {kind: curate, config: curation.yaml, data: raw}\n  \
+                    tutor: {kind: train, recipes: [recipe.yaml], data: \"${{ rows }}\"}\n  \
+                    model: {kind: fuse, adapter: \"${{ tutor }}\"}\n  \
+                    judged: {kind: eval, model: \"${{ model }}\", suite: small}\n";
+    write("pipeline.yaml", pipeline);
+}
+
 fn json(site: &Site, words: &[&str]) -> Value {
     serde_json::from_str(&site.cli(MINI, &[&["--json"], words].concat())).unwrap()
 }
@@ -80,10 +103,12 @@ async fn macs_join_over_tls_run_a_pipeline_lose_their_cable_and_are_revoked() {
     let ada = |words: &[&str]| site.cli(MINI, &[&["--context", "ada", "--json"], words].concat());
     ada(&["data", "import", "luau", &luau().to_string_lossy()]);
     ada(&["base", "new", "mini", "--preset", "mini-4b", "--data", "luau"]);
-    let file = site.folder().join("long.yaml");
-    fs::write(&file, recipe(16, "")).unwrap();
-    ada(&["train", &file.to_string_lossy(), "--data", "luau", "--name", "tutor", "--then", "fuse"]);
-    let id = "tutor";
+    ada(&["data", "import", "--raw", "raw", &luau().to_string_lossy()]);
+    write_pipeline(site.folder());
+    ada(&["suite", "import", "small", &site.folder().join("small").to_string_lossy()]);
+    ada(&["run", &site.folder().join("pipeline.yaml").to_string_lossy()]);
+    let of_kind = |kind: &str| json(&site, &["jobs", "--kind", kind])[0]["id"].as_str().unwrap().to_owned();
+    let id = &of_kind("train")[..];
 
     // The machine that runs it loses its cable in the middle, and gets it again before its lease is over.
     let mut watch = site.command(MINI, "vertigo");
@@ -98,7 +123,7 @@ async fn macs_join_over_tls_run_a_pipeline_lose_their_cable_and_are_revoked() {
     let is_silent = |worker: &Value| Millis::now().0 > worker["last_seen_ms"].as_u64().unwrap() + SILENT_MS;
     worker_is(&site, "silent", &machine, is_silent).await;
     site.cable(&machine, "up");
-    let watched = ada(&["watch", "tutor-fused"]);
+    let watched = ada(&["watch", &of_kind("eval")]);
     drop(watch);
     assert!(watched.lines().last().is_some_and(|line| line.contains("succeeded")), "{watched}");
     let job = json(&site, &["job", id]);
@@ -108,7 +133,7 @@ async fn macs_join_over_tls_run_a_pipeline_lose_their_cable_and_are_revoked() {
         "{job}"
     );
     let fetched = site.folder().join("fetched");
-    ada(&["get", "tutor-fused", &fetched.to_string_lossy()]);
+    ada(&["get", &of_kind("fuse"), &fetched.to_string_lossy()]);
     assert!(fetched.join("config.json").exists());
 
     // Who may only submit ends nobody; an administrator does, and within a second the worker is gone.
