@@ -22,7 +22,9 @@ pub(crate) use queue::{
     ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
-pub(crate) use workers::{DrainArgs, RemoveArgs, ResumeArgs, SetArgs, WorkerArgs, WorkerCommand, WorkersArgs};
+pub(crate) use workers::{
+    DrainArgs, RemoveArgs, ResumeArgs, SetArgs, UpgradeArgs, WorkerArgs, WorkerCommand, WorkersArgs,
+};
 
 use anstyle::Style;
 use clap::builder::Styles;
@@ -166,6 +168,8 @@ pub(crate) enum Command {
     Drain(DrainArgs),
     /// Let a worker take work again
     Resume(ResumeArgs),
+    /// Have a worker start anew, as the version that is installed there now; what runs is saved first
+    Upgrade(UpgradeArgs),
     /// Forget a worker that will not come back, or is to join anew
     Remove(RemoveArgs),
     /// List artifacts: bases, datasets, checkpoints, adapters, models, suites, reports

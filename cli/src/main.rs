@@ -136,6 +136,7 @@ async fn asked(cli: &Cli, coordinator: &Coordinator, output: Output) -> Result<(
         Command::Workers(args) => commands::workers::run(args, coordinator, output).await,
         Command::Drain(args) => commands::drain::run(args, coordinator, output).await,
         Command::Worker(args) => commands::worker::run(args, coordinator, output).await,
+        Command::Upgrade(args) => commands::upgrade::run(args, coordinator, output).await,
         Command::Resume(args) => commands::resume::run(args, coordinator, output).await,
         Command::Remove(args) => commands::remove::run(args, coordinator, output).await,
         Command::Artifacts(args) => commands::artifacts::run(args, coordinator, output).await,

@@ -73,6 +73,16 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_replaced_in_the_middle_of_a_run_loses_no_iteration() {
     let _turn = turn().await;
+    loses_no_iteration(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_start_anew_loses_no_iteration_and_stays_the_same_process() {
+    let _turn = turn().await;
+    loses_no_iteration(false).await;
+}
+
+async fn loses_no_iteration(by_signal: bool) {
     let fleet = Fleet::start("60s");
     let start = |fleet: &Fleet| {
         let mut command = fleet.worker_command("mac", "mac");
@@ -89,8 +99,13 @@ async fn a_worker_that_is_replaced_in_the_middle_of_a_run_loses_no_iteration() {
 
     let id = fleet.train(&file, &[]).await;
     fleet.events(&id, |event| step(event).is_some_and(|iter| iter >= 4)).await;
-    assert!(before.terminate().success(), "{}", before.log());
-    let _after = start(&fleet);
+    if by_signal {
+        assert!(before.terminate().success(), "{}", before.log());
+        before = start(&fleet);
+    } else {
+        let said = fleet.cli(&["upgrade", "mac"]).await.ok();
+        assert!(said.contains("mac is back, and runs"), "{said}");
+    }
     assert_eq!(adapter(&fleet, &id).await, expected, "the weights are those of a run that nothing ended");
     let events = fleet.events(&id, |_| false).await;
     let iters: Vec<u64> = events.iter().filter_map(step).collect();
@@ -98,4 +113,5 @@ async fn a_worker_that_is_replaced_in_the_middle_of_a_run_loses_no_iteration() {
     let job = fleet.job(&id).await;
     let by: Vec<_> = job.attempts.iter().map(|it| (it.worker.as_str(), it.code.as_str())).collect();
     assert_eq!(by, [("mac", GIVEN_BACK), ("mac", "")]);
+    assert!(before.ended().is_none());
 }

@@ -106,6 +106,7 @@ impl Witness {
                 seen.acknowledge(&ack);
             }
             Some(Message::Stop(stop)) => seen.note(format!("{process} stop {} {}", stop.attempt_id, stop.reason)),
+            Some(Message::StartAnew(_)) => seen.note(format!("{process} is to start anew")),
             Some(Message::Policy(policy)) => seen.note(format!("{process} policy {policy:?}")),
             Some(Message::Assignment(assignment)) => seen.assigned(process, assignment),
             None => seen.violation(format!("{process} was sent an empty message")),

@@ -197,6 +197,7 @@ impl Worker {
             machine: &Offered(self.usable),
             presence: watch::channel(Presence::Present).1,
             set_policy: &|_| {},
+            start_anew: &|| {},
             attempts: &attempts,
             reboots: &Vec::new,
             take: &move |assignment| child::take(&children, assignment),

@@ -96,11 +96,20 @@ pub enum DaemonError {
 /// How long what runs may take to be saved once the worker is to go. An init waits for longer (`install`).
 const SAVING: Duration = Duration::from_secs(240);
 
+/// What comes after the daemon's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing.
+    Gone,
+    /// The program that lies where this one did, with the same words: it was told to start anew.
+    Anew,
+}
+
 /// Runs until it is told to go.
 ///
 /// # Errors
 /// Where it cannot begin, or the coordinator refuses it for good.
-pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+pub async fn run(settings: Settings) -> Result<End, DaemonError> {
     let state = State::open(&settings.state)?;
     let machine = Arc::new(Machine::probe(settings.memory)?.with_disk(settings.state.clone()));
     let (policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
@@ -116,7 +125,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let name = settings.name.or_else(|| membership.name().map(ToString::to_string)).or_else(host_name);
     let name = name.ok_or(DaemonError::NoName)?;
     let transfer = Transfer::new(&access);
-    let drains = CancellationToken::new();
+    let (drains, anew) = (CancellationToken::new(), CancellationToken::new());
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
         ledgers: state.ledgers(),
@@ -160,18 +169,22 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         machine: &*machine,
         presence: presence.clone(),
         set_policy: &|when| set_policy(&state, &policy, when),
+        start_anew: &|| anew.cancel(),
         attempts: &attempts,
         reboots: &|| boots.untold(),
         take: &take,
         welcomed: &welcomed,
     };
+    let told_anew = anew.clone();
     let mut signals = Signals::listen().map_err(DaemonError::Signals)?;
     // Without a coordinator, too: one that is away is waited for, by a worker that is as ready as it can be.
     life::does(&format!("dialling {endpoint}"));
     life::ready();
     let told_to_go = async {
-        signals.next().await;
-        life::stopping();
+        tokio::select! {
+            () = signals.next() => life::stopping(),
+            () = told_anew.cancelled() => {}
+        }
         tracing::info!(
             "draining: no attempt is taken any more; a second signal has the running one saved and given back"
         );
@@ -187,6 +200,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         tokio::select! {
             () = signals.next() => {}
             () = patience => {}
+            // Whoever wants another version now wants no run's end first.
+            () = told_anew.cancelled() => {}
         }
         tracing::info!("giving back what runs, once it is saved; another signal ends it at once");
         keeps.abort();
@@ -204,7 +219,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     life::beside(async {
         tokio::select! {
-            ended = session.run(phases) => Ok(ended?),
+            ended = session.run(phases) => ended.map(|()| if anew.is_cancelled() { End::Anew } else { End::Gone }).map_err(DaemonError::from),
             never = membership.renew() => match never {},
             () = told_to_go => unreachable!("it waits for ever once it has told all"),
         }

@@ -3,8 +3,9 @@
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
@@ -21,7 +22,7 @@ use vertigo_daemon::{Name, ThisMachine, arguments, places};
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Terms;
 use vertigo_worker::child;
-use vertigo_worker::daemon::{self, Settings};
+use vertigo_worker::daemon::{self, End, Settings};
 use vertigo_worker::membership;
 use vertigo_worker::serve::{self, Asked};
 use vertigo_worker::state::State;
@@ -215,7 +216,25 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), Name::Worker.word(), &mut script);
             told(Ok(String::from_utf8_lossy(&script).into_owned()))
         }
-        None => ended(daemon_settings(cli.daemon).and_then(|settings| within("vertigo-worker", daemon::run(settings)))),
+        None => run_daemon(cli.daemon),
+    }
+}
+
+/// Runs the daemon, and where it is told to start anew, the program that lies where this one did.
+fn run_daemon(args: Daemon) -> ExitCode {
+    let run = || {
+        let settings = daemon_settings(args)?;
+        let program = settings.executable.clone();
+        Ok((within("vertigo-worker", daemon::run(settings))?, program))
+    };
+    match run() {
+        Ok((End::Gone, _)) => ExitCode::SUCCESS,
+        // The process stays, and with it what its init knows of it; all files are closed on the way.
+        Ok((End::Anew, program)) => {
+            let error = process::Command::new(&program).args(std::env::args_os().skip(1)).exec();
+            ended(Err(format!("{} does not start: {error}", program.display()).into()))
+        }
+        Err(error) => ended(Err(error)),
     }
 }
 
@@ -310,10 +329,10 @@ fn wanted_worker(
 }
 
 /// Runs `work` with logs, and traces where a collector is named. `service` is the process's name in them.
-fn within<E: std::error::Error + 'static>(
+fn within<T, E: std::error::Error + 'static>(
     service: &'static str,
-    work: impl Future<Output = Result<(), E>>,
-) -> Result<(), Box<dyn std::error::Error>> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Runtime::new()?;
     let _inside = runtime.enter();
     let telemetry = vertigo_telemetry::init(service)?;

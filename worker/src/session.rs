@@ -95,6 +95,8 @@ pub struct Session<'a> {
     pub reboots: &'a (dyn Fn() -> Vec<v1::Reboot> + Send + Sync),
     /// Takes a policy of the machine's owner.
     pub set_policy: &'a (dyn Fn(&str) + Send + Sync),
+    /// Has what runs saved and given back, and the daemon start anew.
+    pub start_anew: &'a (dyn Fn() + Send + Sync),
     /// Takes an assignment.
     pub take: &'a (dyn Fn(Assignment) + Send + Sync),
     /// Called at each `Welcome`.
@@ -336,6 +338,7 @@ impl Connection<'_> {
         let (id, act): (String, Box<dyn FnOnce(AttemptId)>) = match received.message {
             Some(FromCoordinator::Assignment(assignment)) => return (self.session.take)(assignment),
             Some(FromCoordinator::Policy(policy)) => return (self.session.set_policy)(&policy.when),
+            Some(FromCoordinator::StartAnew(_)) => return (self.session.start_anew)(),
             Some(FromCoordinator::Ack(ack)) => {
                 (ack.attempt_id, Box::new(move |id| attempts.acknowledged(id, ack.number)))
             }

@@ -32,6 +32,7 @@ impl Command {
             Command::Workers(_) => tracing::info_span!("vertigo workers"),
             Command::Worker(_) => tracing::info_span!("vertigo worker"),
             Command::Drain(_) => tracing::info_span!("vertigo drain"),
+            Command::Upgrade(_) => tracing::info_span!("vertigo upgrade"),
             Command::Resume(_) => tracing::info_span!("vertigo resume"),
             Command::Remove(_) => tracing::info_span!("vertigo remove"),
             Command::Artifacts(_) => tracing::info_span!("vertigo artifacts"),

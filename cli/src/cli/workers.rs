@@ -60,6 +60,18 @@ pub(crate) struct WorkerArgs {
     pub(crate) command: WorkerCommand,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Install the new version on that machine first: deploy/install.sh, or brew upgrade. What runs there is saved at its next step, given back, \
+and goes on from there, here or elsewhere. It waits until the worker is back and says what it runs now.
+
+Example:
+  vertigo upgrade mac-36gb")]
+pub(crate) struct UpgradeArgs {
+    /// The worker: its name, or its id or the beginning of it
+    pub(crate) worker: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Say when a worker's machine takes part

@@ -38,6 +38,7 @@ pub(crate) mod sweep;
 pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod train;
+pub(crate) mod upgrade;
 pub(crate) mod watch;
 pub(crate) mod worker;
 pub(crate) mod workers;

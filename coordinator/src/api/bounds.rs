@@ -189,6 +189,11 @@ pub(super) fn set_worker(request: &v1::SetWorkerRequest) -> Result<(), ApiError>
     text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
 }
 
+pub(super) fn upgrade_worker(request: &v1::UpgradeWorkerRequest) -> Result<(), ApiError> {
+    let v1::UpgradeWorkerRequest { worker } = request;
+    text("the worker's name", worker, WORKER_NAME_BYTES_MAX)
+}
+
 pub(super) fn get_job(request: &v1::GetJobRequest) -> Result<(), ApiError> {
     let v1::GetJobRequest { id } = request;
     text("the job's id", id, REFERENCE_BYTES_MAX)

@@ -132,6 +132,8 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         name: worker.name.clone(),
         machine: Some(machine(&worker.machine)),
         connected: worker.session.is_some(),
+        // Numbers begin with 0, which is none on the wire.
+        connection: worker.session.map_or(0, |session| session.0.saturating_add(1)),
         draining: worker.draining,
         last_seen_ms: worker.last_seen.0,
         reserved_bytes: worker.reserved().0,

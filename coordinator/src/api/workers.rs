@@ -94,6 +94,21 @@ impl Api {
         after.ok_or_else(gone)
     }
 
+    /// Has a worker save and give back what runs, and start anew.
+    ///
+    /// # Errors
+    /// There is no such worker, or there are several; it is not connected.
+    pub(crate) async fn upgrade_worker(
+        &self,
+        caller: &Caller,
+        request: v1::UpgradeWorkerRequest,
+    ) -> Result<v1::Worker, ApiError> {
+        bounds::upgrade_worker(&request)?;
+        tracing::info!(by = %caller.name, worker = request.worker, "a worker is told to start anew");
+        let (before, _) = self.act(request.worker, |worker| Command::StartAnew { worker }).await?;
+        Ok(before)
+    }
+
     /// Does something with the worker that `reference` stands for. Gives it as it was before, and as it is now, where it is there still.
     async fn act(
         &self,

@@ -111,6 +111,11 @@ pub enum Command {
         /// As a person writes it. It has been read.
         when: String,
     },
+    /// Has a worker save what runs there and start anew.
+    StartAnew {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),
 }
@@ -176,6 +181,7 @@ impl Command {
             Command::Resume { .. } => "resume",
             Command::Remove { .. } => "remove",
             Command::SetPolicy { .. } => "set policy",
+            Command::StartAnew { .. } => "start anew",
             Command::Forget(_) => "forget",
         }
     }

@@ -85,6 +85,8 @@ pub enum Outgoing {
         /// As a person writes it.
         when: String,
     },
+    /// The worker saves what runs, gives it back and starts anew.
+    StartAnew,
     /// The session is over: another has taken its place.
     Close {
         /// Why, for a person.

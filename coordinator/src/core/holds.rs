@@ -85,11 +85,11 @@ impl Core {
         Ok(())
     }
 
-    /// Tells a worker by which policy its machine takes part. It is the worker's to keep: one that is not there cannot be told.
-    pub(super) fn set_policy(&mut self, id: WorkerId, when: String) -> Result<(), Refusal> {
+    /// Tells a worker what is the worker's own to keep or to do: one that is not there cannot be told.
+    pub(super) fn tell(&mut self, id: WorkerId, what: Outgoing) -> Result<(), Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
         let session = worker.session.ok_or_else(|| Refusal::WorkerNotThere(worker.name.clone()))?;
-        self.effects.outbox.push((session, Outgoing::Policy { when }));
+        self.effects.outbox.push((session, what));
         Ok(())
     }
 

@@ -72,7 +72,7 @@ pub fn verdict(role: Role, permission: Permission) -> Verdict {
 }
 
 /// The calls of gRPC: service and method.
-const CALLS: [(&str, Permission); 29] = [
+const CALLS: [(&str, Permission); 30] = [
     ("/vertigo.v1.Access/Join", Permission::Knock),
     ("/vertigo.v1.Access/Renew", Permission::Own),
     ("/vertigo.v1.Access/WhoAmI", Permission::Own),
@@ -94,6 +94,7 @@ const CALLS: [(&str, Permission); 29] = [
     ("/vertigo.v1.Fleet/ResumeWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/RemoveWorker", Permission::Manage),
     ("/vertigo.v1.Fleet/SetWorker", Permission::Manage),
+    ("/vertigo.v1.Fleet/UpgradeWorker", Permission::Manage),
     ("/vertigo.v1.Artifacts/MissingBlobs", Permission::Send),
     ("/vertigo.v1.Artifacts/Register", Permission::Change),
     // A worker asks what a name stands for that a service of its own follows.

@@ -17,8 +17,8 @@ use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{
     Ack, Artifact, CoordinatorMessage, DrainWorkerRequest, GetArtifactRequest, Hello, ListArtifactsRequest,
     ListArtifactsResponse, ListWorkersRequest, ListWorkersResponse, MissingBlobsRequest, MissingBlobsResponse,
-    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, SetWorkerRequest, Welcome, Worker,
-    WorkerMessage,
+    RegisterArtifactRequest, RemoveWorkerRequest, Report, ResumeWorkerRequest, SetWorkerRequest, UpgradeWorkerRequest,
+    Welcome, Worker, WorkerMessage,
 };
 
 /// An address of this machine that nobody else has, and who listens there.
@@ -177,6 +177,10 @@ impl Fleet for Played {
     }
 
     async fn set_worker(&self, _: Request<SetWorkerRequest>) -> Result<Response<Worker>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn upgrade_worker(&self, _: Request<UpgradeWorkerRequest>) -> Result<Response<Worker>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 

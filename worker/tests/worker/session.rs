@@ -55,6 +55,7 @@ impl Setup {
                 machine: &machine,
                 presence: watch::channel(Presence::Present).1,
                 set_policy: &|_| {},
+                start_anew: &|| {},
                 attempts: &held,
                 reboots: &Vec::new,
                 take: &move |assignment| take.send(assignment).unwrap(),

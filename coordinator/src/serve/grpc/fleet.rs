@@ -77,6 +77,11 @@ impl v1::fleet_server::Fleet for Fleet {
         Ok(Response::new(self.0.api.set_worker(&caller, request.into_inner()).instrument(span).await?))
     }
 
+    async fn upgrade_worker(&self, request: Request<v1::UpgradeWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("upgrade worker")));
+        Ok(Response::new(self.0.api.upgrade_worker(&caller, request.into_inner()).instrument(span).await?))
+    }
+
     async fn remove_worker(&self, request: Request<v1::RemoveWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
         let (caller, span) = (caller(&request)?, traced(request.metadata(), info_span!("remove worker")));
         Ok(Response::new(self.0.api.remove_worker(&caller, request.into_inner()).instrument(span).await?))

@@ -100,6 +100,7 @@ impl Sessions {
             Outgoing::Ack { attempt, number } => Message::Ack(v1::Ack { attempt_id: attempt.to_string(), number }),
             Outgoing::Stop { attempt, reason } => Message::Stop(v1::Stop { attempt_id: attempt.to_string(), reason }),
             Outgoing::Policy { when } => Message::Policy(v1::Policy { when }),
+            Outgoing::StartAnew => Message::StartAnew(v1::StartAnew {}),
             Outgoing::Close { reason } => return Err(ApiError::new(ErrorCode::SessionOver, reason).into()),
         };
         Ok(v1::CoordinatorMessage { message: Some(message) })

@@ -6,7 +6,7 @@ use vertigo::api_error::ErrorCode;
 use vertigo::id::Digest;
 use vertigo::principal::Role;
 
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 20] = [
     "Jobs/Submit",
     "Jobs/List",
     "Jobs/Get",
@@ -17,6 +17,7 @@ const CALLS: [&str; 19] = [
     "Fleet/DrainWorker",
     "Fleet/RemoveWorker",
     "Fleet/SetWorker",
+    "Fleet/UpgradeWorker",
     "Artifacts/Get",
     "Artifacts/List",
     "Artifacts/Register",

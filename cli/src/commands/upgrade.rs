@@ -1,0 +1,81 @@
+//! `vertigo upgrade`: a worker starts anew, as the version that is installed there now.
+
+use crate::cli::UpgradeArgs;
+use crate::coordinator::Coordinator;
+use crate::error::{CliError, Result, Subject};
+use crate::render::json;
+use crate::render::output::{Output, bold};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use vertigo::v1;
+use vertigo_client::traced;
+
+/// How long it is waited for: what runs may take minutes to be saved.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(args: &UpgradeArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
+    let request = v1::UpgradeWorkerRequest { worker: args.worker.clone() };
+    let before = coordinator.answer(coordinator.fleet().upgrade_worker(traced(request)).await, Subject::Worker)?;
+    output.note(&format!("{} saves what runs there, and starts anew", before.name));
+    let after = back(&before, coordinator).await?;
+    output.show(|| json::worker(&after), || render(&before, &after));
+    Ok(())
+}
+
+/// The worker once it is connected again.
+async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Worker> {
+    let begun = Instant::now();
+    loop {
+        let is_back = |worker: &v1::Worker| worker.connected && worker.connection != before.connection;
+        if let Some(worker) = find(&before.id, coordinator).await?.filter(is_back) {
+            return Ok(worker);
+        }
+        if begun.elapsed() > PATIENCE {
+            let error = CliError::refused(format!("{} is not back yet", before.name));
+            return Err(error.hint("`vertigo workers` shows when it is; its log on that machine says more"));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn find(id: &str, coordinator: &Coordinator) -> Result<Option<v1::Worker>> {
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListWorkersRequest { page_token, ..Default::default() };
+        let page = coordinator.answer(coordinator.fleet().list_workers(traced(request)).await, Subject::Worker)?;
+        let found = page.workers.into_iter().find(|worker| worker.id == id);
+        if found.is_some() || page.next_page_token.is_empty() {
+            return Ok(found);
+        }
+        page_token = page.next_page_token;
+    }
+}
+
+fn render(before: &v1::Worker, after: &v1::Worker) -> String {
+    let version = |worker: &v1::Worker| worker.machine.as_ref().map(|it| it.version.clone()).unwrap_or_default();
+    match (version(before), version(after)) {
+        (before, now) if before == now => format!("{} is back, and runs {now} as before\n", bold(&after.name)),
+        (before, now) => format!("{} is back, and runs {now} instead of {before}\n", bold(&after.name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::output::plain;
+
+    #[test]
+    fn what_it_runs_now_is_said_beside_what_it_ran() {
+        let worker = |version: &str| v1::Worker {
+            name: "mac".to_owned(),
+            machine: Some(v1::Machine { version: version.to_owned(), ..Default::default() }),
+            ..Default::default()
+        };
+        let said = |before: &str, now: &str| plain(&render(&worker(before), &worker(now)));
+        assert_eq!(said("0.1.0", "0.2.0"), "mac is back, and runs 0.2.0 instead of 0.1.0\n");
+        assert_eq!(said("0.1.0", "0.1.0"), "mac is back, and runs 0.1.0 as before\n");
+    }
+}
