@@ -174,7 +174,8 @@ async fn no_secret_is_seen_from_outside_in_a_whole_life() {
     // What is looked for is found where it belongs.
     assert_eq!(secrets.in_text(&fs::read_to_string(state.join("access/admin-token")).unwrap()).len(), 1);
     assert!(!secrets.in_text(&fs::read_to_string(&identity).unwrap()).is_empty());
-    assert!(seen.contains("attempt") && seen.contains("RUST_LOG=trace"), "{seen}");
+    // Other systems show no process's environment to a program like this.
+    assert!(!cfg!(target_os = "linux") || (seen.contains("attempt") && seen.contains("RUST_LOG=trace")), "{seen}");
     let (logs, exported) = (coordinator.log() + &worker.log(), traces.0.lock().unwrap().clone());
     assert!(logs.contains("joined") && exported.contains("join"));
     for (where_it_is, text) in [
