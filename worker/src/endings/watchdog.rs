@@ -5,6 +5,7 @@
 //! shorter ones, the shorter the more often it happened. The arithmetic is the same however it is cut up, and so are the bits.
 
 use std::fmt;
+use vertigo_host::buffers::{MEGABYTES, OPERATIONS};
 
 /// MLX's limits on a command buffer: it is handed over when it is past either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +15,6 @@ pub struct BufferLimits {
     /// Megabytes that they read.
     pub megabytes: u32,
 }
-
-/// What MLX calls its limits.
-const OPERATIONS: &str = "MLX_MAX_OPS_PER_BUFFER";
-const MEGABYTES: &str = "MLX_MAX_MB_PER_BUFFER";
 
 /// From long to short. By itself MLX takes 40 of each on most Macs, and 50 on a Max or an Ultra.
 const LIMITS: [BufferLimits; 3] = [
