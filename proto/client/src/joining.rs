@@ -12,7 +12,6 @@ use vertigo::principal::{PrincipalName, PrincipalNameError, Role, RoleError};
 use vertigo::secret::Installed;
 use vertigo::v1;
 use vertigo::v1::access_client::AccessClient;
-use vertigo_access::anchor::Anchor;
 use vertigo_access::identity::{Granted, Identity, IdentityError, Request};
 use vertigo_access::life::Life;
 use vertigo_access::tls::{HeldError, Joining};
@@ -133,7 +132,7 @@ async fn join_at(endpoint: &Endpoint, token: &Token, newcomer: &Newcomer, reques
     };
     let certificate = client.join(traced(asked)).await.map_err(|status| failed(&status))?.into_inner();
     let anchor = joining.met().ok_or_else(|| JoinError::Answer("it has shown none".to_owned()))?;
-    Ok(identity(request, certificate, endpoint, anchor)?)
+    Ok(Identity::new(request, granted(certificate)?, endpoint.clone(), anchor)?)
 }
 
 /// The coordinator's own answer, or what there was instead of one.
@@ -164,15 +163,6 @@ impl Problem {
     fn or(self, next: Problem) -> Problem {
         if self.is_of_tls { self } else { next }
     }
-}
-
-fn identity(
-    request: &Request,
-    certificate: v1::Certificate,
-    endpoint: &Endpoint,
-    anchor: Anchor,
-) -> Result<Identity, JoinError> {
-    Ok(Identity::new(request, granted(certificate)?, endpoint.clone(), anchor)?)
 }
 
 /// What was granted, its life by this machine's clock.
