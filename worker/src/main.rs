@@ -276,8 +276,11 @@ fn join(
     let name = daemon.name.as_deref().map(PrincipalName::of_certificate).transpose()?;
     // Most likely of the environment: it would be asked for ever instead of the one that was joined, which speaks TLS alone.
     if let Some(plain) = daemon.coordinator.as_ref().filter(|endpoint| !no_install && !endpoint.is_tls()) {
-        return Err(format!("--coordinator {plain}: a worker that joins speaks to the coordinator that it joins; leave it out, \
-             and unset VERTIGO_COORDINATOR where it comes from there").into());
+        return Err(format!(
+            "--coordinator {plain}: a worker that joins speaks to the coordinator that it joins; leave it out, \
+             and unset VERTIGO_COORDINATOR where it comes from there"
+        )
+        .into());
     }
     let (folder, wanted) = if no_install {
         (daemon.state.map_or_else(|| default_state("worker"), Ok)?, None)
