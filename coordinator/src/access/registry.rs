@@ -291,7 +291,12 @@ impl Registry {
     fn place_of(&self, name: &PrincipalName, worker: Option<Installed>) -> Result<Option<PrincipalId>, Denied> {
         let mut live = self.principals.values().filter(|principal| principal.revoked.is_none());
         let before = worker.and_then(|worker| live.clone().find(|principal| principal.worker == Some(worker.id)));
-        if before.is_some_and(|before| before.worker_secret != worker.map(|worker| worker.secret)) {
+        // One that was revoked counts where its secret is known: it may have leases still, and come back.
+        let is_other = |it: &Principal, worker: Installed| {
+            let is_counted = it.worker_secret.is_some() || it.revoked.is_none();
+            it.worker == Some(worker.id) && it.worker_secret != Some(worker.secret) && is_counted
+        };
+        if worker.is_some_and(|worker| self.principals.values().any(|it| is_other(it, worker))) {
             return Err(Denied::OtherInstallation);
         }
         let named = live.find(|principal| principal.name == *name);

@@ -190,13 +190,7 @@ impl Core {
         for installation in core.installations.values_mut() {
             (installation.heard, installation.since) = (now, now);
         }
-        let marked: Vec<(WorkerId, marks::Standing)> =
-            core.workers.values().map(|worker| (worker.id, marks::standing(&worker.marks, now))).collect();
-        for (id, standing) in marked {
-            if let marks::Standing::Cools { until } = standing {
-                core.workers.change(id, |worker| worker.cools_until = Some(until));
-            }
-        }
+        core.recall_marks(now);
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));

@@ -102,13 +102,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Whether it can start an attempt in such a slot now.
-    pub fn has_open(&self, slot: Slot) -> bool {
-        let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
+    /// Whether it takes attempts in such a slot, if not now then once what runs there has ended.
+    pub fn takes(&self, slot: Slot) -> bool {
         let is_held = self.hold.as_ref().is_some_and(|hold| hold.closes(slot));
         let is_willing =
             !self.draining && self.away.is_none() && !is_held && (self.cools_until.is_none() || slot == Slot::Cpu);
-        self.session.is_some() && is_willing && self.stopping.is_empty() && taken < self.machine.slots(slot)
+        self.session.is_some() && is_willing && self.machine.slots(slot) > 0
+    }
+
+    /// Whether it can start an attempt in such a slot now.
+    pub fn has_open(&self, slot: Slot) -> bool {
+        let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
+        self.takes(slot) && self.stopping.is_empty() && taken < self.machine.slots(slot)
     }
 
     /// Memory that is promised.
