@@ -47,6 +47,7 @@ use vertigo::v1::report::Body;
 use vertigo::v1::{self, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
 use vertigo_host::Host;
+use vertigo_host::buffers::Length;
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Presence;
 
@@ -150,7 +151,8 @@ impl Supervisor {
         let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
         let uploads = AbortOnDropHandle::new(tokio::spawn(uploads.in_current_span()));
         let (news, follows) = self.follow(job, attempt, inputs, entries);
-        let verdict = self.run_child(job, attempt, &spec, latest, news).await?;
+        let buffers = self.buffers(job.id).await;
+        let verdict = self.run_child(job, attempt, &spec, buffers, latest, news).await?;
         drop(follows);
         match verdict {
             Verdict::Succeeded(done) => {
@@ -166,7 +168,7 @@ impl Supervisor {
                 }
                 // The next attempt goes on from it.
                 let _ = unless_stopped(attempt, uploads).await?;
-                Err(Halt::Failed { failure: self.remembered.judge(job.id, failure), peak })
+                Err(Halt::Failed { failure: self.remembered.judge(job.id, buffers, failure), peak })
             }
         }
     }
@@ -263,6 +265,7 @@ impl Supervisor {
         job: &Job,
         attempt: &Attempt,
         spec: &Spec,
+        buffers: Length,
         latest: watch::Sender<Option<Position>>,
         news: News,
     ) -> Result<Verdict, Halt> {
@@ -285,12 +288,11 @@ impl Supervisor {
             patience: self.patience,
             presence: self.presence.clone(),
             is_service: job.slot == Slot::Service,
-            buffers: self.buffers().await,
+            buffers,
             keys: &self.keys,
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),
-            buffer_limits: self.remembered.buffer_limits(job.id),
         };
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder, facts } = &event {

@@ -21,7 +21,6 @@ use super::main::{End, Said};
 use super::manners::{Manners, Told};
 use super::pulse::Pulse;
 use crate::endings::oom;
-use crate::endings::watchdog::BufferLimits;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
@@ -113,8 +112,6 @@ pub struct Launch<'a> {
     pub is_service: bool,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
-    /// How much it hands to the GPU at a time; `None`: as much as MLX does by itself.
-    pub buffer_limits: Option<BufferLimits>,
     /// How long the GPU works for it without a break.
     pub buffers: Length,
     /// Which keys of this machine it may have.
@@ -254,23 +251,13 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
         Some(lines) => command.env(ALLOWED_KEYS, lines),
         None => command.env_remove(ALLOWED_KEYS),
     };
-    for (name, value) in launch.buffers.environment() {
-        // What a person has set for the daemon counts.
-        if std::env::var_os(name).is_none() {
-            command.env(name, value);
-        }
-    }
+    command.envs(launch.buffers.environment(|name| std::env::var(name).ok()));
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
     for own in vertigo_daemon::life::OWN_ENVIRONMENT {
         command.env_remove(own);
     }
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
-    }
-    if let Some(limits) = launch.buffer_limits {
-        let usual = launch.buffers.environment().iter().copied();
-        let of_manners = |name: &str| usual.clone().find(|(it, _)| *it == name).map(|(_, value)| value.to_owned());
-        command.envs(limits.environment(|name| std::env::var(name).ok().or_else(|| of_manners(name))));
     }
     command.spawn()
 }

@@ -68,7 +68,7 @@ async fn each_time_that_the_screen_stood_still_the_next_attempt_hands_the_gpu_le
     // Another job begins with MLX's own.
     ends(&worker, &assignment(recipe(2))).await;
     let seen = std::fs::read_to_string(seen).unwrap();
-    assert_eq!(seen.lines().collect::<Vec<_>>(), ["set none none", "set 16 20", "set 4 8", "set 1 1", "set none none"]);
+    assert_eq!(seen.lines().collect::<Vec<_>>(), ["set none none", "set 10 20", "set 4 8", "set 1 1", "set none none"]);
 }
 
 #[tokio::test]
