@@ -48,6 +48,7 @@ mod queue;
 mod refusal;
 mod report;
 mod retry;
+mod screens;
 mod search;
 mod services;
 mod sessions;
@@ -72,7 +73,7 @@ pub use moves::{Expected, Grounds, Move, MoveTag, Mover, REMEMBERED, Remembered,
 pub use refusal::Refusal;
 pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
 pub use search::Reasons;
-pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
+pub use worker::{Conditions, Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
@@ -261,6 +262,7 @@ impl Core {
             }
             Command::Drain { session } => self.drain(at.now, session),
             Command::Away { session, reason } => self.away(session, reason),
+            Command::Conditions { session, conditions } => self.conditions(at.now, session, conditions),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags, by } => {
                 self.register(at.now, manifest, &tags, &by);
@@ -295,7 +297,7 @@ impl Core {
         self.let_cooled_go_on(at.now);
         while let Some(&(until, job)) = self.backoffs.first().filter(|(until, _)| *until <= at.now) {
             self.backoffs.remove(&(until, job));
-            self.set_state(at.now, job, State::Queued, String::new());
+            self.end_pause(at.now, job);
         }
         self.settle_graph(at.now);
     }
