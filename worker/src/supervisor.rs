@@ -17,6 +17,7 @@ use crate::endings::remembered::Remembered;
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
+use crate::manners::Conditions;
 use crate::memory;
 use crate::names::input_of;
 use crate::outcome::{Ending, Verdict, classify};
@@ -74,6 +75,8 @@ pub struct Supervisor {
     pub drains: CancellationToken,
     /// What the machine is doing beside.
     pub host: Arc<dyn Host>,
+    /// What of that changes how its children behave.
+    pub conditions: watch::Receiver<Conditions>,
     /// What its owner wants of it.
     pub policy: watch::Receiver<Policy>,
     /// Whether the worker takes part by that.
@@ -287,6 +290,7 @@ impl Supervisor {
             traceparent,
             patience: self.patience,
             presence: self.presence.clone(),
+            conditions: self.conditions.clone(),
             is_service: job.slot == Slot::Service,
             buffers,
             keys: &self.keys,

@@ -24,8 +24,9 @@ use crate::endings::oom;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
+use crate::manners::Conditions;
 use crate::outcome::{Ending, Exit, LastWord};
-use crate::task::{Event, Order};
+use crate::task::Event;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -108,6 +109,8 @@ pub struct Launch<'a> {
     pub news: News,
     /// Whether the worker takes part: the child is paused while it is leaving, and leaves with it.
     pub presence: watch::Receiver<Presence>,
+    /// What else the machine is doing: where memory is short, the child keeps none beyond its need.
+    pub conditions: watch::Receiver<Conditions>,
     /// Whether it is ended at once where the worker is away, and not paused before: it has clients, and comes to no end.
     pub is_service: bool,
     /// The most memory that its process may hold.
@@ -149,7 +152,7 @@ pub async fn run(
         killed_before,
         ..Watch::default()
     };
-    let (manners, orders) = Manners::new(launch.presence, launch.is_service);
+    let (manners, orders) = Manners::new(launch.presence, launch.conditions, launch.is_service);
     let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news, orders))));
     let waits = Waits { patience: launch.patience, grace: launch.grace };
     let ending = follow(&mut child, waits, manners, watch, log, machine, hear).await;
@@ -302,10 +305,10 @@ fn end(child: &Child, grace: Duration) -> Instant {
 }
 
 /// Tells the child what there is to tell. Its stdin stays open for as long as this goes on: a child whose stdin closes has lost its daemon.
-async fn tell(mut stdin: ChildStdin, mut news: News, mut orders: mpsc::Receiver<Order>) {
+async fn tell(mut stdin: ChildStdin, mut news: News, mut orders: mpsc::Receiver<String>) {
     loop {
         let line = tokio::select! {
-            Some(order) = orders.recv() => serde_json::to_string(&order).unwrap_or_default(),
+            Some(order) = orders.recv() => order,
             Some(line) = news.recv() => line,
             else => break,
         };

@@ -236,11 +236,7 @@ impl World {
             }
             Step::Reboot { worker, panicked, boot } => self.reboot(worker, panicked, boot),
             Step::Away(worker, is_away) => self.away(worker, is_away),
-            Step::Conditions(worker, conditions) => {
-                let session = self.session(worker);
-                let answer = self.bench.apply(Command::Conditions { session, conditions });
-                assert_eq!(answer.is_ok(), session != SessionId(0));
-            }
+            Step::Conditions(worker, conditions) => self.conditions(worker, conditions),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -442,15 +438,6 @@ impl World {
             behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
-    }
-
-    /// Whether a worker could start a job now, if `reserved` of its memory were promised.
-    fn fits(&self, job: &Job, worker: &Worker, reserved: Bytes) -> bool {
-        let holds = |worker: &Worker| job.variants.iter().any(|variant| variant.peak() <= worker.machine.usable);
-        let others = self.bench.core.workers.values().filter(|other| other.session.is_some() && holds(other));
-        let is_avoided = job.avoid.contains(&worker.id) && others.into_iter().any(|w| !job.avoid.contains(&w.id));
-        let room = worker.machine.usable.saturating_sub(reserved);
-        !is_avoided && job.variants.iter().any(|variant| worker.has_open(variant.slot()) && variant.peak() <= room)
     }
 
     /// 8 to 11, for one job.

@@ -8,6 +8,13 @@ impl World {
         let _ = self.bench.apply(Command::Away { session: self.session(worker), reason });
     }
 
+    /// Somebody comes to look at its screen or goes, and its memory gets short or does not.
+    pub(super) fn conditions(&mut self, worker: usize, conditions: Conditions) {
+        let session = self.session(worker);
+        let answer = self.bench.apply(Command::Conditions { session, conditions });
+        assert_eq!(answer.is_ok(), session != SessionId(0));
+    }
+
     pub(super) fn take(&mut self, step: &Step) {
         let away = self.kept_away();
         self.take_one(step);
