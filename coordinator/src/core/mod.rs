@@ -22,7 +22,8 @@
 //!    machine gets those for its processor; 17. a worker is removed only where it is away, or held with nothing running there, and what
 //!    it had a lease on is queued again; 18. a worker that its machine's owner keeps away gets nothing, and what it gives back counts
 //!    against no job; 19. what befell a machine is counted once, and two panics of its kernel within a day close its GPU until somebody
-//!    resumes it.
+//!    resumes it; 20. nobody new is given memory that a worker withholds; 21. a pause that follows a run that stood a
+//!    screen still does not end while somebody is known to look at that, unless another worker is there that is large enough.
 
 mod archive;
 mod attempts;

@@ -130,8 +130,9 @@ fn judged(failure: Failure, times: Times) -> Failure {
                 Failure::new(cure, code, format!("{message}{told}"))
             }
             over => {
-                let waits = "less at a time cannot be handed to it, so the job goes elsewhere, or waits for the display to sleep";
-                Failure::new(Cure::AnotherMachine, code, format!("{message}; {waits}")).after(PERSON.wait(over))
+                // Whoever looks at the screen has to go: the coordinator waits for that where this machine says it, and else for so long.
+                let message = format!("{message}; less at a time cannot be handed to it");
+                Failure::new(Cure::AnotherMachine, code, message).after(PERSON.wait(over))
             }
         },
         codes::KILLED => Failure::new(cure, code, message).after(PERSON.wait(times.killed)),
