@@ -77,6 +77,10 @@ pub mod v1 {
     }
 }
 
+/// The edition of a coordinator's messages to its workers (`Machine.edition`). Whoever adds such a message raises it, and says in the
+/// coordinator's `core/effects.rs` which edition has it, so that nobody is told what it does not understand.
+pub const EDITION: u32 = 1;
+
 /// The engine's version as it is written into artifacts and learned memory factors: results of different
 /// versions are not compared as if they were one.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

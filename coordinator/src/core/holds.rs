@@ -85,10 +85,15 @@ impl Core {
         Ok(())
     }
 
-    /// Tells a worker what is the worker's own to keep or to do: one that is not there cannot be told.
+    /// Tells a worker what is the worker's own to keep or to do: one that is not there cannot be told, and neither can one that is too old
+    /// to understand it.
     pub(super) fn tell(&mut self, id: WorkerId, what: Outgoing) -> Result<(), Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
         let session = worker.session.ok_or_else(|| Refusal::WorkerNotThere(worker.name.clone()))?;
+        if worker.machine.edition < what.edition() {
+            let (name, version) = (worker.name.clone(), worker.machine.version.clone());
+            return Err(Refusal::WorkerTooOld { name, version });
+        }
         self.effects.outbox.push((session, what));
         Ok(())
     }

@@ -37,6 +37,9 @@ pub struct Machine {
     /// Services that may run beside both. None on a worker of an earlier version.
     #[serde(default)]
     pub service_slots: u32,
+    /// Up to which edition of our messages it understands what it is told.
+    #[serde(default)]
+    pub edition: u32,
 }
 
 impl Machine {

@@ -99,3 +99,25 @@ fn a_worker_that_is_there_is_told_its_policy_and_one_that_is_not_cannot_be() {
     bench.apply(Command::Disconnect { session }).unwrap();
     assert_eq!(set(&mut bench), Err(Refusal::WorkerNotThere("mac".to_owned())));
 }
+
+#[test]
+fn a_worker_of_an_earlier_release_is_told_nothing_that_it_would_pass_over() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    bench.edition = 0;
+    let session = bench.connect(worker, "mac", 100, &[]).unwrap();
+    assert_eq!(bench.sent(), [Outgoing::Welcome { acks: Vec::new() }]);
+    let too_old = Refusal::WorkerTooOld { name: "mac".to_owned(), version: String::new() };
+    for command in [Command::SetPolicy { worker, when: "on-ac".to_owned() }, Command::StartAnew { worker }] {
+        assert_eq!(bench.apply(command), Err(too_old.clone()));
+    }
+    assert_eq!(bench.sent(), []);
+    // It works on, and once it is another it is told.
+    let waiting = bench.submit(None, &[("small", 40)]);
+    bench.live(waiting);
+    bench.apply(Command::Disconnect { session }).unwrap();
+    bench.edition = 1;
+    bench.connect(worker, "mac", 100, &[]).unwrap();
+    bench.apply(Command::StartAnew { worker }).unwrap();
+    assert!(bench.sent().contains(&Outgoing::StartAnew));
+}
