@@ -21,7 +21,7 @@ use vertigo_tests::waiting::{eventually, soon};
 use vertigo_tests::{Process, Ran, channel};
 
 /// Where the other release's programs lie.
-const PROGRAMS: &str = "VERTIGO_PREVIOUS_PROGRAMS";
+const PROGRAMS: &str = "VERTIGO_EARLIER_PROGRAMS";
 
 /// More than any body of so small a job.
 const BODY_BYTES_MAX: usize = 1 << 20;
