@@ -127,10 +127,26 @@ async fn it_goes_on_where_it_was_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_what_it_would_pass_over_hears_at_once_that_it_is_too_old() {
+    let recording = Recording::read(&previous());
+    let fleet = Fleet::start("30s");
+    let mut worker = OldWorker::new(fleet.endpoint(), &recording);
+    worker.plays_until(is_welcome).await;
+    for arguments in [&["upgrade", "old"][..], &["worker", "set", "old", "--when", "on-ac"]] {
+        let ran = fleet.cli(arguments).await;
+        assert!(ran.code != 0 && ran.stderr.contains("old runs an earlier release (0.1.0)"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("install this release on its machine"), "{}", ran.stderr);
+    }
+}
+
+fn is_welcome(step: &Step) -> bool {
+    matches!(step, Step::Hears { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_refused_by_the_code_that_it_knows_where_its_id_is_anothers() {
     let recording = Recording::read(&previous());
     let (fleet, _) = with_the_job(&recording).await;
-    let is_welcome = |step: &Step| matches!(step, Step::Hears { .. });
     let mut first = OldWorker::new(fleet.endpoint(), &recording);
     first.plays_until(is_welcome).await;
     assert_eq!(first.refused, None);
