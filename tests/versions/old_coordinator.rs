@@ -72,7 +72,8 @@ async fn answer(State(played): State<Played>, request: Request) -> Response {
         ARTIFACT | MISSING => {
             let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await.expect("a question");
             let question = Messages::default().after(&body).pop().expect("a question is one message");
-            let answer = if path == MISSING { Some(played.missing(&question)) } else { played.recorded(&path, &question) };
+            let answer =
+                if path == MISSING { Some(played.missing(&question)) } else { played.recorded(&path, &question) };
             let Some(answer) = answer else { return grpc::refuse(NOT_FOUND) };
             let (says, body) = saying();
             says.unbounded_send(answer).expect("it is heard");
@@ -131,7 +132,9 @@ impl Played {
     /// What was answered to this question.
     fn recorded(&self, path: &str, question: &Bytes) -> Option<Bytes> {
         let steps = &self.recording.steps;
-        let is_of = |number: u64| steps.iter().any(|it| matches!(it, Step::Calls { call, path: its } if *call == number && its == path));
+        let is_of = |number: u64| {
+            steps.iter().any(|it| matches!(it, Step::Calls { call, path: its } if *call == number && its == path))
+        };
         let asked = |step: &Step| match step {
             Step::Says { call, message } if message.0 == *question && is_of(*call) => Some(*call),
             _ => None,

@@ -45,7 +45,8 @@ async fn a_worker_of_today_does_a_job_for_the_coordinator_of_the_release_before(
             assert!(coordinator.has(&file.digest), "{} was not sent up", file.path);
         }
         for (fact, value) in then.facts() {
-            let same_kind = now.fact(fact).is_some_and(|now| std::mem::discriminant(now) == std::mem::discriminant(value));
+            let same_kind =
+                now.fact(fact).is_some_and(|now| std::mem::discriminant(now) == std::mem::discriminant(value));
             assert!(same_kind, "{fact} was {value} and is {:?}", now.fact(fact));
         }
     }
@@ -55,7 +56,9 @@ async fn a_worker_of_today_does_a_job_for_the_coordinator_of_the_release_before(
 fn recorded_outputs(recording: &Recording) -> Vec<vertigo::v1::Made> {
     let finished = recording.steps.iter().rev().find_map(|step| {
         let Step::Says { call: 1, message } = step else { return None };
-        let Some(FromWorker::Reports(batch)) = WorkerMessage::decode(&message.0[..]).unwrap().message else { return None };
+        let Some(FromWorker::Reports(batch)) = WorkerMessage::decode(&message.0[..]).unwrap().message else {
+            return None;
+        };
         batch.reports.into_iter().find_map(|it| if let Some(Said::Finished(it)) = it.body { Some(it) } else { None })
     });
     let Some(Outcome::Outputs(outputs)) = finished.unwrap().outcome else { panic!("it failed") };
