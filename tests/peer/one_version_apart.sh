@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One version apart, for real: coordinator, worker and CLI, each of an earlier release or of this one, do the main job together. Builds the
-# earlier release into a cache the first time (earlier_release.sh); this one has to be built: cargo build --workspace --bins. About a minute.
+# earlier release into a cache the first time (earlier_release.sh); this one has to be built: cargo build --workspace --bins. A minute or
+# two, on a busy machine four.
 #
 #   tests/peer/one_version_apart.sh COMMIT
 set -euo pipefail
@@ -14,7 +15,7 @@ running=()
 say() { printf '%s\n' "$*" >&2; }
 die() { say "FAILED: $*"; for log in "$scratch"/*/*.log; do say "--- $log ---"; tail -n 20 "$log" >&2; done; exit 1; }
 end() {
-  for process in "${running[@]}"; do kill "$process" 2> /dev/null || true; done
+  for process in "${running[@]}"; do kill -KILL "$process" 2> /dev/null || true; done
   for process in "${running[@]}"; do wait "$process" 2> /dev/null || true; done
   running=()
 }
@@ -49,7 +50,7 @@ worker() {
 # What somebody does with a fleet, by the CLI in the folder: job FOLDER MODEL
 job() {
   "$1/vertigo" train "$here/mini.yaml" --data luau --name "adapter-$2" --follow > "$here/train.out" || die "train: $(cat "$here/train.out")"
-  "$1/vertigo" fuse "adapter-$2" --name "$2" --follow > "$here/fuse.out" || die "fuse: $(cat "$here/fuse.out")"
+  "$1/vertigo" fuse "adapter-$2" --name "$2" --measure none --follow > "$here/fuse.out" || die "fuse: $(cat "$here/fuse.out")"
   "$1/vertigo" get "$2" "$here/fetched-$2" > /dev/null || die "get"
   [ -s "$here/fetched-$2/model.safetensors" ] || die "no model in $(ls "$here/fetched-$2")"
 }
