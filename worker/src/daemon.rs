@@ -7,6 +7,7 @@
 //!
 //! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
+use crate::anew;
 use crate::cache::Cache;
 use crate::child::process::Patience;
 use crate::endings::boot::Boots;
@@ -169,7 +170,7 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
         machine: &*machine,
         presence: presence.clone(),
         set_policy: &|when| set_policy(&state, &policy, when),
-        start_anew: &|| anew.cancel(),
+        start_anew: &|| start_anew(settings.executable.clone(), anew.clone()),
         attempts: &attempts,
         reboots: &|| boots.untold(),
         take: &take,
@@ -245,6 +246,21 @@ fn set_policy(state: &State, policy: &watch::Sender<Policy>, when: &str) {
         // The coordinator has read it: it is of a later version.
         Err(error) => tracing::error!(%error, when, "a policy that this version does not know is passed over"),
     }
+}
+
+/// Has the worker start anew, where what it would start as runs.
+fn start_anew(program: PathBuf, anew: CancellationToken) {
+    tokio::spawn(async move {
+        match anew::runs(&program).await {
+            Ok(()) => anew.cancel(),
+            Err(problem) => {
+                tracing::error!(
+                    "told to start anew, and going on as it is: {} does not start: {problem}",
+                    program.display()
+                );
+            }
+        }
+    });
 }
 
 fn host(root: Option<&Path>) -> Arc<dyn Host> {

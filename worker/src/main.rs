@@ -305,7 +305,7 @@ fn join(
         Some(wanted) => match installed(&wanted, install) {
             Ok(said) => Ok(format!("{joined}\n{said}")),
             Err(error) => Err(format!(
-                "{joined}, and is not installed: {error}. Then run `vertigo-worker install`; no token is needed"
+                "{joined}, and is not installed: {error}. Then run `vertigo-worker install` with the same options; no token is needed"
             )
             .into()),
         },

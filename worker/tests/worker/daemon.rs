@@ -5,6 +5,7 @@ use crate::support::{eventually, given, lay_inputs, recipe, soon, train};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -15,7 +16,7 @@ use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, JobId};
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Ack, Assignment, Cure, Report, finished};
+use vertigo::v1::{Ack, Assignment, Cure, Report, StartAnew, finished};
 
 fn start(coordinator: &Coordinator, state: &Path) -> Child {
     start_with(coordinator, state, |_| {})
@@ -144,6 +145,36 @@ async fn an_init_hears_of_it_and_one_signal_is_enough_where_its_patience_has_an_
     call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id, number })).await;
     assert!(daemon.wait().await.unwrap().success());
     assert!(kill(child, None).is_err());
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_run_takes_no_workers_place() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (program, whole) = (dir.path().join("vertigo-worker"), dir.path().join("whole"));
+    for path in [&program, &whole] {
+        fs::hard_link(env!("CARGO_BIN_EXE_vertigo-worker"), path).unwrap();
+    }
+    let mut coordinator = Coordinator::new().await;
+    let mut command = Command::new(&program);
+    command.args(["--coordinator", coordinator.endpoint.url(), "--name", "studio", "--memory", "2GiB", "--state"]);
+    command.arg(dir.path().join("worker")).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut daemon = command.spawn().unwrap();
+    let (call, hello) = coordinator.welcomed(vec![]).await;
+
+    // Half of a package: a shell would even begin to run it.
+    fs::write(dir.path().join("half"), "half of a program").unwrap();
+    fs::set_permissions(dir.path().join("half"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(dir.path().join("half"), &program).unwrap();
+    call.say(ToWorker::StartAnew(StartAnew {})).await;
+    let mut said = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    while !soon("refusal", said.next_line()).await.unwrap().unwrap().contains("going on as it is") {}
+
+    fs::rename(&whole, &program).unwrap();
+    call.say(ToWorker::StartAnew(StartAnew {})).await;
+    let (_, again) = coordinator.welcomed(vec![]).await;
+    assert_eq!(again.worker_id, hello.worker_id);
+    assert_ne!(again.process, hello.process);
+    assert!(daemon.try_wait().unwrap().is_none(), "it is the same process to its init");
 }
 
 #[tokio::test]
