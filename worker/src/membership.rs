@@ -7,6 +7,7 @@ use rand::random_range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vertigo::endpoint::Endpoint;
+use vertigo::files::try_keeping;
 use vertigo::id::Millis;
 use vertigo::principal::PrincipalName;
 use vertigo::secret::Installed;
@@ -140,6 +141,8 @@ pub async fn join(
     name: Option<PrincipalName>,
     otherwise: Option<PrincipalName>,
 ) -> Result<Identity, MembershipError> {
+    // Before the token is used, which opens once.
+    try_keeping(folder)?;
     let identity = joining::join(token, &Newcomer { name, otherwise, worker: Some(worker) }).await?;
     identity.write(&identity_path(folder))?;
     Ok(identity)
