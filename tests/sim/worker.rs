@@ -19,6 +19,7 @@ use vertigo::v1::{self, CoordinatorMessage};
 use vertigo_host::presence::Presence;
 use vertigo_worker::held::Attempts;
 use vertigo_worker::machine::Offer;
+use vertigo_worker::manners::Conditions;
 use vertigo_worker::session::{Phase, Session};
 use vertigo_worker::state::State;
 use vertigo_worker::supervisor::Slots;
@@ -67,6 +68,10 @@ impl Offer for Offered {
             cpu_slots: CPU_SLOTS as u32,
             service_slots: 0,
         }
+    }
+
+    fn usable(&self) -> Bytes {
+        self.0
     }
 
     fn free(&self) -> Bytes {
@@ -196,6 +201,7 @@ impl Worker {
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
             presence: watch::channel(Presence::Present).1,
+            conditions: watch::channel(Conditions::default()).1,
             set_policy: &|_| {},
             start_anew: &|| {},
             attempts: &attempts,

@@ -12,7 +12,6 @@
 //!
 //! Apart from all of these, [`serve`] serves models to OpenAI's clients.
 
-pub mod anew;
 pub mod backoff;
 pub mod cache;
 pub mod child;

@@ -210,6 +210,20 @@ impl Core {
         }
     }
 
+    /// Goes on with what machines were marked for before a restart. The clock may have been set back since: what seems to come was now.
+    pub(super) fn recall_marks(&mut self, now: Millis) {
+        let marked: Vec<WorkerId> =
+            self.workers.values().filter(|worker| !worker.marks.is_empty()).map(|worker| worker.id).collect();
+        for id in marked {
+            self.workers.change(id, |worker| {
+                worker.marks.iter_mut().for_each(|mark| mark.at = mark.at.min(now));
+                if let Standing::Cools { until } = standing(&worker.marks, now) {
+                    worker.cools_until = Some(until);
+                }
+            });
+        }
+    }
+
     /// Lets those go on that have cooled down.
     pub(super) fn let_cooled_go_on(&mut self, now: Millis) {
         let is_cool = |until: Option<Millis>| until.is_some_and(|until| until <= now);

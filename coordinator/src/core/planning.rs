@@ -11,8 +11,8 @@ use vertigo::id::{Digest, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place, why};
 
 impl Core {
-    /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough. The first of the
-    /// pair names the workers that the placement counts.
+    /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough and takes such jobs.
+    /// The first of the pair names the workers that the placement counts.
     pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
         self.placement_beside(variants, avoid, &BTreeSet::new())
     }
@@ -27,8 +27,9 @@ impl Core {
         let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
         let inputs: Vec<_> = variants.iter().map(|variant| reads(variant, &self.index).collect()).collect();
         let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
-        let holds_one = |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable);
-        let has_other = connected.iter().copied().filter(holds_one).any(|worker| !avoid.contains(&worker.id));
+        let takes_one =
+            |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot));
+        let has_other = connected.iter().copied().filter(takes_one).any(|worker| !avoid.contains(&worker.id));
         let candidate = |worker: &&Worker| {
             let mut candidate = self.candidate(worker, &inputs);
             if kept.contains(&worker.id) || (has_other && avoid.contains(&worker.id)) {
@@ -58,6 +59,7 @@ impl Core {
             name: worker.name.clone(),
             usable: worker.machine.usable,
             reserved: worker.reserved(),
+            withheld: worker.conditions.withheld,
             open: SLOTS.into_iter().filter(|slot| worker.has_open(*slot)).collect(),
             away: worker.away.clone(),
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),

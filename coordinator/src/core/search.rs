@@ -5,7 +5,7 @@
 
 use super::fleet::Place;
 use super::queue::{CohortId, Rank, Wants};
-use super::{Core, Job};
+use super::{Core, Job, Worker};
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -128,8 +128,9 @@ impl Core {
         if is_taken {
             return Some(why::is_busy(smallest, &worker.name));
         }
-        let (reserved, usable) = (worker.reserved(), worker.machine.usable);
-        (smallest.peak > worker.free()).then(|| why::lacks_memory(smallest, &worker.name, reserved, usable))
+        let (usable, withheld) = (worker.machine.usable, worker.conditions.withheld);
+        let taken = why::Taken { usable, reserved: worker.reserved(), withheld };
+        (smallest.peak > worker.free()).then(|| why::lacks_memory(smallest, &worker.name, taken))
     }
 
     fn obstacle(&self, wants: &Wants) -> Obstacle {
@@ -154,11 +155,15 @@ impl Core {
         }
     }
 
-    /// Whether workers that failed these jobs are left to others: there is another one that is large enough.
+    /// Whether workers that failed these jobs are left to others: there is another one that is large enough and takes such jobs. One
+    /// that is held, kept away or about to go may be so for ever.
     fn shuns(&self, wants: &Wants) -> bool {
-        let is_other = |(.., id): &&Place| !wants.avoid.contains(id);
+        let takes = |worker: &Worker| {
+            wants.needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot))
+        };
+        let is_other = |(.., id): &Place| !wants.avoid.contains(id) && self.workers.get(id).is_some_and(takes);
         !wants.avoid.is_empty()
-            && wants.smallest().is_some_and(|(_, need)| self.workers.connected(need.peak).find(is_other).is_some())
+            && wants.smallest().is_some_and(|(_, need)| self.workers.connected(need.peak).any(is_other))
     }
 
     /// Whether the workers that failed a job are left to others.

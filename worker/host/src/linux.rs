@@ -6,6 +6,7 @@ mod heat;
 mod idle;
 mod memory;
 mod power;
+mod screen;
 
 use crate::command;
 use crate::facts::{Clock, Facts, Lid};
@@ -58,6 +59,7 @@ impl Linux {
             ),
             lid: lid(&self.root),
             idle: idle::by_terminals(&terminals(&self.root), uptime(&self.root), now),
+            screen: connectors(&self.root).and_then(|all| screen::of(&all)),
             clock: Some(Clock::now()),
         }
     }
@@ -147,6 +149,18 @@ fn zones(root: &Path) -> Vec<heat::Zone> {
     // Beside the zones there is a cooling device for each of hundreds of processors.
     let zones = named(&root.join("sys/class/thermal"), |name| name.starts_with(b"thermal_zone"));
     zones.unwrap_or_default().into_iter().filter_map(zone).collect()
+}
+
+/// What screens may hang on. A kernel that shows its devices and no graphics has none.
+fn connectors(root: &Path) -> Option<Vec<screen::Connector>> {
+    let classes = root.join("sys/class");
+    let Some(all) = entries(&classes.join("drm")) else { return classes.is_dir().then(Vec::new) };
+    let connector = |path: PathBuf| {
+        let status = word(&path.join("status"))?;
+        Some(screen::Connector { status, power: word(&path.join("dpms")).unwrap_or_default() })
+    };
+    // Cards and what renders without a screen have no status.
+    Some(all.into_iter().filter_map(connector).collect())
 }
 
 /// Its lid, where the kernel lists lids at all: a machine without one has no folder of theirs.

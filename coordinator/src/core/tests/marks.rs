@@ -179,3 +179,20 @@ fn a_job_that_runs_elsewhere_when_its_third_panic_is_told_may_get_there() {
     stage.bench.fail(other, second, Cure::FreshProcess);
     assert_eq!(stage.bench.state(stage.job), "failed");
 }
+
+/// The coordinator's clock was years ahead when the machine panicked.
+#[test]
+fn a_clock_that_was_set_back_keeps_no_machine_away_for_longer_than_a_panic_does() {
+    let mut stage = Stage::new();
+    let right = stage.bench.now;
+    stage.bench.advance(10 * 365 * 24 * HOUR_MS);
+    stage.bench.restart();
+    stage.bench.connect(stage.mac, "mac", 100, &[]).unwrap();
+    stage.bench.wait_out_backoff(stage.job);
+    stage.goes_down("one", Some(""), LEASE_MS / 2);
+    stage.bench.now = right;
+    stage.bench.restart();
+    stage.bench.connect(stage.mac, "mac", 100, &[]).unwrap();
+    stage.bench.advance(HOUR_MS / 4);
+    assert_eq!(stage.bench.state(stage.job), "leased");
+}
