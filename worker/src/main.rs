@@ -19,6 +19,7 @@ use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
 use vertigo_daemon::installation::ready;
+use vertigo_daemon::plan::shell;
 use vertigo_daemon::{Name, ThisMachine, arguments, places};
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Terms;
@@ -296,8 +297,18 @@ fn join(
     let identity = joined(&folder, name)?;
     let joined = format!("joined {} as {}", identity.coordinator, identity.principal);
     match wanted {
-        None => Ok(format!("{joined}\nnext: vertigo-worker --state {}", folder.display())),
-        Some(wanted) => Ok(format!("{joined}\n{}", installed(&wanted, install)?)),
+        None => {
+            let next = ["vertigo-worker".to_owned(), "--state".to_owned(), folder.display().to_string()];
+            Ok(format!("{joined}\nnext: {}", shell(&next)))
+        }
+        // The token is used: what is missing is not another one.
+        Some(wanted) => match installed(&wanted, install) {
+            Ok(said) => Ok(format!("{joined}\n{said}")),
+            Err(error) => Err(format!(
+                "{joined}, and is not installed: {error}. Then run `vertigo-worker install` with the same options; no token is needed"
+            )
+            .into()),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who may speak to a coordinator, and which coordinators this machine speaks to.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::time::Duration;
 use vertigo::principal::{PrincipalName, Role};
@@ -14,6 +15,8 @@ pub(crate) enum TokenCommand {
     /// End a token before its time. Who joined with it stays: `vertigo revoke`
     Revoke {
         /// The token's id, as `vertigo token list` shows it
+        // With nothing every id begins.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
