@@ -13,6 +13,7 @@ use vertigo::endpoint::Endpoint;
 use vertigo::principal::{PrincipalName, Role};
 use vertigo::printable;
 use vertigo::server_key::KeyPlace;
+use vertigo::times;
 use vertigo_access::contexts::Contexts;
 use vertigo_access::identity::Identity;
 use vertigo_access::token::Token;
@@ -171,24 +172,17 @@ struct Daemon {
     #[arg(long, value_name = "POLICY")]
     when: Option<Policy>,
     /// How long a job stays paused before it is checkpointed and given back, such as 90s.
-    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = time)]
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = times::read)]
     grace: Duration,
     /// How long the policy has to be open again without a break before the machine takes part.
-    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time, hide = true)]
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = times::read, hide = true)]
     settle: Duration,
     /// A folder with the files of a Linux that is played, for tests.
     #[arg(long, value_name = "FOLDER", hide = true)]
     host_root: Option<PathBuf>,
     /// How long it waits for what runs when it is told to go, such as 10m, before it leaves at once [default: until it has ended].
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = times::read)]
     drain: Option<Duration>,
-}
-
-/// A time such as 90s, 5m or 1h.
-fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time such as 90s, 5m or 1h");
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
 }
 
 fn main() -> ExitCode {
