@@ -41,7 +41,7 @@ pub mod v1 {
     /// Written by hand, because the generated one would show the secret to whoever logs a message.
     impl std::fmt::Debug for Hello {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let Hello { worker_id, name, machine, held, secret: _, process, away, reboots } = self;
+            let Hello { worker_id, name, machine, held, secret: _, process, away, conditions, reboots } = self;
             f.debug_struct("Hello")
                 .field("worker_id", worker_id)
                 .field("name", name)
@@ -49,6 +49,7 @@ pub mod v1 {
                 .field("held", held)
                 .field("process", process)
                 .field("away", away)
+                .field("conditions", conditions)
                 .field("reboots", reboots)
                 .finish_non_exhaustive()
         }

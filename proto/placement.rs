@@ -36,6 +36,8 @@ pub struct Candidate {
     pub usable: Bytes,
     /// What of it is promised already.
     pub reserved: Bytes,
+    /// What of it nobody new is offered, because its machine is short of memory.
+    pub withheld: Bytes,
     /// Slots in which it can start an attempt now: it is connected, does not drain, and nothing runs there.
     pub open: Vec<Slot>,
     /// Why its machine's owner keeps it away, where that is so.
@@ -49,9 +51,9 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Memory that is promised to nobody.
+    /// Memory that is promised to nobody and offered.
     pub fn free(&self) -> Bytes {
-        self.usable.saturating_sub(self.reserved)
+        self.usable.saturating_sub(self.reserved).saturating_sub(self.withheld)
     }
 
     fn has_memory(&self, need: &Need) -> bool {
@@ -131,7 +133,8 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
     match would().filter(|w| w.has_room(variant, smallest)).min_by_key(|w| (w.usable, &w.name)) {
         None => roomiest(would()).unwrap_or(largest).lacks_room(variant, smallest),
         Some(worker) if worker.open.contains(&smallest.slot) => {
-            why::lacks_memory(smallest, &worker.name, worker.reserved, worker.usable)
+            let Candidate { usable, reserved, withheld, .. } = *worker;
+            why::lacks_memory(smallest, &worker.name, why::Taken { usable, reserved, withheld })
         }
         Some(Candidate { name, away: Some(reason), .. }) => why::is_kept_away(smallest, name, reason),
         Some(worker) => why::is_busy(smallest, &worker.name),

@@ -290,8 +290,10 @@ impl FromStr for Bits {
     }
 }
 
-/// Words for failures that the coordinator counts against the machine, whatever the kind of task.
+/// Words for failures of which the coordinator knows more than the cure, because they are of the machine, whatever the kind of task.
 pub mod code {
+    /// The GPU was kept so long by one piece of work that the screen stood still.
+    pub const GPU_TOO_LONG: &str = "gpu_too_long";
     /// The GPU hung or met an address that is not there.
     pub const GPU_BROKE: &str = "gpu_broke";
     /// The machine's kernel panicked.

@@ -3,7 +3,7 @@
 mod certificates;
 mod install;
 
-use certificates::{CertificateOptions, CertificatesError};
+use certificates::CertificateOptions;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use url::Url;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
+use vertigo_coordinator::access::brought::BroughtError;
 use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::{DescriptorError, Limits};
@@ -239,7 +240,7 @@ enum Failure {
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
-    Certificates(#[from] CertificatesError),
+    Brought(#[from] BroughtError),
     #[error(transparent)]
     Install(#[from] InstallError),
     #[error("cannot write the man pages: {0}")]

@@ -14,6 +14,7 @@ fn worker(name: &str, usable: u64) -> Candidate {
         reserved,
         open: vec![Slot::Gpu, Slot::Cpu],
         away: None,
+        withheld: Bytes::ZERO,
         held,
         disk_free,
         to_fetch,

@@ -24,6 +24,17 @@ pub struct Chosen<'a> {
     pub fitting: usize,
 }
 
+/// What of a worker's memory is not to be had.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// What jobs may use.
+    pub usable: Bytes,
+    /// What of it is promised.
+    pub reserved: Bytes,
+    /// What of it nobody new is offered.
+    pub withheld: Bytes,
+}
+
 /// Why a job goes where it goes. `roomless` is the first preferred variant that some free worker had the memory for and not the disk,
 /// and what the roomiest of them lacks.
 pub fn placed(needs: &[Need], chosen: Chosen<'_>, roomless: Option<(usize, String)>) -> String {
@@ -63,8 +74,14 @@ pub fn lacks_room(worker: &str, disk_free: Option<Bytes>, need: &Need, fetches: 
 }
 
 /// Why a job waits for memory of a worker that has an open slot for it.
-pub fn lacks_memory(smallest: &Need, worker: &str, reserved: Bytes, usable: Bytes) -> String {
-    format!("{}, but {reserved} of its {usable} are reserved", fits(smallest, worker))
+pub fn lacks_memory(smallest: &Need, worker: &str, taken: Taken) -> String {
+    let Taken { usable, reserved, withheld } = taken;
+    let fits = fits(smallest, worker);
+    if withheld == Bytes::ZERO {
+        format!("{fits}, but {reserved} of its {usable} are reserved")
+    } else {
+        format!("{fits}, but {reserved} of its {usable} are reserved and {withheld} withheld while its memory is short")
+    }
 }
 
 /// Why a job waits for a worker that has no open slot for it.

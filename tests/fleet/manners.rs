@@ -2,11 +2,16 @@
 
 use crate::survival::{adapter, step, undisturbed};
 use crate::{recipe, turn};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use vertigo::task::GIVEN_BACK;
 use vertigo::v1::report::Body;
-use vertigo::v1::{JobState, job_event::Event};
-use vertigo_testkit::laptop::plug;
+use vertigo::v1::{JobState, Screen, job_event::Event};
+use vertigo_testkit::laptop::{light, plug, squeeze};
+use vertigo_tests::waiting::until;
 use vertigo_tests::{Fleet, Process, said};
 
 /// A worker on the laptop that is played in `root`.
@@ -67,6 +72,92 @@ async fn a_pulled_plug_moves_a_job_and_changes_no_bit_of_it() {
     fleet.worker_is("away again", "laptop", |worker| worker.away == "it runs on battery").await;
     plug(&root, true).unwrap();
     fleet.worker_is("back", "laptop", |worker| worker.away.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_gets_short_under_a_run_is_given_back_and_changes_no_bit_of_it() {
+    let _turn = turn().await;
+    let fleet = Fleet::start("60s");
+    let root = fleet.folder("played");
+    plug(&root, true).unwrap();
+    squeeze(&root, 50).unwrap();
+    let _laptop = start(&fleet, &root);
+    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let more = "lora_parameters: {rank: 4, scale: 10.0, dropout: 0.1}\ngradient_accumulation: 3\n";
+    let file = fleet.write("run.yaml", &recipe(60, more));
+    let expected = undisturbed(&fleet, &file).await;
+
+    let id = fleet.train(&file, &[]).await;
+    fleet.events(&id, |event| step(event).is_some_and(|iter| iter >= 4)).await;
+    squeeze(&root, 5).unwrap();
+    let short = |event: &vertigo::v1::JobEvent| matches!(said(event), Some(Body::Warning(it)) if it.text.starts_with("memory is short on this machine"));
+    fleet.events(&id, short).await;
+    let withheld = |worker: &vertigo::v1::Worker| worker.conditions.map_or(0, |it| it.withheld_bytes);
+    fleet.worker_is("offered with less", "laptop", |worker| withheld(worker) == 1 << 30).await;
+    let shown = fleet.cli(&["workers"]).await.ok();
+    assert!(shown.contains("laptop is short of memory: new jobs get 1.0 GiB less there"), "{shown}");
+    squeeze(&root, 50).unwrap();
+    let enough = |event: &vertigo::v1::JobEvent| matches!(said(event), Some(Body::Log(it)) if it.text.starts_with("memory is short no longer"));
+    fleet.events(&id, enough).await;
+    fleet.worker_is("offered whole", "laptop", |worker| withheld(worker) == 0).await;
+    assert_eq!(adapter(&fleet, &id).await, expected, "the weights are those of a run with a cache");
+    let events = fleet.events(&id, |_| false).await;
+    assert_eq!(fleet.job(&id).await.attempts.len(), 1);
+    assert_eq!(events.iter().filter(|event| short(event)).count(), 1, "it is told once");
+}
+
+/// What Metal's watchdog leaves of a process, as the worker hears it.
+const STOOD_STILL: &str = "libc++abi: terminating due to uncaught exception of type std::runtime_error: [METAL] Command buffer execution \
+                           failed: Impacting Interactivity (0000000e:kIOGPUCommandBufferCallbackErrorImpactingInteractivity).";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_stands_a_screen_still_however_short_its_work_waits_until_nobody_looks() {
+    if !cfg!(target_os = "linux") {
+        eprintln!("SKIPPED: only Linux lets a test write to another process's stderr");
+        return;
+    }
+    let _turn = turn().await;
+    let fleet = Fleet::start("60s");
+    let root = fleet.folder("played");
+    plug(&root, true).unwrap();
+    light(&root, true).unwrap();
+    let _laptop = start(&fleet, &root);
+    fleet.import("mini", &["--preset", "mini-4b"]).await;
+    let file = fleet.write("run.yaml", &recipe(10, "").replace("save_every: 5", "save_every: 1000"));
+    let id = fleet.train(&file, &[]).await;
+    for epoch in 1..=4 {
+        let begun =
+            |event: &vertigo::v1::JobEvent| event.epoch == epoch && matches!(said(event), Some(Body::Started(_)));
+        fleet.events(&id, begun).await;
+        let attempt = fleet.job(&id).await.attempts.last().unwrap().id.clone();
+        let pid = fleet.folder("laptop").join("attempts").join(attempt).join("pid");
+        let pid =
+            until("the attempt's process", || async { std::fs::read_to_string(&pid).ok()?.trim().parse::<i32>().ok() })
+                .await;
+        // Into the child's own stderr, before it dies as MLX has it die.
+        let mut stderr = File::options().write(true).open(format!("/proc/{pid}/fd/2")).unwrap();
+        writeln!(stderr, "{STOOD_STILL}").unwrap();
+        drop(stderr);
+        kill(Pid::from_raw(pid), Signal::SIGABRT).unwrap();
+    }
+    let waits =
+        |event: &vertigo::v1::JobEvent| event.reason.contains("tried again there when nobody looks at its screen");
+    fleet.events(&id, waits).await;
+    assert_eq!(fleet.job(&id).await.state(), JobState::Backoff);
+    let told = fleet.cli(&["job", &id]).await.ok();
+    assert!(told.contains("when nobody looks at its screen"), "{told}");
+    fleet
+        .worker_is("looked at", "laptop", |worker| worker.conditions.is_some_and(|it| it.screen() == Screen::Watched))
+        .await;
+
+    light(&root, false).unwrap();
+    let job = fleet.ended(&id).await;
+    assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
+    let codes: Vec<&str> = job.attempts.iter().map(|it| it.code.as_str()).collect();
+    assert_eq!(codes, ["gpu_too_long", "gpu_too_long", "gpu_too_long", "gpu_too_long", ""]);
+    let events = fleet.events(&id, |_| false).await;
+    let dark = "nobody looks at the screen of laptop any more";
+    assert!(events.iter().any(|event| event.reason == dark), "the story says why it goes on");
 }
 
 /// What an init does where a daemon is installed anew, as another version of it: a signal, and once it has gone, a start.

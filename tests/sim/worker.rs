@@ -23,6 +23,7 @@ use vertigo_host::presence::Presence;
 use vertigo_worker::endings::boot::{Boots, Panic};
 use vertigo_worker::held::Attempts;
 use vertigo_worker::machine::Offer;
+use vertigo_worker::manners::Conditions;
 use vertigo_worker::session::{Phase, Session};
 use vertigo_worker::state::State;
 use vertigo_worker::supervisor::Slots;
@@ -78,6 +79,10 @@ impl Offer for Offered {
             cpu_slots: CPU_SLOTS as u32,
             service_slots: 0,
         }
+    }
+
+    fn usable(&self) -> Bytes {
+        self.0
     }
 
     fn free(&self) -> Bytes {
@@ -249,6 +254,7 @@ impl Worker {
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
             presence: children.presence.clone(),
+            conditions: watch::channel(Conditions::default()).1,
             set_policy: &|_| {},
             start_anew: &|| {},
             attempts: &attempts,

@@ -121,9 +121,10 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
     let (policy, policies) = watch::channel(state.policy(settings.when.as_ref())?);
     let host = host(settings.host_root.as_deref());
     let mut manners = Manners::new(host.clone(), policies.clone(), settings.terms);
-    let (comes_and_goes, presence) = watch::channel(manners.begin().await);
+    let (takes_part, is_so) = manners.begin().await;
+    let ((comes_and_goes, presence), (changes, conditions)) = (watch::channel(takes_part), watch::channel(is_so));
     let goes = comes_and_goes.clone();
-    let keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes)));
+    let keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes, changes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
     let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec());
     let membership = Membership::of(&settings.state, settings.coordinator)?;
@@ -143,6 +144,7 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
         slots: Slots::new(GPU_SLOTS, cpu_slots(), SERVICE_SLOTS),
         drains: drains.clone(),
         host,
+        conditions: conditions.clone(),
         policy: policies,
         presence: presence.clone(),
         patience: Patience::default(),
@@ -174,6 +176,7 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
         jitter: &rand::random,
         machine: &*machine,
         presence: presence.clone(),
+        conditions,
         set_policy: &|when| set_policy(&state, &policy, when),
         start_anew: &|| anew.notify_one(),
         attempts: &attempts,

@@ -56,6 +56,8 @@ pub fn usable(gpu_limit: Bytes, memory: Bytes, cap: Option<Bytes>) -> Bytes {
 pub trait Offer: Send + Sync {
     /// All of it.
     fn describe(&self) -> v1::Machine;
+    /// What plans may use.
+    fn usable(&self) -> Bytes;
     /// Memory that could be allocated now.
     fn free(&self) -> Bytes;
     /// What can be written on the disk of inputs and outputs now, where that is known.
@@ -65,6 +67,10 @@ pub trait Offer: Send + Sync {
 impl Offer for Machine {
     fn describe(&self) -> v1::Machine {
         Machine::describe(self)
+    }
+
+    fn usable(&self) -> Bytes {
+        Machine::usable(self)
     }
 
     fn free(&self) -> Bytes {

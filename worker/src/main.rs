@@ -18,6 +18,7 @@ use vertigo_access::identity::Identity;
 use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
+use vertigo_daemon::installation::ready;
 use vertigo_daemon::{Name, ThisMachine, arguments, places};
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Terms;
@@ -273,6 +274,14 @@ fn join(
     no_install: bool,
 ) -> Result<String, Box<dyn std::error::Error>> {
     let name = daemon.name.as_deref().map(PrincipalName::of_certificate).transpose()?;
+    // Most likely of the environment: it would be asked for ever instead of the one that was joined, which speaks TLS alone.
+    if let Some(plain) = daemon.coordinator.as_ref().filter(|endpoint| !no_install && !endpoint.is_tls()) {
+        return Err(format!(
+            "--coordinator {plain}: a worker that joins speaks to the coordinator that it joins; leave it out, \
+             and unset VERTIGO_COORDINATOR where it comes from there"
+        )
+        .into());
+    }
     let (folder, wanted) = if no_install {
         (daemon.state.map_or_else(|| default_state("worker"), Ok)?, None)
     } else {
@@ -281,6 +290,7 @@ fn join(
         if install.dry_run {
             return Ok(installed(&wanted, install)?);
         }
+        ready(&wanted, &ThisMachine)?;
         (wanted.state.clone(), Some(wanted))
     };
     let identity = joined(&folder, name)?;

@@ -1,4 +1,5 @@
-//! What a person wants of a machine, and whether the worker takes part by it: looked at again and again, for as long as the daemon runs.
+//! What a person wants of a machine, whether the worker takes part by it, and what else of the machine counts: looked at again and again, for
+//! as long as the daemon runs.
 //!
 //! Promise: [`Manners::keep`] says each change once; a policy that is set counts at the next look, which is at once; a machine that does
 //! not answer closes nothing. What a policy asks and this machine does not say is logged once for each policy.
@@ -8,8 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use vertigo_host::Host;
+use vertigo_host::facts::{Facts, Pressure};
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::{Presence, Terms};
+use vertigo_host::shortage::Shortage;
 
 /// Between two looks at the machine.
 const LOOK_MAX: Duration = Duration::from_secs(5);
@@ -20,6 +23,25 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 /// Looks at the machine within the shortest time that a person wants to wait.
 const LOOKS: u32 = 4;
 
+/// How often as long as a person wants the policy to be open there has to be enough memory before it is taken for enough: five minutes, by
+/// default.
+const CALM_SETTLES: u32 = 10;
+
+/// What a machine is doing that counts for what runs there, whatever its policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// Whether somebody may be looking at its screen. `None` where that is not known.
+    pub is_watched: Option<bool>,
+    /// How short of memory it has been of late.
+    pub memory: Pressure,
+}
+
+impl Default for Conditions {
+    fn default() -> Conditions {
+        Conditions { is_watched: None, memory: Pressure::Normal }
+    }
+}
+
 /// The machine and its owner's policy.
 #[derive(Debug)]
 pub struct Manners {
@@ -27,6 +49,7 @@ pub struct Manners {
     policy: watch::Receiver<Policy>,
     terms: Terms,
     begun: Instant,
+    shortage: Shortage,
     /// The policy whose unknown facts were logged.
     told: Option<Policy>,
 }
@@ -34,19 +57,19 @@ pub struct Manners {
 impl Manners {
     /// Of this machine, by a policy that may be set anew.
     pub fn new(host: Arc<dyn Host>, policy: watch::Receiver<Policy>, terms: Terms) -> Manners {
-        Manners { host, policy, terms, begun: Instant::now(), told: None }
+        Manners { host, policy, terms, begun: Instant::now(), shortage: Shortage::default(), told: None }
     }
 
-    /// Whether the worker takes part when it starts.
-    pub async fn begin(&mut self) -> Presence {
+    /// Whether the worker takes part when it starts, and what else is so.
+    pub async fn begin(&mut self) -> (Presence, Conditions) {
         let facts = self.host.facts().await;
         let policy = self.policy.borrow().clone();
         self.tell_unknown(&policy, policy.unknown(&facts));
-        Presence::begin(policy.decide(&facts))
+        (Presence::begin(policy.decide(&facts)), self.conditions(&facts))
     }
 
-    /// Says whether it takes part from then on, for ever.
-    pub async fn keep(mut self, presence: watch::Sender<Presence>) {
+    /// Says whether it takes part from then on and what else is so, for ever.
+    pub async fn keep(mut self, presence: watch::Sender<Presence>, conditions: watch::Sender<Conditions>) {
         let mut looks = interval(pace(self.terms));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -67,7 +90,25 @@ impl Manners {
                 }
                 is_other
             });
+            let now = self.conditions(&facts);
+            conditions.send_if_modified(|conditions| {
+                let before = std::mem::replace(conditions, now);
+                if before.memory != now.memory {
+                    tracing::info!(
+                        "memory goes by {} from now on, and went by {}",
+                        now.memory.name(),
+                        before.memory.name()
+                    );
+                }
+                before != now
+            });
         }
+    }
+
+    fn conditions(&mut self, facts: &Facts) -> Conditions {
+        let calm = self.terms.settle.saturating_mul(CALM_SETTLES);
+        self.shortage = self.shortage.next(facts.pressure, self.begun.elapsed(), calm);
+        Conditions { is_watched: facts.is_watched(), memory: self.shortage.level() }
     }
 
     fn tell_unknown(&mut self, policy: &Policy, unknown: Vec<String>) {
@@ -101,7 +142,7 @@ fn tell(before: &Presence, now: &Presence) {
 mod tests {
     use super::*;
     use vertigo_host::linux::Linux;
-    use vertigo_testkit::laptop::plug;
+    use vertigo_testkit::laptop::{light, plug, squeeze};
     use vertigo_testkit::waiting::DEADLINE;
 
     #[tokio::test]
@@ -111,9 +152,10 @@ mod tests {
         let (policy, policies) = watch::channel(Policy::default());
         let terms = Terms { grace: Duration::from_millis(200), settle: Duration::from_millis(100) };
         let mut manners = Manners::new(Arc::new(Linux::at(dir.path().to_owned())), policies, terms);
-        let (presence, mut seen) = watch::channel(manners.begin().await);
+        let (begun, is_so) = manners.begin().await;
+        let ((presence, mut seen), (changes, _)) = (watch::channel(begun), watch::channel(is_so));
         assert_eq!(*seen.borrow(), Presence::Present);
-        let _keeps = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(manners.keep(presence)));
+        let _keeps = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(manners.keep(presence, changes)));
         let mut becomes = async |is: fn(&Presence) -> bool| {
             tokio::time::timeout(DEADLINE, seen.wait_for(is)).await.unwrap().unwrap().clone()
         };
@@ -127,6 +169,32 @@ mod tests {
         becomes(|now| matches!(now, Presence::Away { .. })).await;
         policy.send_replace("always".parse().unwrap());
         becomes(|now| *now == Presence::Present).await;
+    }
+
+    #[tokio::test]
+    async fn memory_is_short_at_once_and_not_any_more_after_a_calm_and_a_screen_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let policies = watch::channel(Policy::default()).1;
+        let terms = Terms { grace: Duration::from_millis(200), settle: Duration::from_millis(20) };
+        let mut manners = Manners::new(Arc::new(Linux::at(dir.path().to_owned())), policies, terms);
+        let (begun, is_so) = manners.begin().await;
+        assert_eq!(is_so, Conditions::default());
+        let ((presence, _), (changes, mut seen)) = (watch::channel(begun), watch::channel(is_so));
+        let _keeps = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(manners.keep(presence, changes)));
+        let mut becomes = async |wanted: Conditions| {
+            tokio::time::timeout(DEADLINE, seen.wait_for(|now| *now == wanted)).await.unwrap().unwrap();
+        };
+        let short = Conditions { memory: Pressure::Warning, is_watched: None };
+        squeeze(dir.path(), 5).unwrap();
+        becomes(short).await;
+        let begun = Instant::now();
+        squeeze(dir.path(), 50).unwrap();
+        becomes(Conditions::default()).await;
+        assert!(begun.elapsed() >= 10 * terms.settle, "{:?}", begun.elapsed());
+        light(dir.path(), true).unwrap();
+        becomes(Conditions { is_watched: Some(true), ..Conditions::default() }).await;
+        light(dir.path(), false).unwrap();
+        becomes(Conditions { is_watched: Some(false), ..Conditions::default() }).await;
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::backoff;
 use crate::child::process::GRACE;
 use crate::held::{Attempts, Stop};
 use crate::machine::{Offer, told};
+use crate::manners::Conditions;
 use crate::spool::Cursor;
 use crate::state::Identity;
 use futures::future::BoxFuture;
@@ -28,6 +29,7 @@ use vertigo::v1::worker_message::Message as FromWorker;
 use vertigo::v1::{self, Assignment, CoordinatorMessage, Drain, Heartbeat, Hello, ReportBatch, Welcome, WorkerMessage};
 use vertigo_client::{Access, trouble};
 use vertigo_host::presence::Presence;
+use vertigo_host::shortage::withheld_bytes;
 
 /// How long the coordinator may take to say `Welcome`.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -89,6 +91,8 @@ pub struct Session<'a> {
     pub machine: &'a dyn Offer,
     /// Whether it takes part, by the policy of its owner.
     pub presence: watch::Receiver<Presence>,
+    /// What else its machine is doing.
+    pub conditions: watch::Receiver<Conditions>,
     /// What is held.
     pub attempts: &'a Attempts,
     /// What became of the machine since the coordinator welcomed this worker last.
@@ -223,7 +227,19 @@ impl Session<'_> {
             process: self.process.to_string(),
             reboots: (self.reboots)(),
             away: self.away(),
+            conditions: Some(self.told_conditions()),
         }
+    }
+
+    /// What the coordinator is told of the machine beside.
+    fn told_conditions(&self) -> v1::Conditions {
+        let Conditions { is_watched, memory } = *self.conditions.borrow();
+        let screen = match is_watched {
+            None => v1::Screen::Unspecified,
+            Some(true) => v1::Screen::Watched,
+            Some(false) => v1::Screen::Unwatched,
+        };
+        v1::Conditions { screen: screen.into(), withheld_bytes: withheld_bytes(memory, self.machine.usable().0) }
     }
 
     /// Why no attempt is to be given to this worker; empty where one may be.
@@ -238,6 +254,7 @@ impl Session<'_> {
             disk_free_bytes: told(self.machine.disk_free()),
             held: self.attempts.named(),
             away: self.away(),
+            conditions: Some(self.told_conditions()),
         })
     }
 
@@ -291,6 +308,7 @@ impl Connection<'_> {
         let attempts = self.session.attempts;
         let (mut news, sender) = (attempts.news(), self.sender.clone());
         let mut presence = self.session.presence.clone();
+        let mut conditions = self.session.conditions.clone();
         let mut unsent = true;
         if *self.phase.borrow_and_update() != Phase::Serving {
             self.outbox.push_back(FromWorker::Drain(Drain {}));
@@ -312,10 +330,8 @@ impl Connection<'_> {
                     }
                 }
                 // At once: whatever is assigned to a worker that goes has to come back.
-                Ok(()) = presence.changed() => {
-                    self.outbox.retain(|queued| !matches!(queued, FromWorker::Heartbeat(_)));
-                    self.outbox.push_back(self.session.heartbeat());
-                }
+                Ok(()) = presence.changed() => self.beat_at_once(),
+                Ok(()) = conditions.changed() => self.beat_at_once(),
                 Ok(()) = self.phase.changed() => {
                     if *self.phase.borrow_and_update() == Phase::Draining {
                         self.outbox.push_back(FromWorker::Drain(Drain {}));
@@ -331,6 +347,11 @@ impl Connection<'_> {
                 }
             }
         }
+    }
+
+    fn beat_at_once(&mut self) {
+        self.outbox.retain(|queued| !matches!(queued, FromWorker::Heartbeat(_)));
+        self.outbox.push_back(self.session.heartbeat());
     }
 
     fn receive(&mut self, received: CoordinatorMessage) {

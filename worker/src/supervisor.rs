@@ -17,6 +17,7 @@ use crate::endings::remembered::Remembered;
 use crate::held::{Attempt, Attempts, Stop};
 use crate::job::{Job, JobError};
 use crate::machine::Machine;
+use crate::manners::Conditions;
 use crate::memory;
 use crate::names::input_of;
 use crate::outcome::{Ending, Verdict, classify};
@@ -47,6 +48,7 @@ use vertigo::v1::report::Body;
 use vertigo::v1::{self, Finished, LogLine, Made, Outputs, finished};
 use vertigo_client::{Transfer, TransferError, describe};
 use vertigo_host::Host;
+use vertigo_host::buffers::Length;
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Presence;
 
@@ -73,6 +75,8 @@ pub struct Supervisor {
     pub drains: CancellationToken,
     /// What the machine is doing beside.
     pub host: Arc<dyn Host>,
+    /// What of that changes how its children behave.
+    pub conditions: watch::Receiver<Conditions>,
     /// What its owner wants of it.
     pub policy: watch::Receiver<Policy>,
     /// Whether the worker takes part by that.
@@ -150,7 +154,8 @@ impl Supervisor {
         let uploads = self.clone().send_checkpoints(attempt.clone(), checkpoints);
         let uploads = AbortOnDropHandle::new(tokio::spawn(uploads.in_current_span()));
         let (news, follows) = self.follow(job, attempt, inputs, entries);
-        let verdict = self.run_child(job, attempt, &spec, latest, news).await?;
+        let buffers = self.buffers(job.id).await;
+        let verdict = self.run_child(job, attempt, &spec, buffers, latest, news).await?;
         drop(follows);
         match verdict {
             Verdict::Succeeded(done) => {
@@ -166,7 +171,7 @@ impl Supervisor {
                 }
                 // The next attempt goes on from it.
                 let _ = unless_stopped(attempt, uploads).await?;
-                Err(Halt::Failed { failure: self.remembered.judge(job.id, failure), peak })
+                Err(Halt::Failed { failure: self.remembered.judge(job.id, buffers, failure), peak })
             }
         }
     }
@@ -263,6 +268,7 @@ impl Supervisor {
         job: &Job,
         attempt: &Attempt,
         spec: &Spec,
+        buffers: Length,
         latest: watch::Sender<Option<Position>>,
         news: News,
     ) -> Result<Verdict, Halt> {
@@ -284,13 +290,13 @@ impl Supervisor {
             traceparent,
             patience: self.patience,
             presence: self.presence.clone(),
+            conditions: self.conditions.clone(),
             is_service: job.slot == Slot::Service,
-            buffers: self.buffers().await,
+            buffers,
             keys: &self.keys,
             grace: if job.slot == Slot::Service { SERVICE_GRACE } else { GRACE },
             news,
             resident_limit: memory::resident_limit(offered, self.beside_mlx, examples),
-            buffer_limits: self.remembered.buffer_limits(job.id),
         };
         let hear = |event: Event| {
             if let Event::Checkpoint { iter, folder, facts } = &event {

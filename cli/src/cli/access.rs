@@ -59,7 +59,7 @@ The token comes from stdin, so that it stands in no list of processes and in no 
 Examples:
   vertigo login
   ssh mini vertigo token create --role submit | vertigo login --name ada
-  vertigo login --context home < token")]
+  vertigo login --as home < token")]
 pub(crate) struct LoginArgs {
     /// What you are to be called there [default: what the token says, or user and host]
     #[arg(long, value_parser = PrincipalName::of_certificate)]

@@ -7,7 +7,7 @@ use crate::render::{access, json};
 use std::io::{self, IsTerminal};
 use vertigo::id::Millis;
 use vertigo::principal::{PrincipalName, Role};
-use vertigo_access::contexts::{ContextName, Contexts};
+use vertigo_access::contexts::Contexts;
 use vertigo_access::token::Token;
 use vertigo_client::joining::{self, Newcomer};
 
@@ -27,11 +27,7 @@ pub(crate) async fn run(args: &LoginArgs, contexts: &Contexts, output: Output) -
         let exit = if error.is_unreachable() { Exit::Unreachable } else { Exit::Refused };
         CliError::new(exit, error.to_string())
     })?;
-    let context = args.context.clone().or_else(|| identity.coordinator.host().parse().ok());
-    let context: ContextName = match context {
-        Some(context) => context,
-        None => "coordinator".parse().map_err(CliError::refused)?,
-    };
+    let context = args.context.clone().unwrap_or_else(|| contexts.name_for(&identity, Millis::now()));
     contexts.keep(&context, &identity).map_err(CliError::refused)?;
     contexts.choose(&context).map_err(CliError::refused)?;
     output.show(

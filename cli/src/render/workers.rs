@@ -36,7 +36,16 @@ pub(crate) fn render_workers(workers: &[v1::Worker], now: u64) -> String {
     let is_away = |worker: &&v1::Worker| worker.connected && !worker.away.is_empty();
     let line = |worker: &v1::Worker| wrap(&format!("{} is kept away by its policy: {}", worker.name, worker.away), 0);
     let kept_away: String = workers.iter().filter(is_away).map(line).collect();
-    if holds.is_empty() && kept_away.is_empty() { table } else { format!("{table}\n{holds}{kept_away}") }
+    let short: String = workers.iter().filter_map(short).collect();
+    let below = [holds, kept_away, short].concat();
+    if below.is_empty() { table } else { format!("{table}\n{below}") }
+}
+
+/// That a machine is short of memory, and what follows.
+fn short(worker: &v1::Worker) -> Option<String> {
+    let withheld = worker.conditions.filter(|_| worker.connected)?.withheld_bytes;
+    let line = || format!("{} is short of memory: new jobs get {} less there for now", worker.name, Bytes(withheld));
+    (withheld > 0).then(|| wrap(&line(), 0))
 }
 
 fn state(worker: &v1::Worker, now: u64) -> String {
@@ -185,6 +194,18 @@ mod tests {
         book is kept away by its policy: the time is not within 22:00-08:00, and
         somebody used it within 15m
         ");
+    }
+
+    #[test]
+    fn a_worker_that_is_short_of_memory_says_what_follows() {
+        let short = |worker| v1::Worker {
+            conditions: Some(v1::Conditions { withheld_bytes: 9 << 30, ..Default::default() }),
+            ..worker
+        };
+        let away = v1::Worker { connected: false, ..short(worker("air", "Apple M4", 16)) };
+        let text = plain(&render_workers(&[short(worker("book", "Apple M5 Max", 36)), away], 260_000));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.ends_with("\n\nbook is short of memory: new jobs get 9.0 GiB less there for now\n"), "{text}");
     }
 
     #[test]

@@ -228,19 +228,20 @@ impl Registry {
         self.tokens.retain(|token| token.hash != hash);
     }
 
+    /// The token of a secret, whether it can be used or not. Every token is compared, each in a time that does not depend on where the two
+    /// differ; that is all that a wrong secret costs.
+    pub fn token_of(&self, secret: SecretHash) -> Option<TokenId> {
+        let compare = |found, token: &KeptToken| if token.hash == secret { Some(token.id) } else { found };
+        self.tokens.iter().fold(None, compare)
+    }
+
     /// Lets somebody in for a token's secret.
     ///
     /// # Errors
     /// Why not; then nothing has changed.
     pub fn join(&mut self, now: Millis, joiner: &Joiner) -> Result<Joined, Denied> {
-        // Every token is compared, each in a time that does not depend on where the two differ.
-        let matching = self.tokens.iter().fold(
-            None,
-            |found, token| {
-                if token.hash == joiner.secret { Some(token.id) } else { found }
-            },
-        );
-        let at = self.tokens.iter().position(|token| Some(token.id) == matching).ok_or(Denied::Token)?;
+        let matching = self.token_of(joiner.secret).ok_or(Denied::Token)?;
+        let at = self.tokens.iter().position(|token| token.id == matching).ok_or(Denied::Token)?;
         let token = &self.tokens[at];
         if now >= token.ends {
             return Err(Denied::Token);

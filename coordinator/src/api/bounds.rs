@@ -326,7 +326,7 @@ fn input(v1::Input { role, source }: &v1::Input) -> Result<(), ApiError> {
 
 pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     // What a secret is, its own type knows.
-    let v1::Hello { worker_id, name, machine, held, secret: _, process, away, reboots } = hello;
+    let v1::Hello { worker_id, name, machine, held, secret: _, process, away, conditions, reboots } = hello;
     text("worker_id", worker_id, ID_BYTES_MAX)?;
     text("process", process, ID_BYTES_MAX)?;
     let trimmed = name.trim();
@@ -337,6 +337,7 @@ pub(crate) fn hello(hello: &mut v1::Hello) -> Result<(), ApiError> {
     }
     *name = trimmed.to_owned();
     cut(away, AWAY_BYTES_MAX);
+    conditions.iter_mut().for_each(self::conditions);
     machine.iter_mut().for_each(self::machine);
     // The newest come last.
     reboots.drain(..reboots.len().saturating_sub(REBOOTS_MAX));
@@ -370,14 +371,20 @@ fn machine(machine: &mut v1::Machine) {
     [gpu_slots, cpu_slots, service_slots].into_iter().for_each(|slots| *slots = (*slots).min(SLOTS_MAX));
 }
 
+fn conditions(said: &mut v1::Conditions) {
+    let v1::Conditions { screen: _, withheld_bytes } = said;
+    amount(withheld_bytes);
+}
+
 fn held(list: &[v1::Held]) -> Result<(), ApiError> {
     count("held", list, HELD_MAX)?;
     list.iter().try_for_each(|v1::Held { attempt_id, epoch: _ }| text("attempt_id", attempt_id, ID_BYTES_MAX))
 }
 
 pub(crate) fn heartbeat(heartbeat: &mut v1::Heartbeat) -> Result<(), ApiError> {
-    let v1::Heartbeat { free_bytes, held, disk_free_bytes, away } = heartbeat;
+    let v1::Heartbeat { free_bytes, held, disk_free_bytes, away, conditions } = heartbeat;
     cut(away, AWAY_BYTES_MAX);
+    conditions.iter_mut().for_each(self::conditions);
     amount(free_bytes);
     amount(disk_free_bytes);
     self::held(held)

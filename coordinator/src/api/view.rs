@@ -2,8 +2,8 @@
 
 use super::events::{serving, state};
 use crate::core::{
-    Artifact, Attempt, Core, Hold, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source, Variant,
-    Worker,
+    Artifact, Attempt, Conditions, Core, Hold, Input, Job, Machine, MemoryPart, Move, Mover, Outcome, Reasons, Source,
+    Variant, Worker,
 };
 use crate::kinds;
 use serde_json::Value;
@@ -139,8 +139,18 @@ pub(super) fn worker(core: &Core, worker: &Worker) -> v1::Worker {
         reserved_bytes: worker.reserved().0,
         job_ids: worker.leases.keys().filter_map(job).collect(),
         away: worker.away.clone().unwrap_or_default(),
+        conditions: Some(conditions(worker.conditions)),
         hold: worker.told_hold().as_ref().map(hold),
     }
+}
+
+fn conditions(conditions: Conditions) -> v1::Conditions {
+    let screen = match conditions.is_watched {
+        None => v1::Screen::Unspecified,
+        Some(true) => v1::Screen::Watched,
+        Some(false) => v1::Screen::Unwatched,
+    };
+    v1::Conditions { screen: screen.into(), withheld_bytes: conditions.withheld.0 }
 }
 
 fn hold(hold: &Hold) -> v1::Hold {

@@ -271,10 +271,14 @@ impl Core {
             self.set_state(at.now, job, State::Failed, marks::panicked(panics, &why));
         } else {
             let until = at.now.plus(retry::backoff_ms(failures, at.jitter).max(pause.ms()));
-            let why = if pause == Pause::default() {
-                why
-            } else {
-                format!("{}{why}; tried again in {pause}", self.whereabouts(job))
+            let why = match self.waits_for_screen(job).filter(|_| pause != Pause::default()) {
+                Some(name) => {
+                    format!(
+                        "on {name}: {why}; tried again there when nobody looks at its screen, or on another machine"
+                    )
+                }
+                None if pause == Pause::default() => why,
+                None => format!("{}{why}; tried again in {pause}", self.whereabouts(job)),
             };
             self.set_state(at.now, job, State::Backoff { until }, why);
         }

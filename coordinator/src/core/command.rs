@@ -1,6 +1,6 @@
 //! What people and workers ask of the core. What a person asks for says who that is.
 
-use super::{Forget, Machine, MoveTag, Reboot, Report, SessionId, Variant};
+use super::{Conditions, Forget, Machine, MoveTag, Reboot, Report, SessionId, Variant};
 use std::collections::BTreeMap;
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Epoch, JobId, ProcessId, WorkerId};
@@ -58,6 +58,13 @@ pub enum Command {
         session: SessionId,
         /// Why it takes none; `None` where it does.
         reason: Option<String>,
+    },
+    /// What a worker says of its machine has changed.
+    Conditions {
+        /// The session it came on.
+        session: SessionId,
+        /// All of it.
+        conditions: Conditions,
     },
     /// What an attempt has to say.
     Reports {
@@ -160,6 +167,8 @@ pub struct Connect {
     pub reboots: Vec<Reboot>,
     /// Why it takes no attempts, by the policy of its machine's owner.
     pub away: Option<String>,
+    /// What else it says of its machine.
+    pub conditions: Conditions,
 }
 
 impl Command {
@@ -174,6 +183,7 @@ impl Command {
             Command::Heartbeat { .. } => "heartbeat",
             Command::Drain { .. } => "drain",
             Command::Away { .. } => "away",
+            Command::Conditions { .. } => "conditions",
             Command::Reports { .. } => "reports",
             Command::Register { .. } => "register",
             Command::MoveTag(_) => "move tag",

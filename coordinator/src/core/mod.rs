@@ -22,7 +22,8 @@
 //!    machine gets those for its processor; 17. a worker is removed only where it is away, or held with nothing running there, and what
 //!    it had a lease on is queued again; 18. a worker that its machine's owner keeps away gets nothing, and what it gives back counts
 //!    against no job; 19. what befell a machine is counted once, and two panics of its kernel within a day close its GPU until somebody
-//!    resumes it.
+//!    resumes it; 20. nobody new is given memory that a worker withholds; 21. a pause that follows a run that stood a
+//!    screen still does not end while somebody is known to look at that, unless another worker is there that is large enough.
 
 mod archive;
 mod attempts;
@@ -48,6 +49,7 @@ mod queue;
 mod refusal;
 mod report;
 mod retry;
+mod screens;
 mod search;
 mod services;
 mod sessions;
@@ -72,7 +74,7 @@ pub use moves::{Expected, Grounds, Move, MoveTag, Mover, REMEMBERED, Remembered,
 pub use refusal::Refusal;
 pub use report::{Made, Measured, Progress, Report, ReportBody, Serving, Started, Step, Validation};
 pub use search::Reasons;
-pub use worker::{Machine, Reservation, SessionId, Worker, disk_free};
+pub use worker::{Conditions, Machine, Reservation, SessionId, Worker, disk_free};
 
 use fleet::Fleet;
 use queue::{Queue, Wants};
@@ -255,6 +257,7 @@ impl Core {
             }
             Command::Drain { session } => self.drain(at.now, session),
             Command::Away { session, reason } => self.away(session, reason),
+            Command::Conditions { session, conditions } => self.conditions(at.now, session, conditions),
             Command::Reports { session, attempt, epoch, reports } => self.reports(at, session, attempt, epoch, reports),
             Command::Register { manifest, tags, by } => {
                 self.register(at.now, manifest, &tags, &by);
@@ -289,7 +292,7 @@ impl Core {
         self.let_cooled_go_on(at.now);
         while let Some(&(until, job)) = self.backoffs.first().filter(|(until, _)| *until <= at.now) {
             self.backoffs.remove(&(until, job));
-            self.set_state(at.now, job, State::Queued, String::new());
+            self.end_pause(at.now, job);
         }
         self.settle_graph(at.now);
     }

@@ -59,6 +59,7 @@ impl Core {
             name: worker.name.clone(),
             usable: worker.machine.usable,
             reserved: worker.reserved(),
+            withheld: worker.conditions.withheld,
             open: SLOTS.into_iter().filter(|slot| worker.has_open(*slot)).collect(),
             away: worker.away.clone(),
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),

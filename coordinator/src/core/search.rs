@@ -128,8 +128,9 @@ impl Core {
         if is_taken {
             return Some(why::is_busy(smallest, &worker.name));
         }
-        let (reserved, usable) = (worker.reserved(), worker.machine.usable);
-        (smallest.peak > worker.free()).then(|| why::lacks_memory(smallest, &worker.name, reserved, usable))
+        let (usable, withheld) = (worker.machine.usable, worker.conditions.withheld);
+        let taken = why::Taken { usable, reserved: worker.reserved(), withheld };
+        (smallest.peak > worker.free()).then(|| why::lacks_memory(smallest, &worker.name, taken))
     }
 
     fn obstacle(&self, wants: &Wants) -> Obstacle {

@@ -3,7 +3,7 @@
 use super::archive::Past;
 use super::installation::{self, Caller, Standing};
 use super::marks::{Mark, Mishap};
-use super::{Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
+use super::{Conditions, Connect, Core, Moment, Outcome, Outgoing, Refusal, SessionId, Worker};
 use crate::core::Installation;
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
@@ -11,7 +11,7 @@ use vertigo::id::{AttemptId, Epoch, Millis, WorkerId};
 
 impl Core {
     pub(super) fn connect(&mut self, at: Moment, hello: Connect) -> Result<(), Refusal> {
-        let Connect { session, worker: id, secret, process, name, machine, held, away, reboots } = hello;
+        let Connect { session, worker: id, secret, process, name, machine, held, away, conditions, reboots } = hello;
         self.admit(at.now, Caller { worker: id, secret, process })?;
         let namesakes: Vec<_> = self.workers.values().filter(|w| w.name == name && w.id != id).collect();
         if namesakes.iter().any(|worker| worker.session.is_some()) {
@@ -44,11 +44,13 @@ impl Core {
             session: None,
             draining: false,
             away: None,
+            conditions: Conditions::default(),
             leases: BTreeMap::new(),
             stopping: BTreeSet::new(),
         });
         (worker.name, worker.machine, worker.last_seen) = (name, machine, at.now);
         (worker.draining, worker.away, worker.stopping) = (false, away, BTreeSet::new());
+        worker.conditions = conditions;
         worker.hold = worker.hold.or(inherited);
         let is_held = worker.hold.is_some();
         let (before, leases) = (worker.session.replace(session), worker.leases.keys().copied().collect());
@@ -66,6 +68,7 @@ impl Core {
         self.settle_in(at.now, Caller { worker: id, secret, process });
         self.unsettled = true;
         self.greet(at, (session, id), leases, &held, &past);
+        self.end_waits_for_screens(at.now);
         if is_held {
             self.move_services(at.now, id);
         }
@@ -180,6 +183,22 @@ impl Core {
     pub(super) fn away(&mut self, session: SessionId, reason: Option<String>) -> Result<(), Refusal> {
         let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
         self.unsettled |= self.workers.change(id, |worker| worker.away = reason).is_some();
+        Ok(())
+    }
+
+    /// What a worker says of its machine is another thing than before.
+    pub(super) fn conditions(
+        &mut self,
+        now: Millis,
+        session: SessionId,
+        conditions: Conditions,
+    ) -> Result<(), Refusal> {
+        let id = *self.sessions.get(&session).ok_or(Refusal::NoSession)?;
+        let before = self.workers.change(id, |worker| std::mem::replace(&mut worker.conditions, conditions));
+        self.unsettled |= before.is_some_and(|before| before.withheld != conditions.withheld);
+        if before.is_some_and(|before| before.is_watched != conditions.is_watched) {
+            self.end_waits_for_screens(now);
+        }
         Ok(())
     }
 

@@ -50,6 +50,15 @@ impl Machine {
     }
 }
 
+/// What a worker says of its machine that may change at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conditions {
+    /// Whether somebody may be looking at its screen. `None` where that is not known.
+    pub is_watched: Option<bool>,
+    /// Memory that nobody new is offered, because the machine is short of it.
+    pub withheld: Bytes,
+}
+
 /// Free disk changes all the time, and jobs are placed anew when there is more of it: it is counted in steps of this many bytes,
 /// rounded down.
 const DISK_STEP_BYTES: u64 = 64 << 20;
@@ -95,6 +104,8 @@ pub struct Worker {
     pub draining: bool,
     /// Why it takes none for now, by the policy of the machine's owner.
     pub away: Option<String>,
+    /// What else it says of its machine.
+    pub conditions: Conditions,
     /// The attempts that hold a lease here, and what each has. There are never more than slots.
     pub leases: BTreeMap<AttemptId, Reservation>,
     /// Attempts that were told to stop and that the worker still holds. Until they are gone their memory is not free.
@@ -121,8 +132,8 @@ impl Worker {
         self.leases.values().map(|taken| taken.memory).sum()
     }
 
-    /// Memory that is promised to nobody.
+    /// Memory that is promised to nobody and offered.
     pub fn free(&self) -> Bytes {
-        self.machine.usable.saturating_sub(self.reserved())
+        self.machine.usable.saturating_sub(self.reserved()).saturating_sub(self.conditions.withheld)
     }
 }

@@ -140,6 +140,7 @@ impl World {
             machine,
             held: Vec::new(),
             away: None,
+            conditions: Default::default(),
             reboots: Vec::new(),
         };
         store.apply(Command::Connect(hello)).await.unwrap();

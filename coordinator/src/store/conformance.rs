@@ -329,6 +329,7 @@ fn hello(worker: WorkerId, session: SessionId) -> Connect {
         held: Vec::new(),
         reboots: Vec::new(),
         away: None,
+        conditions: Default::default(),
     }
 }
 

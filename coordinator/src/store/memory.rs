@@ -236,7 +236,16 @@ impl Rows for Memory {
 /// A worker as a restart finds it.
 fn away(worker: &Worker) -> Worker {
     let (leases, stopping) = Default::default();
-    Worker { session: None, cools_until: None, draining: false, away: None, leases, stopping, ..worker.clone() }
+    Worker {
+        session: None,
+        cools_until: None,
+        draining: false,
+        away: None,
+        conditions: Default::default(),
+        leases,
+        stopping,
+        ..worker.clone()
+    }
 }
 
 /// An installation as a restart finds it.

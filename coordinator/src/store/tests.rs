@@ -87,8 +87,18 @@ async fn connect(store: &Store, session: u64, name: &str) -> SessionId {
     let machine = Machine { usable: Bytes(100), chip: "M5 Max".to_owned(), gpu_slots: 1, ..Machine::default() };
     let (secret, process) = (Secret::from([1; 32]).hash(), ProcessId::new());
     let (worker, name) = (WorkerId::new(), name.to_owned());
-    let hello =
-        Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None, reboots: Vec::new() };
+    let hello = Connect {
+        session,
+        worker,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        away: None,
+        conditions: Default::default(),
+        reboots: Vec::new(),
+    };
     store.apply(Command::Connect(hello)).await.unwrap();
     session
 }

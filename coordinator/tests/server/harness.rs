@@ -394,6 +394,7 @@ pub(crate) fn hello(id: WorkerId, name: &str, held: &[v1::Held]) -> v1::Hello {
         process: id.to_string(),
         reboots: vec![],
         away: String::new(),
+        conditions: None,
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::facts::{Facts, Init, Person};
 use crate::places::{Os, Surroundings, Whose, places};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// The account that Linux gets for our daemons unless another is named.
@@ -149,7 +149,7 @@ pub enum Refused {
     )]
     NoInit(&'static str),
     /// A path that does not say where.
-    #[error("{}: write the whole path, from / on", .0.display())]
+    #[error("{}: write the whole path, from / on and without `..`", .0.display())]
     Relative(PathBuf),
     /// A path that no file of either init can hold.
     #[error("{:?}: such a path cannot be written down; choose one that is plain text", .0)]
@@ -184,6 +184,9 @@ pub enum Refused {
         .0.display()
     )]
     NotOwn(PathBuf),
+    /// A folder that lies elsewhere.
+    #[error("{}: this is a link, which could lead anywhere tomorrow; name the folder that it leads to", .0.display())]
+    Link(PathBuf),
     /// A folder that has to be there.
     #[error("{}: there is no such folder; make it, as the daemon's user, then run the same again", .0.display())]
     Missing(PathBuf),
@@ -275,7 +278,8 @@ fn is_in(path: &Path, folders: &[&str]) -> bool {
 
 /// Whether a path can be written down, and lasts.
 fn check(path: &Path) -> Result<(), Refused> {
-    if !path.is_absolute() {
+    // systemd takes no `..`, and what lies below such a path only looks as if it lay there.
+    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err(Refused::Relative(path.to_owned()));
     }
     if path.to_str().is_none_or(|text| text.chars().any(char::is_control)) {

@@ -17,6 +17,9 @@ pub struct Worker {
     pub job_ids: Vec<String>,
     /// Why it takes no attempts, by the policy of the machine's owner; empty where it does.
     pub away: String,
+    /// Whether somebody may be looking at its screen; `null` where that is not known.
+    pub watched: Option<bool>,
+    pub withheld_bytes: u64,
     pub chip: String,
     pub os: String,
     pub memory_bytes: u64,
@@ -45,6 +48,7 @@ pub struct Hold {
 impl From<&v1::Worker> for Worker {
     fn from(worker: &v1::Worker) -> Worker {
         let machine = worker.machine.clone().unwrap_or_default();
+        let conditions = worker.conditions.unwrap_or_default();
         Worker {
             id: worker.id.clone(),
             name: worker.name.clone(),
@@ -54,6 +58,12 @@ impl From<&v1::Worker> for Worker {
             reserved_bytes: worker.reserved_bytes,
             job_ids: worker.job_ids.clone(),
             away: worker.away.clone(),
+            watched: match conditions.screen() {
+                v1::Screen::Unspecified => None,
+                v1::Screen::Watched => Some(true),
+                v1::Screen::Unwatched => Some(false),
+            },
+            withheld_bytes: conditions.withheld_bytes,
             chip: machine.chip,
             os: machine.os,
             memory_bytes: machine.memory_bytes,

@@ -3,6 +3,7 @@
 //! The engine's one module with foreign calls: mlx-rs does not wrap MLX's device information and version.
 
 use mlx_rs::{Device, memory};
+use std::sync::{Mutex, PoisonError};
 use vertigo::bytes::Bytes;
 
 /// What the GPU may hold without being paged out: Metal's recommended working-set size. `None` where MLX has no GPU.
@@ -66,6 +67,30 @@ pub fn limit_memory(limit: Bytes) -> Result<(), crate::EngineError> {
     Ok(())
 }
 
+/// How much MLX kept of what was not in use any more, from when it is to keep nothing.
+static KEPT: Mutex<Option<usize>> = Mutex::new(None);
+
+/// Has MLX give back the buffers that are not in use and keep none from now on, or keep them again as it did before. It changes how long
+/// an allocation takes and never what is computed. May be called beside a computation, from any thread: MLX's allocator has a lock.
+///
+/// # Errors
+/// MLX's.
+pub fn keep_cache(keeps: bool) -> Result<(), crate::EngineError> {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    match (keeps, *kept) {
+        (false, None) => {
+            *kept = Some(memory::set_cache_limit(0)?);
+            memory::clear_cache()?;
+        }
+        (true, Some(limit)) => {
+            memory::set_cache_limit(limit)?;
+            *kept = None;
+        }
+        (false, Some(_)) | (true, None) => {}
+    }
+    Ok(())
+}
+
 /// Has this process compute on the processor alone, also where there is a GPU: that may be another process's.
 ///
 /// # Errors
@@ -100,6 +125,24 @@ mod tests {
         let version = mlx_version().unwrap();
         let numbers: Vec<_> = version.split('.').take(2).map(str::parse::<u32>).collect();
         assert!(numbers.len() == 2 && numbers.iter().all(Result::is_ok), "{version}");
+    }
+
+    #[test]
+    fn a_cache_is_given_back_and_has_the_limit_that_it_had() {
+        let limit = || {
+            let limit = memory::set_cache_limit(1 << 20).unwrap();
+            memory::set_cache_limit(limit).unwrap();
+            limit
+        };
+        let before = limit();
+        for _ in 0..2 {
+            keep_cache(false).unwrap();
+            assert_eq!((limit(), memory::cache_memory().unwrap()), (0, 0));
+        }
+        for _ in 0..2 {
+            keep_cache(true).unwrap();
+            assert_eq!(limit(), before);
+        }
     }
 
     #[test]

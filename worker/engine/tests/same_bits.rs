@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use support::{config, data, recipe, tensors, weighted_data, write};
-use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData};
+use vertigo_engine::{Event, Model, RunFolder, Trainer, TrainingData, device};
 use vertigo_model::recipe::Recipe;
 
 const ITERS: u64 = 7;
@@ -153,6 +153,44 @@ fn differences(dtype: Dtype, text: &str, data: Data, stops: &BTreeSet<u64>) -> V
     let unlike = ours.iter().zip(&theirs).filter(|(one, other)| one != other);
     differences.extend(unlike.map(|((name, _), _)| format!("{} differs", name.display())));
     differences
+}
+
+/// Runs with a cache, and with one that is given back and had again after each of the iterations `turns`.
+fn differences_without_cache(text: &str, turns: &BTreeSet<u64>) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    write_base(Dtype::Bfloat16, &base);
+    let with = dir.path().join("with");
+    run(&base, text, data, RunFolder::fresh(&with), None);
+    let without = dir.path().join("without");
+    let recipe = recipe(text);
+    let model = Model::load(&base).unwrap();
+    let mut keeps = true;
+    for event in Trainer::new(model, data(&recipe), recipe, RunFolder::fresh(&without)).unwrap() {
+        if matches!(event.unwrap(), Event::Checkpoint { iter, .. } if turns.contains(&iter)) {
+            keeps = !keeps;
+            // As the process is told: from another thread than the one that computes.
+            std::thread::spawn(move || device::keep_cache(keeps).unwrap()).join().unwrap();
+        }
+    }
+    device::keep_cache(true).unwrap();
+    let (ours, theirs) = (files(&without), files(&with));
+    assert_eq!(ours.len(), theirs.len());
+    let unlike = ours.iter().zip(&theirs).filter(|(one, other)| one != other);
+    unlike.map(|((name, _), _)| format!("{} differs", name.display())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_that_gives_its_cache_back_anywhere_ends_with_the_bits_of_one_that_does_not(
+        text in recipes(),
+        turns in prop::collection::btree_set(1..ITERS, 1..4),
+    ) {
+        let differences = differences_without_cache(&text, &turns);
+        prop_assert!(differences.is_empty(), "after {:?}: {:#?}", turns, differences);
+    }
 }
 
 proptest! {

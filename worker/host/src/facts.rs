@@ -19,6 +19,8 @@ pub struct Facts {
     pub lid: Option<Lid>,
     /// How long nobody has typed, clicked or touched anything.
     pub idle: Option<Duration>,
+    /// Its screen.
+    pub screen: Option<Screen>,
     /// What its clock shows.
     pub clock: Option<Clock>,
 }
@@ -74,6 +76,32 @@ pub enum Lid {
     Open,
     /// It is closed.
     Closed,
+}
+
+/// A machine's screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// It sleeps or is locked, or there is none.
+    Dark,
+    /// It shows something.
+    Lit,
+}
+
+/// How long nobody has touched a machine that does not say whether its screen sleeps, until nobody is taken to look at it.
+const LEFT: Duration = Duration::from_secs(15 * 60);
+
+/// The same of a machine whose screen is lit: somebody may look on for as long as a long film, and some screens never sleep.
+const LEFT_LIT: Duration = Duration::from_secs(4 * 60 * 60);
+
+impl Facts {
+    /// Whether somebody may be looking at the machine's screen: by that, and where it is not known, by when somebody used the machine last.
+    pub fn is_watched(&self) -> Option<bool> {
+        match (self.screen, self.idle) {
+            (Some(Screen::Dark), _) => Some(false),
+            (Some(Screen::Lit), idle) => Some(idle.is_none_or(|idle| idle < LEFT_LIT)),
+            (None, idle) => idle.map(|idle| idle < LEFT),
+        }
+    }
 }
 
 /// What a machine's clock shows where it stands.
@@ -164,6 +192,33 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nobody_looks_at_a_dark_screen_nor_at_one_that_was_left() {
+        let watched = |screen, minutes: Option<u64>| {
+            let idle = minutes.map(|minutes| Duration::from_secs(60 * minutes));
+            Facts { screen, idle, ..Facts::default() }.is_watched()
+        };
+        assert_eq!([None, Some(0), Some(600)].map(|idle| watched(Some(Screen::Dark), idle)), [Some(false); 3]);
+        let lit = [None, Some(0), Some(120), Some(600)].map(|idle| watched(Some(Screen::Lit), idle));
+        assert_eq!(lit, [Some(true), Some(true), Some(true), Some(false)]);
+        assert_eq!([None, Some(5), Some(20)].map(|idle| watched(None, idle)), [None, Some(true), Some(false)]);
+    }
+
+    proptest! {
+        /// Who stays away longer never comes to look by that, and a machine that says anything at all is not taken for one that does not.
+        #[test]
+        fn the_longer_nobody_was_there_the_less_it_is_watched(
+            screen in prop::sample::select(vec![None, Some(Screen::Dark), Some(Screen::Lit)]),
+            idle in 0u64..100_000,
+            more in 0u64..100_000,
+        ) {
+            let watched = |idle| Facts { screen, idle: Some(Duration::from_secs(idle)), ..Facts::default() }.is_watched();
+            prop_assert!(watched(idle + more) <= watched(idle));
+            prop_assert!(watched(idle).is_some());
+        }
+    }
 
     #[test]
     fn the_clock_shows_a_minute_of_a_day() {

@@ -4,7 +4,7 @@
 //! host (linux, macos) ── facts ──▶ policy ── decision ──▶ presence
 //! ```
 //!
-//! Pure, and tested by property: [`policy`], [`presence`], [`buffers`], and every parser. What touches the machine is behind [`Host`]:
+//! Pure, and tested by property: [`policy`], [`presence`], [`shortage`], [`buffers`], and every parser. What touches the machine is behind [`Host`]:
 //! files below a root on Linux, the system's own commands on macOS. Both compile and are tested on every platform; [`this_machine`] alone
 //! looks at which one this is.
 
@@ -16,6 +16,7 @@ pub mod linux;
 pub mod macos;
 pub mod policy;
 pub mod presence;
+pub mod shortage;
 
 pub use host::{Awake, Boot, Host};
 

@@ -20,7 +20,7 @@ pub struct MacOs;
 impl Host for MacOs {
     fn facts(&self) -> BoxFuture<'_, Facts> {
         async {
-            let (batt, therm, level, pressure, hid, lid) = tokio::join!(
+            let (batt, therm, level, pressure, hid, lid, present, root) = tokio::join!(
                 output("/usr/bin/pmset", &["-g", "batt"]),
                 output("/usr/bin/pmset", &["-g", "therm"]),
                 // What `ProcessInfo.thermalState` is made of. `pmset` says nothing of it on Apple silicon.
@@ -28,16 +28,21 @@ impl Host for MacOs {
                 output("/usr/sbin/sysctl", &["-n", "kern.memorystatus_vm_pressure_level"]),
                 output("/usr/sbin/ioreg", &["-r", "-d", "1", "-c", "IOHIDSystem"]),
                 output("/usr/sbin/ioreg", &["-r", "-d", "1", "-k", "AppleClamshellState"]),
+                // What powerd says of who is at the machine. Apple silicon's registry says nothing of a display's power.
+                output("/usr/bin/notifyutil", &["-g", "com.apple.system.powermanagement.useractivity2"]),
+                output("/usr/sbin/ioreg", &["-d", "1", "-n", "Root"]),
             );
             let (power, battery) = batt.as_deref().map_or((None, None), read::power);
             let heats = [therm.as_deref().and_then(read::speed_limit), level.as_deref().and_then(read::thermal_level)];
+            let idle = hid.as_deref().and_then(read::idle);
             Facts {
                 power,
                 battery,
                 thermal: heats.into_iter().flatten().max(),
                 pressure: pressure.as_deref().and_then(read::pressure),
                 lid: lid.as_deref().map(read::lid),
-                idle: hid.as_deref().and_then(read::idle),
+                idle,
+                screen: read::screen(present.as_deref(), root.as_deref(), idle),
                 clock: Some(Clock::now()),
             }
         }

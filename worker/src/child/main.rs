@@ -6,7 +6,7 @@
 //! Promise: it never outlives the daemon. The daemon holds the other end of its stdin, writes orders for all tasks and news for those that
 //! follow names, and cannot die without closing it; the child then ends at once, on macOS as on Linux.
 
-use crate::task::{Event, Gate, News, Order, Spec, codes, of_engine};
+use crate::task::{Event, Gate, News, Order, Spec, Thrift, codes, of_engine};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -91,6 +91,8 @@ fn end_with_stdin() -> (Receiver<News>, Arc<Gate>) {
         for line in lines.map_while(Result::ok) {
             if let Ok(order) = serde_json::from_str::<Order>(&line) {
                 told.told(order);
+            } else if let Ok(thrift) = serde_json::from_str::<Thrift>(&line) {
+                thrift.obey();
             } else if let Ok(inputs) = serde_json::from_str(&line) {
                 // A task that follows nothing does not listen.
                 let _ = sender.send(News { inputs });

@@ -1,15 +1,19 @@
-//! How a child goes along with a worker that comes and goes: it is paused, goes on, and leaves.
+//! How a child goes along with a worker that comes and goes, on a machine that may be short of memory: it is paused, goes on, and leaves; it
+//! keeps no memory beyond its need, and keeps some again.
 //!
 //! Promise: it is told each of them once, and a person hears of it in the job's story.
 
 use crate::held::Attempt;
-use crate::task::Order;
+use crate::manners::Conditions;
+use crate::task::{Order, Thrift};
+use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use vertigo::v1::report::Body;
 use vertigo::v1::{LogLine, Warning};
 use vertigo_host::presence::Presence;
+use vertigo_host::shortage;
 
 /// Orders that wait for a child that does not read.
 const ORDERS: usize = 16;
@@ -18,10 +22,14 @@ const ORDERS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Manners {
     presence: watch::Receiver<Presence>,
-    orders: mpsc::Sender<Order>,
+    conditions: watch::Receiver<Conditions>,
+    /// Lines of JSON.
+    orders: mpsc::Sender<String>,
     is_service: bool,
     /// Since when it waits.
     paused: Option<Instant>,
+    /// Since when it keeps no memory beyond its need.
+    spares: Option<Instant>,
 }
 
 /// What a child was told because of a change.
@@ -34,9 +42,13 @@ pub(super) enum Told {
 
 impl Manners {
     /// Those of a child that is told what it receives.
-    pub(super) fn new(presence: watch::Receiver<Presence>, is_service: bool) -> (Manners, mpsc::Receiver<Order>) {
+    pub(super) fn new(
+        presence: watch::Receiver<Presence>,
+        conditions: watch::Receiver<Conditions>,
+        is_service: bool,
+    ) -> (Manners, mpsc::Receiver<String>) {
         let (orders, told) = mpsc::channel(ORDERS);
-        (Manners { presence, orders, is_service, paused: None }, told)
+        (Manners { presence, conditions, orders, is_service, paused: None, spares: None }, told)
     }
 
     /// Whether it waits.
@@ -49,10 +61,11 @@ impl Manners {
         self.is_service
     }
 
-    /// Waits for the worker to come or go, and tells the child.
+    /// Waits for the worker to come or go, or for memory to be short or not any more, and tells the child.
     pub(super) async fn change(&mut self, attempt: &Attempt) -> Told {
         // It is looked at first: it may have changed before the child was there.
         loop {
+            self.spare_or_keep(attempt);
             let now = self.presence.borrow_and_update().clone();
             match now {
                 Presence::Away { reason, .. } => {
@@ -74,16 +87,39 @@ impl Manners {
                 }
                 Presence::Leaving { .. } | Presence::Present => {}
             }
-            if self.presence.changed().await.is_err() {
+            tokio::select! {
+                Ok(()) = self.presence.changed() => {}
+                Ok(()) = self.conditions.changed() => {}
                 // Nobody watches the machine any more: the daemon ends.
-                std::future::pending::<()>().await;
+                else => std::future::pending::<()>().await,
             }
         }
     }
 
-    fn order(&self, order: Order) {
+    fn spare_or_keep(&mut self, attempt: &Attempt) {
+        let is_thrifty = shortage::is_thrifty(self.conditions.borrow_and_update().memory);
+        match (is_thrifty, self.spares) {
+            (true, None) => {
+                self.order(Thrift::SpareMemory);
+                self.spares = Some(Instant::now());
+                let text = "memory is short on this machine: MLX's cache is given back, and kept empty until there has been enough for a while";
+                attempt.mention(Body::Warning(Warning { text: text.to_owned() }));
+            }
+            (false, Some(since)) => {
+                self.order(Thrift::KeepMemory);
+                self.spares = None;
+                let text =
+                    format!("memory is short no longer: MLX keeps a cache again after {:.0?} without", since.elapsed());
+                attempt.mention(Body::Log(LogLine { text }));
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    fn order(&self, order: impl Serialize) {
+        let line = serde_json::to_string(&order).unwrap_or_default();
         // One that does not read is ended when it does not leave.
-        if let Err(error) = self.orders.try_send(order) {
+        if let Err(error) = self.orders.try_send(line) {
             tracing::warn!(%error, "a child is not told what to do");
         }
     }

@@ -21,12 +21,12 @@ use super::main::{End, Said};
 use super::manners::{Manners, Told};
 use super::pulse::Pulse;
 use crate::endings::oom;
-use crate::endings::watchdog::BufferLimits;
 use crate::held::Attempt;
 use crate::lines::{LONGEST, RateCap, Verdict, next_line};
 use crate::machine::Machine;
+use crate::manners::Conditions;
 use crate::outcome::{Ending, Exit, LastWord};
-use crate::task::{Event, Order};
+use crate::task::Event;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -109,12 +109,12 @@ pub struct Launch<'a> {
     pub news: News,
     /// Whether the worker takes part: the child is paused while it is leaving, and leaves with it.
     pub presence: watch::Receiver<Presence>,
+    /// What else the machine is doing: where memory is short, the child keeps none beyond its need.
+    pub conditions: watch::Receiver<Conditions>,
     /// Whether it is ended at once where the worker is away, and not paused before: it has clients, and comes to no end.
     pub is_service: bool,
     /// The most memory that its process may hold.
     pub resident_limit: Bytes,
-    /// How much it hands to the GPU at a time; `None`: as much as MLX does by itself.
-    pub buffer_limits: Option<BufferLimits>,
     /// How long the GPU works for it without a break.
     pub buffers: Length,
     /// Which keys of this machine it may have.
@@ -152,7 +152,7 @@ pub async fn run(
         killed_before,
         ..Watch::default()
     };
-    let (manners, orders) = Manners::new(launch.presence, launch.is_service);
+    let (manners, orders) = Manners::new(launch.presence, launch.conditions, launch.is_service);
     let _tells = child.stdin.take().map(|stdin| AbortOnDropHandle::new(tokio::spawn(tell(stdin, launch.news, orders))));
     let waits = Waits { patience: launch.patience, grace: launch.grace };
     let ending = follow(&mut child, waits, manners, watch, log, machine, hear).await;
@@ -254,23 +254,13 @@ fn spawn(launch: &Launch<'_>) -> io::Result<Child> {
         Some(lines) => command.env(ALLOWED_KEYS, lines),
         None => command.env_remove(ALLOWED_KEYS),
     };
-    for (name, value) in launch.buffers.environment() {
-        // What a person has set for the daemon counts.
-        if std::env::var_os(name).is_none() {
-            command.env(name, value);
-        }
-    }
+    command.envs(launch.buffers.environment(|name| std::env::var(name).ok()));
     command.process_group(0).kill_on_drop(true).env_remove(vertigo_telemetry::ENVIRONMENT);
     for own in vertigo_daemon::life::OWN_ENVIRONMENT {
         command.env_remove(own);
     }
     if let Some(traceparent) = &launch.traceparent {
         command.env(vertigo_telemetry::ENVIRONMENT, traceparent);
-    }
-    if let Some(limits) = launch.buffer_limits {
-        let usual = launch.buffers.environment().iter().copied();
-        let of_manners = |name: &str| usual.clone().find(|(it, _)| *it == name).map(|(_, value)| value.to_owned());
-        command.envs(limits.environment(|name| std::env::var(name).ok().or_else(|| of_manners(name))));
     }
     command.spawn()
 }
@@ -315,10 +305,10 @@ fn end(child: &Child, grace: Duration) -> Instant {
 }
 
 /// Tells the child what there is to tell. Its stdin stays open for as long as this goes on: a child whose stdin closes has lost its daemon.
-async fn tell(mut stdin: ChildStdin, mut news: News, mut orders: mpsc::Receiver<Order>) {
+async fn tell(mut stdin: ChildStdin, mut news: News, mut orders: mpsc::Receiver<String>) {
     loop {
         let line = tokio::select! {
-            Some(order) = orders.recv() => serde_json::to_string(&order).unwrap_or_default(),
+            Some(order) = orders.recv() => order,
             Some(line) = news.recv() => line,
             else => break,
         };

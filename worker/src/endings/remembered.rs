@@ -4,7 +4,6 @@
 //! the daemon, is forgotten with a job's success, and never takes more than [`JOBS_MAX`] jobs. A file that cannot be read is begun anew: to
 //! have forgotten costs a job some tries.
 
-use super::watchdog::{self, BufferLimits};
 use crate::task::codes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +16,7 @@ use vertigo::backoff::Backoff;
 use vertigo::files::write_private;
 use vertigo::id::JobId;
 use vertigo::task::{Cure, Failure};
+use vertigo_host::buffers::Length;
 
 /// Jobs that are remembered: the newest ones.
 const JOBS_MAX: usize = 200;
@@ -29,7 +29,8 @@ const PERSON: Backoff = Backoff { first: Duration::from_secs(30 * 60), longest: 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Times {
-    /// The GPU was kept too long.
+    /// The GPU was kept too long: how far down the ladder of buffers the next attempt begins, and, past its end, how often it was kept too
+    /// long from there.
     pub too_long: u32,
     /// Somebody ended the process.
     pub killed: u32,
@@ -65,16 +66,17 @@ impl Remembered {
         self.lock().get(&job).copied().unwrap_or_default()
     }
 
-    /// MLX's limits for the next attempt at a job; `None`: its own.
-    pub fn buffer_limits(&self, job: JobId) -> Option<BufferLimits> {
-        watchdog::limits(self.times(job).too_long)
+    /// The longest buffers that the next attempt at a job may have.
+    pub fn buffers(&self, job: JobId) -> Length {
+        Length::after(self.times(job).too_long)
     }
 
-    /// A failure of an attempt at `job` here, in the light of what went before, which it is added to.
-    pub fn judge(&self, job: JobId, failure: Failure) -> Failure {
+    /// A failure of an attempt at `job` here, whose buffers were so long, in the light of what went before, which it is added to.
+    pub fn judge(&self, job: JobId, had: Length, failure: Failure) -> Failure {
         let mut times = self.times(job);
         match failure.code.as_str() {
-            codes::GPU_TOO_LONG => times.too_long = times.too_long.saturating_add(1),
+            // An attempt beside a person began further down than those before it had led.
+            codes::GPU_TOO_LONG => times.too_long = times.too_long.max(had.steps()).saturating_add(1),
             codes::KILLED => times.killed = times.killed.saturating_add(1),
             _ => return failure,
         }
@@ -120,17 +122,19 @@ fn write(file: &Path, jobs: &BTreeMap<JobId, Times>) -> io::Result<()> {
 fn judged(failure: Failure, times: Times) -> Failure {
     let Failure { cure, message, code, .. } = failure;
     match code.as_str() {
-        codes::GPU_TOO_LONG => {
-            match (watchdog::limits(times.too_long), watchdog::times_at_the_shortest(times.too_long)) {
-                (Some(limits), 0) => {
-                    Failure::new(cure, code, format!("{message}; the next attempt here hands the GPU {limits}"))
-                }
-                (_, over) => {
-                    let waits = "less at a time cannot be handed to it, so the job goes elsewhere, or waits for the display to sleep";
-                    Failure::new(Cure::AnotherMachine, code, format!("{message}; {waits}")).after(PERSON.wait(over))
-                }
+        codes::GPU_TOO_LONG => match times.too_long.saturating_sub(Length::Shortest.steps()) {
+            0 => {
+                let limits = Length::after(times.too_long).limits();
+                let told =
+                    limits.map_or_else(String::new, |limits| format!("; the next attempt here hands the GPU {limits}"));
+                Failure::new(cure, code, format!("{message}{told}"))
             }
-        }
+            over => {
+                // Whoever looks at the screen has to go: the coordinator waits for that where this machine says it, and else for so long.
+                let message = format!("{message}; less at a time cannot be handed to it");
+                Failure::new(Cure::AnotherMachine, code, message).after(PERSON.wait(over))
+            }
+        },
         codes::KILLED => Failure::new(cure, code, message).after(PERSON.wait(times.killed)),
         _ => Failure::new(cure, code, message),
     }

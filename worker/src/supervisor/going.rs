@@ -1,6 +1,7 @@
 //! Attempts of a worker that comes and goes: what has no child yet waits while the worker is leaving, and is given back where it is away.
 
 use super::{Halt, Supervisor};
+use vertigo::id::JobId;
 use vertigo::task::{Cure, GIVEN_BACK};
 use vertigo_host::Awake;
 use vertigo_host::buffers::Length;
@@ -13,10 +14,10 @@ impl Supervisor {
         awake.inspect_err(|error| tracing::debug!(%error, "the machine cannot be kept awake")).ok()
     }
 
-    /// How long the GPU may work without a break for a child that begins now.
-    pub(super) async fn buffers(&self) -> Length {
+    /// How long the GPU may work without a break for a child that begins now at a job.
+    pub(super) async fn buffers(&self, job: JobId) -> Length {
         let facts = self.host.facts().await;
-        Length::beside_a_person(&self.policy.borrow(), &facts)
+        Length::beside_a_person(&self.policy.borrow(), &facts).max(self.remembered.buffers(job))
     }
 
     /// Does what an attempt needs before its child can begin, unless the worker is away before that. Returns while it is present.

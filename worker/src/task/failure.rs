@@ -38,9 +38,7 @@ pub mod codes {
     pub const OUT_OF_MEMORY: &str = "out_of_memory";
     /// The process could go no further.
     pub const CRASHED: &str = "crashed";
-    /// The GPU was kept so long by one piece of work that the screen stood still.
-    pub const GPU_TOO_LONG: &str = "gpu_too_long";
-    pub use vertigo::task::code::GPU_BROKE;
+    pub use vertigo::task::code::{GPU_BROKE, GPU_TOO_LONG};
     /// Somebody else than the worker ended the process.
     pub const KILLED: &str = "killed";
     /// This machine failed, such as a full disk.

@@ -8,6 +8,7 @@ use super::Event;
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
 use std::sync::{Condvar, Mutex, PoisonError};
+use vertigo_engine::device;
 
 /// What the daemon wants of a child, as a line of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,25 @@ pub enum Order {
     GoOn,
     /// To end, so that it goes on elsewhere.
     Leave,
+}
+
+/// What the daemon wants of a child's memory, as a line of JSON. It counts at once, wherever the task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thrift {
+    /// To give back what it keeps beyond its need, and keep nothing more.
+    SpareMemory,
+    /// To keep again what makes it faster.
+    KeepMemory,
+}
+
+impl Thrift {
+    /// Does so. MLX's cache is all that a task keeps beyond its need.
+    pub fn obey(self) {
+        if let Err(error) = device::keep_cache(self == Thrift::KeepMemory) {
+            tracing::warn!(%error, "MLX's cache stays as it is");
+        }
+    }
 }
 
 /// Where a task waits.
@@ -94,6 +114,9 @@ mod tests {
         let lines = [Order::Pause, Order::GoOn, Order::Leave].map(|order| serde_json::to_string(&order).unwrap());
         assert_eq!(lines, [r#""pause""#, r#""go_on""#, r#""leave""#]);
         assert!(serde_json::from_str::<Order>("{}").is_err());
+        let lines = [Thrift::SpareMemory, Thrift::KeepMemory].map(|thrift| serde_json::to_string(&thrift).unwrap());
+        assert_eq!(lines, [r#""spare_memory""#, r#""keep_memory""#]);
+        assert!(lines.iter().all(|line| serde_json::from_str::<Order>(line).is_err()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod suites;
 pub mod train;
 
 pub use failure::{codes, of_engine, of_fault};
-pub use gate::{Gate, Order};
+pub use gate::{Gate, Order, Thrift};
 pub use spec::{Input, Spec};
 
 use serde::{Deserialize, Serialize};

@@ -21,6 +21,7 @@ use vertigo_client::Access;
 use vertigo_host::presence::Presence;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
+use vertigo_worker::manners::Conditions;
 use vertigo_worker::session::{self, Phase, Refused, Session};
 use vertigo_worker::state::Identity;
 
@@ -54,6 +55,7 @@ impl Setup {
                 jitter: &rand::random,
                 machine: &machine,
                 presence: watch::channel(Presence::Present).1,
+                conditions: watch::channel(Conditions::default()).1,
                 set_policy: &|_| {},
                 start_anew: &|| {},
                 attempts: &held,

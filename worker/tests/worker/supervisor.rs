@@ -28,6 +28,7 @@ use vertigo_worker::child::process::Patience;
 use vertigo_worker::endings::remembered::Remembered;
 use vertigo_worker::held::{Attempts, Stop};
 use vertigo_worker::machine::Machine;
+use vertigo_worker::manners::Conditions;
 use vertigo_worker::memory::BESIDE_MLX_BYTES;
 use vertigo_worker::spool::Cursor;
 use vertigo_worker::supervisor::{Slots, Supervisor};
@@ -70,6 +71,7 @@ pub(crate) fn worker_with(dir: &TempDir, coordinator: &Endpoint, executable: Pat
         host: Arc::new(Linux::at(folder("no machine"))),
         policy: watch::channel(Policy::default()).1,
         presence: watch::channel(Presence::Present).1,
+        conditions: watch::channel(Conditions::default()).1,
         patience: Patience::default(),
         keys: KeyRule::Any,
         beside_mlx: BESIDE_MLX_BYTES,

@@ -113,6 +113,7 @@ fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
         name: format!("the {memory} Mac"),
         usable: usable(memory),
         reserved: Bytes::ZERO,
+        withheld: Bytes::ZERO,
         open: vec![Slot::Gpu],
         away: None,
         held: Bytes::ZERO,

@@ -123,7 +123,13 @@ fn what_a_worker_says_of_its_machine_is_cut_and_does_not_lock_it_out() {
         refused(hello(&mut v1::Hello { name: name.to_owned(), ..Default::default() }), &["--name"]);
     }
     let held = vec![Held { attempt_id: huge(), epoch: 1 }];
-    let mut beat = v1::Heartbeat { free_bytes: u64::MAX, held: held.clone(), disk_free_bytes: u64::MAX, away: huge() };
+    let mut beat = v1::Heartbeat {
+        free_bytes: u64::MAX,
+        held: held.clone(),
+        disk_free_bytes: u64::MAX,
+        away: huge(),
+        conditions: Some(v1::Conditions { withheld_bytes: u64::MAX, screen: 9 }),
+    };
     refused(heartbeat(&mut beat), &["attempt_id"]);
     refused(hello(&mut v1::Hello { name: "mac".to_owned(), held, ..Default::default() }), &["attempt_id"]);
     beat.held = vec![Held::default(); HELD_MAX + 1];

@@ -76,6 +76,7 @@ fn a_worker_may_be_away_when_it_connects() {
             machine,
             held: Vec::new(),
             away,
+            conditions: Conditions::default(),
             reboots: Vec::new(),
         }
     };

@@ -177,6 +177,7 @@ fn a_hello_that_was_overtaken_neither_replaces_the_session_nor_ends_its_attempt(
         machine,
         held: Vec::new(),
         away: None,
+        conditions: Conditions::default(),
         reboots: Vec::new(),
     };
     assert_eq!(bench.apply(Command::Connect(late)), Err(Refusal::NoSession));

@@ -10,6 +10,7 @@ mod tags;
 
 use super::*;
 use proptest::prelude::*;
+use vertigo::task::code;
 
 const WORKERS: [(&str, u64); 3] = [("a", 50), ("b", 100), ("c", 200)];
 
@@ -63,6 +64,8 @@ pub(crate) enum Step {
     },
     /// The worker's machine is its owner's, or is not any more.
     Away(usize, bool),
+    /// Somebody comes to look at a worker's screen or goes, and its memory gets short or does not.
+    Conditions(usize, Conditions),
     /// A person holds a worker, for one reason or another.
     Hold {
         worker: usize,
@@ -104,6 +107,8 @@ pub(crate) enum Body {
     Success(u8),
     /// With a pause of so many milliseconds.
     Failure(Cure, u64),
+    /// The screen stood still, whatever it did. With a pause of so many milliseconds.
+    TooLong(u64),
     GivenBack,
 }
 
@@ -126,6 +131,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(Body::Success),
         4 => (cure, prop::sample::select(vec![0u64, 0, 40_000, u64::MAX]))
             .prop_map(|(cure, pause_ms)| Body::Failure(cure, pause_ms)),
+        2 => prop::sample::select(vec![0u64, 40_000, u64::MAX]).prop_map(Body::TooLong),
         1 => Just(Body::GivenBack),
     ];
     prop_oneof![
@@ -142,6 +148,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(|worker| Step::Drain { worker }),
         2 => (worker.clone(), any::<bool>(), 0u8..4).prop_map(|(worker, panicked, boot)| Step::Reboot { worker, panicked, boot }),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
+        2 => (worker.clone(), oracle::conditions()).prop_map(|(worker, conditions)| Step::Conditions(worker, conditions)),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, reason)| Step::Hold { worker, reason }),
         3 => worker.clone().prop_map(|worker| Step::Resume { worker }),
         1 => worker.clone().prop_map(|worker| Step::Remove { worker }),
@@ -229,6 +236,7 @@ impl World {
             }
             Step::Reboot { worker, panicked, boot } => self.reboot(worker, panicked, boot),
             Step::Away(worker, is_away) => self.away(worker, is_away),
+            Step::Conditions(worker, conditions) => self.conditions(worker, conditions),
             Step::Hold { worker, reason } => self.hold(worker, reason),
             Step::Resume { worker } => self.resume(worker),
             Step::Remove { worker } => self.remove(worker),
@@ -330,10 +338,8 @@ impl World {
             Body::Serving => serving(),
             Body::Success(n) => success(&n.to_string()),
             Body::GivenBack => given_back(),
-            Body::Failure(cure, pause_ms) => {
-                let failure = Failure { pause_ms, ..Failure::new(cure, "", "it failed") };
-                ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
-            }
+            Body::Failure(cure, pause_ms) => failed(cure, "", pause_ms),
+            Body::TooLong(pause_ms) => failed(Cure::AnotherMachine, code::GPU_TOO_LONG, pause_ms),
         };
         let reports = |journal: &[Event]| journal.iter().filter(|e| matches!(e.body, EventBody::Report(_))).count();
         let before = reports(&self.bench.journal);
@@ -419,7 +425,10 @@ impl World {
         let mut behind: Vec<&Job> = Vec::new();
         for (.., id) in core.queue.iter() {
             let job = &core.jobs[id];
-            let waits = core.workers.values().filter(|worker| self.fits(job, worker, worker.reserved()));
+            let waits = core
+                .workers
+                .values()
+                .filter(|worker| self.fits(job, worker, worker.reserved() + worker.conditions.withheld));
             for worker in waits {
                 assert!(
                     behind.iter().any(|ahead| self.fits(ahead, worker, Bytes::ZERO)),
@@ -429,18 +438,6 @@ impl World {
             behind.push(job);
         }
         assert!(core.next_deadline().is_none_or(|deadline| deadline > self.bench.now));
-    }
-
-    /// Whether a worker could start a job now, if `reserved` of its memory were promised.
-    fn fits(&self, job: &Job, worker: &Worker, reserved: Bytes) -> bool {
-        let takes = |worker: &Worker| {
-            let takes = |it: &Variant| it.peak() <= worker.machine.usable && worker.takes(it.slot());
-            job.variants.iter().any(takes)
-        };
-        let others = self.bench.core.workers.values().filter(|other| takes(other));
-        let is_avoided = job.avoid.contains(&worker.id) && others.into_iter().any(|w| !job.avoid.contains(&w.id));
-        let room = worker.machine.usable.saturating_sub(reserved);
-        !is_avoided && job.variants.iter().any(|variant| worker.has_open(variant.slot()) && variant.peak() <= room)
     }
 
     /// 8 to 11, for one job.
@@ -468,6 +465,11 @@ impl World {
             assert!(job.variants.iter().all(|variant| variant.need.is_some()));
         }
     }
+}
+
+fn failed(cure: Cure, code: &str, pause_ms: u64) -> ReportBody {
+    let failure = Failure { pause_ms, ..Failure::new(cure, code, "it failed") };
+    ReportBody::Finished { peak: Bytes(3), outcome: Err(failure) }
 }
 
 /// Takes steps, and checks the promises after each.

@@ -1,4 +1,4 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `who`), by random failures of one job (`headway`)
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `screens`, `who`), by random failures of one job (`headway`)
 //! and by
 //! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
 //! it does with a core that lets go of what has ended (`archive`).
@@ -13,6 +13,7 @@ mod holds;
 pub(crate) mod invariants;
 mod marks;
 mod oracle;
+mod screens;
 mod services;
 mod who;
 
@@ -53,6 +54,8 @@ pub(crate) struct Bench {
     keeper: Option<Box<dyn Keeper>>,
     /// What the next worker that connects says of its machine.
     reboots: Vec<Reboot>,
+    /// The same, of what may change at any time.
+    conditions: Conditions,
     /// How many attempts a placement has ids for.
     attempts_max: usize,
 }
@@ -72,6 +75,7 @@ impl Bench {
             sessions: 0,
             keeper: None,
             reboots: Vec::new(),
+            conditions: Conditions::default(),
             attempts_max: usize::MAX,
         }
     }
@@ -159,6 +163,7 @@ impl Bench {
             cools_until: None,
             draining: false,
             away: None,
+            conditions: Default::default(),
             leases: Default::default(),
             stopping: Default::default(),
             ..worker.clone()
@@ -265,6 +270,7 @@ impl Bench {
             held,
             reboots,
             away: None,
+            conditions: self.conditions,
         }))
         .map(|()| session)
     }

@@ -70,7 +70,8 @@ impl Core {
         let would = |worker: &&Worker| {
             let usable = worker.machine.usable;
             let running = self.attempts.values().filter(|a| a.worker == worker.id && a.outcome == Outcome::Running);
-            let free = usable.saturating_sub(running.map(|attempt| attempt.reserved).sum());
+            let promised: Bytes = running.map(|attempt| attempt.reserved).sum();
+            let free = usable.saturating_sub(promised + worker.conditions.withheld);
             let lacks_memory = |variant: &Variant| {
                 worker.has_open(variant.slot()) && variant.peak() <= usable && variant.peak() > free
             };
@@ -190,6 +191,7 @@ enum Step {
     Disconnect(usize),
     Drain(usize),
     Away(usize, bool),
+    Conditions(usize, Conditions),
     Hold(usize),
     Resume(usize),
     /// A worker says what its disk has free, and whether it still holds what it was told to stop.
@@ -227,6 +229,13 @@ fn plan() -> impl Strategy<Value = Plan> {
         .prop_map(|(peak, disk, inputs, slot)| Plan { peak, disk, inputs, slot })
 }
 
+/// What a machine may say of itself; it withholds nothing most of the time.
+pub(super) fn conditions() -> impl Strategy<Value = Conditions> {
+    let withheld = prop::sample::select(vec![0u64, 0, 0, 10, 30, 60, u64::MAX]);
+    (prop::option::of(any::<bool>()), withheld)
+        .prop_map(|(is_watched, withheld)| Conditions { is_watched, withheld: Bytes(withheld) })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let worker = 0..NAMES.len();
     let cure = prop::sample::select(vec![Cure::MoreMemory, Cure::AnotherMachine, Cure::AnotherMachine, Cure::Later]);
@@ -245,6 +254,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => worker.clone().prop_map(Step::Disconnect),
         1 => worker.clone().prop_map(Step::Drain),
         2 => (worker.clone(), any::<bool>()).prop_map(|(worker, is_away)| Step::Away(worker, is_away)),
+        3 => (worker.clone(), conditions()).prop_map(|(worker, conditions)| Step::Conditions(worker, conditions)),
         1 => worker.clone().prop_map(Step::Hold),
         1 => worker.clone().prop_map(Step::Resume),
         2 => (worker.clone(), 1usize..8).prop_map(|(worker, inputs)| Step::Cache { worker, inputs }),
@@ -290,6 +300,7 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
                     held,
                     reboots: Vec::new(),
                     away: None,
+                    conditions: Conditions::default(),
                 }))
                 .unwrap();
         }
@@ -307,6 +318,11 @@ fn take(bench: &mut Bench, menu: &[Vec<Plan>], ids: &[WorkerId; NAMES.len()], st
             if let Some(session) = session(bench, ids[worker]) {
                 let reason = is_away.then(|| "its lid is closed".to_owned());
                 bench.apply(Command::Away { session, reason }).unwrap();
+            }
+        }
+        Step::Conditions(worker, conditions) => {
+            if let Some(session) = session(bench, ids[worker]) {
+                bench.apply(Command::Conditions { session, conditions }).unwrap();
             }
         }
         Step::Hold(worker) => {
@@ -401,6 +417,7 @@ fn a_change_looks_at_one_job_of_each_need_and_at_none_where_every_slot_is_taken(
         machine,
         held: Vec::new(),
         away: None,
+        conditions: Conditions::default(),
         reboots: Vec::new(),
     };
     bench.core.apply(bench.moment(), Command::Connect(hello)).unwrap();

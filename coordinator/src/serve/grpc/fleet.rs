@@ -4,7 +4,7 @@ use super::sessions::{Opened, Sent};
 use super::{Context, caller, traced};
 use crate::api::reports::Holding;
 use crate::api::{Caller, bounds, reports};
-use crate::core::{Command, Connect, Core, Machine, Reboot, disk_free};
+use crate::core::{Command, Conditions, Connect, Core, Machine, Reboot, disk_free};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -104,10 +104,10 @@ async fn run(
     if caller.worker.is_some_and(|id| id != hello.worker) {
         return Err(caller.may_not("speak as another worker than the one that joined").into());
     }
-    let (name, away) = (hello.name.clone(), hello.away.clone());
+    let (name, said) = (hello.name.clone(), (hello.away.clone(), hello.conditions));
     context.api.apply(Command::Connect(hello)).await?;
     tracing::info!(worker = name, "connected");
-    let ended = talk(context, &opened, inbound, away).await;
+    let ended = talk(context, &opened, inbound, said).await;
     match &ended {
         Ok(()) => tracing::info!(worker = name, "disconnected"),
         Err(status) => tracing::info!(worker = name, reason = status.message(), "disconnected"),
@@ -119,7 +119,7 @@ async fn talk(
     context: &Context,
     opened: &Opened,
     inbound: Streaming<v1::WorkerMessage>,
-    away: Option<String>,
+    said: (Option<String>, Conditions),
 ) -> Result<(), Status> {
     let (batches, waiting) = mpsc::channel(WAITING);
     // Reports wait for the store of blobs, which may be slow. Heartbeats must not wait behind them, or the lease of an attempt that
@@ -127,7 +127,7 @@ async fn talk(
     tokio::select! {
         biased;
         ended = take_batches(context, opened, waiting) => ended,
-        ended = listen(context, opened, inbound, batches, away) => ended,
+        ended = listen(context, opened, inbound, batches, said) => ended,
     }
 }
 
@@ -136,7 +136,7 @@ async fn listen(
     opened: &Opened,
     mut inbound: Streaming<v1::WorkerMessage>,
     batches: mpsc::Sender<v1::ReportBatch>,
-    mut away: Option<String>,
+    (mut away, mut conditions): (Option<String>, Conditions),
 ) -> Result<(), Status> {
     loop {
         let message = tokio::select! {
@@ -160,6 +160,11 @@ async fn listen(
                 if says != away {
                     away.clone_from(&says);
                     context.api.apply(Command::Away { session, reason: says }).await?;
+                }
+                let says = self::conditions(heartbeat.conditions);
+                if says != conditions {
+                    conditions = says;
+                    context.api.apply(Command::Conditions { session, conditions }).await?;
                 }
                 let (free, disk_free) = (Bytes(heartbeat.free_bytes), disk_free(heartbeat.disk_free_bytes));
                 Command::Heartbeat { session, free, disk_free, held: held(heartbeat.held)? }
@@ -249,8 +254,19 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
         },
         held: held(hello.held)?,
         away: Some(hello.away).filter(|reason| !reason.is_empty()),
+        conditions: conditions(hello.conditions),
         reboots: hello.reboots.into_iter().map(reboot).collect::<Result<_, _>>()?,
     })
+}
+
+fn conditions(said: Option<v1::Conditions>) -> Conditions {
+    let Some(said) = said else { return Conditions::default() };
+    let is_watched = match said.screen() {
+        v1::Screen::Unspecified => None,
+        v1::Screen::Watched => Some(true),
+        v1::Screen::Unwatched => Some(false),
+    };
+    Conditions { is_watched, withheld: Bytes(said.withheld_bytes) }
 }
 
 fn reboot(it: v1::Reboot) -> Result<Reboot, ApiError> {

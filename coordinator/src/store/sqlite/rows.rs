@@ -46,6 +46,7 @@ fn worker(row: &Row<'_>) -> Result<Worker, Unreadable> {
         cools_until: None,
         draining: false,
         away: None,
+        conditions: Default::default(),
         leases: BTreeMap::new(),
         stopping: BTreeSet::new(),
     })

@@ -29,8 +29,18 @@ fn a_lease_follows_another_in_one_batch_whatever_their_ids() {
     let (session, worker, job) = (SessionId(1), WorkerId::new(), JobId::new());
     let machine = Machine { usable: Bytes(100), gpu_slots: 1, ..Machine::default() };
     let (secret, process, name) = (Secret::from([1; 32]).hash(), ProcessId::new(), "mac".to_owned());
-    let hello =
-        Connect { session, worker, secret, process, name, machine, held: Vec::new(), away: None, reboots: Vec::new() };
+    let hello = Connect {
+        session,
+        worker,
+        secret,
+        process,
+        name,
+        machine,
+        held: Vec::new(),
+        away: None,
+        conditions: Default::default(),
+        reboots: Vec::new(),
+    };
     core.apply(at(1), Command::Connect(hello)).unwrap();
     core.apply(at(1), submit(job, None)).unwrap();
     core.place(Millis(1), &mut ids);

@@ -92,6 +92,7 @@ fn what_its_user_cannot_see_or_what_does_not_last_is_refused() {
     assert!(matches!(error, Refused::InHome { .. }) && error.to_string().contains("deploy/install.sh"), "{error}");
     assert!(matches!(refused(|asked| asked.state = Some("/home/you/x".into())), Refused::InHome { .. }));
     assert!(matches!(refused(|asked| asked.state = Some("x".into())), Refused::Relative(_)));
+    assert!(matches!(refused(|asked| asked.state = Some("/srv/a/../b".into())), Refused::Relative(_)));
     assert!(matches!(refused(|asked| asked.state = Some("/tmp/x".into())), Refused::Passing(_)));
     assert!(matches!(refused(|asked| asked.writes = vec!["/srv/a\nb".into()]), Refused::Unwritable(_)));
     assert!(matches!(refused(|asked| asked.arguments.push("a\nb".to_owned())), Refused::Word(_)));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::facts::{Battery, Power, Pressure, Thermal};
+use crate::facts::{Battery, Power, Pressure, Screen, Thermal};
 use crate::policy::{Decision, Policy};
 use std::time::Duration;
 
@@ -35,6 +35,11 @@ const LAPTOP: &[(&str, &str)] = &[
     ("sys/class/thermal/thermal_zone0/trip_point_0_temp", "85000\n"),
     ("sys/class/thermal/cooling_device0/type", "Fan\n"),
     ("proc/pressure/memory", "some avg10=30.00 total=1\nfull avg10=1.00 total=1\n"),
+    ("sys/class/drm/card0/dev", "226:0\n"),
+    ("sys/class/drm/card0-eDP-1/status", "connected\n"),
+    ("sys/class/drm/card0-eDP-1/dpms", "On\n"),
+    ("sys/class/drm/card0-HDMI-A-1/status", "disconnected\n"),
+    ("sys/class/drm/card0-HDMI-A-1/dpms", "Off\n"),
     ("proc/acpi/button/lid/LID0/state", "state:      closed\n"),
     ("proc/uptime", "600.25 1000.00\n"),
     ("proc/sys/kernel/random/boot_id", "6f3c4d8e-0000-4000-8000-000000000000\n"),
@@ -58,6 +63,7 @@ async fn a_laptop_is_read_from_its_files() {
         thermal: Some(Thermal::Serious),
         pressure: Some(Pressure::Warning),
         lid: Some(Lid::Closed),
+        screen: Some(Screen::Lit),
         ..facts
     };
     assert_eq!(facts, expected);
@@ -66,7 +72,9 @@ async fn a_laptop_is_read_from_its_files() {
     // Plugged in again, and cool.
     played.write("sys/class/power_supply/AC/online", "1\n");
     played.write("sys/class/thermal/thermal_zone0/temp", "50000\n");
+    played.write("sys/class/drm/card0-eDP-1/dpms", "Off\n");
     let facts = played.host().facts().await;
+    assert_eq!(facts.screen, Some(Screen::Dark));
     assert_eq!((facts.power, facts.thermal), (Some(Power::Mains), Some(Thermal::Nominal)));
     assert_eq!(Policy::default().decide(&facts), Decision::Open);
 }
@@ -85,6 +93,7 @@ async fn an_empty_machine_says_nothing_and_takes_part() {
     let facts = desktop.host().facts().await;
     assert_eq!((facts.power, facts.battery), (Some(Power::Mains), Some(Battery::Absent)));
     assert_eq!((facts.lid, facts.idle), (Some(Lid::Absent), Some(Duration::from_secs(60))));
+    assert_eq!(facts.screen, Some(Screen::Dark), "it has none");
 }
 
 #[tokio::test]
@@ -93,9 +102,22 @@ async fn odd_files_are_facts_that_are_not_known() {
         let files: Vec<(&str, &str)> = LAPTOP.iter().map(|(path, _)| (*path, junk)).collect();
         let played = Played::new(&files);
         let facts = played.host().facts().await;
-        assert_eq!((facts.pressure, facts.thermal), (None, None), "{junk:?}");
+        assert_eq!((facts.pressure, facts.thermal, facts.screen), (None, None, None), "{junk:?}");
+        assert_eq!((facts.power, facts.battery), (None, None), "{junk:?}");
         assert_eq!(played.host().boot().await, None, "{junk:?}");
     }
+}
+
+#[tokio::test]
+async fn a_large_machine_is_read_whole() {
+    let played = Played::new(LAPTOP);
+    for n in 0..ENTRIES_MAX {
+        played.write(&format!("sys/class/thermal/cooling_device{n}/type"), "Processor\n");
+    }
+    let interrupts = " 0".repeat(100_000);
+    played.write("proc/stat", &format!("cpu  1 2 3\nintr 7{interrupts}\nctxt 1\nbtime 1764316800\n"));
+    assert_eq!(played.host().facts().await.thermal, Some(Thermal::Serious));
+    assert_eq!(played.host().boot().await.unwrap().at_seconds, 1_764_316_800);
 }
 
 #[cfg(target_os = "linux")]

@@ -1,6 +1,6 @@
 //! What macOS's commands print, read.
 
-use crate::facts::{Battery, Lid, Power, Pressure, Thermal};
+use crate::facts::{Battery, Lid, Power, Pressure, Screen, Thermal};
 use crate::host::Boot;
 use std::time::Duration;
 
@@ -72,6 +72,32 @@ pub(super) fn pressure(text: &str) -> Option<Pressure> {
 pub(super) fn idle(text: &str) -> Option<Duration> {
     let nanos = text.lines().find_map(|line| property(line, "HIDIdleTime")?.parse::<u64>().ok())?;
     Some(Duration::from_nanos(nanos))
+}
+
+/// What powerd says of the people at a machine, by bits: somebody uses it and its display is on, and a program keeps the display on.
+const PRESENT_ACTIVE: u64 = 1;
+const PRESENT_PASSIVE: u64 = 2;
+
+/// How long powerd takes somebody who has touched nothing to be there still.
+const ACTIVE: Duration = Duration::from_secs(5 * 60);
+
+/// `notifyutil -g com.apple.system.powermanagement.useractivity2`, `ioreg -n Root`, which lists who is logged in and whether they locked
+/// the screen, and how long nobody has touched anything. Nobody before a display that is on is as good as a dark one. A system on which
+/// powerd does not say it answers 0 too, as is seen when somebody is there; then it is not known.
+pub(super) fn screen(present: Option<&str>, root: Option<&str>, idle: Option<Duration>) -> Option<Screen> {
+    let is_locked = root.is_some_and(|text| {
+        text.lines().any(|line| {
+            line.contains("\"CGSSessionScreenIsLocked\"=Yes") || line.contains("\"CGSSessionScreenIsLocked\" = Yes")
+        })
+    });
+    if is_locked {
+        return Some(Screen::Dark);
+    }
+    let bits = present?.split_whitespace().last()?.parse::<u64>().ok()?;
+    match bits & (PRESENT_ACTIVE | PRESENT_PASSIVE) {
+        0 => idle.is_some_and(|idle| idle > ACTIVE).then_some(Screen::Dark),
+        _ => Some(Screen::Lit),
+    }
 }
 
 /// `ioreg -r -k AppleClamshellState`, which prints nothing on a Mac without a lid.

@@ -179,6 +179,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             lid,
             idle: idle.map(Duration::from_secs),
             clock,
+            screen: None,
         })
 }
 
@@ -192,6 +193,7 @@ fn completed(facts: Facts, others: Facts) -> Facts {
         lid: facts.lid.or(others.lid),
         idle: facts.idle.or(others.idle),
         clock: facts.clock.or(others.clock),
+        screen: facts.screen.or(others.screen),
     }
 }
 
@@ -228,7 +230,7 @@ proptest! {
         let all = completed(completed(known, others), Facts {
             power: Some(Power::Mains), battery: Some(Battery::Absent), thermal: Some(Thermal::Fair),
             pressure: Some(Pressure::Normal), lid: Some(Lid::Open), idle: Some(Duration::ZERO),
-            clock: Some(Clock { weekday: Weekday::Friday, minute: 0 }),
+            clock: Some(Clock { weekday: Weekday::Friday, minute: 0 }), ..Facts::default()
         });
         prop_assert!(Policy(rule.clone()).unknown(&all).is_empty());
         let is_open = |rule: Rule| Policy(rule).decide(&all) == Decision::Open;

@@ -41,6 +41,14 @@ const CLOSED: &str = r#"+-o IOPMrootDomain  <class IOPMrootDomain, id 0x10000011
 
 "#;
 
+const LOCKED: &str = r#"+-o Root  <class IORegistryEntry, id 0x100000100, retain 21>
+    {
+      "IOConsoleLocked" = Yes
+      "IOConsoleUsers" = ({"kCGSSessionOnConsoleKey"=Yes,"kCGSSessionUserNameKey"="ada","CGSSessionScreenIsLocked"=Yes,"kSCSecuritySessionID"=100023})
+      "OS Build Version" = "25B78"
+    }
+"#;
+
 #[test]
 fn power_and_battery() {
     assert_eq!(power(ON_AC), (Some(Power::Mains), Some(Battery::Percent(87))));
@@ -74,6 +82,27 @@ fn memory_idle_and_lid() {
 }
 
 #[test]
+fn a_screen_is_dark_where_it_is_locked_or_powerd_sees_nobody() {
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    let seen =
+        |bits: u64, idle| screen(Some(&format!("com.apple.system.powermanagement.useractivity2 {bits}\n")), None, idle);
+    assert_eq!([1, 2, 3, 5].map(|bits| seen(bits, minutes(1))), [Some(Screen::Lit); 4]);
+    assert_eq!(
+        [0, 4, 8].map(|bits| seen(bits, minutes(20))),
+        [Some(Screen::Dark); 3],
+        "a client over the network is not there"
+    );
+    assert_eq!((seen(0, minutes(1)), seen(0, None)), (None, None), "somebody types, so powerd says nothing here");
+    assert_eq!(screen(None, None, minutes(20)), None);
+    assert_eq!(screen(Some("com.apple.system.powermanagement.useractivity2: Failed"), None, minutes(20)), None);
+    assert_eq!(screen(Some("it 1"), Some(LOCKED), minutes(0)), Some(Screen::Dark));
+    assert_eq!(
+        screen(Some("it 1"), Some(&LOCKED.replace("Locked\"=Yes", "Locked\"=No")), minutes(0)),
+        Some(Screen::Lit)
+    );
+}
+
+#[test]
 fn a_boot_has_an_id_and_a_time() {
     let time = "{ sec = 1764316800, usec = 412334 } Fri Nov 28 09:00:00 2025\n";
     let id = "C0FFEE00-0000-4000-8000-000000000000";
@@ -85,7 +114,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..120),
-        sample in prop::sample::select(&[ON_AC, ON_BATTERY, ON_UPS, SLOWED, HID, CLOSED][..]),
+        sample in prop::sample::select(&[ON_AC, ON_BATTERY, ON_UPS, SLOWED, HID, CLOSED, LOCKED][..]),
         cut in any::<prop::sample::Index>(),
     ) {
         let junk = String::from_utf8_lossy(&bytes).into_owned();
@@ -93,6 +122,7 @@ proptest! {
         for text in [junk.clone(), sample[..at].to_owned(), format!("{}{junk}{}", &sample[..at], &sample[at..])] {
             let (_, battery) = power(&text);
             prop_assert!(!matches!(battery, Some(Battery::Percent(101..))));
+            let _ = screen(Some(&text), Some(&text), idle(&text));
             let _ = (speed_limit(&text), thermal_level(&text), pressure(&text), idle(&text), lid(&text), boot(&text, &text));
         }
     }
