@@ -35,7 +35,7 @@ pub(crate) struct CertificateOptions {
     /// How long the certificates that the coordinator makes can be used; they are renewed by themselves at two thirds of it
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = life)]
     certificate_life: Duration,
-    /// How much one principal may send within a day
+    /// How much one principal that is no worker may send within a day
     #[arg(long, value_name = "SIZE", default_value = "1TiB")]
     upload_quota: Bytes,
 }

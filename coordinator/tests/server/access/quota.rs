@@ -1,7 +1,7 @@
 //! How much a principal may send within a day.
 
 use super::{HOUR, Somebody, certificates, somebody};
-use crate::harness::Coordinator;
+use crate::harness::{Coordinator, Heart, Worker, hello};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use reqwest::{Body, StatusCode};
 use std::io;
@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use vertigo::bytes::Bytes;
 use vertigo::id::Digest;
 use vertigo::principal::Role;
+use vertigo::v1::fleet_client::FleetClient;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::Certificates;
 use vertigo_testkit::waiting::until;
@@ -82,5 +83,26 @@ async fn an_upload_that_is_interrupted_counts_for_what_came_and_breaking_off_gai
     for (bytes, status) in [(vec![2; 10], StatusCode::CREATED), (vec![3], StatusCode::TOO_MANY_REQUESTS)] {
         let sent = http.put(coordinator.blob(Digest::of(&bytes))).body(bytes).send().await.unwrap();
         assert_eq!(sent.status(), status);
+    }
+}
+
+/// A full run's checkpoints of a few hours pass any quota that holds a person up: it would lose the later ones, and wait with its result, and
+/// with its GPU, until the next day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_sends_whatever_its_attempt_makes() {
+    let how = Certificates { upload_quota: Bytes(100), ..certificates(HOUR, None) };
+    let coordinator = Coordinator::with_certificates(how, Limits::of_descriptors(1024).unwrap()).await;
+    coordinator.import().await;
+    let mac = somebody(&coordinator, Role::Worker, "mac").await;
+    let hello = hello(mac.worker.unwrap(), mac.identity.principal.as_str(), &[]);
+    let mut worker = Worker::over(FleetClient::new(mac.access.channel()), hello).await.unwrap();
+    let heart = Heart::of(&worker);
+    coordinator.submit("tutor").await;
+    heart.holds(&worker.assignment().await);
+    let http = mac.access.http().build().unwrap();
+    for checkpoint in 0..5 {
+        let bytes = vec![checkpoint; 60];
+        let put = http.put(coordinator.blob(Digest::of(&bytes))).body(bytes).send().await.unwrap();
+        assert_eq!(put.status(), StatusCode::CREATED, "checkpoint {checkpoint}");
     }
 }
