@@ -42,6 +42,8 @@ pub struct Candidate {
     pub open: Vec<Slot>,
     /// Why its machine's owner keeps it away, where that is so.
     pub away: Option<String>,
+    /// By whom it is held for the smallest of the variants, and why.
+    pub hold: Option<String>,
     /// How much of the job's inputs its cache holds.
     pub held: Bytes,
     /// What its disk has free. `None` where it does not say; then nothing is refused for want of it.
@@ -137,6 +139,7 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
             why::lacks_memory(smallest, &worker.name, why::Taken { usable, reserved, withheld })
         }
         Some(Candidate { name, away: Some(reason), .. }) => why::is_kept_away(smallest, name, reason),
+        Some(Candidate { name, hold: Some(told), .. }) => why::is_held(smallest, name, told),
         Some(worker) => why::is_busy(smallest, &worker.name),
     }
 }

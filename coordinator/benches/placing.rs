@@ -131,6 +131,7 @@ impl Bench {
             held: Vec::new(),
             reboots: Vec::new(),
             away: None,
+            hold: None,
             conditions: Default::default(),
         };
         let at = self.moment();

@@ -14,6 +14,7 @@ fn worker(name: &str, usable: u64) -> Candidate {
         reserved,
         open: vec![Slot::Gpu, Slot::Cpu],
         away: None,
+        hold: None,
         withheld: Bytes::ZERO,
         held,
         disk_free,
@@ -115,6 +116,11 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
     assert_eq!(
         waits(std::slice::from_ref(&full), &[small.clone(), busy.clone()]),
         "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy"
+    );
+    let held = Candidate { hold: Some("by laptop: a new disk".to_owned()), ..busy.clone() };
+    assert_eq!(
+        waits(std::slice::from_ref(&full), &[small.clone(), held]),
+        "4b-full (20.0 GiB) fits mac-128gb, which is held by laptop: a new disk"
     );
     let away = Candidate { away: Some("it runs on battery".to_owned()), ..busy };
     assert_eq!(

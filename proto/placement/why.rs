@@ -94,6 +94,11 @@ pub fn is_kept_away(smallest: &Need, worker: &str, reason: &str) -> String {
     format!("{}, which is kept away: {reason}", fits(smallest, worker))
 }
 
+/// Why a job waits for a worker that is held for such jobs; `told` is by whom and why.
+pub fn is_held(smallest: &Need, worker: &str, told: &str) -> String {
+    format!("{}, which is held {told}", fits(smallest, worker))
+}
+
 /// Why a job waits that only a worker which is away could hold.
 pub fn is_away(smallest: &Need, worker: &str) -> String {
     format!("{}, which is not connected", fits(smallest, worker))

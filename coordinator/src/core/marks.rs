@@ -10,7 +10,7 @@
 use super::{Core, HeldBy, Hold, Moment, Outcome, State, Worker, retry};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
-use vertigo::task::{Cure, code};
+use vertigo::task::{Cure, Slot, code};
 
 /// How long a mark counts.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -125,6 +125,16 @@ impl Worker {
             reason: "its kernel panicked, and its GPU cools down for a quarter of an hour".to_owned(),
         };
         self.hold.clone().or_else(|| self.cools_until.map(cooling))
+    }
+
+    /// By whom and why nothing begins in such a slot, for whoever waits for it: behind "held".
+    pub(super) fn told_closed(&self, slot: Slot) -> Option<String> {
+        let Hold { by, reason, .. } = self.told_hold().filter(|hold| hold.closes(slot))?;
+        let by = by.person().map_or("the coordinator", |person| person.as_str());
+        Some(match &*reason {
+            "" => format!("by {by}"),
+            reason => format!("by {by}: {reason}"),
+        })
     }
 }
 

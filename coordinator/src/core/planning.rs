@@ -30,8 +30,10 @@ impl Core {
         let takes_one =
             |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot));
         let has_other = connected.iter().copied().filter(takes_one).any(|worker| !avoid.contains(&worker.id));
+        let smallest = needs.iter().min_by_key(|need| need.peak);
         let candidate = |worker: &&Worker| {
             let mut candidate = self.candidate(worker, &inputs);
+            candidate.hold = smallest.and_then(|need| worker.told_closed(need.slot));
             if kept.contains(&worker.id) || (has_other && avoid.contains(&worker.id)) {
                 candidate.open.clear();
             }
@@ -62,6 +64,7 @@ impl Core {
             withheld: worker.conditions.withheld,
             open: SLOTS.into_iter().filter(|slot| worker.has_open(*slot)).collect(),
             away: worker.away.clone(),
+            hold: None,
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
             disk_free: worker.machine.disk_free,
             to_fetch: inputs.iter().map(to_fetch).collect(),

@@ -125,6 +125,9 @@ impl Core {
         if let Some(reason) = &worker.away {
             return Some(why::is_kept_away(smallest, &worker.name, reason));
         }
+        if let Some(told) = worker.told_closed(smallest.slot) {
+            return Some(why::is_held(smallest, &worker.name, &told));
+        }
         if is_taken {
             return Some(why::is_busy(smallest, &worker.name));
         }
