@@ -89,8 +89,8 @@ fn own_units(facts: &Facts) -> PathBuf {
     config.unwrap_or_else(|| PathBuf::from("/etc/xdg")).join("systemd/user")
 }
 
-/// Refuses what cannot be installed on this machine. Whoever puts something into the daemon's folder before it is installed asks this first:
-/// afterwards the folder looks like a daemon's own, whosever it was.
+/// Refuses what cannot be installed on this machine. Whoever puts something into the daemon's folder before it is installed asks this
+/// first: afterwards the folder looks like a daemon's own, whosever it was.
 ///
 /// # Errors
 /// It is refused, or the folder or the program cannot be looked at.
