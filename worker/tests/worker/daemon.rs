@@ -237,6 +237,9 @@ async fn a_daemon_that_goes_does_not_come_back_when_it_is_told_to_start_anew() {
     assert!(soon("the daemon's end", daemon.wait()).await.unwrap().success());
 }
 
+/// What makes a program none.
+type Breaks = dyn Fn(&Path) -> std::io::Result<()>;
+
 #[tokio::test]
 async fn a_daemon_starts_anew_only_where_there_is_a_program_that_starts() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -256,7 +259,7 @@ async fn a_daemon_starts_anew_only_where_there_is_a_program_that_starts() {
         fs::write(program, "#!/bin/sh\nexit 3\n")?;
         fs::set_permissions(program, Permissions::from_mode(0o755))
     };
-    let breaks: [&dyn Fn(&Path) -> std::io::Result<()>; 3] = [&missing, &no_program, &broken];
+    let breaks: [&Breaks; 3] = [&missing, &no_program, &broken];
     for break_it in breaks {
         break_it(&program).unwrap();
         call.say(ToWorker::StartAnew(StartAnew {})).await;
