@@ -61,10 +61,11 @@ else
     while read -r file; do install -m 0755 "$file" "$lib/mlx_cpu.libs/"; done
 fi
 
-# 3. What the programs say of themselves.
+# 3. What the programs say of themselves. The daemons come last: `vertigo worker` has a page of the name of the daemon's, which is the one to
+# keep.
 run() { LD_LIBRARY_PATH=${lib:+$lib/mlx/lib} "$stage/bin/$1" "${@:2}"; }
 for program in "${programs[@]}"; do
-  run "$program" man "$stage/share/man/man1"
+  run "$program" man "$stage/share/man/man1" > /dev/null
   run "$program" completions bash > "$stage/share/bash-completion/completions/$program"
   run "$program" completions zsh > "$stage/share/zsh/site-functions/_$program"
   run "$program" completions fish > "$stage/share/fish/vendor_completions.d/$program.fish"
@@ -73,7 +74,7 @@ units=(cargo run -q --locked -p vertigo-daemon --example units)
 "${units[@]}" -- "$stage/share/vertigo/units" "$prefix"
 
 # 4. What is in it.
-deploy/sbom.py "$stage/share/vertigo/$name.cdx.json"
+deploy/sbom.py "$stage/share/vertigo/$name.cdx.json" ${lib:+"$lib"}
 cp LICENSE "$stage/share/doc/vertigo/LICENSE"
 install -m 0755 deploy/install.sh "$stage/install.sh"
 

@@ -1,15 +1,27 @@
 #!/usr/bin/env python3
-"""What the three programs are made of on this platform, as CycloneDX 1.5: sbom.py FILE.
+"""What the three programs are made of on this platform, as CycloneDX 1.5: sbom.py FILE [LIBRARIES].
 
 Everything that cargo links or runs to build them, by Cargo.lock with its checksums, and what of that needs what. Of the same lock file the
-same bytes: no time, no random number. MLX, which cargo does not know on Linux, stands beside the crates.
+same bytes: no time, no random number. MLX, which cargo does not know on Linux, stands beside the crates, and so does each file in the folder
+LIBRARIES, which goes with the programs: MLX's own, and the BLAS of the machine that made it.
 """
+import hashlib
 import json
 import re
 import subprocess
 import sys
 import uuid
 from pathlib import Path
+
+# Licences of the libraries that lie beside the programs, by the beginning of a file's name.
+LICENSES = {
+    "libmlx": "MIT",
+    "libopenblas": "BSD-3-Clause",
+    "libblas": "BSD-3-Clause",
+    "liblapack": "BSD-3-Clause",
+    "libgfortran": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    "libquadmath": "LGPL-2.1-or-later",
+}
 
 ROOTS = ["vertigo-cli", "vertigo-coordinator", "vertigo-worker"]
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -67,7 +79,22 @@ def mlx(host):
     return [made | {"licenses": [{"license": {"id": "MIT"}}]}]
 
 
-def main(to):
+def libraries(folder):
+    """The files that go with the programs. One whose licence is not known is not given away."""
+    made = []
+    for path in sorted(Path(folder).rglob("*.so*")):
+        # As it lies in the tarball: lib/vertigo/…
+        name = str(path.relative_to(Path(folder).parent.parent))
+        licence = next((LICENSES[begins] for begins in LICENSES if path.name.startswith(begins)), None)
+        if licence is None:
+            sys.exit(f"sbom: error: {name}: under which licence is it? Enter it in LICENSES of deploy/sbom.py")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        it = {"type": "file", "bom-ref": f"file:{name}", "name": name}
+        made.append(it | {"hashes": [{"alg": "SHA-256", "content": digest}], "licenses": [{"expression": licence}]})
+    return made
+
+
+def main(to, folder=None):
     host = re.search(r"^host: (.*)$", said("rustc", "-vV"), re.M)[1]
     metadata = json.loads(said("cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", host))
     packages = {package["id"]: package for package in metadata["packages"]}
@@ -80,7 +107,7 @@ def main(to):
     ref = lambda key: made[key]["bom-ref"]
     version = packages[roots[0]]["version"]
     whole = f"pkg:generic/vertigo@{version}"
-    beside = mlx(host)
+    beside = mlx(host) + (libraries(folder) if folder else [])
     graph = [{"ref": ref(key), "dependsOn": sorted({ref(other) for other in others})} for key, others in needs.items()]
     graph.append({"ref": whole, "dependsOn": sorted([ref(key) for key in roots] + [it["bom-ref"] for it in beside])})
     components = sorted([*made.values(), *beside], key=lambda it: it["bom-ref"])
@@ -108,6 +135,6 @@ def main(to):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("sbom: error: where to? sbom.py FILE")
-    main(sys.argv[1])
+    if len(sys.argv) not in (2, 3):
+        sys.exit("sbom: error: where to? sbom.py FILE [LIBRARIES]")
+    main(*sys.argv[1:])

@@ -8,8 +8,7 @@ use vertigo_daemon::places;
 
 /// Where this person's contexts are.
 pub(crate) fn contexts() -> Result<Contexts> {
-    let folder = places::own_folder("contexts");
-    folder.map(Contexts::at).ok_or_else(|| CliError::refused("there is no home folder, where contexts are kept"))
+    places::contexts().map(Contexts::at).map_err(CliError::refused)
 }
 
 /// The coordinator that is meant.

@@ -21,7 +21,7 @@ use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
 use vertigo_coordinator::keep::Keep;
 use vertigo_coordinator::serve::connections::{DescriptorError, Limits};
 use vertigo_coordinator::server::{Config, Server, ServerError};
-use vertigo_daemon::command::{InstallArgs, said as how_it_is, uninstalled};
+use vertigo_daemon::command::{DaemonCommand, InstallArgs};
 use vertigo_daemon::installation::InstallError;
 use vertigo_daemon::{Name, life, places};
 
@@ -57,30 +57,22 @@ enum Command {
         #[command(flatten)]
         serving: Box<Serving>,
     },
-    /// End the coordinator and have it start with this machine no more; its state stays
-    Uninstall,
-    /// Say whether the coordinator is installed and runs; the exit code is 0 where it does
-    Status,
-    /// Write man pages into a folder
-    #[command(hide = true)]
-    Man {
-        /// Which is there
-        dir: PathBuf,
-    },
-    /// Print a completion script
-    #[command(hide = true)]
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    #[command(flatten)]
+    Daemon(DaemonCommand),
 }
 
 const INSTALL_EXAMPLES: &str = "\
+Where other machines reach it (--listen, --certificates), whoever installs it is logged in to it as its administrator: with sudo who called
+it, in their own home, through the program `vertigo` beside this one or in PATH. A terminal is shown the line with which the first Mac joins.
+Installed again, a context that works stays. The exit code is 1 where the daemon is installed and that login failed, which is said with the
+commands that do it by hand; where there is no `vertigo` they are all that is said.
+
 Keys of a bucket (--store s3://…) do not belong into its file, which everybody may read: on Linux they stand in
 /etc/vertigo/vertigo-coordinator.env, which is root's alone, as AWS_ACCESS_KEY_ID=… and so on.
 
 Examples:
   sudo vertigo-coordinator install
+  sudo vertigo-coordinator install --listen 0.0.0.0:7420
   sudo vertigo-coordinator install --state /srv/vertigo --keep checkpoints=3d --dry-run";
 
 /// Queues training jobs, hands them to workers, and keeps artifacts.
@@ -165,7 +157,7 @@ async fn main() -> ExitCode {
     let matches = Options::command().get_matches();
     // What clap let through has this form.
     let options = Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match asked_once(&matches, &options) {
+    match asked_once(&matches, &options).await {
         Some(Ok((text, exit))) => {
             let _ = writeln!(std::io::stdout(), "{}", printable::text(&text));
             return exit;
@@ -191,32 +183,31 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 /// What is answered without state: `None` where something else was asked.
-fn asked_once(matches: &clap::ArgMatches, options: &Options) -> Option<Result<(String, ExitCode), Failure>> {
-    let text = match options.command.as_ref()? {
-        Command::Install { install, serving } => {
-            // What was brought is looked at now, and not when the machine starts the next time.
-            serving.certificates.chosen(serving.listen).map_err(Failure::from).and_then(|certificates| {
-                let (state, store) = (options.state.clone(), options.store.as_ref());
-                Ok(install::install::<Options>(matches, install, state, store, certificates.is_some())?)
-            })
+async fn asked_once(matches: &clap::ArgMatches, options: &Options) -> Option<Result<(String, ExitCode), Failure>> {
+    match options.command.as_ref()? {
+        Command::Install { install, serving } => Some(installed(matches, options, install, serving).await),
+        Command::Daemon(command) => {
+            let done = command.done(Name::Coordinator, Options::command());
+            let exit = |is_good| if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            Some(done.map(|(text, is_good)| (text, exit(is_good))).map_err(Failure::from))
         }
-        Command::Uninstall => uninstalled(Name::Coordinator, install::EXIT_TIMEOUT).map_err(Failure::from),
-        Command::Status => {
-            let exit = |is_up| if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-            let said = how_it_is(Name::Coordinator).map(|(text, is_up)| (text, exit(is_up)));
-            return Some(said.map_err(Failure::from));
-        }
-        Command::Man { dir } => {
-            clap_mangen::generate_to(Options::command(), dir).map(|()| String::new()).map_err(Failure::Man)
-        }
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Options::command(), Name::Coordinator.word(), &mut script);
-            Ok(String::from_utf8_lossy(&script).into_owned())
-        }
-        Command::Backup { .. } | Command::Restore { .. } => return None,
-    };
-    Some(text.map(|text| (text, ExitCode::SUCCESS)))
+        Command::Backup { .. } | Command::Restore { .. } => None,
+    }
+}
+
+/// Installs the coordinator; what of it did not come about is said beside the rest.
+async fn installed(
+    matches: &clap::ArgMatches,
+    options: &Options,
+    install: &InstallArgs,
+    serving: &Serving,
+) -> Result<(String, ExitCode), Failure> {
+    // What was brought is looked at now, and not when the machine starts the next time.
+    let is_reached = serving.certificates.chosen(serving.listen)?.is_some();
+    let (state, store) = (options.state.clone(), options.store.as_ref());
+    let done = install::install::<Options>(matches, install, state, store, is_reached).await?;
+    let exit = done.failed.map_or(ExitCode::SUCCESS, |error| failed(&error));
+    Ok((done.text, exit))
 }
 
 /// Prints what was copied.
@@ -238,8 +229,6 @@ enum Failure {
     Brought(#[from] BroughtError),
     #[error(transparent)]
     Install(#[from] InstallError),
-    #[error("cannot write the man pages: {0}")]
-    Man(std::io::Error),
 }
 
 async fn run(options: Options) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What has to hold of daemons on a machine whose systemd is process 1. machine.sh boots it; tests/daemons.rs asks for that.
 set -Eeuo pipefail
-trap 'journalctl --no-pager -n 40 -u vertigo-worker -u vertigo-coordinator -u luau; echo "failed in line $LINENO: $BASH_COMMAND"' ERR
+trap 'cat /tmp/said /tmp/why 2> /dev/null || true; journalctl --no-pager -n 40 -u vertigo-worker -u vertigo-coordinator -u luau; echo "failed in line $LINENO: $BASH_COMMAND"' ERR
 holds() { printf 'holds: %s\n' "$*"; }
 soon() {
   for _ in $(seq 600); do
@@ -80,6 +80,64 @@ touch /srv/letters/first.txt
 refused vertigo-worker install --state /srv/letters
 [ "$(stat -c '%U' /srv/letters/first.txt)" = root ]
 holds "a folder of somebody else does not become the worker's"
+
+# Where other machines reach the coordinator: whoever has it installed is its administrator, and a worker joins by what was printed.
+ip address add 10.77.0.1/24 dev lo
+for person in ada eve; do useradd --create-home --shell /bin/bash "$person"; done
+as() { local person=$1; shift; setpriv --reuid="$person" --regid="$person" --clear-groups env -i HOME="/home/$person" PATH=/usr/local/bin:/usr/bin:/bin "$@"; }
+# What sudo says of who called it.
+called_by() { SUDO_USER=$1 SUDO_UID=$(id -u "$1") SUDO_GID=$(id -g "$1") "${@:2}"; }
+principals() { as ada vertigo principals --json | tr -d '[:space:]' | grep -o '"name":"[^"]*"'; }
+of_root() { ls -A /root/.vertigo/contexts /root/.local/state/vertigo/contexts 2>&1 || true; }
+installs() { called_by "$1" vertigo-coordinator install --listen 0.0.0.0:7420; }
+
+called_by ada vertigo-coordinator install --listen 0.0.0.0:7420 --dry-run | grep '^next, here: sudo cat /var/lib/vertigo/coordinator/access/admin-token'
+[ -z "$(find /home/ada -name contexts)" ]
+before=$(of_root)
+installs ada > /tmp/said
+grep '^you administer it now: admin, in the context 10.77.0.1$' /tmp/said
+# No terminal, no secret.
+grep '^next, for each Mac' /tmp/said
+refused grep 'vertigo1\.' /tmp/said
+[ "$(as ada vertigo token list --json | tr -d '[:space:]')" = '[]' ]
+[ -z "$(find /home/ada ! -user ada)" ]
+[ "$(of_root)" = "$before" ]
+as ada vertigo workers > /dev/null
+holds "who had the coordinator installed is its administrator, as themselves"
+
+before=$(stat -c %Y.%i /home/ada/.local/state/vertigo/contexts/*.json)
+# As a person at a terminal sees it. Its lines end as a terminal's do.
+export -f installs called_by
+SHELL=/bin/bash script -qec 'installs ada' /dev/null | tr -d '\r' > /tmp/said
+grep '^you administer it as before: admin' /tmp/said
+[ "$before" = "$(stat -c %Y.%i /home/ada/.local/state/vertigo/contexts/*.json)" ]
+[ "$(principals)" = '"name":"admin"' ]
+[ "$(grep -c '^vertigo1\.' /tmp/said)" = 1 ]
+grep '^next, on a Mac that is to work: sudo vertigo-worker join$' /tmp/said
+refused grep -rqF "$(grep '^vertigo1\.' /tmp/said)" /var/log /run/log /home /var/lib/vertigo
+holds "installed again it keeps the context, and shows a terminal what the next Mac joins with"
+
+grep '^vertigo1\.' /tmp/said | vertigo-worker join --name inside | grep '^joined https://10.77.0.1:7420 as inside'
+is_joined() { as ada vertigo workers --json | grep -q '"inside"'; }
+soon is_joined
+holds "a worker joins by the line that was shown"
+
+# Another person, and one whose context is gone: others than the first, each with a name of their own.
+installs eve | grep '^you administer it now: eve-'
+as eve vertigo token list > /dev/null
+as ada vertigo context remove 10.77.0.1
+installs ada > /tmp/said
+grep '^you administer it now: ada-' /tmp/said
+grep 'vertigo revoke admin' /tmp/said
+# A login that fails leaves the daemon, says why and how it is done by hand.
+refused called_by nobody-there vertigo-coordinator install --listen 0.0.0.0:7420 > /tmp/said 2> /tmp/why
+grep 'no account `nobody-there`' /tmp/why
+grep '^next, here: sudo cat /var/lib/vertigo/coordinator/access/admin-token | vertigo login$' /tmp/said
+mv /usr/local/bin/vertigo /usr/local/bin/vertigo.away
+called_by ada vertigo-coordinator install --listen 0.0.0.0:7420 | grep '^next, here: sudo cat'
+mv /usr/local/bin/vertigo.away /usr/local/bin/vertigo
+soon is_joined
+holds "others are administrators beside the first, and what cannot be done is said"
 
 vertigo-worker uninstall | grep '^stays: /var/lib/vertigo/worker'
 vertigo-coordinator uninstall

@@ -18,7 +18,7 @@ use vertigo_access::contexts::Contexts;
 use vertigo_access::identity::Identity;
 use vertigo_access::token::Token;
 use vertigo_client::Access;
-use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
+use vertigo_daemon::command::{DaemonCommand, InstallArgs, OF_INSTALLATION, Wanted, installed, wanted};
 use vertigo_daemon::installation::ready;
 use vertigo_daemon::plan::shell;
 use vertigo_daemon::{Name, ThisMachine, arguments, places};
@@ -76,22 +76,8 @@ enum Command {
         #[command(flatten)]
         daemon: Daemon,
     },
-    /// End the worker and have it start with this machine no more; its folder stays.
-    Uninstall,
-    /// Say whether the worker is installed and runs; the exit code is 0 where it does.
-    Status,
-    /// Write man pages into a folder.
-    #[command(hide = true)]
-    Man {
-        /// Which is there.
-        dir: PathBuf,
-    },
-    /// Print a completion script.
-    #[command(hide = true)]
-    Completions {
-        /// The shell.
-        shell: clap_complete::Shell,
-    },
+    #[command(flatten)]
+    Daemon(DaemonCommand),
 }
 
 const JOIN_EXAMPLES: &str = "\
@@ -111,12 +97,6 @@ Examples:
 
 /// Options that are of joining, and none of the daemon's own: what it joined as it knows.
 const OF_JOINING: [&str; 5] = ["user", "dry_run", "state", "no_install", "name"];
-
-/// How long a daemon that is asked to go waits for what runs: a restart of the machine waits for it.
-const DAEMON_DRAINS: &str = "30s";
-
-/// How long it may take to end: to drain, and for a checkpoint of the largest model to a slow disk.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Args)]
 struct Serve {
@@ -198,20 +178,13 @@ fn main() -> ExitCode {
         }
         Some(Command::Install { install, daemon }) => told(install_worker(&matches, &install, daemon)),
         Some(Command::Join { install, daemon, no_install }) => told(join(&matches, &install, daemon, no_install)),
-        Some(Command::Uninstall) => told(uninstalled(Name::Worker, EXIT_TIMEOUT).map_err(Into::into)),
-        Some(Command::Status) => match said(Name::Worker) {
-            Ok((text, is_up)) => {
+        Some(Command::Daemon(command)) => match command.done(Name::Worker, Cli::command()) {
+            Ok((text, is_good)) => {
                 told(Ok(text));
-                if is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+                if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
             Err(error) => ended(Err(error.into())),
         },
-        Some(Command::Man { dir }) => ended(clap_mangen::generate_to(Cli::command(), dir).map_err(Into::into)),
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), Name::Worker.word(), &mut script);
-            told(Ok(String::from_utf8_lossy(&script).into_owned()))
-        }
         None => run_daemon(cli.daemon),
     }
 }
@@ -331,14 +304,11 @@ fn wanted_worker(
     install: &InstallArgs,
     daemon: Daemon,
 ) -> Result<vertigo_daemon::Daemon, Box<dyn std::error::Error>> {
-    let mut command = Cli::command();
-    command.build();
-    let given = command.find_subcommand(subcommand).zip(matches.subcommand_matches(subcommand));
-    let mut words = given.map(|(command, matches)| arguments::given(command, matches, besides)).unwrap_or_default();
+    let mut words = arguments::of_subcommand(Cli::command(), matches, subcommand, besides);
     if daemon.drain.is_none() {
-        words.extend(["--drain", DAEMON_DRAINS].map(str::to_owned));
+        words.extend(Name::Worker.own_options().iter().map(|word| (*word).to_owned()));
     }
-    let exit_timeout = EXIT_TIMEOUT + daemon.drain.unwrap_or_default();
+    let exit_timeout = Name::Worker.exit_timeout() + daemon.drain.unwrap_or_default();
     let worker = Wanted { name: Name::Worker, arguments: words, state: daemon.state, writes: Vec::new(), exit_timeout };
     Ok(wanted(worker, install, &ThisMachine)?)
 }
@@ -385,8 +355,7 @@ fn daemon_settings(args: Daemon) -> Result<Settings, Box<dyn std::error::Error>>
 
 /// The coordinator that a person at this machine means.
 fn chosen(endpoint: Option<&Endpoint>) -> Result<Access, Box<dyn std::error::Error>> {
-    let folder = places::own_folder("contexts").ok_or("there is no home folder, where contexts are kept")?;
-    Ok(vertigo_client::chosen::choose(endpoint, None, &Contexts::at(folder))?.access)
+    Ok(vertigo_client::chosen::choose(endpoint, None, &Contexts::at(places::contexts()?))?.access)
 }
 
 fn default_state(whose: &str) -> Result<PathBuf, &'static str> {

@@ -48,10 +48,17 @@ pub const FILES: [&str; 2] = [AUTHORITY, REGISTRY];
 
 const AUTHORITY: &str = "authority.pem";
 const REGISTRY: &str = "registry.json";
+const ADMINISTRATOR: &str = "admin-token";
 
 /// The folder of access, in a state or in a backup.
 pub fn folder_in(state: &Path) -> PathBuf {
     state.join("access")
+}
+
+/// Where a token for an administrator lies in a state. A coordinator that starts makes another once it listens, so that one which was not
+/// there before can be used.
+pub fn administrator_path_in(state: &Path) -> PathBuf {
+    folder_in(state).join(ADMINISTRATOR)
 }
 
 /// Revocations that wait for whoever ends connections; one that missed some ends all that are not known any more.
@@ -381,7 +388,7 @@ impl Access {
 
     /// Where a token for an administrator lies.
     pub fn administrator_path(&self) -> PathBuf {
-        self.0.path.with_file_name("admin-token")
+        self.0.path.with_file_name(ADMINISTRATOR)
     }
 
     /// Where machines reach the coordinator, the best first.

@@ -45,7 +45,13 @@ fn is_host(name: &str) -> bool {
 
 /// Addresses that the machine has now.
 pub fn of_this_machine() -> Vec<IpAddr> {
-    let Ok(all) = getifaddrs() else { return Vec::new() };
+    let all = match getifaddrs() {
+        Ok(all) => all,
+        Err(error) => {
+            tracing::warn!(%error, "this machine does not say which addresses it has; name one with --host");
+            return Vec::new();
+        }
+    };
     let ip = |address: nix::sys::socket::SockaddrStorage| {
         let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
         v4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip())))

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use vertigo_daemon::daemon::{Asked, Name, describe};
 use vertigo_daemon::facts::{Facts, Person};
 use vertigo_daemon::places::Os;
@@ -26,17 +25,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         xdg_state_home: None,
         xdg_config_home: None,
     };
-    let person = Person { name: ACCOUNT.to_owned(), home: PathBuf::from("/nowhere") };
+    let person = Person { name: ACCOUNT.to_owned(), home: PathBuf::from("/nowhere"), uid: 1, gid: 1 };
     for name in Name::ALL {
         let asked = Asked {
             name,
             program: Path::new(prefix).join("bin").join(name.word()),
-            arguments: Vec::new(),
+            arguments: name.own_options().iter().map(|word| (*word).to_owned()).collect(),
             environment: BTreeMap::new(),
             user: (Os::THIS == Os::MacOs).then(|| ACCOUNT.to_owned()),
             state: None,
             writes: Vec::new(),
-            exit_timeout: Duration::from_secs(300),
+            exit_timeout: name.exit_timeout(),
         };
         let daemon = describe(asked, &facts, Some(&person), |_| false)?;
         let (file, text) = match Os::THIS {

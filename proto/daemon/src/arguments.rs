@@ -3,9 +3,17 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
+/// The options that a subcommand of `program` was given, as [`given`] says them; none where it was not called.
+pub fn of_subcommand(mut program: Command, matches: &ArgMatches, subcommand: &str, without: &[&str]) -> Vec<String> {
+    // What holds for all subcommands is then said by each.
+    program.build();
+    let called = program.find_subcommand(subcommand).zip(matches.subcommand_matches(subcommand));
+    called.map(|(command, matches)| given(command, matches, without)).unwrap_or_default()
+}
+
 /// The options that were given, by hand or by the environment, in the command's order. Those of `without` are left out, and so is what has
 /// no long name.
-pub fn given(command: &Command, matches: &ArgMatches, without: &[&str]) -> Vec<String> {
+fn given(command: &Command, matches: &ArgMatches, without: &[&str]) -> Vec<String> {
     let mut words = Vec::new();
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
@@ -40,8 +48,13 @@ mod tests {
             .arg(Arg::new("old").long("old").action(ArgAction::SetTrue))
             .arg(Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue));
         let line = ["x", "--label", "a b", "--new", "--dry-run", "--label=c", "--store", "file:///s"];
+        let expected = ["--store", "file:///s", "--label", "a b", "--label", "c", "--new"];
         let matches = command.clone().get_matches_from(line);
-        let given = given(&command, &matches, &["dry_run"]);
-        assert_eq!(given, ["--store", "file:///s", "--label", "a b", "--label", "c", "--new"]);
+        assert_eq!(given(&command, &matches, &["dry_run"]), expected);
+
+        let program = Command::new("p").subcommand(command.name("install")).subcommand(Command::new("status"));
+        let matches = program.clone().get_matches_from(["p", "install"].into_iter().chain(line.into_iter().skip(1)));
+        assert_eq!(of_subcommand(program.clone(), &matches, "install", &["dry_run"]), expected);
+        assert_eq!(of_subcommand(program, &matches, "status", &[]), [""; 0]);
     }
 }

@@ -1,4 +1,5 @@
-//! `install`, `uninstall` and `status` as coordinator and worker have them: what is asked, and what is said of it.
+//! What coordinator and worker do alike as programs that start with a machine: `install`, `uninstall` and `status`, and what a package of
+//! them is made of. What is asked, and what is said of it.
 //!
 //! Promise: prints nothing; whoever calls it has text for people.
 
@@ -31,6 +32,53 @@ pub struct InstallArgs {
     /// Print the files and commands, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What every daemon's program does beside its own.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum DaemonCommand {
+    /// End it and have it start with this machine no more; its folder stays
+    Uninstall,
+    /// Say whether it is installed and runs; the exit code is 0 where it does
+    Status,
+    /// Write man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// Which is there
+        dir: PathBuf,
+    },
+    /// Print a completion script
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl DaemonCommand {
+    /// Does it. Gives what a person is told, and whether the answer is a good one. `program` is the whole command line.
+    ///
+    /// # Errors
+    /// As [`uninstall`] and [`status`]; a file that cannot be written.
+    pub fn done(&self, name: Name, mut program: clap::Command) -> Result<(String, bool), InstallError> {
+        match self {
+            DaemonCommand::Uninstall => Ok((uninstalled(name)?, true)),
+            DaemonCommand::Status => {
+                let status = status(name, &ThisMachine)?;
+                Ok((status.to_string(), status.is_up()))
+            }
+            DaemonCommand::Man { dir } => {
+                let failed = |error| InstallError::File { path: dir.clone(), error };
+                clap_mangen::generate_to(program, dir).map_err(failed)?;
+                Ok((format!("man pages are in {}", dir.display()), true))
+            }
+            DaemonCommand::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut program, name.word(), &mut script);
+                Ok((String::from_utf8_lossy(&script).into_owned(), true))
+            }
+        }
+    }
 }
 
 /// What a binary knows of its daemon.
@@ -101,24 +149,12 @@ pub fn installed(daemon: &Daemon, args: &InstallArgs) -> Result<String, InstallE
 }
 
 /// Takes away, and says what stays.
-///
-/// # Errors
-/// As [`uninstall`].
-pub fn uninstalled(name: Name, exit_timeout: Duration) -> Result<String, InstallError> {
-    let gone = uninstall(name, exit_timeout, &ThisMachine)?;
+fn uninstalled(name: Name) -> Result<String, InstallError> {
+    let gone = uninstall(name, name.exit_timeout(), &ThisMachine)?;
     let mut text = format!("gone: {}", gone.file.display());
     for path in gone.stays {
         // A string takes all that is written.
         let _ = write!(text, "\nstays: {}", path.display());
     }
     Ok(text)
-}
-
-/// Says how a daemon is, and whether it runs.
-///
-/// # Errors
-/// As [`status`].
-pub fn said(name: Name) -> Result<(String, bool), InstallError> {
-    let status = status(name, &ThisMachine)?;
-    Ok((status.to_string(), status.is_up()))
 }

@@ -52,6 +52,24 @@ impl Name {
         }
     }
 
+    /// How long it may take to end. The coordinator ends once its last commit is on the disk, which a busy disk may keep waiting; a worker
+    /// once it has drained and written a checkpoint of the largest model to a slow disk.
+    pub fn exit_timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Name::Coordinator => 60,
+            Name::Worker => 300,
+        })
+    }
+
+    /// Options that a daemon is given for which a program that is started by hand has no use: a restart of the machine waits for what a
+    /// worker does, and no longer than this.
+    pub fn own_options(self) -> &'static [&'static str] {
+        match self {
+            Name::Coordinator => &[],
+            Name::Worker => &["--drain", "30s"],
+        }
+    }
+
     /// What it is, for people who list what starts with their machine.
     pub fn about(self) -> &'static str {
         match self {

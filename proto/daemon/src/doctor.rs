@@ -22,6 +22,12 @@ const OWNER_WRITES: u32 = 0o300;
 const OPEN_FILES_WANTED: u64 = 8_192;
 const OPEN_FILES_MIN: u64 = 64;
 
+/// Where macOS leaves what it has to say of a kernel panic.
+const REPORTS: &str = "/Library/Logs/DiagnosticReports";
+
+/// Rights to list a folder and to read what is in it: of its owner, its group, and everybody.
+const LISTS: [u32; 3] = [0o500, 0o050, 0o005];
+
 /// The first macOS that asks before a program of a person speaks with others on the local network.
 const ASKS_FOR_LOCAL_NETWORK: u32 = 15;
 
@@ -80,6 +86,15 @@ pub struct Energy {
     pub starts_with_mains: Option<bool>,
 }
 
+/// Where a Mac keeps its reports of kernel panics, and how the worker's user stands to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reports {
+    /// The folder.
+    pub found: Found,
+    /// Whether the worker's user is of the folder's group, also by way of another.
+    pub is_of_group: Option<bool>,
+}
+
 /// What was seen of a machine. What could not be found out is `None`, and nothing is said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -99,6 +114,8 @@ pub struct Seen {
     pub never_sleeps: Option<bool>,
     /// Whether a person's units go on without that person.
     pub lingers: Option<bool>,
+    /// A Mac's reports of kernel panics.
+    pub reports: Option<Reports>,
 }
 
 /// Looks at a machine.
@@ -108,24 +125,57 @@ pub fn look(machine: &dyn Commands) -> Seen {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         machine.run(&command).ok().filter(|ran| ran.is_well).map(|ran| ran.out)
     };
-    let daemons = Name::ALL.into_iter().filter_map(|name| {
-        let status = status(name, machine).ok()?;
-        let folder = status.written.state.as_deref().and_then(|folder| machine.found(folder));
-        let logs = status.written.log.as_deref().and_then(|log| machine.found(log.parent()?));
-        Some(SeenDaemon { status, folder, logs })
-    });
+    let daemons: Vec<SeenDaemon> = Name::ALL
+        .into_iter()
+        .filter_map(|name| {
+            let status = status(name, machine).ok()?;
+            let folder = status.written.state.as_deref().and_then(|folder| machine.found(folder));
+            let logs = status.written.log.as_deref().and_then(|log| machine.found(log.parent()?));
+            Some(SeenDaemon { status, folder, logs })
+        })
+        .collect();
     let on_mac = |command: &[&str]| (os == Os::MacOs).then(|| said(command)).flatten();
     let on_linux = |command: &[&str]| (os == Os::Linux).then(|| said(command)).flatten();
     Seen {
         os,
         macos: on_mac(&["sw_vers", "-productVersion"]).and_then(|text| text.split('.').next()?.trim().parse().ok()),
-        daemons: daemons.collect(),
+        reports: worker_of(&daemons).filter(|_| os == Os::MacOs).and_then(|worker| reports(worker, machine)),
+        daemons,
         open_files: machine.open_files(),
         energy: on_mac(&["pmset", "-g", "custom"]).map(|text| energy(&text)).unwrap_or_default(),
         has_locked_disk: on_mac(&["fdesetup", "status"]).map(|text| text.contains("FileVault is On")),
         never_sleeps: on_linux(&["systemctl", "show", "-p", "LoadState", "sleep.target"])
             .map(|text| text.contains("masked")),
         lingers: on_linux(&["loginctl", "show-user", "--property=Linger"]).map(|text| text.contains("Linger=yes")),
+    }
+}
+
+/// The worker, where it is a daemon here.
+fn worker_of(daemons: &[SeenDaemon]) -> Option<&SeenDaemon> {
+    daemons.iter().find(|daemon| daemon.status.name == Name::Worker && daemon.status.installed.is_some())
+}
+
+/// A Mac's reports, as far as the worker's user may look at them.
+fn reports(worker: &SeenDaemon, machine: &dyn Commands) -> Option<Reports> {
+    let found = machine.found(std::path::Path::new(REPORTS))?;
+    let asked = worker
+        .status
+        .written
+        .user
+        .as_deref()
+        .zip(found.group.as_deref())
+        .map(|(user, group)| ["dseditgroup", "-o", "checkmember", "-m", user, group].map(str::to_owned));
+    // It fails where it says no.
+    let said = asked.and_then(|command| machine.run(&command).ok()).map(|ran| ran.out);
+    Some(Reports { found, is_of_group: said.as_deref().and_then(membership) })
+}
+
+/// What `dseditgroup -o checkmember` says.
+fn membership(printed: &str) -> Option<bool> {
+    match printed.split_whitespace().next()? {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
     }
 }
 
@@ -154,6 +204,7 @@ pub fn checks(seen: &Seen) -> Vec<Check> {
     checks.extend(local_network(seen));
     checks.extend(locked_disk(seen));
     checks.extend(sleep(seen));
+    checks.extend(panics(seen));
     checks
 }
 
@@ -239,8 +290,7 @@ fn open_files(seen: &Seen) -> Option<Check> {
 fn local_network(seen: &Seen) -> Option<Check> {
     let version = seen.macos.filter(|version| *version >= ASKS_FOR_LOCAL_NETWORK)?;
     let name = "local network";
-    let is_worker = |daemon: &&SeenDaemon| daemon.status.name == Name::Worker && daemon.status.installed.is_some();
-    Some(if seen.daemons.iter().any(|daemon| is_worker(&daemon)) {
+    Some(if worker_of(&seen.daemons).is_some() {
         Check::new(name, Verdict::Good, format!("macOS {version} does not ask about a daemon of the machine"))
     } else {
         let said = format!(
@@ -289,6 +339,37 @@ fn sleep(seen: &Seen) -> Vec<Check> {
         checks.push(Check::new("mains", Verdict::Note, said).cured_by("sudo pmset -a autorestart 1"));
     }
     checks
+}
+
+/// Whether the worker can tell a kernel panic from any other start of its Mac.
+fn panics(seen: &Seen) -> Option<Check> {
+    let name = "kernel panics";
+    let Reports { found, is_of_group } = seen.reports.as_ref()?;
+    let worker = &worker_of(&seen.daemons)?.status;
+    let (scope, user) = (worker.installed.as_ref()?.0, worker.written.user.as_deref()?);
+    let lists = |rights: u32| found.mode & rights == rights;
+    let [owner, group, others] = LISTS.map(lists);
+    let is_readable = match (found.owner.as_deref() == Some(user), is_of_group) {
+        (true, _) => owner,
+        (false, Some(true)) => group,
+        (false, Some(false)) => others,
+        // Whoever it is, it is one of these two.
+        (false, None) if group == others => others,
+        (false, None) => return None,
+    };
+    if is_readable {
+        return Some(Check::new(name, Verdict::Good, "the worker reads what macOS says of them"));
+    }
+    let said = format!(
+        "the worker runs as {user}, who may not read {REPORTS}: a kernel panic looks like any other restart, and a Mac that panics again \
+         and again gets work all the same"
+    );
+    let check = Check::new(name, Verdict::Note, said);
+    let Some(group) = found.group.as_deref().filter(|_| group) else { return Some(check) };
+    let joins = ["dseditgroup", "-o", "edit", "-a", user, "-t", "user", group].map(str::to_owned);
+    // It is of its new group when it has started anew.
+    let restart = plan::restarts(worker.name, worker.init, scope);
+    Some(check.cured_by(format!("sudo {} && sudo {}", plan::shell(&joins), plan::shell(&restart))))
 }
 
 #[cfg(test)]

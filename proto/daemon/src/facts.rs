@@ -48,4 +48,8 @@ pub struct Person {
     pub name: String,
     /// Its home.
     pub home: PathBuf,
+    /// Its number.
+    pub uid: u32,
+    /// Its own group's.
+    pub gid: u32,
 }

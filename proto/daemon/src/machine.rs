@@ -4,7 +4,7 @@ use crate::facts::{Facts, Init, Person};
 use crate::places::Os;
 use crate::plan::shell;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -33,6 +33,8 @@ pub struct Found {
     pub mode: u32,
     /// Whose it is, where that has a name.
     pub owner: Option<String>,
+    /// Which group's it is, where that has a name.
+    pub group: Option<String>,
 }
 
 /// A machine, seen by what can be asked of it and done to it.
@@ -102,7 +104,7 @@ impl Commands for ThisMachine {
 
     fn person(&self, name: &str) -> Option<Person> {
         let found = User::from_name(name).ok().flatten()?;
-        Some(Person { name: found.name, home: found.dir })
+        Some(Person { name: found.name, home: found.dir, uid: found.uid.as_raw(), gid: found.gid.as_raw() })
     }
 
     fn is_there(&self, path: &Path) -> bool {
@@ -123,7 +125,8 @@ impl Commands for ThisMachine {
     fn found(&self, path: &Path) -> Option<Found> {
         let found = fs::metadata(path).ok()?;
         let owner = User::from_uid(Uid::from_raw(found.uid())).ok().flatten().map(|user| user.name);
-        Some(Found { mode: found.permissions().mode() & 0o7777, owner })
+        let group = Group::from_gid(Gid::from_raw(found.gid())).ok().flatten().map(|group| group.name);
+        Some(Found { mode: found.permissions().mode() & 0o7777, owner, group })
     }
 
     fn open_files(&self) -> Option<(u64, u64)> {

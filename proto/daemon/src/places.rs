@@ -98,6 +98,19 @@ pub fn places(surroundings: &Surroundings) -> Option<Places> {
     Some(Places { state, logs })
 }
 
+/// There is no home to keep them in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no home folder, where contexts are kept")]
+pub struct NoHome;
+
+/// The folder of the contexts of this person: who they are to which coordinator.
+///
+/// # Errors
+/// There is no home.
+pub fn contexts() -> Result<PathBuf, NoHome> {
+    own_folder("contexts").ok_or(NoHome)
+}
+
 /// The folder of one part of Vertigo, such as `worker`, when it is started by hand here; `None` where there is no home.
 pub fn own_folder(part: &str) -> Option<PathBuf> {
     places(&Surroundings::here()).map(|places| places.state.join(part))

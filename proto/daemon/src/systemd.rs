@@ -130,6 +130,10 @@ pub fn unit(daemon: &Daemon) -> String {
     line(&format!("LimitNOFILE={OPEN_FILES}"));
     line("");
     OPEN_TO_ALL.iter().for_each(|wall| line(wall));
+    if daemon.name == Name::Coordinator {
+        // It asks the kernel which addresses this machine has: they stand in its certificate and in tokens. One more to those above.
+        line("RestrictAddressFamilies=AF_NETLINK");
+    }
     if is_machines {
         OF_MACHINE.iter().for_each(|wall| line(wall));
         let folders = std::iter::once(&daemon.state).chain(&daemon.writes);

@@ -32,7 +32,8 @@ pub(crate) fn facts(os: Os) -> Facts {
 }
 
 fn me(os: Os) -> Person {
-    Person { name: "me".to_owned(), home: if os == Os::MacOs { "/Users/me" } else { "/home/me" }.into() }
+    let home = if os == Os::MacOs { "/Users/me" } else { "/home/me" };
+    Person { name: "me".to_owned(), home: home.into(), uid: 501, gid: 20 }
 }
 
 /// The daemon of a usual machine.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 
 fn own(mode: u32, owner: &str) -> Option<Found> {
-    Some(Found { mode, owner: Some(owner.to_owned()) })
+    Some(Found { mode, owner: Some(owner.to_owned()), group: None })
 }
 
 /// A worker as it should be.
@@ -43,7 +43,14 @@ fn well(os: Os) -> Seen {
         has_locked_disk: is_mac.then_some(false),
         never_sleeps: (!is_mac).then_some(true),
         lingers: None,
+        reports: is_mac.then(|| reports(0o770, Some(true))),
     }
+}
+
+/// The folder of a Mac's reports: root's, and readable for a group.
+fn reports(mode: u32, is_of_group: Option<bool>) -> Reports {
+    let found = Found { mode, owner: Some("root".to_owned()), group: Some("_analyticsusers".to_owned()) };
+    Reports { found, is_of_group }
 }
 
 /// The one check that is not good once `change` has been made to a machine without fault.
@@ -143,8 +150,42 @@ fn what_could_not_be_found_out_is_not_spoken_of() {
         has_locked_disk: None,
         never_sleeps: None,
         lingers: None,
+        reports: None,
     };
     assert_eq!(checks(&nothing), []);
+}
+
+#[test]
+fn a_worker_that_may_not_read_of_panics_is_told_how_it_may() {
+    let (name, verdict, cure) = ails(Os::MacOs, |seen| seen.reports = Some(reports(0o770, Some(false))));
+    assert_eq!((name.as_str(), verdict), ("kernel panics", Verdict::Note));
+    let expected = "sudo dseditgroup -o edit -a me -t user _analyticsusers && \
+                    sudo launchctl kickstart -k system/io.github.adpena.vertigo-worker";
+    assert_eq!(cure, expected);
+    let told = |mode, is_of_group| {
+        let seen = Seen { reports: Some(reports(mode, is_of_group)), ..well(Os::MacOs) };
+        checks(&seen).into_iter().find(|check| check.name == "kernel panics").map(|check| check.verdict)
+    };
+    assert_eq!(told(0o755, Some(false)), Some(Verdict::Good));
+    assert_eq!((told(0o755, None), told(0o770, None)), (Some(Verdict::Good), None), "nobody knows of the group");
+    let own = |user: &str| {
+        let mut seen = well(Os::MacOs);
+        seen.reports = Some(reports(0o700, Some(false)));
+        seen.daemons[0].status.written.user = Some(user.to_owned());
+        checks(&seen).into_iter().find(|check| check.name == "kernel panics").map(|check| check.verdict)
+    };
+    assert_eq!((own("root"), own("me")), (Some(Verdict::Good), Some(Verdict::Note)), "there is no group to join");
+    let mut without = well(Os::MacOs);
+    without.daemons[0].status.installed = None;
+    without.reports = Some(reports(0o700, Some(false)));
+    assert!(checks(&without).iter().all(|check| check.name != "kernel panics"));
+}
+
+#[test]
+fn dseditgroup_is_read() {
+    assert_eq!(membership("yes me is a member of admin\n"), Some(true));
+    assert_eq!(membership("no me is NOT a member of admin\n"), Some(false));
+    assert_eq!((membership(""), membership("Group not found.\n")), (None, None));
 }
 
 #[test]
