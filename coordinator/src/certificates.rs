@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
+use vertigo::times;
 use vertigo_coordinator::access::brought::{Brought, BroughtError, Files};
 use vertigo_coordinator::server::Certificates;
 
@@ -34,19 +35,15 @@ pub(crate) struct CertificateOptions {
     /// How long the certificates that the coordinator makes can be used; they are renewed by themselves at two thirds of it
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = life)]
     certificate_life: Duration,
-    /// How much one principal may send within a day
+    /// How much one principal that is no worker may send within a day
     #[arg(long, value_name = "SIZE", default_value = "1TiB")]
     upload_quota: Bytes,
 }
 
 fn life(text: &str) -> Result<Duration, String> {
-    let days =
-        |text: &str| Some(Duration::from_secs(text.strip_suffix('d')?.parse::<u64>().ok()?.checked_mul(86_400)?));
-    let life = match days(text) {
-        Some(life) => life,
-        None => crate::duration(text)?,
-    };
-    if (LIFE_MIN..=LIFE_MAX).contains(&life) { Ok(life) } else { Err("write a time from 3s to 365d".to_owned()) }
+    let life = times::read(text).map_err(|error| error.to_string())?;
+    let (least, most) = (times::shown(LIFE_MIN), times::shown(LIFE_MAX));
+    if (LIFE_MIN..=LIFE_MAX).contains(&life) { Ok(life) } else { Err(format!("write a time from {least} to {most}")) }
 }
 
 impl CertificateOptions {

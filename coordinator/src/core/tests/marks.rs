@@ -90,7 +90,7 @@ fn after_a_panic_a_machine_cools_down_and_after_two_in_a_day_a_person_has_to_say
     assert_eq!(stage.bench.state(stage.job), "queued", "for as long as nobody says so");
     let hold = stage.bench.core.workers[&stage.mac].hold.clone().unwrap();
     assert_eq!(hold.by, HeldBy::Coordinator);
-    assert!(hold.reason.contains("2 kernel panics") && hold.reason.contains("vertigo resume"), "{}", hold.reason);
+    assert!(hold.reason.contains("2 kernel panics") && hold.reason.contains("look at the machine"), "{}", hold.reason);
     stage.bench.apply(Command::Resume { worker: stage.mac, by: person() }).unwrap();
     assert_eq!(stage.bench.state(stage.job), "leased");
     assert_eq!(stage.bench.core.workers[&stage.mac].marks, [], "what was before counts no more");

@@ -1,7 +1,6 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `screens`, `who`), by random failures of one job (`headway`)
-//! and by
-//! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
-//! it does with a core that lets go of what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `screens`, `waiting`, `who`), by random failures of
+//! one job (`headway`) and by random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole
+//! queue (`oracle`), and all that it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
 mod away;
@@ -15,6 +14,7 @@ mod marks;
 mod oracle;
 mod screens;
 mod services;
+mod waiting;
 mod who;
 
 use super::*;
