@@ -1,7 +1,7 @@
 //! The coordinator of the release before, played from the recording to a worker of today.
 //!
-//! Its welcome, its assignment and what it says of artifacts are the recorded bytes. What depends on the worker, such as how many reports it
-//! acknowledges at once and which blobs it lacks, it says in the same words. Of calls that it does not know it says that.
+//! Its welcome, its assignment and what it says of artifacts are the recorded bytes. What depends on the worker, such as how many reports
+//! it acknowledges at once and which blobs it lacks, it says in the same words. Of calls that it does not know it says that.
 
 use crate::grpc::{self, Messages, Says, saying};
 use crate::recording::{Fetch, Recording, Step};
