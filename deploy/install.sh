@@ -2,6 +2,8 @@
 # Installs a tarball of Vertigo: install.sh TARBALL. It is compared with SHA256SUMS beside it (or SUMS=FILE), its files with the sums inside,
 # and nothing is touched unless all of them hold. PREFIX says where to [/usr/local]. Safe to run again.
 set -eu
+# What is installed is there for everybody to use, a daemon's account among them, and for nobody else to write to.
+umask 022
 say() { printf 'install: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
@@ -20,6 +22,7 @@ if command -v sha256sum >/dev/null; then
   sum() { sha256sum -- "$@"; }
   check() { sha256sum --check --strict --quiet "$1"; }
 else
+  command -v shasum >/dev/null || die "there is neither sha256sum nor shasum here, and nothing is installed unchecked: install coreutils"
   sum() { shasum -a 256 -- "$@"; }
   check() { shasum -a 256 --check --strict --quiet "$1"; }
 fi
@@ -50,22 +53,24 @@ find . -type f ! -path ./SHA256SUMS | sed 's|^\./||' | LC_ALL=C sort > "$work/th
 sed 's/^[0-9a-f]*  *\*\{0,1\}//' SHA256SUMS | LC_ALL=C sort > "$work/named"
 diff "$work/there" "$work/named" >&2 || die "what $file holds and what its SHA256SUMS name are not the same"
 
-# 4. Into the prefix. Each file appears whole, beside a program that runs from the one before.
+# 4. Into the prefix: first all of it beside what is there, so that a full disk leaves the version before as it was; then each file appears
+# whole, beside a program that runs from the one before.
 mkdir -p "$prefix" 2>/dev/null || true
 [ -w "$prefix" ] || die "$prefix cannot be written: run the same with sudo, or name another place with PREFIX"
-while IFS= read -r path; do
-  case "$path" in
-  bin/* | lib/* | share/*) ;;
-  *) continue ;;
-  esac
-  to=$prefix/$path
-  mkdir -p "$(dirname "$to")"
+grep -E '^(bin|lib|share)/' "$work/named" > "$work/wanted" || die "$file holds nothing to install"
+each() { while IFS= read -r path; do "$1" "$path" "$prefix/$path"; done < "$work/wanted"; }
+lay() {
+  mkdir -p "$(dirname "$2")"
   mode=0644
-  [ ! -x "$path" ] || mode=0755
-  cp "$path" "$to.new.$$"
-  chmod "$mode" "$to.new.$$"
-  mv -f "$to.new.$$" "$to"
-done < "$work/named"
+  [ ! -x "$1" ] || mode=0755
+  cp "$1" "$2.new.$$"
+  chmod "$mode" "$2.new.$$"
+}
+turn() { mv -f "$2.new.$$" "$2"; }
+forget() { rm -f "$2.new.$$"; }
+trap 'each forget; rm -rf "$work"' EXIT
+each lay
+each turn
 say "$name is in $prefix"
 case ":$PATH:" in
 *":$prefix/bin:"*) ;;

@@ -106,6 +106,58 @@ fn a_whole_tarball_is_installed_and_again_over_a_program_that_runs() {
 }
 
 #[test]
+fn everybody_can_use_what_was_installed_whatever_the_umask() {
+    for mask in ["077", "000"] {
+        let release = Release::of("", "");
+        let script = repository().join("deploy/install.sh");
+        let line = format!("umask {mask}; PREFIX=$PWD/prefix sh '{}' {NAME}.tar.gz", script.display());
+        shell(release.folder.path(), &line);
+        for folder in ["", "bin", "lib/vertigo/mlx/lib", "share/man"] {
+            let mode = fs::metadata(release.prefix().join(folder)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o755, "{folder}, umask {mask}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_the_version_before() {
+    let release = Release::of("", "");
+    assert!(release.install().0);
+    let next = Release::of("echo 'echo new' >> bin/vertigo", "");
+    fs::rename(next.tarball(), release.tarball()).unwrap();
+    fs::copy(next.folder.path().join("SHA256SUMS"), release.folder.path().join("SHA256SUMS")).unwrap();
+    let script = repository().join("deploy/install.sh");
+    let line = format!(
+        "mkdir fake; printf '#!/bin/sh\\ncase \"$1\" in *libmlx.so) exit 1;; esac\\nexec /bin/cp \"$@\"\\n' > fake/cp; chmod +x fake/cp; \
+         ! PATH=$PWD/fake:$PATH PREFIX=$PWD/prefix sh '{}' {NAME}.tar.gz",
+        script.display()
+    );
+    shell(release.folder.path(), &line);
+    let text = fs::read_to_string(release.prefix().join("bin/vertigo")).unwrap();
+    assert!(!text.contains("new"), "half of another version is there");
+    let left = shell(&release.prefix(), "find . -name '*.new.*'").stdout;
+    assert_eq!(String::from_utf8_lossy(&left), "");
+    assert!(release.install().0);
+}
+
+#[test]
+fn a_machine_that_can_make_no_sums_is_told_so() {
+    let release = Release::of("", "");
+    let script = repository().join("deploy/install.sh");
+    let line = format!(
+        "mkdir few; for it in sh awk basename dirname; do ln -s \"$(command -v $it)\" few/; done; \
+         (! PATH=$PWD/few PREFIX=$PWD/prefix few/sh '{}' {NAME}.tar.gz) 2>&1",
+        script.display()
+    );
+    let said = shell(release.folder.path(), &line).stdout;
+    assert!(
+        String::from_utf8_lossy(&said).contains("neither sha256sum nor shasum"),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+#[test]
 fn a_tarball_that_was_changed_is_refused() {
     let release = Release::of("", "");
     let mut bytes = fs::read(release.tarball()).unwrap();

@@ -1,5 +1,6 @@
 //! The coordinator as a whole: state, blobs and services behind one port.
 
+use crate::access::brought::Brought;
 use crate::access::{self, Access, AccessError, names};
 use crate::api::Api;
 use crate::blobs::{BackendError, Blobs, Room, folder_of, open_backend};
@@ -27,7 +28,6 @@ use tokio::time::timeout;
 use url::Url;
 use vertigo::bytes::Bytes;
 use vertigo::id::Millis;
-use vertigo_access::tls::Held;
 use vertigo_port::guard::Hosts;
 use vertigo_port::{Peers, Port, Wire};
 
@@ -69,7 +69,7 @@ pub struct Certificates {
     /// How much a principal may send within a day.
     pub upload_quota: Bytes,
     /// One that the operator brought, instead of one of the coordinator's own authority.
-    pub brought: Option<Held>,
+    pub brought: Option<Brought>,
 }
 
 /// Why the coordinator does not run.

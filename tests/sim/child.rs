@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, Epoch};
 use vertigo::manifest::{FileEntry, Kind, Manifest};
-use vertigo::task::{Cure, Failure, Slot, TaskKind, role};
+use vertigo::task::{Cure, Failure, GIVEN_BACK, Slot, TaskKind, role};
 use vertigo::v1::report::Body;
 use vertigo::v1::{self, Assignment, Checkpoint, Finished, LogLine, Made, Outputs, Started, finished};
+use vertigo_host::presence::Presence;
 use vertigo_worker::held::{Attempt, Attempts};
 use vertigo_worker::supervisor::{self, Halt, Slots, unless_stopped};
 
@@ -30,6 +32,8 @@ pub(crate) struct Children {
     pub(crate) slots: Slots,
     pub(crate) attempts: Arc<Attempts>,
     pub(crate) alive: CancellationToken,
+    /// Whether the machine's owner lets it take part.
+    pub(crate) presence: watch::Receiver<Presence>,
 }
 
 /// An artifact of a name of its own.
@@ -117,14 +121,39 @@ impl Child<'_> {
         manifest
     }
 
-    /// A pause of the work; a stop that comes meanwhile takes the child as long as it likes, within the grace.
+    /// A pause of the work; a stop that comes meanwhile takes the child as long as it likes, within the grace. Where the worker is away
+    /// it is given back, with a checkpoint or without.
     async fn pause(&self, from: u64, to: u64) -> Result<(), Halt> {
-        let chance = &self.children.chance;
-        let paused = unless_stopped(self.attempt, sleep(chance.millis(from, to))).await;
-        if paused.is_err() {
-            sleep(chance.millis(1, 5_000)).await;
+        let (chance, presence) = (&self.children.chance, &self.children.presence);
+        let end = Instant::now() + chance.millis(from, to);
+        // Looked at: who of several waits for a change hears of it first is no seed's.
+        let work = async {
+            while Instant::now() < end {
+                if matches!(*presence.borrow(), Presence::Away { .. }) {
+                    return true;
+                }
+                sleep_until(end.min(Instant::now() + LOOK)).await;
+            }
+            false
+        };
+        let is_away = match unless_stopped(self.attempt, work).await {
+            Ok(is_away) => is_away,
+            Err(stopped) => {
+                sleep(chance.millis(1, 5_000)).await;
+                return Err(stopped);
+            }
+        };
+        if !is_away {
+            return Ok(());
         }
-        paused
+        unless_stopped(self.attempt, sleep(chance.millis(1, 40_000))).await?;
+        if chance.happens(0.7) {
+            let iter = self.given.epoch * 10 + 9;
+            let manifest = self.make(Kind::Checkpoint, "at-its-leaving", json!({"iter": iter}));
+            self.say(Body::Checkpoint(Checkpoint { iter, manifest_json: manifest.to_json() }));
+        }
+        let failure = Failure::new(Cure::Later, GIVEN_BACK, "its lid is closed");
+        Err(Halt::Failed { failure, peak: Bytes::ZERO })
     }
 
     async fn work(&self) -> Result<Finished, Halt> {
@@ -186,6 +215,9 @@ impl Child<'_> {
         Err(Halt::Failed { failure, peak: Bytes::ZERO })
     }
 }
+
+/// Between two looks at whether the worker is away.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// How long a child takes at most to be gone once it was told to stop.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 use vertigo::manifest::Kind;
 use vertigo::v1::artifacts_client::ArtifactsClient;
+use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo::v1::{self, JobState};
 
@@ -197,6 +198,47 @@ impl Client {
             5 => self.cancel_one().await,
             _ => drop(self.list().await),
         }
+    }
+
+    /// Holds any worker that there is, or lets it work again.
+    pub(crate) async fn hold_or_resume(&self) {
+        let Some(workers) = self.workers().await.filter(|workers| !workers.is_empty()) else { return };
+        let v1::Worker { id, name, .. } = &workers[self.chance.below(workers.len())];
+        let mut fleet = FleetClient::new(self.channel.clone());
+        let answer = if self.chance.happens(0.6) {
+            let request = v1::DrainWorkerRequest { worker: id.clone(), reason: "a new disk".to_owned() };
+            timeout(PATIENCE, fleet.drain_worker(request)).await
+        } else {
+            timeout(PATIENCE, fleet.resume_worker(v1::ResumeWorkerRequest { worker: id.clone() })).await
+        };
+        self.witness.note(format!("holds or resumes {name}: {}", matches!(answer, Ok(Ok(_)))));
+    }
+
+    /// Lets all work again that are held, whoever holds them.
+    pub(crate) async fn resume_all(&self) {
+        let workers = self.workers().await.unwrap_or_default();
+        for v1::Worker { id, .. } in workers.into_iter().filter(|worker| worker.hold.is_some()) {
+            let resume = FleetClient::new(self.channel.clone());
+            // What is not answered now is asked again.
+            let _ = timeout(PATIENCE, { resume }.resume_worker(v1::ResumeWorkerRequest { worker: id })).await;
+        }
+    }
+
+    async fn workers(&self) -> Option<Vec<v1::Worker>> {
+        let mut fleet = FleetClient::new(self.channel.clone());
+        let listed = timeout(PATIENCE, fleet.list_workers(v1::ListWorkersRequest::default())).await;
+        Some(listed.ok()?.ok()?.into_inner().workers)
+    }
+
+    /// The journal of everything, once nothing happens any more.
+    pub(crate) async fn whole_journal(&self) -> Vec<v1::JobEvent> {
+        let feed = self.api().watch(v1::WatchRequest::default()).await;
+        let mut feed = feed.expect("nothing is broken any more").into_inner();
+        let mut events = Vec::new();
+        while let Ok(event) = timeout(PATIENCE, feed.message()).await {
+            events.push(event.expect("nothing is broken any more").expect("a feed of everything has no end"));
+        }
+        events
     }
 
     /// The journal of a job that has ended.

@@ -94,7 +94,7 @@ async fn history(seed: u64) -> Played {
             })
         })
         .collect();
-    world.disturb().await;
+    world.disturb(&operator).await;
 
     witness.note("peace");
     calm.store(true, Ordering::Relaxed);
@@ -110,7 +110,7 @@ async fn history(seed: u64) -> Played {
     tokio::select! {
         biased;
         () = quiet => {}
-        () = world.keep_up() => {}
+        () = world.keep_up(&operator) => {}
     }
     // A death that waits for a commit may have waited until now.
     world.coordinator.spare();
@@ -122,16 +122,16 @@ async fn history(seed: u64) -> Played {
 
 impl World {
     /// Breaks things for some minutes. Each history has its own few kinds of fault, so that none hides the others.
-    async fn disturb(&mut self) {
+    async fn disturb(&mut self, operator: &Client) {
         let chance = self.chance.clone();
-        let kinds: Vec<usize> = (0..9).filter(|_| chance.happens(0.5)).collect();
+        let kinds: Vec<usize> = (0..13).filter(|_| chance.happens(0.5)).collect();
         let end = Instant::now() + chance.millis(30_000, 240_000);
         while Instant::now() < end {
             sleep(chance.millis(100, 12_000)).await;
             self.revive(0.3);
             if !kinds.is_empty() {
                 self.faults += 1;
-                self.fault(kinds[chance.below(kinds.len())]);
+                self.fault(kinds[chance.below(kinds.len())], operator);
             }
         }
     }
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    fn fault(&mut self, kind: usize) {
+    fn fault(&mut self, kind: usize, operator: &Client) {
         let chance = &self.chance;
         let worker = &self.workers[chance.below(self.workers.len())];
         let host = match chance.below(5) {
@@ -184,7 +184,15 @@ impl World {
                 copy.start();
                 self.copies.push(copy);
             }
-            _ => self.network.set_delay([20, 500, 3_000][chance.below(3)]),
+            8 => self.network.set_delay([20, 500, 3_000][chance.below(3)]),
+            9 => {
+                let operator = operator.clone();
+                tokio::spawn(async move { operator.hold_or_resume().await });
+            }
+            10 => worker.is_kept_away(chance.happens(0.5)),
+            11 => worker.restart_machine(chance.happens(0.4)),
+            12 => worker.goes(),
+            _ => {}
         }
     }
 
@@ -193,15 +201,17 @@ impl World {
         self.network.heal();
         self.network.set_delay(20);
         self.copies.iter().for_each(|copy| copy.crash(false));
+        self.workers.iter().for_each(|worker| worker.is_kept_away(false));
         self.revive(1.0);
     }
 
-    /// Starts again, for ever, what ends, as a machine's own supervisor does.
-    async fn keep_up(&self) {
+    /// Starts again, for ever, what ends, as a machine's own supervisor does; and lets go what is held.
+    async fn keep_up(&self, operator: &Client) {
         loop {
             sleep(Duration::from_secs(5)).await;
             self.network.heal();
             self.revive(1.0);
+            operator.resume_all().await;
         }
     }
 

@@ -28,6 +28,7 @@ pub(crate) async fn check(operator: &Client, witness: &Witness) -> (usize, usize
         jobs.insert(job.id.clone(), job);
     }
     let artifacts = operator.artifacts().await;
+    let whole = operator.whole_journal().await;
     let mut problems = Vec::new();
     {
         let seen = witness.seen();
@@ -39,6 +40,7 @@ pub(crate) async fn check(operator: &Client, witness: &Witness) -> (usize, usize
         problems.extend(jobs.values().flat_map(|job| graph(job, &jobs)));
         problems.extend(visible(&artifacts, &jobs, &seen));
         problems.extend(order(&journals, &jobs));
+        problems.extend(held(&whole, &seen));
     }
     for event in journals.values().flatten() {
         witness.note(format!("journal {}", told(event)));
@@ -183,6 +185,24 @@ fn visible(artifacts: &[v1::Artifact], jobs: &BTreeMap<String, v1::Job>, seen: &
     }
     for job in jobs.values().filter(|job| job.state() == JobState::Succeeded && job.outputs.is_empty()) {
         problems.push(format!("promise 6: job {} has succeeded with nothing", job.id));
+    }
+    problems
+}
+
+/// Promise 16: nothing is placed on a worker that a person holds. Of a machine that was set up anew the journal has two workers by one name.
+fn held(journal: &[v1::JobEvent], seen: &Seen) -> Vec<String> {
+    let (mut held, mut problems): (BTreeSet<&str>, _) = (BTreeSet::new(), Vec::new());
+    for event in journal {
+        match &event.event {
+            Some(Event::Worker(it)) if it.act() == v1::WorkerAct::Held && !event.by.is_empty() => {
+                held.insert(&it.worker);
+            }
+            Some(Event::Worker(it)) => drop(held.remove(&*it.worker)),
+            Some(Event::Placed(it)) if held.contains(&*it.worker) && !seen.anew.contains(&it.worker) => {
+                problems.push(format!("promise 16: {} is held, and is given job {}", it.worker, event.job_id));
+            }
+            _ => {}
+        }
     }
     problems
 }

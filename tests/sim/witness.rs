@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) acked: BTreeMap<String, u64>,
     /// Which attempt made an artifact.
     pub(crate) made: BTreeMap<String, String>,
+    /// Names of machines that were set up anew.
+    pub(crate) anew: BTreeSet<String>,
     /// Jobs that a client has tried to submit.
     pub(crate) asked: BTreeSet<String>,
     /// Jobs of which a client was told that they are queued.
@@ -71,6 +73,7 @@ impl Witness {
             said: BTreeMap::new(),
             acked: BTreeMap::new(),
             made: BTreeMap::new(),
+            anew: BTreeSet::new(),
             asked: BTreeSet::new(),
             queued: BTreeSet::new(),
             ended: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! A worker's machine: the product's session, table of attempts and spool over a folder that outlives their process. The child is
-//! played: it reports, checkpoints, finishes, fails by each cure, hangs, and takes its time to stop.
+//! played: it reports, checkpoints, finishes, fails by each cure, hangs, and takes its time to stop. The machine goes down and says so at
+//! its next start; its owner keeps it away for a while; its daemon is told to go, and gives back what runs.
 
 use crate::chance::Chance;
 use crate::child::{self, Children};
@@ -14,9 +15,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
+use vertigo::id::Millis;
 use vertigo::v1::fleet_client::FleetClient;
 use vertigo::v1::{self, CoordinatorMessage};
+use vertigo_host::Boot;
 use vertigo_host::presence::Presence;
+use vertigo_worker::endings::boot::{Boots, Panic};
 use vertigo_worker::held::Attempts;
 use vertigo_worker::machine::Offer;
 use vertigo_worker::manners::Conditions;
@@ -26,6 +30,9 @@ use vertigo_worker::supervisor::Slots;
 
 /// Attempts on the processor alone, beside one on the GPU.
 const CPU_SLOTS: usize = 2;
+
+/// When machines say that they were started, by clocks of their own.
+const BOOT_SECONDS: u64 = 1_700_000_100;
 
 /// A machine.
 #[derive(Clone)]
@@ -40,6 +47,8 @@ pub(crate) struct Worker {
     folder: PathBuf,
     process: Arc<Mutex<Option<Process>>>,
     starts: Arc<Mutex<u64>>,
+    /// How often the machine was started, and what its system says of panics.
+    boots: Arc<Mutex<(u64, Vec<Panic>)>>,
 }
 
 #[derive(Clone)]
@@ -48,6 +57,8 @@ struct Process {
     /// Gone without a word.
     lost: CancellationToken,
     attempts: Arc<Attempts>,
+    presence: Arc<watch::Sender<Presence>>,
+    phase: Arc<watch::Sender<Phase>>,
 }
 
 /// What a played machine offers.
@@ -67,6 +78,7 @@ impl Offer for Offered {
             gpu_slots: 1,
             cpu_slots: CPU_SLOTS as u32,
             service_slots: 0,
+            edition: vertigo::EDITION,
         }
     }
 
@@ -100,8 +112,8 @@ impl Worker {
         folder: PathBuf,
     ) -> Worker {
         install(&folder, &chance);
-        let (process, starts) = Default::default();
-        Worker { name, usable, chance, network, witness, calm, folder, process, starts }
+        let (process, starts, boots) = Default::default();
+        Worker { name, usable, chance, network, witness, calm, folder, process, starts, boots }
     }
 
     fn process(&self) -> Option<Process> {
@@ -134,15 +146,43 @@ impl Worker {
             return;
         }
         self.witness.note(format!("{} loses its disk", self.name));
+        self.witness.seen().anew.insert(self.name.clone());
         fs::remove_dir_all(&self.folder).expect("the history's folder is its own");
         install(&self.folder, &self.chance);
+    }
+
+    /// The machine goes down, with all that runs there, and comes up again.
+    pub(crate) fn restart_machine(&self, has_panicked: bool) {
+        self.crash(true);
+        self.witness.note(format!("{} goes down{}", self.name, if has_panicked { " in a panic" } else { "" }));
+        let (count, panics) = &mut *self.boots.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        // One of all times is of any start's.
+        panics.clear();
+        panics.extend(has_panicked.then(|| Panic { at: Millis(u64::MAX), words: "it is played".to_owned() }));
+    }
+
+    /// Its owner keeps it away, or does not any more.
+    pub(crate) fn is_kept_away(&self, is_away: bool) {
+        let Some(process) = self.process() else { return };
+        let away = Presence::Away { reason: "its lid is closed".to_owned(), open: None };
+        process.presence.send_replace(if is_away { away } else { Presence::Present });
+    }
+
+    /// Its daemon is told to go.
+    pub(crate) fn goes(&self) {
+        let Some(process) = self.process() else { return };
+        self.witness.note(format!("{} is told to go", self.name));
+        process.phase.send_replace(Phase::Draining);
+        let away = Presence::Away { reason: "the worker was told to go".to_owned(), open: None };
+        process.presence.send_replace(away);
     }
 
     /// The same folder again, on another machine of the same name.
     pub(crate) fn copy(&self, folder: PathBuf) -> Worker {
         self.witness.note(format!("{} is copied", self.name));
         copy(&self.folder, &folder);
-        Worker { folder, process: Arc::default(), ..self.clone() }
+        Worker { folder, process: Arc::default(), boots: Arc::new(Mutex::new((1 << 20, Vec::new()))), ..self.clone() }
     }
 
     /// Starts a process where there is none.
@@ -161,8 +201,14 @@ impl Worker {
         let Ok(state) = State::open(&self.folder) else { return };
         let attempts = state.attempts();
         let attempts = Arc::new(Attempts::recover(&attempts).expect("the history's folder can be read"));
-        let process =
-            Process { alive: CancellationToken::new(), lost: CancellationToken::new(), attempts: attempts.clone() };
+        let (phase, presence) = (watch::Sender::new(Phase::Serving), watch::Sender::new(Presence::Present));
+        let process = Process {
+            alive: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            attempts: attempts.clone(),
+            presence: Arc::new(presence),
+            phase: Arc::new(phase),
+        };
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
         let children = Arc::new(Children {
             process: called.clone(),
@@ -173,20 +219,28 @@ impl Worker {
             slots: Slots::new(1, CPU_SLOTS, 0),
             attempts: attempts.clone(),
             alive: process.alive.clone(),
+            presence: process.presence.subscribe(),
         });
         let channel = self.network.channel(&self.name, process.lost.clone(), tap(&called, &self.witness));
         let (worker, alive) = (self.clone(), process.alive.clone());
         tokio::spawn(async move {
-            let run = worker.run(called, &state, children, channel);
+            let run = worker.run(called, &state, children, channel, process.phase.subscribe());
             let _ = alive.run_until_cancelled(run).await;
             alive.cancel();
         });
     }
 
     /// A process, to its end.
-    async fn run(&self, called: String, state: &State, children: Arc<Children>, channel: Channel) {
+    async fn run(
+        &self,
+        called: String,
+        state: &State,
+        children: Arc<Children>,
+        channel: Channel,
+        phases: watch::Receiver<Phase>,
+    ) {
         let (attempts, jitter) = (children.attempts.clone(), self.chance.clone());
-        let (_phase, phases) = watch::channel(Phase::Serving);
+        let boots = self.boots(state, &attempts);
         let dial = move |outbound| -> vertigo_worker::session::Dialled {
             let mut client = FleetClient::new(channel.clone());
             Box::pin(async move { Ok(client.session(outbound).await?.into_inner()) })
@@ -200,17 +254,24 @@ impl Worker {
             dial: &dial,
             jitter: &move || jitter.unit(),
             machine: &Offered(self.usable),
-            presence: watch::channel(Presence::Present).1,
+            presence: children.presence.clone(),
             conditions: watch::channel(Conditions::default()).1,
             set_policy: &|_| {},
             start_anew: &|| {},
             attempts: &attempts,
-            reboots: &Vec::new,
+            reboots: &|| boots.untold(),
             take: &move |assignment| child::take(&children, assignment),
-            welcomed: &|| {},
+            welcomed: &|| boots.told(),
         };
         let ended = session.run(phases).await;
         self.witness.note(format!("{called} ends: {ended:?}"));
+    }
+
+    /// Which start of the machine this is, as the product writes it down.
+    fn boots(&self, state: &State, attempts: &Attempts) -> Boots {
+        let (count, panics) = self.boots.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let boot = Boot { id: format!("{}-{count}", self.name), at_seconds: BOOT_SECONDS };
+        Boots::open_after(state.boot(), &boot, &panics, attempts.cut_off().to_vec())
     }
 }
 

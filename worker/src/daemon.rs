@@ -3,7 +3,8 @@
 //! The first SIGTERM or SIGINT drains: no attempt is taken any more, and the daemon goes when the running one has ended and its result
 //! was taken; services are given back at once. A second one, or the end of its patience, has what runs saved and given back, so that
 //! whoever goes on with it loses nothing; a third one, or minutes, ends the child, which is reported as a failure that another try may
-//! help.
+//! help. A daemon that is told to start anew does not drain: what runs is saved and given back, and then the program that lies where this
+//! one did begins, unless a signal has come meanwhile: whoever is told to go does not come back.
 //!
 //! Meanwhile the worker comes and goes with the policy of the machine's owner: see [`manners`](crate::manners).
 
@@ -22,11 +23,13 @@ use crate::supervisor::{Slots, Supervisor};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use vertigo::bytes::Bytes;
@@ -96,6 +99,9 @@ pub enum DaemonError {
 /// How long what runs may take to be saved once the worker is to go. An init waits for longer (`install`).
 const SAVING: Duration = Duration::from_secs(240);
 
+/// How long a program may take to say which version it is.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// What comes after the daemon's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -126,7 +132,7 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
     let name = settings.name.or_else(|| membership.name().map(ToString::to_string)).or_else(host_name);
     let name = name.ok_or(DaemonError::NoName)?;
     let transfer = Transfer::new(&access);
-    let (drains, anew) = (CancellationToken::new(), CancellationToken::new());
+    let (drains, anew) = (CancellationToken::new(), Notify::new());
     let supervisor = Arc::new(Supervisor {
         attempts: attempts.clone(),
         ledgers: state.ledgers(),
@@ -172,45 +178,59 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
         presence: presence.clone(),
         conditions,
         set_policy: &|when| set_policy(&state, &policy, when),
-        start_anew: &|| anew.cancel(),
+        start_anew: &|| anew.notify_one(),
         attempts: &attempts,
         reboots: &|| boots.untold(),
         take: &take,
         welcomed: &welcomed,
     };
-    let told_anew = anew.clone();
+    let (told_anew, comes_back) = (|| told_anew(&anew, &settings.executable), AtomicBool::new(false));
     let mut signals = Signals::listen().map_err(DaemonError::Signals)?;
     // Without a coordinator, too: one that is away is waited for, by a worker that is as ready as it can be.
     life::does(&format!("dialling {endpoint}"));
     life::ready();
     let told_to_go = async {
-        tokio::select! {
-            () = signals.next() => life::stopping(),
-            () = told_anew.cancelled() => {}
-        }
-        tracing::info!(
-            "draining: no attempt is taken any more; a second signal has the running one saved and given back"
-        );
+        let is_anew = tokio::select! {
+            () = signals.next() => false,
+            () = told_anew() => true,
+        };
+        comes_back.store(is_anew, Ordering::Relaxed);
         phase.send_replace(Phase::Draining);
         // Nobody waits for what comes to no end.
         drains.cancel();
-        let patience = async {
-            match settings.drain {
-                Some(drain) => tokio::time::sleep(drain).await,
-                None => std::future::pending().await,
+        if !is_anew {
+            life::stopping();
+            tracing::info!(
+                "draining: no attempt is taken any more; a second signal has the running one saved and given back"
+            );
+            let patience = async {
+                match settings.drain {
+                    Some(drain) => tokio::time::sleep(drain).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = signals.next() => {}
+                () = patience => {}
+                // Whoever wants another version now wants no run's end first.
+                () = told_anew() => {}
             }
-        };
-        tokio::select! {
-            () = signals.next() => {}
-            () = patience => {}
-            // Whoever wants another version now wants no run's end first.
-            () = told_anew.cancelled() => {}
         }
         tracing::info!("giving back what runs, once it is saved; another signal ends it at once");
         keeps.abort();
         goes.send_replace(Presence::Away { reason: "the worker was told to go".to_owned(), open: None });
+        let ended_at_once = async {
+            if comes_back.load(Ordering::Relaxed) {
+                // The first word of whoever wants it to go: what runs is being saved already.
+                signals.next().await;
+                comes_back.store(false, Ordering::Relaxed);
+                life::stopping();
+                tracing::info!("told to go: it does not start anew; another signal ends what runs at once");
+            }
+            signals.next().await;
+        };
         tokio::select! {
-            () = signals.next() => {}
+            () = ended_at_once => {}
             () = tokio::time::sleep(SAVING) => {}
         }
         tracing::info!("leaving at once");
@@ -222,12 +242,45 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
     };
     life::beside(async {
         tokio::select! {
-            ended = session.run(phases) => ended.map(|()| if anew.is_cancelled() { End::Anew } else { End::Gone }).map_err(DaemonError::from),
+            ended = session.run(phases) => {
+                let end = if comes_back.load(Ordering::Relaxed) { End::Anew } else { End::Gone };
+                ended.map(|()| end).map_err(DaemonError::from)
+            }
             never = membership.renew() => match never {},
             () = told_to_go => unreachable!("it waits for ever once it has told all"),
         }
     })
     .await
+}
+
+/// Waits until the daemon is told to start anew and there is a program to start. Where there is none it goes on as it is: a worker that
+/// went would not come back, and nobody would be here to be told again.
+async fn told_anew(told: &Notify, program: &Path) {
+    loop {
+        told.notified().await;
+        match version(program).await {
+            Ok(version) => return tracing::info!("told to start anew, as {version}"),
+            Err(error) => {
+                let problem = format!("told to start anew, but {} does not start: {error}", program.display());
+                tracing::error!("{problem}");
+                life::does(&problem);
+            }
+        }
+    }
+}
+
+/// Which version a program says that it is.
+async fn version(program: &Path) -> io::Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    for own in life::OWN_ENVIRONMENT {
+        command.env_remove(own);
+    }
+    let said = tokio::time::timeout(ANSWER, command.output()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    if !said.status.success() {
+        return Err(io::Error::other(format!("asked for its version, it ended with {}", said.status)));
+    }
+    Ok(printable::line(String::from_utf8_lossy(&said.stdout).trim()).to_string())
 }
 
 /// What the machine is called.

@@ -27,14 +27,18 @@ pub(crate) fn run(command: Option<&ContextCommand>, contexts: &Contexts, output:
 }
 
 fn list(contexts: &Contexts, output: Output) -> Result<()> {
-    let mut all: Vec<(ContextName, Identity)> = Vec::new();
+    let (mut all, mut unread): (Vec<(ContextName, Identity)>, _) = (Vec::new(), None);
     for name in contexts.names().map_err(CliError::refused)? {
-        all.extend(contexts.get(&name).map_err(CliError::refused)?.map(|identity| (name, identity)));
+        match contexts.get(&name) {
+            Ok(identity) => all.extend(identity.map(|identity| (name, identity))),
+            Err(error) => unread = unread.or(Some(error)),
+        }
     }
     let current = contexts.current().map_err(CliError::refused)?;
     let shown = || all.iter().map(|(name, it)| json::context(name, it, current.as_ref())).collect::<Vec<_>>().into();
     output.show(shown, || access::render_contexts(&all, current.as_ref()));
-    Ok(())
+    // After those that can be used, which a person may be looking for because of it.
+    unread.map_or(Ok(()), |error| Err(CliError::refused(error)))
 }
 
 fn said(name: &ContextName, what: &str, output: Output) {

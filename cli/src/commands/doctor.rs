@@ -1,9 +1,9 @@
 //! `vertigo doctor`: what is wrong on this machine, and the command that cures it.
 
 use crate::error::{CliError, Result};
-use crate::render::output::{Output, bold, dimmed, style, wrap};
+use crate::render::output::{Hue, Output, bold, dimmed, style, wrap};
 use crate::render::safe;
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use serde_json::Value;
 use vertigo_daemon::ThisMachine;
 use vertigo_daemon::doctor::{Check, Verdict, checks, look};
@@ -29,9 +29,9 @@ fn render(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         let (color, mark) = match check.verdict {
-            Verdict::Good => (style(AnsiColor::Green), "good"),
+            Verdict::Good => (style(Hue::Green), "good"),
             Verdict::Note => (Style::new().bold(), "note"),
-            Verdict::Bad => (style(AnsiColor::Red), "bad "),
+            Verdict::Bad => (style(Hue::Red), "bad "),
         };
         text += &format!("{color}{mark}{color:#} {}\n", bold(&check.name));
         text += &wrap(&check.said, INDENT);

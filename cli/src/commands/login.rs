@@ -7,7 +7,7 @@ use crate::render::{access, json};
 use std::io::{self, IsTerminal};
 use vertigo::id::Millis;
 use vertigo::principal::{PrincipalName, Role};
-use vertigo_access::contexts::{ContextName, Contexts};
+use vertigo_access::contexts::Contexts;
 use vertigo_access::token::Token;
 use vertigo_client::joining::{self, Newcomer};
 
@@ -21,17 +21,14 @@ pub(crate) async fn run(args: &LoginArgs, contexts: &Contexts, output: Output) -
             CliError::refused("this token is for a worker").hint("on the Mac that is to work: vertigo-worker join")
         );
     }
+    contexts.prepare().map_err(CliError::refused)?;
     // What the token says goes before what this machine is called, and what is typed before both.
     let named = Newcomer { name: args.name.clone(), otherwise: this_person(), worker: None };
     let identity = joining::join(&token, &named).await.map_err(|error| {
         let exit = if error.is_unreachable() { Exit::Unreachable } else { Exit::Refused };
         CliError::new(exit, error.to_string())
     })?;
-    let context = args.context.clone().or_else(|| identity.coordinator.host().parse().ok());
-    let context: ContextName = match context {
-        Some(context) => context,
-        None => "coordinator".parse().map_err(CliError::refused)?,
-    };
+    let context = args.context.clone().unwrap_or_else(|| contexts.name_for(&identity, Millis::now()));
     contexts.keep(&context, &identity).map_err(CliError::refused)?;
     contexts.choose(&context).map_err(CliError::refused)?;
     output.show(

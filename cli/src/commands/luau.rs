@@ -13,8 +13,8 @@ use vertigo_luau::compile::SOURCE_BYTES_MAX;
 use vertigo_luau::run::{Kind, Module, Outcome, Program, Verdict};
 use vertigo_luau::{blocks, compile};
 
-/// What is run of a file without a test: that it can be required.
-const BARE_TEST: &str = "test(\"is required\", function() require(\"answer\") end)";
+/// What is run of a file without a test: that it can be required. A case that asserts nothing would fail.
+const BARE_TEST: &str = "test(\"is required\", function() require(\"answer\") assert(true) end)";
 
 pub(crate) fn run(command: &LuauCommand, output: Output) -> Result<()> {
     match command {

@@ -1,8 +1,7 @@
 //! Curations in the terminal: the funnel, what a dataset has, and what happened to a line.
 
-use super::output::{bold, dimmed, pairs, short_id, style, table, wrap};
+use super::output::{Hue, bold, dimmed, pairs, short_id, style, table, wrap};
 use super::safe;
-use anstyle::AnsiColor;
 use std::collections::BTreeMap;
 use vertigo_curation::audit::{Audit, Task};
 use vertigo_curation::book::Effect;
@@ -121,9 +120,9 @@ fn word(effect: Effect) -> &'static str {
 
 fn effect(effect: Effect) -> String {
     let colour = match effect {
-        Effect::Rejected | Effect::Quarantined | Effect::Dropped => AnsiColor::Red,
-        Effect::Repaired => AnsiColor::Yellow,
-        Effect::Noted => AnsiColor::Cyan,
+        Effect::Rejected | Effect::Quarantined | Effect::Dropped => Hue::Red,
+        Effect::Repaired => Hue::Yellow,
+        Effect::Noted => Hue::Cyan,
     };
     format!("{0}{1}{0:#}", style(colour), word(effect))
 }

@@ -1,8 +1,7 @@
 //! A gate's decision, for people: every rule, and why it held or did not.
 
-use crate::render::output::{bold, style, wrap};
+use crate::render::output::{Hue, bold, style, wrap};
 use crate::render::report::red;
-use anstyle::AnsiColor;
 use vertigo_evaluation::gate::{Decision, Reason};
 
 /// Columns before what a rule says.
@@ -12,7 +11,7 @@ const INDENT: usize = 4;
 pub(crate) fn render(decision: &Decision) -> String {
     let reason = |reason: &Reason| {
         let head = if reason.held {
-            let green = style(AnsiColor::Green);
+            let green = style(Hue::Green);
             format!("{green}  holds{green:#} {}\n", bold(&reason.rule))
         } else {
             format!("{} {}\n", red("  fails"), bold(&reason.rule))

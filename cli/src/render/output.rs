@@ -118,7 +118,7 @@ fn write_err(text: &str) {
 }
 
 fn render_error(error: &CliError) -> String {
-    let (red, dim) = (style(AnsiColor::Red).bold(), Style::new().dimmed());
+    let (red, dim) = (style(Hue::Red).bold(), Style::new().dimmed());
     let mut text = match error.exit {
         // To leave is no error.
         Exit::Interrupted => format!("{}\n", safe::text(&error.message)),
@@ -130,8 +130,23 @@ fn render_error(error: &CliError) -> String {
     text
 }
 
+/// What text is coloured with: [`safe::styled`] lets these through and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hue {
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+}
+
 /// Text in a colour.
-pub(crate) fn style(color: AnsiColor) -> Style {
+pub(crate) fn style(hue: Hue) -> Style {
+    let color = match hue {
+        Hue::Red => AnsiColor::Red,
+        Hue::Green => AnsiColor::Green,
+        Hue::Yellow => AnsiColor::Yellow,
+        Hue::Cyan => AnsiColor::Cyan,
+    };
     Style::new().fg_color(Some(color.into()))
 }
 

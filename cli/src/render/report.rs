@@ -5,9 +5,8 @@ mod roblox;
 
 pub(crate) use answers::render_task;
 
-use crate::render::output::{bold, pairs, short_id, style, table, wrap};
+use crate::render::output::{Hue, bold, pairs, short_id, style, table, wrap};
 use crate::render::safe;
-use anstyle::AnsiColor;
 use vertigo_evaluation::contamination::Likeness;
 use vertigo_evaluation::nonsense::Nonsense;
 use vertigo_evaluation::report::{Contaminated, Figure, Figures, Model, NonsenseScore, Report, Tally, TaskReport};
@@ -249,7 +248,7 @@ fn why(task: &TaskReport) -> String {
 
 /// Text in red. Each line by itself, so that a style never goes on where a line ends.
 pub(crate) fn red(text: &str) -> String {
-    let red = style(AnsiColor::Red);
+    let red = style(Hue::Red);
     let line = |line: &str| if line.is_empty() { String::new() } else { format!("{red}{}{red:#}", safe::text(line)) };
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }

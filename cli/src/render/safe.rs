@@ -1,11 +1,13 @@
 //! What this program prints, made safe: text by [`vertigo::printable`], text with our own styles in it, and JSON.
 //!
-//! Promise: [`styled`] lets only our own five styles through; [`json`] changes nothing that a document says.
+//! Promise: [`styled`] lets only our own styles through; [`json`] changes nothing that a document says.
 
 pub(crate) use vertigo::printable::{json, line, text};
 
-/// What [`crate::render::output`] switches styles with: plain, bold, dim, red, green. They colour and do no more.
-const STYLES: [&str; 5] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m"];
+/// What [`crate::render::output`] switches styles with: plain, bold, dim, and each [`Hue`](crate::render::output::Hue). They
+/// colour and do no more.
+const STYLES: [&str; 7] =
+    ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[36m"];
 
 /// Text that our own styles are in.
 pub(crate) fn styled(styled: &str) -> String {
@@ -29,6 +31,8 @@ pub(crate) fn styled(styled: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::render::output::{Hue, style};
+    use anstyle::Style;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -63,6 +67,15 @@ pub(crate) mod tests {
     pub(crate) fn is_harmless(shown: &str) -> bool {
         let unstyled = STYLES.iter().fold(shown.to_owned(), |text, style| text.replace(style, ""));
         !unstyled.contains(|c| vertigo::printable::is_harmful(c) && !matches!(c, '\n' | '\t'))
+    }
+
+    #[test]
+    fn each_style_of_ours_is_let_through() {
+        let hues = [Hue::Red, Hue::Green, Hue::Yellow, Hue::Cyan].map(style);
+        for style in hues.into_iter().chain([Style::new().bold(), Style::new().dimmed(), hues[0].bold()]) {
+            let text = format!("{style}text{style:#}");
+            assert_eq!(styled(&text), text);
+        }
     }
 
     proptest! {

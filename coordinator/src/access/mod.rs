@@ -10,11 +10,13 @@
 //! written has not happened; the files are their owner's alone. A principal that is revoked is refused from the moment of the answer on,
 //! and its connections are ended by whoever listens to [`Access::revocations`].
 
+pub mod brought;
 pub mod names;
 pub mod quota;
 pub mod registry;
 pub mod tries;
 
+use brought::Brought;
 use quota::{Exceeded, Sent};
 use registry::{Denied, Joined, Joiner, KeptToken, NewToken, Principal, Registry, TTL_MAX};
 use sha2::Digest as _;
@@ -35,7 +37,7 @@ use vertigo::secret::{Installed, Secret, SecretHash};
 use vertigo_access::anchor::Anchor;
 use vertigo_access::authority::{Authority, AuthorityError};
 use vertigo_access::life::{self, Life, Skew};
-use vertigo_access::tls::{self, Held, HeldError, Shown};
+use vertigo_access::tls::{self, HeldError, Shown};
 use vertigo_access::token::{ADDRESSES_MAX, Token};
 
 /// The namespace of whoever has no other, and of all that there is.
@@ -101,7 +103,7 @@ pub struct Settings {
     /// How much a principal may send within a day.
     pub upload_quota: Bytes,
     /// A certificate that the operator brought, instead of one of the coordinator's own authority.
-    pub brought: Option<Held>,
+    pub brought: Option<Brought>,
 }
 
 /// Who is let in. Clones share it.
@@ -120,6 +122,28 @@ struct Inner {
     tries: Mutex<Tries>,
     sent: Mutex<Sent>,
     revocations: broadcast::Sender<PrincipalId>,
+}
+
+/// An upload that is under way. When it is dropped, what came of it counts against its principal's quota.
+#[derive(Debug)]
+pub struct Upload {
+    access: Access,
+    id: PrincipalId,
+    bytes: Bytes,
+    came: Bytes,
+}
+
+impl Upload {
+    /// So many bytes more have come.
+    pub fn came(&mut self, bytes: usize) {
+        self.came.0 = self.came.0.saturating_add(bytes as u64);
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.access.sent().end(Millis::now(), self.id, self.bytes, self.came);
+    }
 }
 
 /// A certificate that was granted.
@@ -160,7 +184,7 @@ impl Access {
         let path = folder.join(REGISTRY);
         let registry = read(&path)?;
         let held = match &settings.brought {
-            Some(held) => held.clone(),
+            Some(brought) => brought.held(),
             None => authority.for_server(&settings.names, Life::from(now, settings.life))?,
         };
         Ok(Access(Arc::new(Inner {
@@ -189,11 +213,12 @@ impl Access {
         &self.0.settings.names
     }
 
-    /// Makes the coordinator's own certificate anew whenever two thirds of its life are over, for ever. Connections live on.
+    /// Makes the coordinator's own certificate anew whenever two thirds of its life are over, for ever; one that was brought is taken anew
+    /// when somebody renewed it. Connections live on.
     pub async fn renew_own(&self) {
         let inner = &self.0;
-        if inner.settings.brought.is_some() {
-            return std::future::pending().await;
+        if let Some(brought) = &inner.settings.brought {
+            return brought.follow(&inner.shown, &inner.settings.names).await;
         }
         let mut life = Life::from(Millis::now(), inner.settings.life);
         loop {
@@ -227,26 +252,37 @@ impl Access {
         self.registry().live(id).cloned()
     }
 
-    /// Counts an upload that a principal begins.
+    /// Begins an upload of a principal, which says that it brings so much.
     ///
     /// # Errors
     /// It has sent as much as it may.
-    pub fn begin_upload(&self, now: Millis, id: PrincipalId, bytes: Bytes) -> Result<(), Exceeded> {
-        let mut sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.begin(now, id, bytes, self.0.settings.upload_quota)
+    pub fn begin_upload(&self, now: Millis, id: PrincipalId, bytes: Bytes) -> Result<Upload, Exceeded> {
+        self.sent().begin(now, id, bytes, self.0.settings.upload_quota)?;
+        Ok(Upload { access: self.clone(), id, bytes, came: Bytes::ZERO })
     }
 
     /// Lets somebody in for a token.
     ///
     /// # Errors
-    /// Why not. What fails counts against `from`.
+    /// Why not. A wrong secret counts against `from`, what fails with a right one against its token.
     pub fn join(&self, now: Millis, from: IpAddr, asks: &Asks) -> Result<Granted, AccessError> {
         // Counted before it is known whether it fails, so that who tries many at once tries no more often.
         let tried = Instant::now();
         self.tries().begin(tried, from)?;
+        // Nothing that costs more than this is done for whoever holds no token.
+        let token = self.registry().token_of(asks.secret.hash());
+        let Some(token) = token else {
+            let (is_told, untold) = self.tries().told(tried);
+            if is_told {
+                tracing::warn!(%from, untold, "somebody tried to join with a token that is none of ours");
+            }
+            return Err(Denied::Token.into());
+        };
+        self.tries().begin_with(tried, from, token)?;
         let joined = self.join_for(now, from, asks);
-        if !matches!(joined, Err(AccessError::Denied(Denied::Token))) {
-            self.tries().succeeded(tried, from);
+        match &joined {
+            Ok(_) => self.tries().succeeded(tried, token),
+            Err(error) => tracing::warn!(%from, %token, %error, "somebody with a token of ours did not get in"),
         }
         joined
     }
@@ -265,12 +301,7 @@ impl Access {
         };
         // The request is looked at first, so that one that is none uses up no token.
         self.chain(&asks.request, PrincipalId::new(), &PrincipalName::local(), life)?;
-        let joined = self.change(|registry| registry.join(now, &joiner)).inspect_err(|error| {
-            if matches!(error, AccessError::Denied(Denied::Token)) {
-                tracing::warn!(%from, "somebody tried to join with a token that opens nothing");
-            }
-        })?;
-        let Joined { principal, replaces } = joined;
+        let Joined { principal, replaces } = self.change(|registry| registry.join(now, &joiner))?;
         tracing::info!(principal = %principal.name, role = %principal.role, %from, "joined");
         if let Some(before) = replaces {
             // Fails where nobody listens, which is where nobody is connected.
@@ -409,6 +440,10 @@ impl Access {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.0.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tries(&self) -> MutexGuard<'_, Tries> {

@@ -228,19 +228,20 @@ impl Registry {
         self.tokens.retain(|token| token.hash != hash);
     }
 
+    /// The token of a secret, whether it can be used or not. Every token is compared, each in a time that does not depend on where the two
+    /// differ; that is all that a wrong secret costs.
+    pub fn token_of(&self, secret: SecretHash) -> Option<TokenId> {
+        let compare = |found, token: &KeptToken| if token.hash == secret { Some(token.id) } else { found };
+        self.tokens.iter().fold(None, compare)
+    }
+
     /// Lets somebody in for a token's secret.
     ///
     /// # Errors
     /// Why not; then nothing has changed.
     pub fn join(&mut self, now: Millis, joiner: &Joiner) -> Result<Joined, Denied> {
-        // Every token is compared, each in a time that does not depend on where the two differ.
-        let matching = self.tokens.iter().fold(
-            None,
-            |found, token| {
-                if token.hash == joiner.secret { Some(token.id) } else { found }
-            },
-        );
-        let at = self.tokens.iter().position(|token| Some(token.id) == matching).ok_or(Denied::Token)?;
+        let matching = self.token_of(joiner.secret).ok_or(Denied::Token)?;
+        let at = self.tokens.iter().position(|token| token.id == matching).ok_or(Denied::Token)?;
         let token = &self.tokens[at];
         if now >= token.ends {
             return Err(Denied::Token);
@@ -291,7 +292,12 @@ impl Registry {
     fn place_of(&self, name: &PrincipalName, worker: Option<Installed>) -> Result<Option<PrincipalId>, Denied> {
         let mut live = self.principals.values().filter(|principal| principal.revoked.is_none());
         let before = worker.and_then(|worker| live.clone().find(|principal| principal.worker == Some(worker.id)));
-        if before.is_some_and(|before| before.worker_secret != worker.map(|worker| worker.secret)) {
+        // One that was revoked counts where its secret is known: it may have leases still, and come back.
+        let is_other = |it: &Principal, worker: Installed| {
+            let is_counted = it.worker_secret.is_some() || it.revoked.is_none();
+            it.worker == Some(worker.id) && it.worker_secret != Some(worker.secret) && is_counted
+        };
+        if worker.is_some_and(|worker| self.principals.values().any(|it| is_other(it, worker))) {
             return Err(Denied::OtherInstallation);
         }
         let named = live.find(|principal| principal.name == *name);

@@ -7,6 +7,7 @@
 //!
 //! Promise: [`standing`] is a function of marks and time; a mishap is counted once, however often it is told.
 
+use super::worker::{COOL_MS, COOLS, cooling_since};
 use super::{Core, HeldBy, Hold, Moment, Outcome, State, Worker, retry};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
@@ -17,9 +18,6 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How many of a kind within a day hold a machine.
 const HOLDING: usize = 2;
-
-/// How long a machine takes nothing for its GPU after a panic: time for whoever is there to look, and for what was hot to cool.
-const COOL_MS: u64 = 15 * 60 * 1000;
 
 /// Marks of a machine that are kept. More than that within a day say nothing new.
 const MARKS_MAX: usize = 8;
@@ -104,8 +102,7 @@ pub(super) fn standing(marks: &[Mark], now: Millis) -> Standing {
     for mishap in [Mishap::Panic, Mishap::GpuBroke] {
         let count = recent(mishap).count();
         if count >= HOLDING {
-            let reason =
-                format!("{} within a day: look at the machine, then `vertigo resume` it", mishap.counted(count));
+            let reason = format!("{} within a day: look at the machine first", mishap.counted(count));
             return Standing::Held { reason };
         }
     }
@@ -119,11 +116,7 @@ impl Worker {
     /// Why it takes nothing new, or nothing for its GPU, as people are told: it is held, or it cools down, which a person ends the same
     /// way.
     pub fn told_hold(&self) -> Option<Hold> {
-        let cooling = |until: Millis| Hold {
-            by: HeldBy::Coordinator,
-            since: Millis(until.0.saturating_sub(COOL_MS)),
-            reason: "its kernel panicked, and its GPU cools down for a quarter of an hour".to_owned(),
-        };
+        let cooling = |until| Hold { by: HeldBy::Coordinator, since: cooling_since(until), reason: COOLS.to_owned() };
         self.hold.clone().or_else(|| self.cools_until.map(cooling))
     }
 }
@@ -210,6 +203,20 @@ impl Core {
         }
     }
 
+    /// Goes on with what machines were marked for before a restart. The clock may have been set back since: what seems to come was now.
+    pub(super) fn recall_marks(&mut self, now: Millis) {
+        let marked: Vec<WorkerId> =
+            self.workers.values().filter(|worker| !worker.marks.is_empty()).map(|worker| worker.id).collect();
+        for id in marked {
+            self.workers.change(id, |worker| {
+                worker.marks.iter_mut().for_each(|mark| mark.at = mark.at.min(now));
+                if let Standing::Cools { until } = standing(&worker.marks, now) {
+                    worker.cools_until = Some(until);
+                }
+            });
+        }
+    }
+
     /// Lets those go on that have cooled down.
     pub(super) fn let_cooled_go_on(&mut self, now: Millis) {
         let is_cool = |until: Option<Millis>| until.is_some_and(|until| until <= now);
@@ -247,7 +254,7 @@ mod tests {
         let Standing::Held { reason } = standing(&[panic(0), panic(DAY_MS - 1)], Millis(DAY_MS - 1)) else {
             panic!("it is held")
         };
-        assert!(reason.contains("2 kernel panics") && reason.contains("vertigo resume"), "{reason}");
+        assert!(reason.contains("2 kernel panics") && reason.contains("look at the machine"), "{reason}");
         let broke = Mark { mishap: Mishap::GpuBroke, ..panic(5) };
         assert_eq!(standing(std::slice::from_ref(&broke), Millis(6)), Standing::Well, "the job alone goes elsewhere");
         assert!(matches!(standing(&[broke.clone(), broke], Millis(6)), Standing::Held { .. }));

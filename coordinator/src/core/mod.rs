@@ -192,13 +192,7 @@ impl Core {
         for installation in core.installations.values_mut() {
             (installation.heard, installation.since) = (now, now);
         }
-        let marked: Vec<(WorkerId, marks::Standing)> =
-            core.workers.values().map(|worker| (worker.id, marks::standing(&worker.marks, now))).collect();
-        for (id, standing) in marked {
-            if let marks::Standing::Cools { until } = standing {
-                core.workers.change(id, |worker| worker.cools_until = Some(until));
-            }
-        }
+        core.recall_marks(now);
         for attempt in snapshot.attempts {
             if attempt.outcome == Outcome::Running {
                 core.leases.insert(attempt.id, now.plus(settings.lease_ms));
@@ -273,8 +267,8 @@ impl Core {
             Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
             Command::Resume { worker, by } => self.resume(at.now, worker, by),
             Command::Remove { worker, by } => self.remove(at, worker, by),
-            Command::SetPolicy { worker, when } => self.tell(worker, Outgoing::Policy { when }),
-            Command::StartAnew { worker } => self.tell(worker, Outgoing::StartAnew),
+            Command::SetPolicy { worker, when, by } => self.set_policy(at.now, worker, when, by),
+            Command::StartAnew { worker, by } => self.start_anew(at.now, worker, by),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())

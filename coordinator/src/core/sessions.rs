@@ -22,13 +22,12 @@ impl Core {
             return Err(Refusal::NoSession);
         }
         let past = self.past(held.iter().map(|(id, _)| *id))?;
+        // Whoever held the machine held it by this name.
+        let inherited = namesakes.iter().rev().find_map(|worker| worker.hold.clone());
         // A machine that was set up anew: its former self will not come back, unless an attempt still runs under it.
         let gone: Vec<WorkerId> =
             namesakes.iter().filter(|worker| worker.leases.is_empty()).map(|worker| worker.id).collect();
-        let mut inherited = None;
         for former in gone {
-            // Whoever held the machine held it by this name.
-            inherited = self.workers.get(&former).and_then(|worker| worker.hold.clone()).or(inherited);
             self.workers.remove(former);
             self.effects.workers.insert(former);
         }

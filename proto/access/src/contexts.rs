@@ -15,7 +15,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use vertigo::endpoint::Endpoint;
-use vertigo::files::{AtPath, FileError, write_private};
+use vertigo::files::{AtPath, FileError, try_keeping, write_private};
+use vertigo::id::Millis;
 
 /// Bytes of a name.
 const NAME_BYTES_MAX: usize = 63;
@@ -122,6 +123,15 @@ impl Contexts {
         write_private(&self.current_path(), format!("{name}\n").as_bytes())
     }
 
+    /// Finds out whether an identity can be kept, before there is one: a token opens once.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn prepare(&self) -> Result<(), FileError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).at(&self.folder)?;
+        try_keeping(&self.folder)
+    }
+
     /// Keeps an identity, in the place of one of that name.
     ///
     /// # Errors
@@ -129,6 +139,25 @@ impl Contexts {
     pub fn keep(&self, name: &ContextName, identity: &Identity) -> Result<(), FileError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).at(&self.folder)?;
         identity.write(&self.path(name))
+    }
+
+    /// What an identity is kept as where nobody named it: its coordinator's host, with more to it where that is another's that can still be
+    /// used. Whoever logs in with less than they had, or to a second coordinator on one machine, loses nothing.
+    pub fn name_for(&self, identity: &Identity, now: Millis) -> ContextName {
+        let Identity { coordinator, principal, .. } = identity;
+        let host = Some(coordinator.host()).filter(|host| host.parse::<ContextName>().is_ok()).unwrap_or("coordinator");
+        let port = coordinator.authority().rsplit(':').next().unwrap_or_default();
+        let is_free = |name: &ContextName| match self.get(name) {
+            Ok(Some(other)) => {
+                other.life.ends <= now
+                    || (other.coordinator, other.principal) == (coordinator.clone(), principal.clone())
+            }
+            // One that is damaged is of no use to anybody.
+            Ok(None) | Err(_) => true,
+        };
+        let names = [host.to_owned(), format!("{host}-{principal}"), format!("{host}-{port}-{principal}")];
+        let free = names.iter().filter_map(|name| name.parse().ok()).find(is_free);
+        free.unwrap_or_else(|| ContextName(host.to_owned()))
     }
 
     /// Forgets one. Gives whether there was one.
@@ -144,19 +173,23 @@ impl Contexts {
         }
     }
 
-    /// Who this person is to the coordinator at `endpoint`: by the context that is meant where that is its, or else by the first.
+    /// Who this person is to the coordinator at `endpoint`: by the context that is meant where that is its, or else by the first. A file
+    /// that is damaged, or of a later version, stands in the way only where it may have been that.
     ///
     /// # Errors
-    /// A file is damaged, or cannot be read.
+    /// No other is it, and a file is damaged, or cannot be read.
     pub fn find(&self, endpoint: &Endpoint) -> Result<Option<(ContextName, Identity)>, IdentityError> {
         let current = self.current()?;
         let others = self.names()?.into_iter().filter(|name| Some(name) != current.as_ref());
+        let mut unread = None;
         for name in current.iter().cloned().chain(others) {
-            if let Some(identity) = self.get(&name)?.filter(|identity| identity.coordinator == *endpoint) {
-                return Ok(Some((name, identity)));
+            match self.get(&name) {
+                Ok(Some(identity)) if identity.coordinator == *endpoint => return Ok(Some((name, identity))),
+                Ok(_) => {}
+                Err(error) => unread = unread.or(Some(error)),
             }
         }
-        Ok(None)
+        unread.map_or(Ok(None), Err)
     }
 }
 
@@ -174,6 +207,7 @@ mod tests {
     fn several_coordinators_are_kept_and_one_is_meant() {
         let dir = tempfile::tempdir().unwrap();
         let contexts = Contexts::at(dir.path().join("a/contexts"));
+        contexts.prepare().unwrap();
         assert!(contexts.names().unwrap().is_empty() && contexts.current().unwrap().is_none());
         let (home, work) = (identity("http://127.0.0.1:1"), identity("http://127.0.0.1:2"));
         contexts.keep(&name("home"), &home).unwrap();
@@ -187,6 +221,41 @@ mod tests {
         assert_eq!(contexts.current().unwrap(), Some(name("work")));
         assert!(contexts.remove(&name("work")).unwrap() && !contexts.remove(&name("work")).unwrap());
         assert_eq!(contexts.current().unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_context_stands_in_nobodys_way_but_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let contexts = Contexts::at(dir.path());
+        let work = identity("http://127.0.0.1:2");
+        contexts.keep(&name("work"), &work).unwrap();
+        fs::write(contexts.path(&name("home")), "{\"format\": 2").unwrap();
+        contexts.choose(&name("home")).unwrap();
+        assert_eq!(contexts.find(&work.coordinator).unwrap().unwrap().0, name("work"));
+        let error = contexts.find(&"http://127.0.0.1:1".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("home.json"), "{error}");
+    }
+
+    #[test]
+    fn whoever_logs_in_again_loses_nothing_that_can_still_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let contexts = Contexts::at(dir.path());
+        let admin = identity("https://mini:7420");
+        let (now, later) = (Millis(admin.life.made.0 + 1), admin.life.ends);
+        let kept = |it: &Identity, now| contexts.name_for(it, now).to_string();
+        assert_eq!(kept(&admin, now), "mini");
+        contexts.keep(&name("mini"), &admin).unwrap();
+        assert_eq!(kept(&admin, now), "mini", "the same, with its next certificate");
+        let mut guest = admin.clone();
+        guest.principal = "guest".parse().unwrap();
+        assert_eq!((kept(&guest, now).as_str(), kept(&guest, later).as_str()), ("mini-guest", "mini"));
+        let mut second = guest.clone();
+        second.coordinator = "https://mini:7421".parse().unwrap();
+        contexts.keep(&name("mini-guest"), &guest).unwrap();
+        assert_eq!(kept(&second, now), "mini-7421-guest");
+        fs::write(contexts.path(&name("mini")), "").unwrap();
+        assert_eq!(kept(&guest, now), "mini", "a damaged one is of no use");
+        assert_eq!(kept(&identity("https://[::1]:7420"), now), "coordinator");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! TLS 1.3 made of certificates: a server's side, a client's side, and the side of a client that has only a fingerprint yet.
 
 use crate::anchor::{Anchor, Fingerprint};
+use crate::life::Life;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
@@ -14,6 +15,9 @@ use rustls::{
 };
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+use vertigo::id::Millis;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What both sides speak inside: gRPC over HTTP/2, blobs and reads over HTTP/1.1.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -56,6 +60,40 @@ impl Held {
     pub fn anchor(&self) -> Anchor {
         // `new` has seen that there are two.
         Anchor(self.0.cert.last().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new())))
+    }
+
+    /// From when to when the holder's own certificate can be used.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn life(&self) -> Result<Life, HeldError> {
+        let failed = |problem: &str| HeldError(problem.to_owned());
+        // `new` has seen that there are two.
+        let leaf = self.0.cert.first().ok_or_else(|| failed("there is no certificate"))?;
+        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| failed("the certificate cannot be read"))?;
+        let millis = |seconds: i64| Millis(u64::try_from(seconds).unwrap_or_default().saturating_mul(1000));
+        let validity = parsed.validity();
+        Ok(Life { made: millis(validity.not_before.timestamp()), ends: millis(validity.not_after.timestamp()) })
+    }
+
+    /// Whether whoever trusts `anchor` takes it for the server called `name`; `anchor` has to be in the chain, where those look for it who
+    /// join by its fingerprint.
+    ///
+    /// # Errors
+    /// What such a client would say of it at that time.
+    pub fn serves(&self, anchor: &Anchor, name: &str, at: Millis) -> Result<(), HeldError> {
+        if !self.0.cert.contains(&anchor.0) {
+            let problem = "its chain does not have the issuer that the machines trust which have joined";
+            return Err(HeldError(problem.to_owned()));
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots(&anchor.0)?, provider())
+            .build()
+            .map_err(|error| HeldError(error.to_string()))?;
+        let name = ServerName::try_from(name).map_err(|error| HeldError(format!("`{name}`: {error}")))?;
+        // `new` has seen that there are two.
+        let (leaf, issuers) = self.0.cert.split_first().ok_or_else(|| HeldError("there is none".to_owned()))?;
+        let at = UnixTime::since_unix_epoch(Duration::from_millis(at.0));
+        Ok(verifier.verify_server_cert(leaf, issuers, &name, &[], at).map(drop)?)
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::daemon::{Asked, Daemon, Name};
 use crate::installation::{InstallError, daemon, dry_run, install, status, uninstall};
 use crate::machine::{Commands, ThisMachine};
+use nix::sys::stat::{Mode, umask};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
@@ -47,7 +48,8 @@ pub struct Wanted {
     pub exit_timeout: Duration,
 }
 
-/// The daemon that is wanted of this machine: what `install` would install.
+/// The daemon that is wanted of this machine: what `install` would install. Folders that this process makes from then on can be passed
+/// through by the user that it runs as.
 ///
 /// # Errors
 /// It is refused, or this program cannot say where it is.
@@ -65,7 +67,13 @@ pub fn wanted(wanted: Wanted, args: &InstallArgs, machine: &dyn Commands) -> Res
         writes: wanted.writes,
         exit_timeout: wanted.exit_timeout,
     };
-    Ok(daemon(asked, machine)?)
+    let daemon = daemon(asked, machine)?;
+    if daemon.user.is_some() {
+        // What is made above the daemon's folder is there for its user to pass through, and for nobody else to write to, whatever root
+        // has set for files of its own.
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    }
+    Ok(daemon)
 }
 
 /// The path at which the next version of a program will be, too: Homebrew links to where a version lies.

@@ -21,9 +21,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a daemon that was started is looked at until it runs.
 const COMES_UP: Duration = Duration::from_secs(10);
 
-/// Files that a daemon of ours has in its folder: its lock from the first start on, and what may be there before. A folder with files and
-/// none of these is somebody else's.
-pub const OWN_FILES: [&str; 4] = ["access", "lock", "vertigo.db", "worker-id"];
+/// Files that a daemon of ours has in its folder. A folder with files and none of these is somebody else's. A `lock` tells nothing: `/var`
+/// has one, and so has many a program's folder.
+pub const OWN_FILES: [&str; 3] = ["access/authority.pem", "vertigo.db", "worker-id"];
 
 /// Why it is not installed, or not taken away.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +89,32 @@ fn own_units(facts: &Facts) -> PathBuf {
     config.unwrap_or_else(|| PathBuf::from("/etc/xdg")).join("systemd/user")
 }
 
-/// Refuses where nothing starts programs, or root has to ask.
-fn ready(daemon: &Daemon, facts: &Facts) -> Result<Init, Refused> {
+/// Refuses what cannot be installed on this machine. Whoever puts something into the daemon's folder before it is installed asks this first:
+/// afterwards the folder looks like a daemon's own, whosever it was.
+///
+/// # Errors
+/// It is refused, or the folder or the program cannot be looked at.
+pub fn ready(daemon: &Daemon, machine: &dyn Commands) -> Result<Init, InstallError> {
+    let facts = machine.facts();
     let init = facts.init.ok_or(Refused::NoInit(daemon.name.word()))?;
     let is_persons = daemon.scope() == Scope::Person;
     if (is_persons && init == Init::Launchd) || (!is_persons && !facts.is_root) {
-        return Err(Refused::NotRoot);
+        return Err(Refused::NotRoot.into());
+    }
+    if !machine.is_there(&daemon.program) {
+        return Err(at(&daemon.program)(io::ErrorKind::NotFound.into()));
+    }
+    // What root does to a folder it would do to whatever the link leads to, or to the link alone.
+    let mut folders = std::iter::once(&daemon.state).chain(&daemon.logs);
+    if let Some(link) = folders.find(|folder| !is_persons && machine.is_link(folder)) {
+        return Err(Refused::Link(link.clone()).into());
+    }
+    let names = machine.names_in(&daemon.state).map_err(at(&daemon.state))?;
+    if !names.is_empty() && !OWN_FILES.iter().any(|name| machine.is_there(&daemon.state.join(name))) {
+        return Err(Refused::NotOwn(daemon.state.clone()).into());
+    }
+    if let Some(missing) = daemon.writes.iter().find(|folder| !machine.is_there(folder)) {
+        return Err(Refused::Missing(missing.clone()).into());
     }
     Ok(init)
 }
@@ -104,19 +124,8 @@ fn ready(daemon: &Daemon, facts: &Facts) -> Result<Init, Refused> {
 /// # Errors
 /// It is refused, or a step fails.
 pub fn install(daemon: &Daemon, machine: &dyn Commands) -> Result<Installed, InstallError> {
-    let facts = machine.facts();
-    let init = ready(daemon, &facts)?;
-    if !machine.is_there(&daemon.program) {
-        return Err(at(&daemon.program)(io::ErrorKind::NotFound.into()));
-    }
-    let names = machine.names_in(&daemon.state).map_err(at(&daemon.state))?;
-    if !names.is_empty() && !names.iter().any(|name| OWN_FILES.contains(&name.as_str())) {
-        return Err(Refused::NotOwn(daemon.state.clone()).into());
-    }
-    if let Some(missing) = daemon.writes.iter().find(|folder| !machine.is_there(folder)) {
-        return Err(Refused::Missing(missing.clone()).into());
-    }
-    let own = own_units(&facts);
+    let init = ready(daemon, machine)?;
+    let own = own_units(&machine.facts());
     let file = plan::file(daemon.name, init, daemon.scope(), &own);
     let replaced = machine.is_there(&file);
     for step in plan::install(daemon, init, &own).map_err(at(&file))? {

@@ -43,6 +43,8 @@ pub trait Commands {
     fn person(&self, name: &str) -> Option<Person>;
     /// Whether there is something at a path.
     fn is_there(&self, path: &Path) -> bool;
+    /// Whether a path is a link, wherever that leads.
+    fn is_link(&self, path: &Path) -> bool;
     /// The names of what is in a folder; none where there is no folder.
     ///
     /// # Errors
@@ -105,6 +107,10 @@ impl Commands for ThisMachine {
 
     fn is_there(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        path.is_symlink()
     }
 
     fn names_in(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -49,7 +49,8 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of a person who has just started this program.
     pub fn here() -> Surroundings {
-        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        // A relative one would be another in each folder in which a program is started, and with it who this person is.
+        let home = std::env::home_dir().filter(|home| home.is_absolute());
         Surroundings {
             os: Os::THIS,
             whose: Whose::Person,

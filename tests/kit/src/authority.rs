@@ -25,6 +25,10 @@ pub struct Leaf {
     pub certificate: CertificateDer<'static>,
     /// With what proves that it is ours.
     pub held: Held,
+    /// It and its issuer's, PEM.
+    pub chain_pem: String,
+    /// Its key, PEM.
+    pub key_pem: String,
 }
 
 impl Authority {
@@ -73,13 +77,16 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(to, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let (chain_pem, key_pem) = (certificate.pem() + &self.issuer.pem(), key.serialize_pem());
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key that was just written");
         let certificate = certificate.der().clone();
         let chain = vec![certificate.clone(), self.issuer.der().clone()];
-        Leaf { certificate, held: Held::new(chain, key).expect("a certificate and a key of ours") }
+        let held = Held::new(chain, key).expect("a certificate and a key of ours");
+        Leaf { certificate, held, chain_pem, key_pem }
     }
 
-    fn anchor(&self) -> Anchor {
+    /// What whoever trusts it has.
+    pub fn anchor(&self) -> Anchor {
         Anchor(self.issuer.der().clone())
     }
 

@@ -26,13 +26,14 @@ pub fn config(tied: bool) -> Value {
 }
 
 #[cfg(feature = "base")]
-pub use folder::write;
+pub use folder::{write, write_of};
 
 #[cfg(feature = "base")]
 mod folder {
     use super::text_config;
     use crate::tokenizer;
     use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+    use serde_json::Value;
     use std::fs;
     use std::path::Path;
     use vertigo_model::shape::Shape;
@@ -43,10 +44,17 @@ mod folder {
     /// # Panics
     /// Where the folder cannot be written.
     pub fn write(folder: &Path) {
+        write_of(folder, &text_config());
+    }
+
+    /// The same, of another configuration.
+    ///
+    /// # Panics
+    /// As [`write`], and where it is no base's.
+    pub fn write_of(folder: &Path, config: &Value) {
         fs::create_dir_all(folder).expect("the test's folder can be written");
-        let config = text_config();
         fs::write(folder.join("config.json"), config.to_string()).expect("the test's folder can be written");
-        let shape = Shape::from_config(&config).expect("the configuration is a base's");
+        let shape = Shape::from_config(config).expect("the configuration is a base's");
         write_weights(&shape, &folder.join("model.safetensors"));
         tokenizer::write(folder);
     }

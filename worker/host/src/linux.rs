@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// Bytes of a file that are looked at. Those of the kernel are far shorter.
-const FILE_BYTES_MAX: u64 = 1 << 16;
+/// Bytes of a file that are looked at. The longest is `/proc/stat`, with a word for each of thousands of interrupts.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Entries of a folder that are looked at.
 const ENTRIES_MAX: usize = 256;
@@ -48,11 +48,10 @@ impl Linux {
 
     /// What files alone say.
     fn by_files(&self, now: SystemTime) -> Facts {
-        let supplies = supplies(&self.root);
-        let power = supplies.as_deref().map(power::of);
+        let (power, battery) = supplies(&self.root).as_deref().map_or((None, None), power::of);
         Facts {
-            power: power.map(|(power, _)| power),
-            battery: power.map(|(_, battery)| battery),
+            power,
+            battery,
             thermal: heat::of(&zones(&self.root)),
             pressure: memory::of(
                 read(&self.root.join("proc/pressure/memory")).as_deref(),
@@ -115,7 +114,14 @@ fn word(path: &Path) -> Option<String> {
 
 /// The entries of a folder, by name. `None` where it cannot be read.
 fn entries(folder: &Path) -> Option<Vec<PathBuf>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().take(ENTRIES_MAX).map(|it| it.path()).collect();
+    named(folder, |_| true)
+}
+
+/// Those whose names are wanted.
+fn named(folder: &Path, is_wanted: fn(&[u8]) -> bool) -> Option<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let entries = entries.filter(|entry| is_wanted(entry.file_name().as_encoded_bytes()));
+    let mut paths: Vec<PathBuf> = entries.take(ENTRIES_MAX).map(|it| it.path()).collect();
     paths.sort();
     Some(paths)
 }
@@ -125,7 +131,7 @@ fn supplies(root: &Path) -> Option<Vec<power::Supply>> {
         kind: word(&path.join("type")).unwrap_or_default(),
         scope: word(&path.join("scope")).unwrap_or_default(),
         status: word(&path.join("status")).unwrap_or_default(),
-        online: word(&path.join("online")).map(|online| online != "0"),
+        online: word(&path.join("online")).and_then(|online| online.parse::<u8>().ok()).map(|online| online > 0),
         capacity: word(&path.join("capacity")).and_then(|percent| percent.parse().ok()),
     };
     Some(entries(&root.join("sys/class/power_supply"))?.into_iter().map(supply).collect())
@@ -140,10 +146,9 @@ fn zones(root: &Path) -> Vec<heat::Zone> {
         };
         Some(heat::Zone { temperature: degrees("temp")?, trips: (0..heat::TRIPS_MAX).map_while(trip).collect() })
     };
-    let folders = entries(&root.join("sys/class/thermal")).unwrap_or_default();
-    let is_zone =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"thermal_zone"));
-    folders.into_iter().filter(is_zone).filter_map(zone).collect()
+    // Beside the zones there is a cooling device for each of hundreds of processors.
+    let zones = named(&root.join("sys/class/thermal"), |name| name.starts_with(b"thermal_zone"));
+    zones.unwrap_or_default().into_iter().filter_map(zone).collect()
 }
 
 /// What screens may hang on. A kernel that shows its devices and no graphics has none.
@@ -164,18 +169,16 @@ fn lid(root: &Path) -> Option<Lid> {
     let Some(lids) = entries(&buttons.join("lid")) else { return buttons.is_dir().then_some(Lid::Absent) };
     let states: Vec<String> = lids.iter().filter_map(|lid| read(&lid.join("state"))).collect();
     match &states[..] {
-        [] => None,
-        states if states.iter().all(|state| state.contains("closed")) => Some(Lid::Closed),
-        _ => Some(Lid::Open),
+        states if states.iter().any(|state| state.contains("open")) => Some(Lid::Open),
+        states if states.iter().any(|state| state.contains("closed")) => Some(Lid::Closed),
+        _ => None,
     }
 }
 
 /// When each terminal was last typed into. `None` where terminals cannot be listed.
 fn terminals(root: &Path) -> Option<Vec<SystemTime>> {
-    let is_number =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    let paths = entries(&root.join("dev/pts"))?.into_iter().filter(is_number);
-    Some(paths.filter_map(|path| fs::metadata(path).ok()?.accessed().ok()).collect())
+    let paths = named(&root.join("dev/pts"), |name| name.iter().all(u8::is_ascii_digit))?;
+    Some(paths.into_iter().filter_map(|path| fs::metadata(path).ok()?.accessed().ok()).collect())
 }
 
 fn uptime(root: &Path) -> Option<std::time::Duration> {

@@ -4,7 +4,8 @@ use crate::coordinator::{Call, Coordinator};
 use crate::support::{eventually, given, lay_inputs, recipe, soon, train};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -13,9 +14,11 @@ use tokio::process::{Child, Command};
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, JobId};
+use vertigo::task::GIVEN_BACK;
 use vertigo::v1::coordinator_message::Message as ToWorker;
 use vertigo::v1::report::Body;
-use vertigo::v1::{Ack, Assignment, Cure, Report, finished};
+use vertigo::v1::worker_message::Message as FromWorker;
+use vertigo::v1::{Ack, Assignment, Cure, Report, StartAnew, finished};
 
 fn start(coordinator: &Coordinator, state: &Path) -> Child {
     start_with(coordinator, state, |_| {})
@@ -172,4 +175,106 @@ async fn an_address_that_others_could_listen_in_on_is_refused() {
         .unwrap();
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && words.contains("not on this machine"), "{words}");
+}
+
+/// Waits until a heartbeat says that the worker takes nothing, and for a few after that.
+async fn goes(call: &mut Call) {
+    let mut beats = 0;
+    while beats < 5 {
+        if let FromWorker::Heartbeat(heartbeat) = call.next().await
+            && !heartbeat.away.is_empty()
+        {
+            beats += 1;
+        }
+    }
+}
+
+/// Takes what an attempt says to its end, and lets it go.
+async fn to_its_end(call: &mut Call, assignment: &Assignment) -> (Vec<Report>, String) {
+    let reports = call.reports(|report| matches!(report.body, Some(Body::Finished(_)))).await;
+    let last = reports.last().unwrap();
+    let Some(Body::Finished(finished)) = &last.body else { panic!("the last report is {last:?}") };
+    let Some(finished::Outcome::Failure(failure)) = &finished.outcome else { panic!("{finished:?}") };
+    let code = failure.code.clone();
+    call.say(ToWorker::Ack(Ack { attempt_id: assignment.attempt_id.clone(), number: last.number })).await;
+    (reports, code)
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_told_to_go_while_it_saves_to_start_anew_saves_and_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let mut daemon = start(&coordinator, &state);
+    let (mut call, _) = coordinator.welcomed(vec![]).await;
+    let child = training(&mut call, &state, &assignment).await;
+    // It saves for as long as this takes.
+    kill(child, Signal::SIGSTOP).unwrap();
+    call.say(ToWorker::StartAnew(StartAnew {})).await;
+    goes(&mut call).await;
+    signal(&daemon, Signal::SIGTERM);
+    goes(&mut call).await;
+    kill(child, Signal::SIGCONT).unwrap();
+    let (reports, code) = to_its_end(&mut call, &assignment).await;
+    assert_eq!(code, GIVEN_BACK, "{reports:?}");
+    assert!(reports.iter().any(|report| matches!(report.body, Some(Body::Checkpoint(_)))), "{reports:?}");
+    assert!(soon("the daemon's end", daemon.wait()).await.unwrap().success(), "and does not come back");
+}
+
+#[tokio::test]
+async fn a_daemon_that_goes_does_not_come_back_when_it_is_told_to_start_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let mut daemon = start(&coordinator, &state);
+    let (mut call, _) = coordinator.welcomed(vec![]).await;
+    training(&mut call, &state, &assignment).await;
+    signal(&daemon, Signal::SIGTERM);
+    while !matches!(call.next().await, FromWorker::Drain(_)) {}
+    call.say(ToWorker::StartAnew(StartAnew {})).await;
+    let (_, code) = to_its_end(&mut call, &assignment).await;
+    assert_eq!(code, GIVEN_BACK);
+    assert!(soon("the daemon's end", daemon.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_daemon_starts_anew_only_where_there_is_a_program_that_starts() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = dir.path().join("vertigo-worker");
+    fs::hard_link(env!("CARGO_BIN_EXE_vertigo-worker"), &program).unwrap();
+    let (state, assignment) = state(dir.path());
+    let mut coordinator = Coordinator::new().await;
+    let mut command = Command::new(&program);
+    command.args(["--coordinator", coordinator.endpoint.url(), "--name", "studio", "--memory", "2GiB", "--state"]);
+    let mut daemon = command.arg(&state).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let (mut call, hello) = coordinator.welcomed(vec![]).await;
+    training(&mut call, &state, &assignment).await;
+    let missing = |program: &Path| fs::remove_file(program);
+    let no_program = |program: &Path| fs::write(program, "");
+    let broken = |program: &Path| {
+        fs::write(program, "#!/bin/sh\nexit 3\n")?;
+        fs::set_permissions(program, Permissions::from_mode(0o755))
+    };
+    let breaks: [&dyn Fn(&Path) -> std::io::Result<()>; 3] = [&missing, &no_program, &broken];
+    for break_it in breaks {
+        break_it(&program).unwrap();
+        call.say(ToWorker::StartAnew(StartAnew {})).await;
+        loop {
+            let line = soon("a word on it", log.next_line()).await.unwrap().unwrap();
+            if line.contains("told to start anew, but") {
+                break;
+            }
+        }
+        // What runs there goes on.
+        call.reports(is_step).await;
+    }
+    fs::remove_file(&program).unwrap();
+    fs::hard_link(env!("CARGO_BIN_EXE_vertigo-worker"), &program).unwrap();
+    call.say(ToWorker::StartAnew(StartAnew {})).await;
+    let (_, code) = to_its_end(&mut call, &assignment).await;
+    assert_eq!(code, GIVEN_BACK);
+    let (_, again) = coordinator.welcomed(vec![]).await;
+    assert_eq!(again.worker_id, hello.worker_id);
+    assert!(again.process != hello.process && daemon.try_wait().unwrap().is_none(), "the same process, another start");
 }

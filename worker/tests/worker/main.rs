@@ -4,6 +4,7 @@ mod attempt;
 mod cache;
 mod daemon;
 mod endings;
+mod join;
 mod manners;
 mod outputs;
 mod roblox;

@@ -7,10 +7,10 @@ use crate::coordinator::Coordinator;
 use crate::datasets;
 use crate::error::{CliError, Exit, Result};
 use crate::recipes::read_recipe;
-use crate::render::output::{Output, bold, pairs, style};
+use crate::render::output::{Hue, Output, bold, pairs, style};
 use crate::render::safe;
 use crate::tokenizers;
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -178,8 +178,8 @@ fn marked(tokenizer: &ChatTokenizer, ids: &[u32], state: State, is_coloured: boo
     let text = safe::text(&text);
     match (state, is_coloured) {
         (State::Context, true) => format!("{0}{text}{0:#}", Style::new().dimmed()),
-        (State::Learned, true) => format!("{0}{text}{0:#}", style(AnsiColor::Green)),
-        (State::Lost, true) => format!("{0}{text}{0:#}", style(AnsiColor::Red)),
+        (State::Learned, true) => format!("{0}{text}{0:#}", style(Hue::Green)),
+        (State::Lost, true) => format!("{0}{text}{0:#}", style(Hue::Red)),
         (State::Context, false) => text.into_owned(),
         (State::Learned, false) => format!("⟦{text}⟧"),
         (State::Lost, false) => format!("⟪{text}⟫"),

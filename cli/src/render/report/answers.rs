@@ -1,9 +1,8 @@
 //! A task of a report: each answer with what the checks say of it.
 
 use super::{points, red};
-use crate::render::output::{bold, dimmed, style, wrap};
+use crate::render::output::{Hue, bold, dimmed, style, wrap};
 use crate::render::safe;
-use anstyle::AnsiColor;
 use vertigo_evaluation::answer::Ending;
 use vertigo_evaluation::report::{AnswerReport, TaskReport};
 use vertigo_evaluation::room::Run;
@@ -65,7 +64,7 @@ fn render_verdict(verdict: &Verdict) -> String {
     let decides = if verdict.decides { "" } else { ", decides nothing" };
     let line = match verdict.standing {
         Standing::Passed => {
-            let green = style(AnsiColor::Green);
+            let green = style(Hue::Green);
             format!("{green}  passed {check}{green:#}\n")
         }
         Standing::Failed => red(&format!("  failed {check}: {}{decides}\n", points(verdict.score))),

@@ -159,6 +159,14 @@ fn nobody_joins_by_the_id_of_another_installation() {
         assert_eq!(it.join(now, &asks), Err(Denied::OtherInstallation));
     }
     assert!(it.live(first.id).is_ok());
+    // Nor when it is revoked: its leases live on for a while, and it may come back.
+    it.revoke(now, &first.name).unwrap();
+    it.create_token(now, hash(2), new_token(Role::Worker, 4)).unwrap();
+    for called in [1, 2] {
+        let asks = Joiner { worker: Some(posing), ..joiner(2, 2, called, None) };
+        assert_eq!(it.join(now, &asks), Err(Denied::OtherInstallation));
+    }
+    assert!(it.join(now, &joiner(2, 3, 1, Some(worker))).is_ok());
 }
 
 #[test]

@@ -144,3 +144,40 @@ fn a_worker_is_found_by_its_name_by_its_id_and_by_what_only_its_id_begins_with()
     assert!(both.is_empty() || found(&both).is_err());
     assert_eq!((found(&id[..=both.len()]), found("c!")), (Ok(Some(b)), Ok(None)));
 }
+
+/// Else the job would wait for as long as nobody resumes the other, beside a machine that has nothing to do.
+#[test]
+fn a_job_that_a_machine_failed_does_not_wait_for_one_that_takes_nothing() {
+    type Close = fn(&mut Bench, WorkerId, SessionId);
+    let closes: [Close; 3] = [
+        |bench, b, _| hold(bench, b, "a new disk").unwrap(),
+        |bench, _, session| bench.apply(Command::Drain { session }).unwrap(),
+        |bench, _, session| {
+            bench.apply(Command::Away { session, reason: Some("its lid is closed".to_owned()) }).unwrap()
+        },
+    ];
+    for close in closes {
+        let (mut bench, [a, b], [on_a, on_b]) = two();
+        let job = bench.submit(None, &[("r", 80)]);
+        let attempt = bench.live(job);
+        bench.fail(on_a, attempt, Cure::AnotherMachine);
+        close(&mut bench, b, on_b);
+        bench.wait_out_backoff(job);
+        assert_eq!(bench.state(job), "leased", "{}", bench.core.jobs[&job].reason);
+        assert_eq!(bench.core.attempts[&bench.live(job)].worker, a);
+    }
+}
+
+#[test]
+fn a_machine_that_is_set_up_anew_while_its_former_self_has_a_lease_is_still_held() {
+    let mut bench = Bench::new();
+    let (former, now) = (WorkerId::new(), WorkerId::new());
+    let session = bench.connect(former, "mac", 100, &[]).unwrap();
+    bench.submit(None, &[("r", 80)]);
+    hold(&mut bench, former, "mine").unwrap();
+    bench.apply(Command::Disconnect { session }).unwrap();
+    bench.connect(now, "mac", 100, &[]).unwrap();
+    assert_eq!(bench.core.workers[&now].hold.as_ref().map(|hold| hold.reason.as_str()), Some("mine"));
+    let next = bench.submit(None, &[("r", 80)]);
+    assert_eq!(bench.state(next), "queued");
+}

@@ -90,7 +90,7 @@ fn after_a_panic_a_machine_cools_down_and_after_two_in_a_day_a_person_has_to_say
     assert_eq!(stage.bench.state(stage.job), "queued", "for as long as nobody says so");
     let hold = stage.bench.core.workers[&stage.mac].hold.clone().unwrap();
     assert_eq!(hold.by, HeldBy::Coordinator);
-    assert!(hold.reason.contains("2 kernel panics") && hold.reason.contains("vertigo resume"), "{}", hold.reason);
+    assert!(hold.reason.contains("2 kernel panics") && hold.reason.contains("look at the machine"), "{}", hold.reason);
     stage.bench.apply(Command::Resume { worker: stage.mac, by: person() }).unwrap();
     assert_eq!(stage.bench.state(stage.job), "leased");
     assert_eq!(stage.bench.core.workers[&stage.mac].marks, [], "what was before counts no more");
@@ -178,4 +178,21 @@ fn a_job_that_runs_elsewhere_when_its_third_panic_is_told_may_get_there() {
     assert_eq!((stage.bench.state(stage.job), stage.bench.core.jobs[&stage.job].panics), ("leased", 3));
     stage.bench.fail(other, second, Cure::FreshProcess);
     assert_eq!(stage.bench.state(stage.job), "failed");
+}
+
+/// The coordinator's clock was years ahead when the machine panicked.
+#[test]
+fn a_clock_that_was_set_back_keeps_no_machine_away_for_longer_than_a_panic_does() {
+    let mut stage = Stage::new();
+    let right = stage.bench.now;
+    stage.bench.advance(10 * 365 * 24 * HOUR_MS);
+    stage.bench.restart();
+    stage.bench.connect(stage.mac, "mac", 100, &[]).unwrap();
+    stage.bench.wait_out_backoff(stage.job);
+    stage.goes_down("one", Some(""), LEASE_MS / 2);
+    stage.bench.now = right;
+    stage.bench.restart();
+    stage.bench.connect(stage.mac, "mac", 100, &[]).unwrap();
+    stage.bench.advance(HOUR_MS / 4);
+    assert_eq!(stage.bench.state(stage.job), "leased");
 }

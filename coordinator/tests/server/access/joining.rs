@@ -1,8 +1,7 @@
 //! Tokens: what opens, what does not, and how often it may be tried.
 
-use super::{
-    Coordinator, HOUR, Somebody, authority, certificates, closed, endpoint, name, revoke, somebody, stranger, token,
-};
+use super::bringing::bring;
+use super::{Coordinator, HOUR, Somebody, certificates, closed, endpoint, revoke, somebody, stranger, token};
 use serde_json::Value;
 use std::fs;
 use std::sync::Arc;
@@ -16,12 +15,12 @@ use vertigo::v1;
 use vertigo::v1::access_client::AccessClient;
 use vertigo::v1::jobs_client::JobsClient;
 use vertigo_access::identity::Request;
-use vertigo_access::life::{LEAF_LIFE, Life};
 use vertigo_access::tls::Joining;
 use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_coordinator::access::tries::ADDRESS_FAILURES_MAX;
 use vertigo_coordinator::serve::connections::Limits;
+use vertigo_testkit::authority::Authority;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -152,11 +151,10 @@ async fn a_clock_that_is_two_days_wrong_is_said_and_uses_up_nothing() {
 #[tokio::test]
 async fn a_machine_whose_clock_is_days_behind_the_coordinators_hears_of_clocks_when_it_joins() {
     let folder = tempfile::tempdir().unwrap();
-    // As the coordinator's certificate looks to a machine whose clock is three days behind.
-    let later = Life::from(Millis(Millis::now().0 + 3 * DAY_MS), HOUR);
-    let names = ["127.0.0.1".to_owned()];
-    let held = authority(&folder).for_server(&names, later).unwrap();
-    let fingerprint = held.anchor().fingerprint();
+    // As the coordinator's certificate looks to a machine whose clock is behind.
+    let other = Authority::new();
+    let brought = bring(folder.path(), &other.issue_for_years("later", 3000, 4000));
+    let fingerprint = other.anchor().fingerprint();
     let config = vertigo_coordinator::server::Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         state: folder.path().join("state"),
@@ -167,7 +165,7 @@ async fn a_machine_whose_clock_is_days_behind_the_coordinators_hears_of_clocks_w
         keep: vertigo_coordinator::keep::Keep::default(),
         collect_every: HOUR,
         limits: Limits::of_descriptors(1024).unwrap(),
-        certificates: Some(certificates(HOUR, Some(held))),
+        certificates: Some(certificates(HOUR, Some(brought))),
     };
     let server = vertigo_coordinator::server::Server::start(config).await.unwrap();
     let url = server.url();
@@ -184,27 +182,17 @@ async fn a_machine_whose_clock_is_days_behind_the_coordinators_hears_of_clocks_w
 #[tokio::test]
 async fn a_certificate_that_the_operator_brought_is_what_machines_compare_and_theirs_are_the_coordinators_own() {
     let folder = tempfile::tempdir().unwrap();
-    let other = authority(&folder);
-    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-    let held = other.for_server(&names, Life::from(Millis::now(), LEAF_LIFE)).unwrap();
+    let other = Authority::new();
+    let brought = bring(folder.path(), &other.issue("coordinator"));
     let limits = Limits::of_descriptors(1024).unwrap();
-    let coordinator = Coordinator::with_certificates(certificates(HOUR, Some(held)), limits).await;
+    let coordinator = Coordinator::with_certificates(certificates(HOUR, Some(brought)), limits).await;
     assert_eq!(token(&coordinator, Role::Read, 1, "").await.anchor, other.anchor().fingerprint());
     coordinator.import().await;
     let laptop = somebody(&coordinator, Role::Submit, "laptop").await;
     JobsClient::new(laptop.access.channel()).list(v1::ListJobsRequest::default()).await.unwrap();
     // Of the authority of that certificate nobody is let in: it vouches for the coordinator, not for people.
-    let request = Request::new().unwrap();
-    let life = Life::from(Millis::now(), HOUR);
-    let chain = other.for_principal(&request.der, vertigo::id::PrincipalId::new(), &name("laptop"), life).unwrap();
-    let granted = vertigo_access::identity::Granted {
-        chain: chain.iter().map(|der| der.to_vec()).collect(),
-        principal: name("laptop"),
-        role: Role::Admin,
-        life,
-    };
-    let it = vertigo_access::identity::Identity::new(&request, granted, endpoint(&coordinator), other.anchor());
-    let access = super::reached(&it.unwrap());
+    let config = other.client(Some(&other.issue("laptop")));
+    let access = Access::new(endpoint(&coordinator), Some(Arc::new(config))).unwrap();
     let refused = JobsClient::new(access.channel()).list(v1::ListJobsRequest::default()).await.unwrap_err();
     assert_eq!(ErrorCode::of(&refused), None, "no answer but the handshake's: {refused}");
 }

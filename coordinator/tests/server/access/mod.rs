@@ -1,5 +1,6 @@
 //! A coordinator that asks for certificates, met by real clients that joined with real tokens, and by those who did not.
 
+mod bringing;
 mod closing;
 mod frames;
 mod hostile;
@@ -30,16 +31,17 @@ use vertigo::v1::access_client::AccessClient;
 use vertigo_access::authority::Authority;
 use vertigo_access::identity::{Granted, Identity, Request as CertificateRequest};
 use vertigo_access::life::Life;
-use vertigo_access::tls::{Held, Joining};
+use vertigo_access::tls::Joining;
 use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_client::joining::{JoinError, Newcomer, join};
+use vertigo_coordinator::access::brought::Brought;
 use vertigo_coordinator::serve::connections::Limits;
 use vertigo_coordinator::server::Certificates;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-pub(super) fn certificates(life: Duration, brought: Option<Held>) -> Certificates {
+pub(super) fn certificates(life: Duration, brought: Option<Brought>) -> Certificates {
     let names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
     Certificates { names, life, upload_quota: Bytes::gib(1), brought }
 }

@@ -57,6 +57,10 @@ impl Commands for Played {
         self.files.borrow().contains_key(path)
     }
 
+    fn is_link(&self, path: &Path) -> bool {
+        self.files.borrow().get(path).is_some_and(|text| text.starts_with("-> "))
+    }
+
     fn names_in(&self, folder: &Path) -> io::Result<Vec<String>> {
         let files = self.files.borrow();
         let names = files.keys().filter_map(|path| path.strip_prefix(folder).ok()?.iter().next());
@@ -227,6 +231,19 @@ fn a_folder_with_files_of_others_does_not_become_the_daemons() {
     let error = install(&daemon, &machine).unwrap_err();
     assert!(matches!(&error, InstallError::Refused(Refused::NotOwn(folder)) if *folder == daemon.state), "{error}");
     assert_eq!(machine.ran(), "");
+    // As `/var` has it: no daemon of ours.
     machine.write(&daemon.state.join("lock"), "", 0).unwrap();
+    assert!(matches!(install(&daemon, &machine), Err(InstallError::Refused(Refused::NotOwn(_)))));
+    machine.write(&daemon.state.join("worker-id"), "", 0).unwrap();
     install(&daemon, &machine).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_a_link_is_refused_wherever_that_leads() {
+    let machine = Played::new(facts(Os::Linux));
+    let daemon = usual(Name::Worker, Os::Linux);
+    machine.write(&daemon.state, "-> /usr/local/sbin", 0).unwrap();
+    let error = install(&daemon, &machine).unwrap_err();
+    assert!(matches!(&error, InstallError::Refused(Refused::Link(folder)) if *folder == daemon.state), "{error}");
+    assert_eq!(machine.ran(), "");
 }

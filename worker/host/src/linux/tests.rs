@@ -103,8 +103,21 @@ async fn odd_files_are_facts_that_are_not_known() {
         let played = Played::new(&files);
         let facts = played.host().facts().await;
         assert_eq!((facts.pressure, facts.thermal, facts.screen), (None, None, None), "{junk:?}");
+        assert_eq!((facts.power, facts.battery, facts.lid), (None, None, None), "{junk:?}");
         assert_eq!(played.host().boot().await, None, "{junk:?}");
     }
+}
+
+#[tokio::test]
+async fn a_large_machine_is_read_whole() {
+    let played = Played::new(LAPTOP);
+    for n in 0..ENTRIES_MAX {
+        played.write(&format!("sys/class/thermal/cooling_device{n}/type"), "Processor\n");
+    }
+    let interrupts = " 0".repeat(100_000);
+    played.write("proc/stat", &format!("cpu  1 2 3\nintr 7{interrupts}\nctxt 1\nbtime 1764316800\n"));
+    assert_eq!(played.host().facts().await.thermal, Some(Thermal::Serious));
+    assert_eq!(played.host().boot().await.unwrap().at_seconds, 1_764_316_800);
 }
 
 #[cfg(target_os = "linux")]

@@ -5,8 +5,11 @@ use super::*;
 impl World {
     /// Whether a worker could start a job now, if `reserved` of its memory were promised.
     pub(super) fn fits(&self, job: &Job, worker: &Worker, reserved: Bytes) -> bool {
-        let holds = |worker: &Worker| job.variants.iter().any(|variant| variant.peak() <= worker.machine.usable);
-        let others = self.bench.core.workers.values().filter(|other| other.session.is_some() && holds(other));
+        let takes = |worker: &Worker| {
+            let takes = |it: &Variant| it.peak() <= worker.machine.usable && worker.takes(it.slot());
+            job.variants.iter().any(takes)
+        };
+        let others = self.bench.core.workers.values().filter(|other| takes(other));
         let is_avoided = job.avoid.contains(&worker.id) && others.into_iter().any(|w| !job.avoid.contains(&w.id));
         let room = worker.machine.usable.saturating_sub(reserved);
         !is_avoided && job.variants.iter().any(|variant| worker.has_open(variant.slot()) && variant.peak() <= room)
