@@ -114,7 +114,9 @@ fn a_worker_of_an_earlier_release_is_told_nothing_that_it_would_pass_over() {
     let session = bench.connect(worker, "mac", 100, &[]).unwrap();
     assert_eq!(bench.sent(), [Outgoing::Welcome { acks: Vec::new() }]);
     let too_old = Refusal::WorkerTooOld { name: "mac".to_owned(), version: String::new() };
-    for command in [Command::SetPolicy { worker, when: "on-ac".to_owned() }, Command::StartAnew { worker }] {
+    let by = person();
+    let set = Command::SetPolicy { worker, when: "on-ac".to_owned(), by: by.clone() };
+    for command in [set, Command::StartAnew { worker, by }] {
         assert_eq!(bench.apply(command), Err(too_old.clone()));
     }
     assert_eq!(bench.sent(), []);
@@ -124,6 +126,6 @@ fn a_worker_of_an_earlier_release_is_told_nothing_that_it_would_pass_over() {
     bench.apply(Command::Disconnect { session }).unwrap();
     bench.edition = 1;
     bench.connect(worker, "mac", 100, &[]).unwrap();
-    bench.apply(Command::StartAnew { worker }).unwrap();
+    bench.apply(Command::StartAnew { worker, by: person() }).unwrap();
     assert!(bench.sent().contains(&Outgoing::StartAnew));
 }
