@@ -256,7 +256,8 @@ async fn a_daemon_starts_anew_only_where_there_is_a_program_that_starts() {
         fs::write(program, "#!/bin/sh\nexit 3\n")?;
         fs::set_permissions(program, Permissions::from_mode(0o755))
     };
-    let breaks: [&dyn Fn(&Path) -> std::io::Result<()>; 3] = [&missing, &no_program, &broken];
+    type Break<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+    let breaks: [Break<'_>; 3] = [&missing, &no_program, &broken];
     for break_it in breaks {
         break_it(&program).unwrap();
         call.say(ToWorker::StartAnew(StartAnew {})).await;
