@@ -27,7 +27,8 @@ pub struct Limits {
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} operations or {} MB at a time", self.operations, self.megabytes)
+        let operations = if self.operations == 1 { "operation" } else { "operations" };
+        write!(f, "{} {operations} or {} MB at a time", self.operations, self.megabytes)
     }
 }
 
