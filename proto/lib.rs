@@ -3,9 +3,9 @@
 //! Plain types, without I/O: what jobs do ([`task`]) and where they go ([`placement`]), what an artifact is made of ([`manifest`]), what
 //! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), who acts ([`principal`]),
 //! where the coordinator is ([`endpoint`]), where a server's key is and how it is kept out of texts ([`server_key`]), how text from
-//! outside is shown ([`printable`]) and what a mistyped word was meant for ([`spelling`]), how times are written ([`times`]), and how long to
-//! wait before trying again ([`backoff`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one. What is known of models
-//! is in `vertigo-model`; artifacts are moved by `vertigo-client`.
+//! outside is shown ([`printable`]) and what a mistyped word was meant for ([`spelling`]), how times are written ([`times`]), and how long
+//! to wait before trying again ([`backoff`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one.
+//! What is known of models is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
 //! The feature `rpc` adds the generated protocol and what goes over it beside messages (`api_error`, `feed`). The engine does without.
 //!

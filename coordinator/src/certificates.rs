@@ -25,8 +25,8 @@ pub(crate) struct CertificateOptions {
     /// what the machine calls itself, and the addresses that it has]
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
-    /// A certificate of another authority for this coordinator, with its issuers behind it, PEM. Renew it in its place: it is taken within a
-    /// minute
+    /// A certificate of another authority for this coordinator, with its issuers behind it, PEM. Renew it in its place: it is taken within
+    /// a minute
     #[arg(long, value_name = "FILE", requires = "key")]
     certificate: Option<PathBuf>,
     /// Its key, PEM

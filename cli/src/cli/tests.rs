@@ -30,7 +30,7 @@ fn what_is_not_a_coordinator_or_an_amount_is_refused() {
     assert!(parse("vertigo plan a.yaml --engine mlx-lm").unwrap_err().contains("--memory"));
     assert!(parse("vertigo jobs --limit 0").unwrap_err().contains("0 is not in 1.."));
     assert!(parse("vertigo artifacts --kind models").unwrap_err().contains("no kind of artifact"));
-    assert!(parse("vertigo jobs --since yesterday").unwrap_err().contains("12h or 7d"));
+    assert!(parse("vertigo jobs --since yesterday").unwrap_err().contains("12h, 7d or 2w"));
     assert!(parse("vertigo jobs --kind trane").unwrap_err().contains("train, fuse, serve"));
     assert!(parse("vertigo fuse a --bits 5").unwrap_err().contains("auto, same, 4, 8, 16"));
     assert!(parse("vertigo cancel").is_err() && parse("vertigo cancel a --pipeline b").is_err());

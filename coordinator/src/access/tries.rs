@@ -1,7 +1,7 @@
 //! How often somebody may fail to get in.
 //!
-//! A secret has 256 random bits, so nobody guesses one: a million guesses a second, for the thirty days that a token lives at most, find one
-//! of a thousand tokens with a chance of less than one in 2^204. What is bounded is the work that trying makes, and the noise. A wrong
+//! A secret has 256 random bits, so nobody guesses one: a million guesses a second, for the thirty days that a token lives at most, find
+//! one of a thousand tokens with a chance of less than one in 2^204. What is bounded is the work that trying makes, and the noise. A wrong
 //! secret costs one comparison; what costs more is done for whoever holds a token's, and counted by token. No limit is shared by all, so a
 //! stranger keeps nobody out but who comes from its own address.
 //!

@@ -11,8 +11,8 @@ use vertigo::id::{Digest, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place, why};
 
 impl Core {
-    /// Where a job of these variants would go now. Workers of `avoid` are passed over where another one is large enough and takes such jobs.
-    /// The first of the pair names the workers that the placement counts.
+    /// Where a job of these variants would go now. Workers of `avoid` are passed over where another one is large enough and takes such
+    /// jobs. The first of the pair names the workers that the placement counts.
     pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
         self.placement_beside(variants, avoid, &BTreeSet::new())
     }
