@@ -131,7 +131,6 @@ impl Bench {
             held: Vec::new(),
             reboots: Vec::new(),
             away: None,
-            hold: None,
             conditions: Default::default(),
         };
         let at = self.moment();
