@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The mode of a file that is its owner's alone.
 const PRIVATE_MODE: u32 = 0o600;
 
+/// As much as any small file of ours has.
+const PROBE_BYTES: usize = 16 << 10;
+
 /// What the system says of a file or folder.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", path.display())]
@@ -59,6 +62,21 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     drop(file);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).at(folder)
+}
+
+/// Finds out whether small files of ours can be kept in a folder, by one that is gone again: before something is done that cannot be done
+/// twice, and whose outcome is kept there.
+///
+/// # Errors
+/// The file's, or its folder's.
+pub fn try_keeping(folder: &Path) -> Result<(), FileError> {
+    let probe = folder.join("probe");
+    write_private(&probe, &[0; PROBE_BYTES])?;
+    match fs::remove_file(&probe) {
+        // Another who tried it at once has taken both away.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at(&probe),
+    }
 }
 
 /// The file at `fresh`, made where it is not there, which is this call's until it is closed: two commands of one person may well renew the
@@ -180,6 +198,14 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&others).unwrap(), "theirs");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         }
+    }
+
+    #[test]
+    fn a_folder_is_tried_and_left_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        try_keeping(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(try_keeping(&dir.path().join("none")).is_err());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Plain types, without I/O: what jobs do ([`task`]) and where they go ([`placement`]), what an artifact is made of ([`manifest`]), what
 //! of a dataset is not learned as it was written ([`caveats`]), how all of them are named ([`id`], [`bytes`]), who acts ([`principal`]),
 //! where the coordinator is ([`endpoint`]), where a server's key is and how it is kept out of texts ([`server_key`]), how text from
-//! outside is shown ([`printable`]) and what a mistyped word was meant for ([`spelling`]), and how long to wait before trying again
-//! ([`backoff`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one. What is known of models
+//! outside is shown ([`printable`]) and what a mistyped word was meant for ([`spelling`]), how times are written ([`times`]), and how long to
+//! wait before trying again ([`backoff`]). Parsing happens here, once, at the edge: whoever holds one of these values holds a valid one. What is known of models
 //! is in `vertigo-model`; artifacts are moved by `vertigo-client`.
 //!
 //! The feature `rpc` adds the generated protocol and what goes over it beside messages (`api_error`, `feed`). The engine does without.
@@ -31,6 +31,7 @@ pub mod secret;
 pub mod server_key;
 pub mod spelling;
 pub mod task;
+pub mod times;
 
 /// Messages, clients and servers of the package `vertigo.v1`, generated from `proto/vertigo/v1/*.proto`.
 #[cfg(feature = "rpc")]
@@ -76,6 +77,10 @@ pub mod v1 {
         }
     }
 }
+
+/// The edition of a coordinator's messages to its workers (`Machine.edition`). Whoever adds such a message raises it, and says in the
+/// coordinator's `core/effects.rs` which edition has it, so that nobody is told what it does not understand.
+pub const EDITION: u32 = 1;
 
 /// The engine's version as it is written into artifacts and learned memory factors: results of different
 /// versions are not compared as if they were one.

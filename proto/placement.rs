@@ -11,6 +11,7 @@
 pub mod why;
 
 use crate::bytes::Bytes;
+use crate::id::Millis;
 use crate::task::Slot;
 use std::cmp::Reverse;
 
@@ -27,9 +28,48 @@ pub struct Need {
     pub slot: Slot,
 }
 
+/// Why a connected worker starts nothing in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut<'a> {
+    /// It has no slot of that kind at all.
+    NoSlot,
+    /// It takes nothing new until somebody resumes it.
+    Held {
+        /// The person who holds it; `None` where the coordinator does.
+        by: Option<&'a str>,
+        /// Since when.
+        since: Millis,
+        /// Why; may be empty.
+        reason: &'a str,
+    },
+    /// It is about to go, as it says itself.
+    Drains,
+    /// Its machine's owner keeps it away, for this reason.
+    Away(&'a str),
+    /// It failed the job before, and another one is large enough.
+    FailedIt,
+    /// It has not ended yet what it was told to stop.
+    Stops,
+    /// Something runs in each of its slots.
+    Busy,
+    /// It is kept for a job that goes before, and waits for memory there.
+    Kept,
+}
+
+impl Shut<'_> {
+    /// How little it helps to wait for such a worker: the first is open again by itself, the last is another one's turn.
+    pub fn rank(shut: Option<Shut<'_>>) -> u8 {
+        match shut {
+            None | Some(Shut::Stops | Shut::Busy | Shut::Kept) => 0,
+            Some(Shut::NoSlot | Shut::Held { .. } | Shut::Drains | Shut::Away(_)) => 1,
+            Some(Shut::FailedIt) => 2,
+        }
+    }
+}
+
 /// A worker that may be given a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Candidate<'a> {
     /// Its name, which no other worker has.
     pub name: String,
     /// Memory that jobs may use.
@@ -38,12 +78,8 @@ pub struct Candidate {
     pub reserved: Bytes,
     /// What of it nobody new is offered, because its machine is short of memory.
     pub withheld: Bytes,
-    /// Slots in which it can start an attempt now: it is connected, does not drain, and nothing runs there.
-    pub open: Vec<Slot>,
-    /// Why its machine's owner keeps it away, where that is so.
-    pub away: Option<String>,
-    /// By whom it is held for the smallest of the variants, and why.
-    pub hold: Option<String>,
+    /// Slots in which it cannot start an attempt now, and why.
+    pub shut: Vec<(Slot, Shut<'a>)>,
     /// How much of the job's inputs its cache holds.
     pub held: Bytes,
     /// What its disk has free. `None` where it does not say; then nothing is refused for want of it.
@@ -52,14 +88,18 @@ pub struct Candidate {
     pub to_fetch: Vec<Bytes>,
 }
 
-impl Candidate {
+impl<'a> Candidate<'a> {
     /// Memory that is promised to nobody and offered.
     pub fn free(&self) -> Bytes {
         self.usable.saturating_sub(self.reserved).saturating_sub(self.withheld)
     }
 
+    fn shut(&self, slot: Slot) -> Option<Shut<'a>> {
+        self.shut.iter().find(|(shut, _)| *shut == slot).map(|(_, why)| *why)
+    }
+
     fn has_memory(&self, need: &Need) -> bool {
-        self.open.contains(&need.slot) && need.peak <= self.free()
+        self.shut(need.slot).is_none() && need.peak <= self.free()
     }
 
     /// What is to be fetched for a variant.
@@ -97,7 +137,7 @@ pub enum Placement {
 }
 
 /// Places a job whose variants need `needs`, in order of preference, on one of `workers`.
-pub fn place(needs: &[Need], workers: &[Candidate]) -> Placement {
+pub fn place(needs: &[Need], workers: &[Candidate<'_>]) -> Placement {
     for (variant, need) in needs.iter().enumerate() {
         let fitting = || {
             workers.iter().enumerate().filter(|(_, worker)| worker.has_memory(need) && worker.has_room(variant, need))
@@ -116,11 +156,11 @@ pub fn place(needs: &[Need], workers: &[Candidate]) -> Placement {
 }
 
 /// The worker whose disk has most free, by name where several have.
-fn roomiest<'a>(workers: impl Iterator<Item = &'a Candidate>) -> Option<&'a Candidate> {
+fn roomiest<'a, 'b: 'a>(workers: impl Iterator<Item = &'a Candidate<'b>>) -> Option<&'a Candidate<'b>> {
     workers.max_by_key(|worker| (worker.disk_free, Reverse(&worker.name)))
 }
 
-fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
+fn why_waiting(needs: &[Need], workers: &[Candidate<'_>]) -> String {
     let Some((variant, smallest)) = needs.iter().enumerate().min_by_key(|(_, need)| need.peak) else {
         return why::NO_VARIANT.to_owned();
     };
@@ -130,17 +170,18 @@ fn why_waiting(needs: &[Need], workers: &[Candidate]) -> String {
     if smallest.peak > largest.usable {
         return why::too_large(smallest, &largest.name, largest.usable);
     }
-    // The tightest that would hold it, were it free.
+    // The tightest that would hold it, were it free: of those that will be by themselves where there are such.
     let would = || workers.iter().filter(|w| smallest.peak <= w.usable);
-    match would().filter(|w| w.has_room(variant, smallest)).min_by_key(|w| (w.usable, &w.name)) {
+    let rank = |worker: &Candidate<'_>| Shut::rank(worker.shut(smallest.slot));
+    match would().filter(|w| w.has_room(variant, smallest)).min_by_key(|w| (rank(w), w.usable, &w.name)) {
         None => roomiest(would()).unwrap_or(largest).lacks_room(variant, smallest),
-        Some(worker) if worker.open.contains(&smallest.slot) => {
-            let Candidate { usable, reserved, withheld, .. } = *worker;
-            why::lacks_memory(smallest, &worker.name, why::Taken { usable, reserved, withheld })
-        }
-        Some(Candidate { name, away: Some(reason), .. }) => why::is_kept_away(smallest, name, reason),
-        Some(Candidate { name, hold: Some(told), .. }) => why::is_held(smallest, name, told),
-        Some(worker) => why::is_busy(smallest, &worker.name),
+        Some(worker) => match worker.shut(smallest.slot) {
+            None => {
+                let Candidate { usable, reserved, withheld, .. } = *worker;
+                why::lacks_memory(smallest, &worker.name, why::Taken { usable, reserved, withheld })
+            }
+            Some(shut) => why::is_shut(smallest, &worker.name, shut),
+        },
     }
 }
 

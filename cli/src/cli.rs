@@ -19,7 +19,7 @@ pub(crate) use evaluation::{
     RobloxJudge, ShowSuiteArgs, SuiteCommand,
 };
 pub(crate) use queue::{
-    ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch, parse_duration,
+    ChatArgs, CompareArgs, FuseArgs, Measure, RerunArgs, RunArgs, ServeArgs, State, SweepArgs, Switch,
 };
 pub(crate) use tags::{HistoryArgs, RollbackArgs, TagArgs};
 pub(crate) use workers::{
@@ -35,6 +35,7 @@ use vertigo::bytes::Bytes;
 use vertigo::endpoint::Endpoint;
 use vertigo::manifest::Kind;
 use vertigo::task::{Bits, TaskKind};
+use vertigo::times;
 use vertigo_access::contexts::ContextName;
 use vertigo_model::estimate::Engine;
 
@@ -381,7 +382,7 @@ pub(crate) struct JobsArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) pipeline: Option<String>,
     /// Queued within this time only, such as 90m, 12h or 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = times::read)]
     pub(crate) since: Option<Duration>,
     /// At most this many
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

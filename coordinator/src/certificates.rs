@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use vertigo::bytes::Bytes;
+use vertigo::times;
 use vertigo_coordinator::access::brought::{Brought, BroughtError, Files};
 use vertigo_coordinator::server::Certificates;
 
@@ -40,13 +41,9 @@ pub(crate) struct CertificateOptions {
 }
 
 fn life(text: &str) -> Result<Duration, String> {
-    let days =
-        |text: &str| Some(Duration::from_secs(text.strip_suffix('d')?.parse::<u64>().ok()?.checked_mul(86_400)?));
-    let life = match days(text) {
-        Some(life) => life,
-        None => crate::duration(text)?,
-    };
-    if (LIFE_MIN..=LIFE_MAX).contains(&life) { Ok(life) } else { Err("write a time from 3s to 365d".to_owned()) }
+    let life = times::read(text).map_err(|error| error.to_string())?;
+    let (least, most) = (times::shown(LIFE_MIN), times::shown(LIFE_MAX));
+    if (LIFE_MIN..=LIFE_MAX).contains(&life) { Ok(life) } else { Err(format!("write a time from {least} to {most}")) }
 }
 
 impl CertificateOptions {

@@ -15,6 +15,7 @@ use url::Url;
 use vertigo::bytes::Bytes;
 use vertigo::endpoint::REDIAL_MAX;
 use vertigo::printable;
+use vertigo::times;
 use vertigo_coordinator::access::brought::BroughtError;
 use vertigo_coordinator::backup::{BackupError, Done, backup, restore};
 use vertigo_coordinator::keep::Keep;
@@ -137,7 +138,7 @@ const LEASE_MIN: Duration = REDIAL_MAX.saturating_mul(2);
 const LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn lease(text: &str) -> Result<Duration, String> {
-    let lease = duration(text)?;
+    let lease = times::read(text).map_err(|error| error.to_string())?;
     if lease < LEASE_MIN {
         let (wait, least) = (REDIAL_MAX.as_secs(), LEASE_MIN.as_secs());
         return Err(format!(
@@ -155,14 +156,8 @@ fn lease(text: &str) -> Result<Duration, String> {
 const PACE_MIN: Duration = Duration::from_millis(100);
 
 fn pace(text: &str) -> Result<Duration, String> {
-    let pace = duration(text)?;
+    let pace = times::read(text).map_err(|error| error.to_string())?;
     if pace < PACE_MIN { Err("too often: write 100ms or more".to_owned()) } else { Ok(pace) }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| "write a number and a unit, such as 30s or 500ms".to_owned())?;
-    Duration::try_from(parsed).map_err(|_| "it must not be negative".to_owned())
 }
 
 #[tokio::main]

@@ -5,17 +5,15 @@ fn need(name: &str, gib: u64) -> Need {
     Need { name: name.to_owned(), peak: Bytes::gib(gib), disk: Bytes::ZERO, slot: Slot::Gpu }
 }
 
-fn worker(name: &str, usable: u64) -> Candidate {
+fn worker(name: &str, usable: u64) -> Candidate<'static> {
     let (reserved, held) = (Bytes::ZERO, Bytes::ZERO);
     let (disk_free, to_fetch) = (None, Vec::new());
     Candidate {
         name: name.to_owned(),
         usable: Bytes::gib(usable),
         reserved,
-        open: vec![Slot::Gpu, Slot::Cpu],
-        away: None,
-        hold: None,
         withheld: Bytes::ZERO,
+        shut: vec![(Slot::Service, Shut::NoSlot)],
         held,
         disk_free,
         to_fetch,
@@ -43,7 +41,7 @@ fn the_miniature_of_the_real_decision() {
     let both = place(&needs, &fleet);
     assert_eq!(on(&both), (0, 0, "9b needs 60.0 GiB and fits abraham, which has 128 GiB free"));
     let mut busy = fleet.clone();
-    busy[0].open.clear();
+    busy[0].shut = vec![(Slot::Gpu, Shut::Busy)];
     let small = place(&needs, &busy);
     assert_eq!(
         on(&small),
@@ -75,9 +73,9 @@ fn who_waits_is_told_for_what() {
         "too large for every worker: m5 offers the most, 24.0 GiB, and the smallest variant, 4b, needs 30.0 GiB"
     );
     let mut m5 = worker("m5", 36);
-    m5.open = vec![Slot::Cpu];
+    m5.shut = vec![(Slot::Gpu, Shut::Busy)];
     assert_eq!(waits(&needs, &[m5.clone(), worker("air", 8)]), "4b (30.0 GiB) fits m5, but m5 is busy");
-    m5.open = vec![Slot::Gpu];
+    m5.shut = vec![(Slot::Cpu, Shut::Busy)];
     m5.reserved = Bytes::gib(20);
     assert_eq!(waits(&needs, &[m5]), "4b (30.0 GiB) fits m5, but 20.0 GiB of its 36.0 GiB are reserved");
 }
@@ -112,17 +110,12 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
         "mac-128gb has 500 GiB of disk free, the job needs 9.0 GiB for what it writes and 492 GiB for its inputs"
     );
     // One that is busy and has room is waited for.
-    let busy = Candidate { open: Vec::new(), ..large };
+    let busy = Candidate { shut: vec![(Slot::Gpu, Shut::Busy)], ..large };
     assert_eq!(
         waits(std::slice::from_ref(&full), &[small.clone(), busy.clone()]),
         "4b-full (20.0 GiB) fits mac-128gb, but mac-128gb is busy"
     );
-    let held = Candidate { hold: Some("by laptop: a new disk".to_owned()), ..busy.clone() };
-    assert_eq!(
-        waits(std::slice::from_ref(&full), &[small.clone(), held]),
-        "4b-full (20.0 GiB) fits mac-128gb, which is held by laptop: a new disk"
-    );
-    let away = Candidate { away: Some("it runs on battery".to_owned()), ..busy };
+    let away = Candidate { shut: vec![(Slot::Gpu, Shut::Away("it runs on battery"))], ..busy };
     assert_eq!(
         waits(&[full], &[small, away]),
         "4b-full (20.0 GiB) fits mac-128gb, which is kept away: it runs on battery"
@@ -131,6 +124,45 @@ fn a_worker_without_room_on_its_disk_is_passed_over_and_named() {
 
 fn slot() -> impl Strategy<Value = Slot> {
     prop::sample::select(vec![Slot::Gpu, Slot::Cpu])
+}
+
+const HELD: Shut<'static> = Shut::Held { by: Some("ann"), since: Millis(1_795_879_259_000), reason: "a new disk" };
+
+/// Every reason, with the words that belong to it alone.
+const ALL: [(Shut<'static>, &str); 9] = [
+    (Shut::NoSlot, "has no slot for its GPU"),
+    (HELD, "which is held by ann since 2026-11-28 15:20 UTC: a new disk; `vertigo resume m5` ends it"),
+    (
+        Shut::Held { by: None, since: Millis(0), reason: "" },
+        "held since 1970-01-01 00:00 UTC; `vertigo resume m5` ends it",
+    ),
+    (Shut::Drains, "which drains: it is about to go"),
+    (Shut::Away("its lid is closed"), "which is kept away: its lid is closed"),
+    (Shut::FailedIt, "which failed it before; it waits for another machine"),
+    (Shut::Stops, "but m5 still ends what it was told to stop"),
+    (Shut::Busy, "but m5 is busy"),
+    (Shut::Kept, "but m5 is kept for a job that goes before"),
+];
+
+#[test]
+fn each_reason_is_said_as_what_it_is_and_one_that_passes_by_itself_before_one_that_does_not() {
+    let need = [need("4b", 30)];
+    let shut = |name: &str, usable, shut| Candidate { shut: vec![(Slot::Gpu, shut)], ..worker(name, usable) };
+    for (why, words) in ALL {
+        assert!(waits(&need, &[shut("m5", 36, why)]).ends_with(words), "{words}");
+        // A tighter one that passes by itself, and a larger one: whichever it is, what passes is waited for.
+        let both = [shut("m5", 36, why), shut("studio", 128, Shut::Busy)];
+        let told = waits(&need, &both);
+        let passes = Shut::rank(Some(why)) == 0;
+        assert_eq!(told.contains("studio is busy"), !passes, "{told}");
+        let last = [shut("m5", 36, Shut::FailedIt), shut("studio", 128, why)];
+        let told = waits(&need, &last);
+        assert_eq!(told.contains("studio"), why != Shut::FailedIt, "{told}");
+    }
+}
+
+fn shut() -> impl Strategy<Value = Shut<'static>> {
+    prop::sample::select(ALL.map(|(shut, _)| shut).to_vec())
 }
 
 fn needs() -> impl Strategy<Value = Vec<Need>> {
@@ -143,31 +175,28 @@ fn needs() -> impl Strategy<Value = Vec<Need>> {
 }
 
 /// Few different sizes, so that ties happen; names are unique, as in the fleet.
-fn workers() -> impl Strategy<Value = Vec<Candidate>> {
-    type Disk = (Option<u64>, Vec<u64>);
+fn workers() -> impl Strategy<Value = Vec<Candidate<'static>>> {
     let disk = (prop::option::of(0u64..8), prop::collection::vec(0u64..3, 0..5));
-    let one = (0u64..40, 0u64..40, prop::collection::vec(slot(), 0..3), 0u64..3, disk);
-    prop::collection::vec(one, 0..7).prop_map(|all| {
-        let candidate =
-            |(n, (usable, reserved, open, held, (free, fetch))): (usize, (u64, u64, Vec<Slot>, u64, Disk))| Candidate {
-                reserved: Bytes::gib(reserved),
-                open,
-                held: Bytes::gib(held),
-                disk_free: free.map(Bytes::gib),
-                to_fetch: fetch.into_iter().map(Bytes::gib).collect(),
-                ..worker(&format!("w{n}"), usable)
-            };
-        all.into_iter().enumerate().map(candidate).collect()
-    })
+    let one = (0u64..40, 0u64..40, prop::collection::vec((slot(), shut()), 0..3), 0u64..3, disk);
+    let one = one.prop_map(|(usable, reserved, shut, held, (free, fetch))| Candidate {
+        reserved: Bytes::gib(reserved),
+        shut,
+        held: Bytes::gib(held),
+        disk_free: free.map(Bytes::gib),
+        to_fetch: fetch.into_iter().map(Bytes::gib).collect(),
+        ..worker("", usable)
+    });
+    let named = |(n, worker)| Candidate { name: format!("w{n}"), ..worker };
+    prop::collection::vec(one, 0..7).prop_map(move |all| all.into_iter().enumerate().map(named).collect())
 }
 
-fn room(variant: usize, need: &Need, worker: &Candidate) -> bool {
+fn room(variant: usize, need: &Need, worker: &Candidate<'_>) -> bool {
     let fetch = worker.to_fetch.get(variant).copied().unwrap_or_default();
     worker.disk_free.is_none_or(|free| free >= need.disk + fetch)
 }
 
-fn fits(variant: usize, need: &Need, worker: &Candidate) -> bool {
-    worker.open.contains(&need.slot)
+fn fits(variant: usize, need: &Need, worker: &Candidate<'_>) -> bool {
+    worker.shut.iter().all(|(slot, _)| *slot != need.slot)
         && need.peak + worker.reserved <= worker.usable.max(worker.reserved)
         && room(variant, need, worker)
 }
@@ -213,7 +242,7 @@ proptest! {
 
     #[test]
     fn the_order_of_workers_changes_nothing((workers, shuffled) in workers().prop_flat_map(|w| (Just(w.clone()), Just(w).prop_shuffle())), needs in needs()) {
-        let by_name = |placement: Placement, workers: &[Candidate]| match placement {
+        let by_name = |placement: Placement, workers: &[Candidate<'_>]| match placement {
             Placement::On { variant, worker, reason } => (Some((variant, workers[worker].name.clone())), reason),
             Placement::Wait { reason } => (None, reason),
         };

@@ -2,8 +2,10 @@
 //!
 //! Promise: whoever decides, over whatever index, says the same of the same decision.
 
-use super::Need;
+use super::{Need, Shut};
 use crate::bytes::Bytes;
+use crate::task::Slot;
+use crate::times::moment;
 
 /// Of a job without variants.
 pub const NO_VARIANT: &str = "the job has no variant";
@@ -84,19 +86,31 @@ pub fn lacks_memory(smallest: &Need, worker: &str, taken: Taken) -> String {
     }
 }
 
-/// Why a job waits for a worker that has no open slot for it.
-pub fn is_busy(smallest: &Need, worker: &str) -> String {
-    format!("{}, but {worker} is busy", fits(smallest, worker))
+/// Why a job waits for a worker that has no open slot for it, and what a person can do about it where one has to.
+pub fn is_shut(smallest: &Need, worker: &str, shut: Shut<'_>) -> String {
+    let fits = fits(smallest, worker);
+    match shut {
+        Shut::NoSlot => format!("{fits}, which has no slot for {}", slot_words(smallest.slot)),
+        Shut::Held { by, since, reason } => {
+            let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!("{fits}, which is held{by} since {}{why}; `vertigo resume {worker}` ends it", moment(since))
+        }
+        Shut::Drains => format!("{fits}, which drains: it is about to go"),
+        Shut::Away(reason) => format!("{fits}, which is kept away: {reason}"),
+        Shut::FailedIt => format!("{fits}, which failed it before; it waits for another machine"),
+        Shut::Stops => format!("{fits}, but {worker} still ends what it was told to stop"),
+        Shut::Busy => format!("{fits}, but {worker} is busy"),
+        Shut::Kept => format!("{fits}, but {worker} is kept for a job that goes before"),
+    }
 }
 
-/// Why a job waits for a worker that its machine's owner keeps away.
-pub fn is_kept_away(smallest: &Need, worker: &str, reason: &str) -> String {
-    format!("{}, which is kept away: {reason}", fits(smallest, worker))
-}
-
-/// Why a job waits for a worker that is held for such jobs; `told` is by whom and why.
-pub fn is_held(smallest: &Need, worker: &str, told: &str) -> String {
-    format!("{}, which is held {told}", fits(smallest, worker))
+fn slot_words(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Gpu => "its GPU",
+        Slot::Cpu => "its processor",
+        Slot::Service => "services",
+    }
 }
 
 /// Why a job waits that only a worker which is away could hold.

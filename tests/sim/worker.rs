@@ -78,6 +78,7 @@ impl Offer for Offered {
             gpu_slots: 1,
             cpu_slots: CPU_SLOTS as u32,
             service_slots: 0,
+            edition: vertigo::EDITION,
         }
     }
 

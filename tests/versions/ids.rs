@@ -3,14 +3,12 @@
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use vertigo::v1::{self, Artifact, Assignment};
+use vertigo::v1::{Artifact, Assignment};
 
 /// Names as they were, and as they are.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ids {
     is: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The epoch under which an attempt was leased, and is.
-    epoch: Option<(u64, u64)>,
 }
 
 impl Ids {
@@ -24,10 +22,11 @@ impl Ids {
 
     /// The same of all names in an assignment.
     pub(crate) fn learn_assignment(&mut self, was: &Assignment, is: &Assignment) {
-        assert_eq!((&was.task, was.slot, &was.variant), (&is.task, is.slot, &is.variant), "it is the same work");
+        assert_eq!((was.slot, &was.variant), (is.slot, &is.variant), "it is the same work");
         self.learn(&was.job_id, &is.job_id);
         self.learn(&was.attempt_id, &is.attempt_id);
-        self.epoch = Some((was.epoch, is.epoch));
+        // The only one that is a number: it counts a job's attempts.
+        assert_eq!(was.epoch, is.epoch, "it is the first attempt");
         assert_eq!(was.inputs.len(), is.inputs.len());
         for (was, is) in was.inputs.iter().zip(&is.inputs) {
             assert_eq!(was.role, is.role);
@@ -66,31 +65,5 @@ impl Ids {
     /// The same of a text.
     pub(crate) fn put_into_text(&self, text: &str) -> String {
         String::from_utf8(self.put_into(text.as_bytes()).to_vec()).expect("names are texts")
-    }
-
-    /// What a worker says, with all names as they are, and the epoch, which is a number and no text.
-    pub(crate) fn put_into_said(&self, bytes: &[u8]) -> Bytes {
-        use prost::Message;
-        let named = self.put_into(bytes);
-        let Some((was, is)) = self.epoch.filter(|(was, is)| was != is) else { return named };
-        let mut message = v1::WorkerMessage::decode(&named[..]).expect("a worker's message");
-        assert_eq!(
-            message.encode_to_vec(),
-            named,
-            "nothing of it is unknown, so that it is the same but for the epoch"
-        );
-        let now = |epoch: &mut u64| {
-            if *epoch == was {
-                *epoch = is
-            }
-        };
-        match &mut message.message {
-            Some(v1::worker_message::Message::Reports(batch)) => now(&mut batch.epoch),
-            Some(v1::worker_message::Message::Heartbeat(beat)) => {
-                beat.held.iter_mut().for_each(|held| now(&mut held.epoch))
-            }
-            _ => {}
-        }
-        message.encode_to_vec().into()
     }
 }

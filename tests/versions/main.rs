@@ -7,6 +7,7 @@
 
 mod grpc;
 mod ids;
+mod old_coordinator;
 mod record;
 mod recording;
 mod replay;

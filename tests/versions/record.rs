@@ -4,7 +4,8 @@
 use crate::grpc::{self, Messages, Passing, Seen};
 use crate::previous;
 use crate::recording::{Fetch, Message, Recording, Step};
-use axum::body::{Body, to_bytes};
+use crate::replay::trains;
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -16,11 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vertigo::endpoint::Endpoint;
 use vertigo_testkit::base;
 use vertigo_testkit::coordinator::listen;
-use vertigo_tests::waiting::soon;
+use vertigo_tests::waiting::{eventually, soon};
 use vertigo_tests::{Process, Ran, channel};
 
 /// Where the other release's programs lie.
-const PROGRAMS: &str = "VERTIGO_PREVIOUS_PROGRAMS";
+const PROGRAMS: &str = "VERTIGO_EARLIER_PROGRAMS";
 
 /// More than any body of so small a job.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -88,7 +89,7 @@ impl Recorder {
             }
             Seen::End => {}
         });
-        Response::from_parts(head, Body::new(body))
+        Response::from_parts(head, axum::body::Body::new(body))
     }
 
     /// Passes a request over HTTP on.
@@ -119,7 +120,7 @@ impl Recorder {
         for (name, value) in answered {
             response = response.header(name, value);
         }
-        response.body(Body::from(received)).expect("headers are those that came")
+        response.body(axum::body::Body::from(received)).expect("headers are those that came")
     }
 }
 
@@ -138,7 +139,7 @@ fn write_base(folder: &Path) {
     let mut config = base::text_config();
     for (key, value) in [
         ("hidden_size", json!(32)),
-        ("intermediate_size", json!(32)),
+        ("intermediate_size", json!(16)),
         ("num_hidden_layers", json!(1)),
         ("num_attention_heads", json!(2)),
         ("num_key_value_heads", json!(1)),
@@ -158,9 +159,9 @@ fn rows() -> String {
     (1..=6).map(|n| format!("{}\n", row(n))).collect()
 }
 
-/// The recipe: two checkpoints, the last of which the adapter is made of.
-const RECIPE: &str = "model: tiny\nnum_layers: 1\niters: 4\nbatch_size: 1\nmax_seq_length: 64\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
-                      steps_per_report: 1\nsteps_per_eval: 2\nval_batches: 1\nsave_every: 2\n\
+/// The recipe: long enough that a checkpoint goes up while it trains, and that it hears meanwhile that it is to go.
+const RECIPE: &str = "model: tiny\nnum_layers: 1\niters: 16\nbatch_size: 1\nmax_seq_length: 64\nmask_prompt: true\nlearning_rate: 1.0e-3\n\
+                      steps_per_report: 1\nsteps_per_eval: 10\nval_batches: 1\nsave_every: 8\n\
                       lora_parameters: {rank: 2, scale: 10.0, dropout: 0.0}\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,14 +202,15 @@ async fn a_session_of_the_release_before_is_written_down() {
     for arguments in [
         &["data", "import", "sums", "data"][..],
         &["base", "import", "tiny", "base"],
-        &["train", "tiny.yaml", "--data", "sums", "--name", "first", "--follow"],
+        &["train", "tiny.yaml", "--data", "sums", "--name", "first"],
     ] {
         let mut cli = tokio::process::Command::from(command("vertigo"));
         cli.env("VERTIGO_COORDINATOR", endpoint.url()).args(arguments).kill_on_drop(true);
         let ran = Ran::from(soon(&arguments.join(" "), cli.output()).await.expect("the CLI starts"));
         println!("{}", ran.ok());
     }
-    // It says that it goes, and goes.
+    eventually("a step", || recorder.recording().steps.iter().any(trains).then_some(())).await;
+    // It says that it goes, does what it has, and goes.
     assert!(worker.terminate().success(), "{}", worker.log());
     let recording = recorder.recording().clone();
     recording.write(&previous());

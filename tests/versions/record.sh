@@ -1,13 +1,15 @@
-#!/bin/sh
-# Makes tests/versions/previous of another release: its protocol, and a session of its worker with its coordinator, for the tests of what is
-# one version apart. Once after each release, with its commit.
-set -eu
+#!/usr/bin/env bash
+# Makes tests/versions/previous anew, of another release: its protocol, and a session of its worker with its coordinator, for the tests of
+# what is one version apart. Once after each release, with its commit.
+#
+#   tests/versions/record.sh COMMIT
+set -euo pipefail
 commit=${1:?"which release: a commit"}
-cd "$(dirname "$0")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 programs=$(tests/peer/earlier_release.sh "$commit")
-to=tests/versions/previous
-rm -rf "$to" && mkdir -p "$to"
-git archive "$commit" proto/vertigo | tar -x -C "$to"
-git rev-parse --short=7 "$commit" >"$to/COMMIT"
-VERTIGO_PREVIOUS_PROGRAMS=$programs cargo test -p vertigo-tests --test versions written_down -- --ignored --nocapture
-du -sh "$to"
+kept=tests/versions/previous
+rm -rf "$kept"
+mkdir -p "$kept"
+git archive "$commit" proto/vertigo | tar -x -C "$kept"
+git rev-parse --short=7 "$commit" > "$kept/COMMIT"
+VERTIGO_EARLIER_PROGRAMS=$programs cargo test -p vertigo-tests --test versions written_down -- --ignored --nocapture

@@ -1,6 +1,8 @@
 //! A recording: what one program said to another and what it heard, in the order in which it was said, as bytes; and the blobs that went
 //! along. It is text, so that git shows what changed: a step is a line of JSON.
 
+use base64::DecodeError;
+use base64::prelude::{BASE64_STANDARD as STANDARD, Engine};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,16 +46,16 @@ pub(crate) struct Fetch {
 pub(crate) struct Message(pub(crate) Bytes);
 
 impl TryFrom<String> for Message {
-    type Error = hex::FromHexError;
+    type Error = DecodeError;
 
-    fn try_from(text: String) -> Result<Message, hex::FromHexError> {
-        Ok(Message(hex::decode(text)?.into()))
+    fn try_from(text: String) -> Result<Message, DecodeError> {
+        Ok(Message(STANDARD.decode(text)?.into()))
     }
 }
 
 impl From<Message> for String {
     fn from(message: Message) -> String {
-        hex::encode(message.0)
+        STANDARD.encode(message.0)
     }
 }
 

@@ -12,13 +12,17 @@ use std::collections::BTreeMap;
 use vertigo::endpoint::Endpoint;
 use vertigo::id::Digest;
 use vertigo::v1::coordinator_message::Message as FromCoordinator;
+use vertigo::v1::report::Body;
 use vertigo::v1::worker_message::Message as FromWorker;
-use vertigo::v1::{Artifact, CoordinatorMessage, Report, WorkerMessage};
+use vertigo::v1::{Artifact, CoordinatorMessage, Held, Report, ReportBatch, WorkerMessage};
 use vertigo_tests::channel;
 use vertigo_tests::waiting::soon;
 
 /// The path of a worker's session.
 pub(crate) const SESSION: &str = "/vertigo.v1.Fleet/Session";
+
+/// Its session is its first call.
+const SESSION_CALL: u64 = 1;
 
 /// The path by which it asks for an artifact.
 pub(crate) const ARTIFACT: &str = "/vertigo.v1.Artifacts/Get";
@@ -31,8 +35,12 @@ pub(crate) struct OldWorker<'a> {
     /// What was called otherwise when it was recorded.
     pub(crate) ids: Ids,
     calls: BTreeMap<u64, Open<'a>>,
+    /// Steps that it has played.
+    done: usize,
     /// How far each attempt's reports were acknowledged.
     acknowledged: BTreeMap<String, u64>,
+    /// What it was given to do.
+    held: Option<Held>,
     /// All that it has reported.
     pub(crate) reported: Vec<Report>,
     /// How its session ended, where it has: gRPC's number, and our code.
@@ -57,43 +65,77 @@ impl<'a> OldWorker<'a> {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let (ids, calls) = (Ids::default(), BTreeMap::new());
         let (acknowledged, reported) = (BTreeMap::new(), Vec::new());
-        OldWorker { coordinator, recording, http, ids, calls, acknowledged, reported, refused: None }
+        OldWorker {
+            coordinator,
+            recording,
+            http,
+            ids,
+            calls,
+            done: 0,
+            acknowledged,
+            reported,
+            held: None,
+            refused: None,
+        }
     }
 
     /// Does what it did, up to the first step that `is_enough`, that among it. Dropped, it is gone without a word.
     pub(crate) async fn plays_until(&mut self, is_enough: impl Fn(&Step) -> bool) {
-        for step in &self.recording.steps {
+        while let Some(step) = self.recording.steps.get(self.done) {
             soon(&format!("{step:?}"), self.plays(step)).await;
+            self.done += 1;
             if is_enough(step) || self.refused.is_some() {
                 return;
             }
         }
     }
 
+    /// Loses its session and dials again, as it does: Hello names what it holds, and what was not acknowledged comes once more.
+    pub(crate) async fn is_cut_off(&mut self) {
+        let recording = self.recording;
+        let held = self.held.clone().expect("it has something to do");
+        let hello = recording.steps.iter().find_map(said).expect("it begins with Hello");
+        let mut hello = WorkerMessage::decode(&hello[..]).expect("a worker's message");
+        let Some(FromWorker::Hello(it)) = &mut hello.message else { panic!("{hello:?}") };
+        it.held.push(held.clone());
+        self.begins(SESSION_CALL, SESSION);
+        self.says(SESSION_CALL, hello.encode_to_vec().into());
+        let welcome = CoordinatorMessage::decode(&self.next(SESSION_CALL).await.expect("it is let in")[..]);
+        let Some(FromCoordinator::Welcome(welcome)) = welcome.expect("a coordinator's message").message else {
+            panic!("it is not welcomed")
+        };
+        let taken = welcome.acks.iter().find(|ack| ack.attempt_id == held.attempt_id).expect("it may go on").number;
+        let reports = self.reported.iter().filter(|report| report.number > taken).cloned().collect();
+        let again = ReportBatch { attempt_id: held.attempt_id, epoch: held.epoch, reports };
+        let message = WorkerMessage { message: Some(FromWorker::Reports(again)) };
+        self.says(SESSION_CALL, message.encode_to_vec().into());
+    }
+
+    fn begins(&mut self, call: u64, path: &'a str) {
+        let (says, body) = saying();
+        let (channel, called) = (channel(&self.coordinator), path.to_owned());
+        let hears = Heard::Coming(tokio::spawn(async move { grpc::call(channel, &called, body).await }));
+        self.calls.insert(call, Open { path, says: Some(says), hears });
+    }
+
+    fn says(&self, call: u64, message: Bytes) {
+        let says = self.calls[&call].says.as_ref().expect("it says nothing after its end");
+        // Fails where it was refused, which is what it hears next.
+        let _ = says.unbounded_send(message);
+    }
+
     async fn plays(&mut self, step: &'a Step) {
         match step {
-            Step::Calls { call, path } => {
-                let (says, body) = saying();
-                let (channel, called) = (channel(&self.coordinator), path.clone());
-                let hears = Heard::Coming(tokio::spawn(async move { grpc::call(channel, &called, body).await }));
-                self.calls.insert(*call, Open { path, says: Some(says), hears });
-            }
+            Step::Calls { call, path } => self.begins(*call, path),
             Step::Says { call, message } => {
-                let open = &self.calls[call];
-                let said = if open.path == SESSION {
-                    self.ids.put_into_said(&message.0)
-                } else {
-                    self.ids.put_into(&message.0)
-                };
-                if open.path == SESSION {
+                let said = self.ids.put_into(&message.0);
+                if *call == SESSION_CALL {
                     self.reported.extend(reports(&said));
                 }
-                let says = open.says.as_ref().expect("it says nothing after its end");
-                // Fails where it was refused, which is what it hears next.
-                let _ = says.unbounded_send(said);
+                self.says(*call, said);
             }
             Step::Falls { call } => self.open(*call).says = None,
-            Step::Hears { call, message } if self.calls[call].path == SESSION => self.hears(*call, &message.0).await,
+            Step::Hears { call, message } if *call == SESSION_CALL => self.hears(*call, &message.0).await,
             Step::Hears { call, message } => {
                 let heard =
                     self.next(*call).await.unwrap_or_else(|status| panic!("{}: {status}", self.calls[call].path));
@@ -108,7 +150,7 @@ impl<'a> OldWorker<'a> {
                 let path = self.calls[call].path;
                 loop {
                     match self.next(*call).await {
-                        Ok(_) if path == SESSION => {}
+                        Ok(_) if *call == SESSION_CALL => {}
                         Ok(more) => panic!("{path}: {more:?} is more than it heard"),
                         Err(now) => {
                             assert_eq!(now, *status, "{path}");
@@ -159,6 +201,7 @@ impl<'a> OldWorker<'a> {
             match (&was, now.expect("it says nothing that a worker of then knows no word of, unless it is asked to")) {
                 (FromCoordinator::Welcome(was), FromCoordinator::Welcome(now)) => return assert_eq!(*was, now),
                 (FromCoordinator::Assignment(was), FromCoordinator::Assignment(now)) => {
+                    self.held = Some(Held { attempt_id: now.attempt_id.clone(), epoch: now.epoch });
                     return self.ids.learn_assignment(was, &now);
                 }
                 (_, FromCoordinator::Ack(ack)) => {
@@ -191,12 +234,23 @@ impl<'a> OldWorker<'a> {
     }
 }
 
-/// The reports in a message of a worker's.
+/// The reports in a message of a worker's session.
 pub(crate) fn reports(message: &[u8]) -> Vec<Report> {
     match WorkerMessage::decode(message).expect("a worker's message").message {
         Some(FromWorker::Reports(batch)) => batch.reports,
         _ => Vec::new(),
     }
+}
+
+/// What a worker says in its session with this.
+fn said(step: &Step) -> Option<&Bytes> {
+    if let Step::Says { call: SESSION_CALL, message } = step { Some(&message.0) } else { None }
+}
+
+/// Whether a worker tells with this that it has trained for a step.
+pub(crate) fn trains(step: &Step) -> bool {
+    let is_step = |report: &Report| matches!(report.body, Some(Body::Step(_)));
+    said(step).is_some_and(|message| reports(message).iter().any(is_step))
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ impl Machine {
             gpu_slots: GPU_SLOTS as u32,
             cpu_slots: cpu_slots() as u32,
             service_slots: SERVICE_SLOTS as u32,
+            edition: vertigo::EDITION,
         }
     }
 }

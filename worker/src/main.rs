@@ -13,12 +13,14 @@ use vertigo::endpoint::Endpoint;
 use vertigo::principal::{PrincipalName, Role};
 use vertigo::printable;
 use vertigo::server_key::KeyPlace;
+use vertigo::times;
 use vertigo_access::contexts::Contexts;
 use vertigo_access::identity::Identity;
 use vertigo_access::token::Token;
 use vertigo_client::Access;
 use vertigo_daemon::command::{InstallArgs, OF_INSTALLATION, Wanted, installed, said, uninstalled, wanted};
 use vertigo_daemon::installation::ready;
+use vertigo_daemon::plan::shell;
 use vertigo_daemon::{Name, ThisMachine, arguments, places};
 use vertigo_host::policy::Policy;
 use vertigo_host::presence::Terms;
@@ -170,24 +172,17 @@ struct Daemon {
     #[arg(long, value_name = "POLICY")]
     when: Option<Policy>,
     /// How long a job stays paused before it is checkpointed and given back, such as 90s.
-    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = time)]
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = times::read)]
     grace: Duration,
     /// How long the policy has to be open again without a break before the machine takes part.
-    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time, hide = true)]
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = times::read, hide = true)]
     settle: Duration,
     /// A folder with the files of a Linux that is played, for tests.
     #[arg(long, value_name = "FOLDER", hide = true)]
     host_root: Option<PathBuf>,
     /// How long it waits for what runs when it is told to go, such as 10m, before it leaves at once [default: until it has ended].
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = times::read)]
     drain: Option<Duration>,
-}
-
-/// A time such as 90s, 5m or 1h.
-fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time such as 90s, 5m or 1h");
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
 }
 
 fn main() -> ExitCode {
@@ -296,8 +291,18 @@ fn join(
     let identity = joined(&folder, name)?;
     let joined = format!("joined {} as {}", identity.coordinator, identity.principal);
     match wanted {
-        None => Ok(format!("{joined}\nnext: vertigo-worker --state {}", folder.display())),
-        Some(wanted) => Ok(format!("{joined}\n{}", installed(&wanted, install)?)),
+        None => {
+            let next = ["vertigo-worker".to_owned(), "--state".to_owned(), folder.display().to_string()];
+            Ok(format!("{joined}\nnext: {}", shell(&next)))
+        }
+        // The token is used: what is missing is not another one.
+        Some(wanted) => match installed(&wanted, install) {
+            Ok(said) => Ok(format!("{joined}\n{said}")),
+            Err(error) => Err(format!(
+                "{joined}, and is not installed: {error}. Then run `vertigo-worker install` with the same options; no token is needed"
+            )
+            .into()),
+        },
     }
 }
 

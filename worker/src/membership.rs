@@ -7,6 +7,7 @@ use rand::random_range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vertigo::endpoint::Endpoint;
+use vertigo::files::try_keeping;
 use vertigo::id::Millis;
 use vertigo::principal::PrincipalName;
 use vertigo::secret::Installed;
@@ -92,6 +93,8 @@ impl Membership {
                 Ok(renewed) => {
                     tracing::info!("the next certificate is here");
                     certificate.identity = renewed;
+                    let ends = certificate.identity.life.ends;
+                    keep(&certificate.identity, &certificate.path, || again(ends, Millis::now())).await;
                 }
                 Err(error) => {
                     let again = again(certificate.identity.life.ends, Millis::now());
@@ -103,13 +106,20 @@ impl Membership {
     }
 }
 
-/// The next certificate, kept and shown.
+/// The next certificate, shown from now on.
 async fn next(access: &Access, before: &Certificate) -> Result<Identity, MembershipError> {
     let renewed = joining::renew(access, &before.identity).await?;
-    let held = renewed.held()?;
-    renewed.write(&before.path)?;
-    before.shown.replace(held);
+    before.shown.replace(renewed.held()?);
     Ok(renewed)
+}
+
+/// Keeps a certificate, however long the disk has no room for it: this process shows it already, and the next one needs it.
+async fn keep(identity: &Identity, path: &Path, again: impl Fn() -> Duration) {
+    while let Err(error) = identity.write(path) {
+        let again = again();
+        tracing::error!(%error, ?again, "the next certificate cannot be kept: until it is, it is gone with this process");
+        tokio::time::sleep(again).await;
+    }
 }
 
 /// When asking is tried again: often enough that a certificate of any life is renewed before it ends.
@@ -131,6 +141,8 @@ pub async fn join(
     name: Option<PrincipalName>,
     otherwise: Option<PrincipalName>,
 ) -> Result<Identity, MembershipError> {
+    // Before the token is used, which opens once.
+    try_keeping(folder)?;
     let identity = joining::join(token, &Newcomer { name, otherwise, worker: Some(worker) }).await?;
     identity.write(&identity_path(folder))?;
     Ok(identity)
@@ -140,6 +152,11 @@ pub async fn join(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use vertigo::id::PrincipalId;
+    use vertigo::principal::Role;
+    use vertigo_access::authority::Authority;
+    use vertigo_access::identity::{Granted, Request};
+    use vertigo_access::life::{LEAF_LIFE, Life};
 
     proptest! {
         #[test]
@@ -149,6 +166,33 @@ mod tests {
             let left = ends.saturating_sub(now);
             prop_assert!(left == 0 || pause.as_millis() as u64 <= (left / 20).max(1_000));
         }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_kept_once_the_disk_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(&dir.path().join("authority.pem"), Millis::now()).unwrap();
+        let (request, name) = (Request::new().unwrap(), "mac".parse::<PrincipalName>().unwrap());
+        let life = Life::from(Millis::now(), LEAF_LIFE);
+        let chain = authority.for_principal(&request.der, PrincipalId::new(), &name, life).unwrap();
+        let chain = chain.iter().map(|der| der.to_vec()).collect();
+        let granted = Granted { chain, principal: name, role: Role::Worker, life };
+        let coordinator = "https://10.0.0.5:7420".parse().unwrap();
+        let identity = Identity::new(&request, granted, coordinator, authority.anchor()).unwrap();
+        // A folder that is not there yet takes as little as a full disk.
+        let path = dir.path().join("later/identity.json");
+        let folder = path.parent().unwrap().to_owned();
+        let tries = std::cell::Cell::new(0);
+        let again = || {
+            tries.set(tries.get() + 1);
+            if tries.get() == 3 {
+                std::fs::create_dir(&folder).unwrap();
+            }
+            Duration::from_millis(1)
+        };
+        keep(&identity, &path, again).await;
+        assert_eq!(tries.get(), 3);
+        assert_eq!(Identity::read(&path).unwrap().unwrap().life, life);
     }
 
     #[test]

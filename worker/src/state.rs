@@ -103,10 +103,15 @@ impl State {
     /// while it does.
     ///
     /// # Errors
-    /// The folder cannot be read or written.
+    /// The folder cannot be read or written; [`StateError::Locked`] where another is just making it.
     pub fn installed(folder: &Path) -> Result<Installed, StateError> {
         fs::create_dir_all(folder).at(folder)?;
         fs::set_permissions(folder, Permissions::from_mode(0o700)).at(folder)?;
+        let lock = FolderLock::take(folder)?;
+        // Whoever has the folder has made id and secret, the id last; or makes them, and two would each make half.
+        if lock.is_none() && !folder.join("worker-id").exists() {
+            return Err(StateError::Locked(folder.to_owned()));
+        }
         let Identity { id, secret } = identity(folder)?;
         Ok(Installed { id, secret: secret.hash() })
     }
@@ -246,6 +251,22 @@ mod tests {
         assert!(matches!(second, StateError::Locked(_)) && second.to_string().contains("--state"), "{second}");
         drop(state);
         assert_eq!(State::open(&folder).unwrap().identity().id, id);
+    }
+
+    #[test]
+    fn two_that_join_at_once_are_one_installation() {
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let joined: Vec<Installed> = std::thread::scope(|scope| {
+                let joins = || State::installed(dir.path()).ok();
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(joins)).collect();
+                all.into_iter().filter_map(|join| join.join().unwrap()).collect()
+            });
+            let state = State::open(dir.path()).unwrap();
+            let Identity { id, secret } = state.identity().clone();
+            let one = Installed { id, secret: secret.hash() };
+            assert!(!joined.is_empty() && joined.iter().all(|it| *it == one));
+        }
     }
 
     #[test]

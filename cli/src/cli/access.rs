@@ -1,8 +1,10 @@
 //! Who may speak to a coordinator, and which coordinators this machine speaks to.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::time::Duration;
 use vertigo::principal::{PrincipalName, Role};
+use vertigo::times;
 use vertigo_access::contexts::ContextName;
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +16,8 @@ pub(crate) enum TokenCommand {
     /// End a token before its time. Who joined with it stays: `vertigo revoke`
     Revoke {
         /// The token's id, as `vertigo token list` shows it
+        // With nothing every id begins.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -38,7 +42,7 @@ pub(crate) struct CreateTokenArgs {
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Role,
     /// How long the token can be used
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = times::read)]
     pub(crate) ttl: Duration,
     /// How many machines can join with it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]

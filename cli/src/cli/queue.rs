@@ -4,7 +4,6 @@ use crate::settings::{Setting, Values};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 use vertigo::bounds::SERVED_MAX;
 use vertigo::bytes::Bytes;
 use vertigo::task::Bits;
@@ -255,19 +254,4 @@ impl From<State> for v1::JobState {
             State::Cancelled => v1::JobState::Cancelled,
         }
     }
-}
-
-/// A number and its unit: seconds, minutes, hours, days.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time; write 90s, 30m, 12h or 7d");
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }

@@ -47,6 +47,7 @@ fn what_is_not_a_coordinator_or_an_amount_is_refused() {
     assert!(
         parse("vertigo drain studio --reason disk").is_ok() && parse("vertigo drain").unwrap_err().contains("WORKER")
     );
+    assert!(parse("vertigo token revoke 01a2").is_ok() && parse("vertigo token revoke ").is_err());
     assert!(parse("vertigo worker set studio --when always").is_ok());
     assert!(parse("vertigo worker set studio").unwrap_err().contains("--when"));
     assert!(parse("vertigo resume studio").is_ok() && parse("vertigo remove").is_err());

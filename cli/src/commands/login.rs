@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &LoginArgs, contexts: &Contexts, output: Output) -
             CliError::refused("this token is for a worker").hint("on the Mac that is to work: vertigo-worker join")
         );
     }
+    contexts.prepare().map_err(CliError::refused)?;
     // What the token says goes before what this machine is called, and what is typed before both.
     let named = Newcomer { name: args.name.clone(), otherwise: this_person(), worker: None };
     let identity = joining::join(&token, &named).await.map_err(|error| {

@@ -29,8 +29,7 @@ pub(crate) async fn run(args: &UpgradeArgs, coordinator: &Coordinator, output: O
 async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Worker> {
     let begun = Instant::now();
     loop {
-        let is_back = |worker: &v1::Worker| worker.connected && worker.connection != before.connection;
-        if let Some(worker) = find(&before.id, coordinator).await?.filter(is_back) {
+        if let Some(worker) = find(&before.id, coordinator).await?.filter(|now| is_back(before, now)) {
             return Ok(worker);
         }
         if begun.elapsed() > PATIENCE {
@@ -39,6 +38,11 @@ async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Work
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a worker has started anew. One that was cut off while it saves what runs comes back as it was: it drains still.
+fn is_back(before: &v1::Worker, now: &v1::Worker) -> bool {
+    now.connected && now.connection != before.connection && !now.draining
 }
 
 async fn find(id: &str, coordinator: &Coordinator) -> Result<Option<v1::Worker>> {
@@ -66,6 +70,17 @@ fn render(before: &v1::Worker, after: &v1::Worker) -> String {
 mod tests {
     use super::*;
     use crate::render::output::plain;
+
+    #[test]
+    fn a_worker_that_was_only_cut_off_is_not_back() {
+        let before = v1::Worker { connection: 7, connected: true, ..Default::default() };
+        let now =
+            |connection, connected, draining| v1::Worker { connection, connected, draining, ..Default::default() };
+        assert!(is_back(&before, &now(8, true, false)));
+        for not_yet in [now(7, true, true), now(7, true, false), now(8, false, false), now(8, true, true)] {
+            assert!(!is_back(&before, &not_yet), "{not_yet:?}");
+        }
+    }
 
     #[test]
     fn what_it_runs_now_is_said_beside_what_it_ran() {

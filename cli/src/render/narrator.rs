@@ -158,6 +158,8 @@ pub(crate) fn told_of_worker(event: &JobEvent) -> Option<(&str, String)> {
         v1::WorkerAct::Held => with_reason(&format!("held{by}"), &event.reason),
         v1::WorkerAct::Resumed => format!("takes work again, resumed{by}"),
         v1::WorkerAct::Removed => format!("removed{by}"),
+        v1::WorkerAct::Set => with_reason(&format!("told its policy{by}"), &event.reason),
+        v1::WorkerAct::StartedAnew => format!("told to start anew{by}"),
     };
     Some((&of.worker, line))
 }
@@ -282,6 +284,12 @@ mod tests {
         let resumed = done(v1::WorkerAct::Resumed, "phone", "");
         assert_eq!(resumed.as_deref(), Some("studio: takes work again, resumed by phone"));
         assert_eq!(done(v1::WorkerAct::Removed, "local", "").as_deref(), Some("studio: removed"));
+        let set = done(v1::WorkerAct::Set, "mac-laptop", "on-ac and idle > 15m");
+        assert_eq!(set.as_deref(), Some("studio: told its policy by mac-laptop: on-ac and idle > 15m"));
+        assert_eq!(
+            done(v1::WorkerAct::StartedAnew, "phone", "").as_deref(),
+            Some("studio: told to start anew by phone")
+        );
         assert_eq!(done(v1::WorkerAct::Unspecified, "local", ""), None);
     }
 

@@ -16,6 +16,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vertigo::id::Millis;
+use vertigo::times::moment;
 use vertigo_access::anchor::Anchor;
 use vertigo_access::life::Life;
 use vertigo_access::tls::{Held, HeldError, Shown};
@@ -240,26 +241,21 @@ impl Said {
     fn log(self, Files { certificate, .. }: &Files) {
         let file = certificate.display();
         match self {
-            Said::Taken(ends) => tracing::info!(%file, ends = shown(ends), "a new certificate is used from now on"),
+            Said::Taken(ends) => tracing::info!(%file, ends = moment(ends), "a new certificate is used from now on"),
             Said::Refused(problem, ends) => tracing::error!(
                 problem,
-                in_use_until = shown(ends),
+                in_use_until = moment(ends),
                 "the new certificate is refused, and the one before stays in use. Whoever joined trusts its issuer and its names: a restart \
                  takes another, and then all join again"
             ),
             Said::EndsSoon(ends) => tracing::warn!(
-                %file, ends = shown(ends), "the certificate ends soon: renew it in its place, and it is taken within a minute"
+                %file, ends = moment(ends), "the certificate ends soon: renew it in its place, and it is taken within a minute"
             ),
             Said::Ended(ended) => tracing::error!(
-                %file, ended = shown(ended), "the certificate has ended and nobody can connect: renew it in its place"
+                %file, ended = moment(ended), "the certificate has ended and nobody can connect: renew it in its place"
             ),
         }
     }
-}
-
-fn shown(at: Millis) -> String {
-    let at = i64::try_from(at.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 /// What is known from looks before.

@@ -124,6 +124,28 @@ struct Inner {
     revocations: broadcast::Sender<PrincipalId>,
 }
 
+/// An upload that is under way. When it is dropped, what came of it counts against its principal's quota.
+#[derive(Debug)]
+pub struct Upload {
+    access: Access,
+    id: PrincipalId,
+    bytes: Bytes,
+    came: Bytes,
+}
+
+impl Upload {
+    /// So many bytes more have come.
+    pub fn came(&mut self, bytes: usize) {
+        self.came.0 = self.came.0.saturating_add(bytes as u64);
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.access.sent().end(Millis::now(), self.id, self.bytes, self.came);
+    }
+}
+
 /// A certificate that was granted.
 #[derive(Debug, Clone)]
 pub struct Granted {
@@ -230,13 +252,13 @@ impl Access {
         self.registry().live(id).cloned()
     }
 
-    /// Counts an upload that a principal begins.
+    /// Begins an upload of a principal, which says that it brings so much.
     ///
     /// # Errors
     /// It has sent as much as it may.
-    pub fn begin_upload(&self, now: Millis, id: PrincipalId, bytes: Bytes) -> Result<(), Exceeded> {
-        let mut sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.begin(now, id, bytes, self.0.settings.upload_quota)
+    pub fn begin_upload(&self, now: Millis, id: PrincipalId, bytes: Bytes) -> Result<Upload, Exceeded> {
+        self.sent().begin(now, id, bytes, self.0.settings.upload_quota)?;
+        Ok(Upload { access: self.clone(), id, bytes, came: Bytes::ZERO })
     }
 
     /// Lets somebody in for a token.
@@ -418,6 +440,10 @@ impl Access {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.0.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tries(&self) -> MutexGuard<'_, Tries> {

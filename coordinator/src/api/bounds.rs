@@ -363,6 +363,8 @@ fn machine(machine: &mut v1::Machine) {
         gpu_slots,
         cpu_slots,
         service_slots,
+        // A number that is compared.
+        edition: _,
     } = machine;
     for said in [chip, os, version] {
         cut(said, DESCRIPTION_BYTES_MAX);

@@ -73,6 +73,7 @@ impl From<Refusal> for ApiError {
             | Refusal::NoOutput { .. }
             | Refusal::WorkerThere { .. }
             | Refusal::WorkerNotThere(_)
+            | Refusal::WorkerTooOld { .. }
             | Refusal::NoSuchOutput { .. }
             | Refusal::NothingBefore(_)
             | Refusal::OnItAlready { .. }

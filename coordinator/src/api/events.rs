@@ -51,6 +51,10 @@ pub(super) fn event(event: Event) -> v1::JobEvent {
         EventBody::Removed { worker, name, by } => {
             (acted(worker, name, v1::WorkerAct::Removed), String::new(), Some(by))
         }
+        EventBody::Set { worker, name, by, when } => (acted(worker, name, v1::WorkerAct::Set), when, Some(by)),
+        EventBody::StartedAnew { worker, name, by } => {
+            (acted(worker, name, v1::WorkerAct::StartedAnew), String::new(), Some(by))
+        }
     };
     v1::JobEvent {
         seq,

@@ -171,6 +171,7 @@ fn machine(machine: &Machine) -> v1::Machine {
         gpu_slots: machine.gpu_slots,
         cpu_slots: machine.cpu_slots,
         service_slots: machine.service_slots,
+        edition: machine.edition,
     }
 }
 

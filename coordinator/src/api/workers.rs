@@ -89,8 +89,8 @@ impl Api {
         bounds::set_worker(&request)?;
         let wrong = |error: PolicyError| ApiError::invalid(format!("the policy, {error}"));
         let when = request.when.parse::<Policy>().map_err(wrong)?.to_string();
-        tracing::info!(by = %caller.name, worker = request.worker, when, "a worker is told its policy");
-        let (_, after) = self.act(request.worker, |worker| Command::SetPolicy { worker, when }).await?;
+        let by = caller.name.clone();
+        let (_, after) = self.act(request.worker, |worker| Command::SetPolicy { worker, when, by }).await?;
         after.ok_or_else(gone)
     }
 
@@ -104,8 +104,8 @@ impl Api {
         request: v1::UpgradeWorkerRequest,
     ) -> Result<v1::Worker, ApiError> {
         bounds::upgrade_worker(&request)?;
-        tracing::info!(by = %caller.name, worker = request.worker, "a worker is told to start anew");
-        let (before, _) = self.act(request.worker, |worker| Command::StartAnew { worker }).await?;
+        let by = caller.name.clone();
+        let (before, _) = self.act(request.worker, |worker| Command::StartAnew { worker, by }).await?;
         Ok(before)
     }
 

@@ -117,11 +117,15 @@ pub enum Command {
         worker: WorkerId,
         /// As a person writes it. It has been read.
         when: String,
+        /// Who asks.
+        by: PrincipalName,
     },
     /// Has a worker save what runs there and start anew.
     StartAnew {
         /// The worker.
         worker: WorkerId,
+        /// Who asks.
+        by: PrincipalName,
     },
     /// Lets go what nobody needs any more. What somebody does is passed over.
     Forget(Forget),

@@ -94,6 +94,20 @@ pub enum Outgoing {
     },
 }
 
+impl Outgoing {
+    /// The edition of our messages that has this one: a worker that knows earlier ones only passes it over without a word.
+    pub fn edition(&self) -> u32 {
+        match self {
+            Outgoing::Welcome { .. }
+            | Outgoing::Assignment(_)
+            | Outgoing::Ack { .. }
+            | Outgoing::Stop { .. }
+            | Outgoing::Close { .. } => 0,
+            Outgoing::Policy { .. } | Outgoing::StartAnew => 1,
+        }
+    }
+}
+
 /// What a worker needs to run an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {

@@ -65,6 +65,26 @@ pub enum EventBody {
         /// Who asked for it.
         by: PrincipalName,
     },
+    /// A worker was told by which policy its machine takes part.
+    Set {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Who asked for it.
+        by: PrincipalName,
+        /// The policy.
+        when: String,
+    },
+    /// A worker was told to save and give back what runs, and to start anew.
+    StartedAnew {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Who asked for it.
+        by: PrincipalName,
+    },
     /// A worker was forgotten, and its secret.
     Removed {
         /// The worker.

@@ -1,4 +1,4 @@
-//! Workers that are held, let work again, and removed.
+//! Workers that are held, let work again, told what their owners want, and removed.
 //!
 //! A hold is kept: it outlives restarts of both sides and every coming and going of the worker, until somebody resumes it. What runs there
 //! goes on to its end; services leave at once, as from a worker that drains by itself. A worker that is removed is as one that never
@@ -85,12 +85,37 @@ impl Core {
         Ok(())
     }
 
-    /// Tells a worker what is the worker's own to keep or to do: one that is not there cannot be told.
-    pub(super) fn tell(&mut self, id: WorkerId, what: Outgoing) -> Result<(), Refusal> {
+    /// Tells a worker by which policy its machine takes part. The worker keeps it; the journal has who said so.
+    pub(super) fn set_policy(
+        &mut self,
+        now: Millis,
+        id: WorkerId,
+        when: String,
+        by: PrincipalName,
+    ) -> Result<(), Refusal> {
+        let name = self.tell(id, Outgoing::Policy { when: when.clone() })?;
+        self.journal_fleet(now, EventBody::Set { worker: id, name, by, when });
+        Ok(())
+    }
+
+    /// Has a worker save and give back what runs, and start anew.
+    pub(super) fn start_anew(&mut self, now: Millis, id: WorkerId, by: PrincipalName) -> Result<(), Refusal> {
+        let name = self.tell(id, Outgoing::StartAnew)?;
+        self.journal_fleet(now, EventBody::StartedAnew { worker: id, name, by });
+        Ok(())
+    }
+
+    /// Tells a worker what is the worker's own to keep or to do, and gives its name: one that is not there cannot be told, and
+    /// neither can one that is too old to understand it.
+    fn tell(&mut self, id: WorkerId, what: Outgoing) -> Result<String, Refusal> {
         let worker = self.workers.get(&id).ok_or(Refusal::NoWorker(id))?;
         let session = worker.session.ok_or_else(|| Refusal::WorkerNotThere(worker.name.clone()))?;
+        if worker.machine.edition < what.edition() {
+            let (name, version) = (worker.name.clone(), worker.machine.version.clone());
+            return Err(Refusal::WorkerTooOld { name, version });
+        }
         self.effects.outbox.push((session, what));
-        Ok(())
+        Ok(worker.name.clone())
     }
 
     /// Forgets a worker and whose its id is. It has to be away, or held and without anything that runs there.

@@ -7,19 +7,17 @@
 //!
 //! Promise: [`standing`] is a function of marks and time; a mishap is counted once, however often it is told.
 
+use super::worker::{COOL_MS, COOLS, cooling_since};
 use super::{Core, HeldBy, Hold, Moment, Outcome, State, Worker, retry};
 use serde::{Deserialize, Serialize};
 use vertigo::id::{AttemptId, JobId, Millis, WorkerId};
-use vertigo::task::{Cure, Slot, code};
+use vertigo::task::{Cure, code};
 
 /// How long a mark counts.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How many of a kind within a day hold a machine.
 const HOLDING: usize = 2;
-
-/// How long a machine takes nothing for its GPU after a panic: time for whoever is there to look, and for what was hot to cool.
-const COOL_MS: u64 = 15 * 60 * 1000;
 
 /// Marks of a machine that are kept. More than that within a day say nothing new.
 const MARKS_MAX: usize = 8;
@@ -104,8 +102,7 @@ pub(super) fn standing(marks: &[Mark], now: Millis) -> Standing {
     for mishap in [Mishap::Panic, Mishap::GpuBroke] {
         let count = recent(mishap).count();
         if count >= HOLDING {
-            let reason =
-                format!("{} within a day: look at the machine, then `vertigo resume` it", mishap.counted(count));
+            let reason = format!("{} within a day: look at the machine first", mishap.counted(count));
             return Standing::Held { reason };
         }
     }
@@ -119,22 +116,8 @@ impl Worker {
     /// Why it takes nothing new, or nothing for its GPU, as people are told: it is held, or it cools down, which a person ends the same
     /// way.
     pub fn told_hold(&self) -> Option<Hold> {
-        let cooling = |until: Millis| Hold {
-            by: HeldBy::Coordinator,
-            since: Millis(until.0.saturating_sub(COOL_MS)),
-            reason: "its kernel panicked, and its GPU cools down for a quarter of an hour".to_owned(),
-        };
+        let cooling = |until| Hold { by: HeldBy::Coordinator, since: cooling_since(until), reason: COOLS.to_owned() };
         self.hold.clone().or_else(|| self.cools_until.map(cooling))
-    }
-
-    /// By whom and why nothing begins in such a slot, for whoever waits for it: behind "held".
-    pub(super) fn told_closed(&self, slot: Slot) -> Option<String> {
-        let Hold { by, reason, .. } = self.told_hold().filter(|hold| hold.closes(slot))?;
-        let by = by.person().map_or("the coordinator", |person| person.as_str());
-        Some(match &*reason {
-            "" => format!("by {by}"),
-            reason => format!("by {by}: {reason}"),
-        })
     }
 }
 
@@ -271,7 +254,7 @@ mod tests {
         let Standing::Held { reason } = standing(&[panic(0), panic(DAY_MS - 1)], Millis(DAY_MS - 1)) else {
             panic!("it is held")
         };
-        assert!(reason.contains("2 kernel panics") && reason.contains("vertigo resume"), "{reason}");
+        assert!(reason.contains("2 kernel panics") && reason.contains("look at the machine"), "{reason}");
         let broke = Mark { mishap: Mishap::GpuBroke, ..panic(5) };
         assert_eq!(standing(std::slice::from_ref(&broke), Millis(6)), Standing::Well, "the job alone goes elsewhere");
         assert!(matches!(standing(&[broke.clone(), broke], Millis(6)), Standing::Held { .. }));

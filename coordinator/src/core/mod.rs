@@ -267,8 +267,8 @@ impl Core {
             Command::Hold { worker, by, reason } => self.hold(at.now, worker, HeldBy::Person(by), reason),
             Command::Resume { worker, by } => self.resume(at.now, worker, by),
             Command::Remove { worker, by } => self.remove(at, worker, by),
-            Command::SetPolicy { worker, when } => self.tell(worker, Outgoing::Policy { when }),
-            Command::StartAnew { worker } => self.tell(worker, Outgoing::StartAnew),
+            Command::SetPolicy { worker, when, by } => self.set_policy(at.now, worker, when, by),
+            Command::StartAnew { worker, by } => self.start_anew(at.now, worker, by),
             Command::Forget(forget) => {
                 self.forget(forget);
                 Ok(())

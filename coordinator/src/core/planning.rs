@@ -11,33 +11,29 @@ use vertigo::id::{Digest, WorkerId};
 use vertigo::placement::{Candidate, Need, Placement, place, why};
 
 impl Core {
-    /// Where a job of these variants would go now. Workers of `avoid` count as busy where another one is large enough and takes such jobs.
+    /// Where a job of these variants would go now. Workers of `avoid` are passed over where another one is large enough and takes such jobs.
     /// The first of the pair names the workers that the placement counts.
     pub fn placement(&self, variants: &[Variant], avoid: &BTreeSet<WorkerId>) -> (Vec<WorkerId>, Placement) {
         self.placement_beside(variants, avoid, &BTreeSet::new())
     }
 
     /// The same, where workers of `kept` are for jobs of higher rank.
-    pub(super) fn placement_beside(
-        &self,
+    pub(super) fn placement_beside<'a>(
+        &'a self,
         variants: &[Variant],
         avoid: &BTreeSet<WorkerId>,
         kept: &BTreeSet<WorkerId>,
     ) -> (Vec<WorkerId>, Placement) {
-        let connected: Vec<&Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
+        let connected: Vec<&'a Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
         let inputs: Vec<_> = variants.iter().map(|variant| reads(variant, &self.index).collect()).collect();
         let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
         let takes_one =
             |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot));
         let has_other = connected.iter().copied().filter(takes_one).any(|worker| !avoid.contains(&worker.id));
-        let smallest = needs.iter().min_by_key(|need| need.peak);
-        let candidate = |worker: &&Worker| {
-            let mut candidate = self.candidate(worker, &inputs);
-            candidate.hold = smallest.and_then(|need| worker.told_closed(need.slot));
-            if kept.contains(&worker.id) || (has_other && avoid.contains(&worker.id)) {
-                candidate.open.clear();
-            }
-            candidate
+        let candidate = |worker: &&'a Worker| {
+            let (is_shunned, is_kept) = (has_other && avoid.contains(&worker.id), kept.contains(&worker.id));
+            let shut = |slot| Some((slot, worker.shut_to(slot, is_shunned, is_kept)?));
+            Candidate { shut: SLOTS.into_iter().filter_map(shut).collect(), ..self.candidate(worker, &inputs) }
         };
         let candidates: Vec<_> = connected.iter().map(candidate).collect();
         let placement = match place(&needs, &candidates) {
@@ -49,8 +45,8 @@ impl Core {
         (connected.iter().map(|worker| worker.id).collect(), placement)
     }
 
-    /// A worker as a placement sees it; `inputs` are those of each variant.
-    fn candidate(&self, worker: &Worker, inputs: &[BTreeMap<Digest, Bytes>]) -> Candidate {
+    /// A worker as a placement sees it, but for its slots; `inputs` are those of each variant.
+    fn candidate(&self, worker: &Worker, inputs: &[BTreeMap<Digest, Bytes>]) -> Candidate<'static> {
         let is_held = |(digest, _): &(&Digest, &Bytes)| worker.cached.contains(*digest);
         // Each once, however many variants read it.
         let all: BTreeMap<&Digest, &Bytes> = inputs.iter().flatten().collect();
@@ -62,9 +58,7 @@ impl Core {
             usable: worker.machine.usable,
             reserved: worker.reserved(),
             withheld: worker.conditions.withheld,
-            open: SLOTS.into_iter().filter(|slot| worker.has_open(*slot)).collect(),
-            away: worker.away.clone(),
-            hold: None,
+            shut: Vec::new(),
             held: all.into_iter().filter(is_held).map(|(_, bytes)| *bytes).sum(),
             disk_free: worker.machine.disk_free,
             to_fetch: inputs.iter().map(to_fetch).collect(),
@@ -72,7 +66,7 @@ impl Core {
     }
 
     /// The reason to wait where no connected worker is large enough and one that is away would be.
-    fn absent(&self, needs: &[Need], connected: &[Candidate]) -> Option<String> {
+    fn absent(&self, needs: &[Need], connected: &[Candidate<'_>]) -> Option<String> {
         let smallest = needs.iter().min_by_key(|need| need.peak)?;
         if connected.iter().any(|worker| smallest.peak <= worker.usable) {
             return None;

@@ -74,6 +74,14 @@ pub enum Refusal {
     /// A worker that cannot be told anything.
     #[error("{0} is not connected, so it cannot be told")]
     WorkerNotThere(String),
+    /// A worker that would pass over what it is told.
+    #[error("{name} runs an earlier release ({version}) that does not understand this, so it was not told")]
+    WorkerTooOld {
+        /// Its name.
+        name: String,
+        /// What it runs.
+        version: String,
+    },
     /// No variant fits any worker that is known.
     #[error("no variant fits any known worker. Variants: {variants}. Workers: {workers}")]
     TooLarge {
@@ -143,6 +151,10 @@ impl Refusal {
             Refusal::WorkerNotThere(_) => {
                 Some("try again when it is back, or start it there with `vertigo-worker --when POLICY`".to_owned())
             }
+            Refusal::WorkerTooOld { .. } => Some(
+                "install this release on its machine and start the worker anew there; from then on it can be told"
+                    .to_owned(),
+            ),
             Refusal::NoOutput { id, .. } => Some(format!("`vertigo rerun {id}` queues it anew")),
             Refusal::NoSuchOutput { id, .. } => Some(format!("`vertigo job {id}` shows what it has made")),
             Refusal::TooLarge { .. } => Some(

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use vertigo::bytes::Bytes;
 use vertigo::id::{JobId, WorkerId};
-use vertigo::placement::{Need, why};
+use vertigo::placement::{Need, Shut, why};
 
 /// Where a job goes.
 pub(super) struct Choice {
@@ -25,11 +25,27 @@ pub(super) struct Choice {
 pub(super) enum Obstacle {
     /// This, whoever is free.
     Told(String),
-    /// This worker, the tightest that would hold its smallest variant, is not free for it.
+    /// This worker, the tightest that would hold its smallest variant of those that are worth waiting for, is not free for it.
     Worker(WorkerId),
 }
 
-/// Obstacles that have been found. They hold for as long as no worker comes, goes, or says what its disk and its cache have.
+/// The first of those that have the least rank. Nobody is looked at behind one of the rank 0.
+fn least_by<T>(all: impl Iterator<Item = T>, rank: impl Fn(&T) -> u8) -> Option<T> {
+    let mut least = None;
+    for it in all {
+        let rank = rank(&it);
+        if rank == 0 {
+            return Some(it);
+        }
+        if least.as_ref().is_none_or(|(known, _)| rank < *known) {
+            least = Some((rank, it));
+        }
+    }
+    least.map(|(_, it)| it)
+}
+
+/// Obstacles that have been found. They hold for as long as no worker comes, goes, says what its disk and its cache have, or is held,
+/// drains or is kept away or let work again.
 pub(super) type Obstacles = BTreeMap<CohortId, Obstacle>;
 
 /// Why jobs wait, made for those that somebody asks about: what holds for one job is found once for all of its cohort.
@@ -119,17 +135,10 @@ impl Core {
             Obstacle::Worker(worker) => self.workers.get(worker)?,
         };
         let (_, smallest) = wants.smallest()?;
-        let is_taken = self.workers.is_kept_before(worker.id, rank)
-            || !worker.has_open(smallest.slot)
-            || (wants.avoid.contains(&worker.id) && self.shuns(wants));
-        if let Some(reason) = &worker.away {
-            return Some(why::is_kept_away(smallest, &worker.name, reason));
-        }
-        if let Some(told) = worker.told_closed(smallest.slot) {
-            return Some(why::is_held(smallest, &worker.name, &told));
-        }
-        if is_taken {
-            return Some(why::is_busy(smallest, &worker.name));
+        let is_shunned = wants.avoid.contains(&worker.id) && self.shuns(wants);
+        let is_kept = self.workers.is_kept_before(worker.id, rank);
+        if let Some(shut) = worker.shut_to(smallest.slot, is_shunned, is_kept) {
+            return Some(why::is_shut(smallest, &worker.name, shut));
         }
         let (usable, withheld) = (worker.machine.usable, worker.conditions.withheld);
         let taken = why::Taken { usable, reserved: worker.reserved(), withheld };
@@ -149,7 +158,17 @@ impl Core {
         }
         let would = || self.workers.connected(smallest.peak);
         let disk_free = |id: &WorkerId| self.workers.get(id).and_then(|worker| worker.machine.disk_free);
-        if let Some((.., id)) = would().find(|(.., id)| self.has_room(wants, variant, *id, disk_free(id))) {
+        let shuns = self.shuns(wants);
+        // What changes while jobs are placed, which is who is busy and who is kept, makes no difference to a rank.
+        let rank = |id: &WorkerId| {
+            let shut = self
+                .workers
+                .get(id)
+                .and_then(|worker| worker.shut_to(smallest.slot, shuns && wants.avoid.contains(id), false));
+            Shut::rank(shut)
+        };
+        let roomy = would().filter(|(.., id)| self.has_room(wants, variant, *id, disk_free(id)));
+        if let Some((.., id)) = least_by(roomy, |(.., id)| rank(id)) {
             return Obstacle::Worker(*id);
         }
         match would().max_by_key(|(_, name, id)| (disk_free(id), Reverse(name))) {

@@ -5,7 +5,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Millis, WorkerId};
+use vertigo::placement::Shut;
+use vertigo::principal::PrincipalName;
 use vertigo::task::Slot;
+
+/// How long a machine takes nothing for its GPU after a panic: time for whoever is there to look, and for what was hot to cool.
+pub(super) const COOL_MS: u64 = 15 * 60 * 1000;
+
+/// Why a machine takes nothing for its GPU meanwhile.
+pub(super) const COOLS: &str = "its kernel panicked, and its GPU cools down for a quarter of an hour";
+
+/// Since when a machine cools that does so until then.
+pub(super) fn cooling_since(until: Millis) -> Millis {
+    Millis(until.0.saturating_sub(COOL_MS))
+}
 
 /// A worker's connection. Numbers rise within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +50,9 @@ pub struct Machine {
     /// Services that may run beside both. None on a worker of an earlier version.
     #[serde(default)]
     pub service_slots: u32,
+    /// Up to which edition of our messages it understands what it is told.
+    #[serde(default)]
+    pub edition: u32,
 }
 
 impl Machine {
@@ -115,16 +131,46 @@ pub struct Worker {
 impl Worker {
     /// Whether it takes attempts in such a slot, if not now then once what runs there has ended.
     pub fn takes(&self, slot: Slot) -> bool {
-        let is_held = self.hold.as_ref().is_some_and(|hold| hold.closes(slot));
-        let is_willing =
-            !self.draining && self.away.is_none() && !is_held && (self.cools_until.is_none() || slot == Slot::Cpu);
-        self.session.is_some() && is_willing && self.machine.slots(slot) > 0
+        self.session.is_some() && matches!(self.shut(slot), None | Some(Shut::Stops | Shut::Busy))
     }
 
     /// Whether it can start an attempt in such a slot now.
     pub fn has_open(&self, slot: Slot) -> bool {
-        let taken = self.leases.values().filter(|taken| taken.slot == slot).count();
-        self.takes(slot) && self.stopping.is_empty() && taken < self.machine.slots(slot)
+        self.session.is_some() && self.shut(slot).is_none()
+    }
+
+    /// Why it starts nothing in such a slot although it is connected: first what only a person ends.
+    pub fn shut(&self, slot: Slot) -> Option<Shut<'_>> {
+        let slots = self.machine.slots(slot);
+        let taken = || self.leases.values().filter(|taken| taken.slot == slot).count();
+        if slots == 0 {
+            return Some(Shut::NoSlot);
+        }
+        if let Some(Hold { by, since, reason }) = self.hold.as_ref().filter(|hold| hold.closes(slot)) {
+            return Some(Shut::Held { by: by.person().map(PrincipalName::as_str), since: *since, reason });
+        }
+        if self.draining {
+            return Some(Shut::Drains);
+        }
+        if let Some(reason) = &self.away {
+            return Some(Shut::Away(reason));
+        }
+        if let Some(until) = self.cools_until.filter(|_| slot != Slot::Cpu) {
+            return Some(Shut::Held { by: None, since: cooling_since(until), reason: COOLS });
+        }
+        if !self.stopping.is_empty() {
+            return Some(Shut::Stops);
+        }
+        (taken() >= slots).then_some(Shut::Busy)
+    }
+
+    /// The same for a job that goes elsewhere where it failed, or before which another one goes.
+    pub(super) fn shut_to(&self, slot: Slot, is_shunned: bool, is_kept: bool) -> Option<Shut<'_>> {
+        match self.shut(slot) {
+            Some(Shut::Stops | Shut::Busy) | None if is_shunned => Some(Shut::FailedIt),
+            None if is_kept => Some(Shut::Kept),
+            shut => shut,
+        }
     }
 
     /// Memory that is promised.

@@ -363,7 +363,9 @@ impl Events {
             EventBody::State { .. }
             | EventBody::Held { .. }
             | EventBody::Resumed { .. }
-            | EventBody::Removed { .. } => return,
+            | EventBody::Removed { .. }
+            | EventBody::Set { .. }
+            | EventBody::StartedAnew { .. } => return,
             EventBody::Report(report) if matches!(report.body, ReportBody::Step(_) | ReportBody::Progress(_)) => {
                 self.steps.push(event.seq);
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+use vertigo::times::{self, TimeError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,12 +53,12 @@ pub enum KeepError {
     #[error("`{0}` stands twice")]
     Twice(String),
     /// A value that is no time.
-    #[error("{key}={value}: write a number and a unit, such as 90s, 12h or 7d, or `forever`")]
+    #[error("{key}: {error}; or `{FOREVER}`")]
     Time {
         /// The key.
         key: String,
         /// What was written.
-        value: String,
+        error: TimeError,
     },
 }
 
@@ -95,23 +96,18 @@ impl FromStr for Keep {
                 return Err(KeepError::Twice(key.to_owned()));
             }
             seen.push(key);
-            let wrong = || KeepError::Time { key: key.to_owned(), value: value.to_owned() };
-            *field = time(value).ok_or_else(wrong)?;
+            *field = time(value).map_err(|error| KeepError::Time { key: key.to_owned(), error })?;
         }
         Ok(keep)
     }
 }
 
-/// A time, or `None` in it for ever. Days are 24 hours: what is kept for a day is not kept by a calendar.
-fn time(text: &str) -> Option<Option<Duration>> {
+/// A time, or `None` for ever.
+fn time(text: &str) -> Result<Option<Duration>, TimeError> {
     if text == FOREVER {
-        return Some(None);
+        return Ok(None);
     }
-    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
-        return Some(Some(DAY.checked_mul(days)?));
-    }
-    let parsed: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(parsed).ok().map(Some)
+    times::read(text).map(Some)
 }
 
 impl fmt::Display for Keep {
@@ -121,21 +117,10 @@ impl fmt::Display for Keep {
         for (n, key) in KEYS.into_iter().enumerate() {
             let value = keep.field(key).copied().flatten();
             let comma = if n > 0 { "," } else { "" };
-            write!(f, "{comma}{key}={}", value.map_or_else(|| FOREVER.to_owned(), shown))?;
+            write!(f, "{comma}{key}={}", value.map_or_else(|| FOREVER.to_owned(), times::shown))?;
         }
         Ok(())
     }
-}
-
-/// A time in the largest unit that says it exactly.
-fn shown(time: Duration) -> String {
-    let (ms, day) = (time.as_millis(), DAY.as_millis());
-    let unit = [(day, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let exact = unit.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0);
-    exact.map_or_else(
-        || if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") },
-        |(unit, name)| format!("{}{name}", ms / unit),
-    )
 }
 
 #[cfg(test)]
@@ -161,7 +146,7 @@ mod tests {
             assert!(error(text).contains("checkpoints, uploads, blobs, steps, journal, workers"), "{}", error(text));
         }
         for text in ["blobs=7", "blobs=-1s", "blobs=", "blobs=1y2x", "blobs=4294967295999d"] {
-            assert!(error(text).contains("7d, or `forever`"), "{}", error(text));
+            assert!(error(text).contains("is no time") && error(text).ends_with("; or `forever`"), "{}", error(text));
         }
         assert!(error("blobs=1d,blobs=2d").contains("twice"));
     }

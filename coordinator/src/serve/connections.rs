@@ -3,14 +3,28 @@
 use super::{guard, http};
 use axum::http::request::Parts;
 use axum::response::Response;
+use rustls::pki_types::CertificateDer;
+use uuid::Uuid;
 use vertigo::api_error::{ApiError, ErrorCode};
+use vertigo::id::PrincipalId;
 use vertigo::v1::{fleet_server, jobs_server};
+use vertigo_access::leaf::Leaf;
 use vertigo_port::{NotBegun, Peer, Rules, Work};
 
 pub use vertigo_port::{DescriptorError, Limits};
 
 /// The rules of the coordinator's port.
-pub(crate) const RULES: Rules = Rules { work, refuse };
+pub(crate) const RULES: Rules = Rules { known_as, work, refuse };
+
+/// Whose a certificate is: a principal's id as a number. Whoever knows more of it looks it up.
+fn known_as(certificate: &CertificateDer<'_>) -> Option<u128> {
+    Leaf::of(certificate).map(|leaf| leaf.id.0.as_u128())
+}
+
+/// Who is at the other end of a connection, where it is a principal. It may be revoked.
+pub(super) fn principal(peer: &Peer) -> Option<PrincipalId> {
+    peer.known_as.map(|number| PrincipalId(Uuid::from_u128(number)))
+}
 
 /// What a request is, by who asks and by its path.
 fn work(head: &Parts) -> Work {

@@ -10,24 +10,26 @@
 //! Promise: a request that reaches a route has a [`Caller`] as an extension, whose role may ask it; a worker has reached what its own
 //! attempts need and nothing else. What no table names is refused ([`super::permissions`]).
 
+use super::connections::principal;
 use super::guard::{refusal, speaks_grpc};
 use super::http::BLOBS;
 use super::permissions::{Permission, Verdict, required, verdict};
-use crate::access::Access;
 use crate::access::registry::Principal;
+use crate::access::{Access, Upload};
 use crate::api::{Api, Caller, DEFAULT_NAMESPACE};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
+use futures::TryStreamExt;
 use std::convert::Infallible;
 use tokio::sync::broadcast::error::RecvError;
 use vertigo::api_error::{ApiError, ErrorCode};
 use vertigo::bytes::Bytes;
 use vertigo::id::{Digest, Millis};
-use vertigo_access::leaf::Leaf;
 use vertigo_port::guard::shown;
 use vertigo_port::{Peer, Peers};
 
@@ -50,12 +52,11 @@ impl Door {
             Door::Loopback => return Ok(Some(Caller::local())),
             Door::Certificates(access) => access,
         };
-        let Some(certificate) = peer.filter(|peer| peer.is_tls).and_then(|peer| peer.certificate.as_ref()) else {
-            return Ok(None);
-        };
-        let leaf = Leaf::of(certificate)
-            .ok_or_else(|| ApiError::new(ErrorCode::Stranger, "the certificate is no principal's"))?;
-        Ok(Some(caller(access.principal(leaf.id)?)))
+        let Some(peer) = peer.filter(|peer| peer.is_tls && peer.certificate.is_some()) else { return Ok(None) };
+        let id =
+            principal(peer).ok_or_else(|| ApiError::new(ErrorCode::Stranger, "the certificate is no principal's"))?;
+        // Asked at each request: who was revoked since its connection began is refused.
+        Ok(Some(caller(access.principal(id)?)))
     }
 }
 
@@ -67,13 +68,12 @@ fn caller(principal: Principal) -> Caller {
 /// Ends the connections of whoever is revoked, for ever. New requests of theirs are refused already.
 pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
     let mut revocations = access.revocations();
-    let id = |peer: &Peer| peer.certificate.as_ref().and_then(Leaf::of).map(|leaf| leaf.id);
     loop {
         let closed = match revocations.recv().await {
-            Ok(gone) => peers.close_where(|peer| id(peer) == Some(gone)),
+            Ok(gone) => peers.close_where(|peer| principal(peer) == Some(gone)),
             // Some were missed: then all are looked at.
             Err(RecvError::Lagged(_)) => {
-                peers.close_where(|peer| id(peer).is_some_and(|id| access.principal(id).is_err()))
+                peers.close_where(|peer| principal(peer).is_some_and(|id| access.principal(id).is_err()))
             }
             // Not reached while there is `access`, which has the other end.
             Err(RecvError::Closed) => std::future::pending().await,
@@ -81,6 +81,10 @@ pub async fn close_revoked(access: &Access, peers: &Peers) -> Infallible {
         tracing::info!(closed, "connections of a revoked principal are closed");
     }
 }
+
+/// What a request takes, as [`meet`] found it for [`admit`].
+#[derive(Debug, Clone, Copy)]
+struct Asked(Option<Permission>);
 
 /// Finds out who asks, before anything else is said of a request: whoever shows no certificate hears the same of every path but where it
 /// may knock, whether there is something at it or not.
@@ -94,6 +98,7 @@ pub async fn meet(State(door): State<Door>, mut request: Request, next: Next) ->
         Ok(caller) => {
             // Without a caller no use case begins that keeps whose doing it is.
             caller.map(|caller| request.extensions_mut().insert(caller));
+            request.extensions_mut().insert(Asked(required));
             next.run(request).await
         }
         Err(error) => refused(request.into_parts().0, error),
@@ -104,9 +109,15 @@ pub async fn meet(State(door): State<Door>, mut request: Request, next: Next) ->
 pub async fn admit(State((door, api)): State<(Door, Api)>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match decide(&door, &api, &parts).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(None) => next.run(Request::from_parts(parts, body)).await,
+        Ok(Some(upload)) => next.run(Request::from_parts(parts, metered(body, upload))).await,
         Err(error) => refused(parts, error),
     }
+}
+
+/// The same body, whose bytes are counted as they come. With its last reader it is dropped, and the upload with it.
+fn metered(body: Body, mut upload: Upload) -> Body {
+    Body::from_stream(body.into_data_stream().inspect_ok(move |chunk| upload.came(chunk.len())))
 }
 
 fn refused(parts: Parts, error: ApiError) -> Response {
@@ -114,16 +125,16 @@ fn refused(parts: Parts, error: ApiError) -> Response {
     refusal(speaks_grpc(parts.version, &parts.headers), error)
 }
 
-/// Whether who asks may.
-async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<(), ApiError> {
+/// Whether who asks may; where it sends something, the upload that counts against its quota.
+async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Upload>, ApiError> {
     // Whoever may do everything is told by the routes what there is not.
     if matches!(door, Door::Loopback) {
-        return Ok(());
+        return Ok(None);
     }
     let path = request.uri.path();
-    let required = required(&request.method, path);
+    let required = request.extensions.get::<Asked>().and_then(|Asked(required)| *required);
     let Some(caller) = request.extensions.get::<Caller>() else {
-        return if required == Some(Permission::Knock) { Ok(()) } else { Err(stranger()) };
+        return if required == Some(Permission::Knock) { Ok(None) } else { Err(stranger()) };
     };
     let required = required.ok_or_else(|| caller.may_not(format_args!("ask {}", shown(path.as_bytes()))))?;
     match verdict(caller.role, required) {
@@ -136,17 +147,18 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<(), ApiError>
     }
 }
 
-/// Counts what an upload brings against its principal's quota. A worker sends what its attempts make, for as long as it has one: of a full
-/// run, whose checkpoints pass a day's quota within hours, the later ones would be lost, and the GPU waited with the result.
-fn count(door: &Door, caller: &Caller, request: &Parts) -> Result<(), ApiError> {
-    let (Door::Certificates(access), Some(id)) = (door, caller.principal) else { return Ok(()) };
+/// Begins to count what an upload brings against its principal's quota. A worker sends what its attempts make, for as long as it has one: of
+/// a full run, whose checkpoints pass a day's quota within hours, the later ones would be lost, and the GPU waited with the result.
+fn count(door: &Door, caller: &Caller, request: &Parts) -> Result<Option<Upload>, ApiError> {
+    let (Door::Certificates(access), Some(id)) = (door, caller.principal) else { return Ok(None) };
     if request.method != Method::PUT || caller.worker.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     // Ours say it always.
     let length = length.ok_or_else(|| ApiError::invalid("an upload has to say its length: Content-Length"))?;
-    access.begin_upload(Millis::now(), id, Bytes(length)).map_err(|exceeded| ApiError::new(ErrorCode::Quota, exceeded))
+    let begun = access.begin_upload(Millis::now(), id, Bytes(length));
+    begun.map(Some).map_err(|exceeded| ApiError::new(ErrorCode::Quota, exceeded))
 }
 
 /// Whether a worker's own attempts need what it asks. Of a call that is no blob's, the use case finds out: what it is about is not in the

@@ -91,7 +91,16 @@ async fn who_watches_everything_is_told_what_was_done_with_workers_and_a_wrong_n
     let mut told = coordinator.jobs().watch(request).await.unwrap().into_inner();
     drain(&coordinator, "studio", "a new disk").await.unwrap();
     resume(&coordinator, "studio").await.unwrap();
-    for (act, reason) in [(WorkerAct::Held, "a new disk"), (WorkerAct::Resumed, "")] {
+    let (worker, when) = ("studio".to_owned(), " on-ac  and idle > 15m".to_owned());
+    coordinator.fleet().set_worker(v1::SetWorkerRequest { worker: worker.clone(), when }).await.unwrap();
+    coordinator.fleet().upgrade_worker(v1::UpgradeWorkerRequest { worker }).await.unwrap();
+    let acts = [
+        (WorkerAct::Held, "a new disk"),
+        (WorkerAct::Resumed, ""),
+        (WorkerAct::Set, "on-ac and idle > 15m"),
+        (WorkerAct::StartedAnew, ""),
+    ];
+    for (act, reason) in acts {
         let event = soon("an event", told.message()).await.unwrap().unwrap();
         assert_eq!((event.job_id.as_str(), event.by.as_str(), event.reason.as_str()), ("", "local", reason));
         let Some(job_event::Event::Worker(of)) = event.event else { panic!("{:?}", event.event) };

@@ -15,7 +15,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use vertigo::endpoint::Endpoint;
-use vertigo::files::{AtPath, FileError, write_private};
+use vertigo::files::{AtPath, FileError, try_keeping, write_private};
 use vertigo::id::Millis;
 
 /// Bytes of a name.
@@ -123,6 +123,15 @@ impl Contexts {
         write_private(&self.current_path(), format!("{name}\n").as_bytes())
     }
 
+    /// Finds out whether an identity can be kept, before there is one: a token opens once.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn prepare(&self) -> Result<(), FileError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).at(&self.folder)?;
+        try_keeping(&self.folder)
+    }
+
     /// Keeps an identity, in the place of one of that name.
     ///
     /// # Errors
@@ -198,6 +207,7 @@ mod tests {
     fn several_coordinators_are_kept_and_one_is_meant() {
         let dir = tempfile::tempdir().unwrap();
         let contexts = Contexts::at(dir.path().join("a/contexts"));
+        contexts.prepare().unwrap();
         assert!(contexts.names().unwrap().is_empty() && contexts.current().unwrap().is_none());
         let (home, work) = (identity("http://127.0.0.1:1"), identity("http://127.0.0.1:2"));
         contexts.keep(&name("home"), &home).unwrap();

@@ -379,7 +379,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use vertigo::bytes::Bytes;
 
-    const SHORT: Duration = Duration::from_millis(100);
+    const SHORT: Duration = Duration::from_millis(400);
 
     /// Reads a request's head. Gives its method and the length of its body.
     async fn head(stream: &mut BufReader<TcpStream>) -> (String, usize) {

@@ -157,6 +157,12 @@ pub enum Refused {
     /// A word that no file of either init can hold.
     #[error("{:?}: a control character cannot be written down; leave it out", .0)]
     Word(String),
+    /// A word that everybody could read, with a password in it.
+    #[error(
+        "{}: a password in an address would be in the daemon's file, which everybody may read; leave it out, and on Linux put it into the \
+         file in /etc/vertigo that the unit names", .0
+    )]
+    Password(String),
     /// Something in a home that is not its user's.
     #[error(
         "{} lies in a home, and {user} cannot look into it: put programs into /usr/local with deploy/install.sh, and leave out --state",
@@ -241,9 +247,12 @@ pub fn describe(
     let places = places(&surroundings).ok_or(Refused::NoHome)?;
     let part = asked.name.part();
     let state = asked.state.unwrap_or_else(|| places.state.join(part));
-    let words = asked.arguments.iter().chain(asked.environment.keys()).chain(asked.environment.values());
-    if let Some(word) = words.into_iter().find(|word| word.chars().any(char::is_control)) {
+    let words = || asked.arguments.iter().chain(asked.environment.keys()).chain(asked.environment.values());
+    if let Some(word) = words().find(|word| word.chars().any(char::is_control)) {
         return Err(Refused::Word(word.clone()));
+    }
+    if let Some(address) = words().find_map(|word| with_password(word)) {
+        return Err(Refused::Password(address));
     }
     let mut sees_homes = false;
     for path in [&asked.program, &state].into_iter().chain(&asked.writes) {
@@ -272,6 +281,14 @@ pub fn describe(
     })
 }
 
+/// An address that has a user or a password in it, without these.
+fn with_password(word: &str) -> Option<String> {
+    let (scheme, rest) = word.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (_, host) = authority.rsplit_once('@')?;
+    Some(format!("{scheme}://…@{host}"))
+}
+
 fn is_in(path: &Path, folders: &[&str]) -> bool {
     folders.iter().any(|folder| path.starts_with(folder))
 }
@@ -282,7 +299,9 @@ fn check(path: &Path) -> Result<(), Refused> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err(Refused::Relative(path.to_owned()));
     }
-    if path.to_str().is_none_or(|text| text.chars().any(char::is_control)) {
+    // A unit's line goes on after a `\` at its end, and white space there is not read.
+    let is_plain = |text: &str| !text.chars().any(char::is_control) && !text.ends_with(['\\', ' ']);
+    if !path.to_str().is_some_and(is_plain) {
         return Err(Refused::Unwritable(path.to_owned()));
     }
     if is_in(path, &PASSING) { Err(Refused::Passing(path.to_owned())) } else { Ok(()) }

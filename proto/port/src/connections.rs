@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
@@ -49,9 +50,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The pause after the system refused a connection, which it goes on doing until a descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a port's owner says of requests.
+/// What a port's owner says of requests, and of who makes them.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
+    /// What whoever has a certificate is known by, where it is somebody: asked once a connection.
+    pub known_as: fn(&CertificateDer<'_>) -> Option<u128>,
     /// What a request is, by its head.
     pub work: fn(&Parts) -> Work,
     /// The answer to a request that is not begun.
@@ -241,10 +244,11 @@ impl Connections {
     }
 
     /// What is asked on a connection, until its end.
-    async fn requests<S>(&self, stream: S, peer: Peer, routes: Router, closed: oneshot::Receiver<Close>)
+    async fn requests<S>(&self, stream: S, mut peer: Peer, routes: Router, closed: oneshot::Receiver<Close>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        peer.known_as = peer.certificate.as_ref().and_then(self.rules.known_as);
         let enlisted = self.peers.enlist(peer.clone());
         let protocol = protocol();
         let routes = TowerToHyperService::new(routes.layer(Extension(peer)));

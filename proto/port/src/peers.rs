@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Peer {
     /// The certificate with which it proved itself, where it did: its own, without those that vouch for it.
     pub certificate: Option<CertificateDer<'static>>,
+    /// What the port's owner knows whoever has that certificate by ([`Rules::known_as`](crate::Rules)): read once a connection, and not at
+    /// each request. Whether it is welcome still is asked each time.
+    pub known_as: Option<u128>,
     /// Whether the connection is TLS.
     pub is_tls: bool,
     /// Where it is, as far as the system says: the end of a tunnel or a proxy where there is one.
@@ -95,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn peer(name: u8) -> Peer {
-        Peer { certificate: Some(CertificateDer::from(vec![name])), is_tls: true, address: None }
+        Peer { certificate: Some(CertificateDer::from(vec![name])), is_tls: true, ..Peer::default() }
     }
 
     proptest! {

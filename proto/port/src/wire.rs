@@ -106,7 +106,8 @@ pub(crate) async fn shake(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Resu
         return Err(io::Error::other("its config lets in less than TLS 1.3, and this port does not"));
     }
     let certificate = session.peer_certificates().and_then(|chain| chain.first());
-    let peer = Peer { certificate: certificate.map(|leaf| leaf.clone().into_owned()), is_tls: true, address };
+    let peer =
+        Peer { certificate: certificate.map(|leaf| leaf.clone().into_owned()), is_tls: true, address, known_as: None };
     socket.inner().lift();
     Ok((stream, peer))
 }

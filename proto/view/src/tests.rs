@@ -184,8 +184,8 @@ fn words_are_a_contract() {
     assert_eq!(slots.collect::<Vec<_>>().join(" "), "null gpu cpu service");
     let movers = (0..=5).map(|n| tag_mover(v1::TagMover::try_from(n).unwrap()));
     assert_eq!(movers.collect::<Vec<_>>().join(" "), "unknown earlier person rollback job import");
-    let acts = (0..=3).map(|n| worker_act(v1::WorkerAct::try_from(n).unwrap()));
-    assert_eq!(acts.collect::<Vec<_>>().join(" "), "unknown held resumed removed");
+    let acts = (0..=5).map(|n| worker_act(v1::WorkerAct::try_from(n).unwrap()));
+    assert_eq!(acts.collect::<Vec<_>>().join(" "), "unknown held resumed removed set started_anew");
     for known in STATES {
         assert_eq!(state_of(state(known)), Some(known));
     }

@@ -78,6 +78,8 @@ pub fn worker_act(act: v1::WorkerAct) -> &'static str {
         v1::WorkerAct::Held => "held",
         v1::WorkerAct::Resumed => "resumed",
         v1::WorkerAct::Removed => "removed",
+        v1::WorkerAct::Set => "set",
+        v1::WorkerAct::StartedAnew => "started_anew",
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::previous;
 use std::path::{Path, PathBuf};
 use vertigo::manifest::Manifest;
-use vertigo::v1::{Finished, JobState, finished, report::Body};
+use vertigo::v1::{Finished, JobState, finished};
 use vertigo_tests::Fleet;
 
 /// A coordinator of today that has what the recorded job reads, and the job, which waits for a worker.
@@ -81,7 +81,7 @@ async fn a_worker_of_the_release_before_does_a_job_for_todays_coordinator() {
     assert_eq!(told, said);
     for is_there in [
         |body: &Body| matches!(body, Body::Started(_)),
-        |body: &Body| matches!(body, Body::Step(step) if step.iter == 4),
+        |body: &Body| matches!(body, Body::Step(step) if step.iter == 16),
         |body: &Body| matches!(body, Body::Validation(_)),
         |body: &Body| matches!(body, Body::Checkpoint(_)),
         |body: &Body| matches!(body, Body::Finished(_)),
@@ -89,6 +89,8 @@ async fn a_worker_of_the_release_before_does_a_job_for_todays_coordinator() {
         assert!(told.iter().any(is_there), "{told:#?}");
     }
     // It said that it goes, and it has gone.
+    fleet.worker_is("about to go", "old", |worker| worker.draining).await;
+    drop(worker);
     fleet.worker_is("gone", "old", |worker| !worker.connected).await;
 }
 
@@ -106,32 +108,45 @@ fn without_manifests(body: &Body) -> Body {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_begins_anew_under_another_epoch_where_it_was_cut_off() {
+async fn it_goes_on_where_it_was_cut_off() {
     let recording = Recording::read(&previous());
     let (fleet, id) = with_the_job(&recording).await;
     let mut worker = OldWorker::new(fleet.endpoint(), &recording);
-    let has_trained = |step: &Step| match step {
-        Step::Says { message, .. } => reports(&message.0).iter().any(|it| matches!(it.body, Some(Body::Step(_)))),
-        _ => false,
-    };
-    worker.plays_until(has_trained).await;
-    assert!(!worker.reported.is_empty());
-    drop(worker);
-
-    let mut worker = OldWorker::new(fleet.endpoint(), &recording);
+    worker.plays_until(trains).await;
+    worker.is_cut_off().await;
     worker.plays_until(|_| false).await;
     let job = fleet.ended(&id).await;
     assert_eq!(job.state(), JobState::Succeeded, "{}", job.reason);
-    let by: Vec<_> = job.attempts.iter().map(|it| (it.worker.as_str(), it.epoch)).collect();
-    assert_eq!(by, [("old", 1), ("old", 2)]);
-    assert_eq!(job.outputs[0].digest, outputs(&worker.reported)[0].1.digest().to_string());
+    assert_eq!((job.attempts.len(), job.attempts[0].epoch), (1, 1));
+    let events = fleet.events(&id, |_| false).await;
+    let iters = events.iter().filter_map(|event| match vertigo_tests::said(event) {
+        Some(Body::Step(step)) => Some(step.iter),
+        _ => None,
+    });
+    assert_eq!(iters.collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_what_it_would_pass_over_hears_at_once_that_it_is_too_old() {
+    let recording = Recording::read(&previous());
+    let fleet = Fleet::start("30s");
+    let mut worker = OldWorker::new(fleet.endpoint(), &recording);
+    worker.plays_until(is_welcome).await;
+    for arguments in [&["upgrade", "old"][..], &["worker", "set", "old", "--when", "on-ac"]] {
+        let ran = fleet.cli(arguments).await;
+        assert!(ran.code != 0 && ran.stderr.contains("old runs an earlier release (0.1.0)"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("install this release on its machine"), "{}", ran.stderr);
+    }
+}
+
+fn is_welcome(step: &Step) -> bool {
+    matches!(step, Step::Hears { .. })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_refused_by_the_code_that_it_knows_where_its_id_is_anothers() {
     let recording = Recording::read(&previous());
     let (fleet, _) = with_the_job(&recording).await;
-    let is_welcome = |step: &Step| matches!(step, Step::Hears { .. });
     let mut first = OldWorker::new(fleet.endpoint(), &recording);
     first.plays_until(is_welcome).await;
     assert_eq!(first.refused, None);

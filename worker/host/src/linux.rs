@@ -169,9 +169,9 @@ fn lid(root: &Path) -> Option<Lid> {
     let Some(lids) = entries(&buttons.join("lid")) else { return buttons.is_dir().then_some(Lid::Absent) };
     let states: Vec<String> = lids.iter().filter_map(|lid| read(&lid.join("state"))).collect();
     match &states[..] {
-        [] => None,
-        states if states.iter().all(|state| state.contains("closed")) => Some(Lid::Closed),
-        _ => Some(Lid::Open),
+        states if states.iter().any(|state| state.contains("open")) => Some(Lid::Open),
+        states if states.iter().any(|state| state.contains("closed")) => Some(Lid::Closed),
+        _ => None,
     }
 }
 

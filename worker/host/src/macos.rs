@@ -40,7 +40,7 @@ impl Host for MacOs {
                 battery,
                 thermal: heats.into_iter().flatten().max(),
                 pressure: pressure.as_deref().and_then(read::pressure),
-                lid: lid.as_deref().map(read::lid),
+                lid: lid.as_deref().and_then(read::lid),
                 idle,
                 screen: read::screen(present.as_deref(), root.as_deref(), idle),
                 clock: Some(Clock::now()),

@@ -114,8 +114,7 @@ fn decide(plans: &[Planned], memory: &[Bytes]) -> Fleet {
         usable: usable(memory),
         reserved: Bytes::ZERO,
         withheld: Bytes::ZERO,
-        open: vec![Slot::Gpu],
-        away: None,
+        shut: Vec::new(),
         held: Bytes::ZERO,
         // Machines that are named by their memory have no disk yet.
         disk_free: None,

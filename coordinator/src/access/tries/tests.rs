@@ -5,7 +5,7 @@ use vertigo::secret::SECRET_BYTES;
 
 /// Addresses of whoever attacks: few networks and many, in all the forms that a socket gives them.
 fn address() -> impl Strategy<Value = IpAddr> {
-    let v4 = prop_oneof![0u32..4, any::<u32>()].prop_map(|it| Ipv4Addr::from_bits(it));
+    let v4 = prop_oneof![0u32..4, any::<u32>()].prop_map(Ipv4Addr::from_bits);
     let v6 = (prop_oneof![0u64..4, any::<u64>()], any::<u64>())
         .prop_map(|(network, host)| Ipv6Addr::from_bits(u128::from(network) << 64 | u128::from(host)));
     prop_oneof![v4.prop_map(IpAddr::V4), v4_mapped(), v6.prop_map(IpAddr::V6)]

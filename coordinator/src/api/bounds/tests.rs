@@ -110,6 +110,7 @@ fn what_a_worker_says_of_its_machine_is_cut_and_does_not_lock_it_out() {
         gpu_slots: u32::MAX,
         cpu_slots: 4,
         service_slots: u32::MAX,
+        edition: u32::MAX,
     };
     let mut said = v1::Hello { name: " mac ".to_owned(), machine: Some(machine), ..Default::default() };
     hello(&mut said).unwrap();

@@ -90,12 +90,42 @@ fn a_worker_may_be_away_when_it_connects() {
 fn a_worker_that_is_there_is_told_its_policy_and_one_that_is_not_cannot_be() {
     let mut bench = Bench::new();
     let worker = WorkerId::new();
-    let set = |bench: &mut Bench| bench.apply(Command::SetPolicy { worker, when: "on-ac".to_owned() });
-    assert_eq!(set(&mut bench), Err(Refusal::NoWorker(worker)));
+    let set_policy =
+        |bench: &mut Bench| bench.apply(Command::SetPolicy { worker, when: "on-ac".to_owned(), by: person() });
+    assert_eq!(set_policy(&mut bench), Err(Refusal::NoWorker(worker)));
     let session = bench.connect(worker, "mac", 100, &[]).unwrap();
     bench.sent();
-    set(&mut bench).unwrap();
+    set_policy(&mut bench).unwrap();
     assert_eq!(bench.sent(), [Outgoing::Policy { when: "on-ac".to_owned() }]);
+    bench.apply(Command::StartAnew { worker, by: person() }).unwrap();
+    let told: Vec<_> = bench.journal.iter().map(|event| event.body.clone()).collect();
+    let (name, by, when) = ("mac".to_owned(), person(), "on-ac".to_owned());
+    let set = EventBody::Set { worker, name: name.clone(), by: by.clone(), when };
+    assert_eq!(told, [set, EventBody::StartedAnew { worker, name, by }], "one that was refused is told of nowhere");
     bench.apply(Command::Disconnect { session }).unwrap();
-    assert_eq!(set(&mut bench), Err(Refusal::WorkerNotThere("mac".to_owned())));
+    assert_eq!(set_policy(&mut bench), Err(Refusal::WorkerNotThere("mac".to_owned())));
+}
+
+#[test]
+fn a_worker_of_an_earlier_release_is_told_nothing_that_it_would_pass_over() {
+    let mut bench = Bench::new();
+    let worker = WorkerId::new();
+    bench.edition = 0;
+    let session = bench.connect(worker, "mac", 100, &[]).unwrap();
+    assert_eq!(bench.sent(), [Outgoing::Welcome { acks: Vec::new() }]);
+    let too_old = Refusal::WorkerTooOld { name: "mac".to_owned(), version: String::new() };
+    let by = person();
+    let set = Command::SetPolicy { worker, when: "on-ac".to_owned(), by: by.clone() };
+    for command in [set, Command::StartAnew { worker, by }] {
+        assert_eq!(bench.apply(command), Err(too_old.clone()));
+    }
+    assert_eq!(bench.sent(), []);
+    // It works on, and once it is another it is told.
+    let waiting = bench.submit(None, &[("small", 40)]);
+    bench.live(waiting);
+    bench.apply(Command::Disconnect { session }).unwrap();
+    bench.edition = 1;
+    bench.connect(worker, "mac", 100, &[]).unwrap();
+    bench.apply(Command::StartAnew { worker, by: person() }).unwrap();
+    assert!(bench.sent().contains(&Outgoing::StartAnew));
 }

@@ -29,7 +29,6 @@ fn a_held_worker_ends_what_it_runs_and_takes_nothing_new_until_it_is_resumed() {
     let next = bench.submit(None, &[("r", 80)]);
     bench.report(on_a, attempt, success("out")).unwrap();
     assert_eq!((bench.state(first), bench.state(next)), ("succeeded", "queued"));
-    assert_eq!(bench.core.jobs[&next].reason, "r (80 B) fits a, which is held by laptop: a new disk");
     // Restarts of the coordinator and of the worker change nothing.
     bench.restart();
     let on_a_again = bench.connect(a, "a", 100, &[]).unwrap();

@@ -1,7 +1,6 @@
-//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `screens`, `who`), by random failures of one job (`headway`)
-//! and by
-//! random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole queue (`oracle`), and all that
-//! it does with a core that lets go of what has ended (`archive`).
+//! The core driven by hand (`cases`, `graph`, `services`, `holds`, `marks`, `grants`, `screens`, `waiting`, `who`), by random failures of
+//! one job (`headway`) and by random commands (`invariants`). Whoever drives it, every placement is compared with a walk over the whole
+//! queue (`oracle`), and all that it does with a core that lets go of what has ended (`archive`).
 
 mod archive;
 mod away;
@@ -15,6 +14,7 @@ mod marks;
 mod oracle;
 mod screens;
 mod services;
+mod waiting;
 mod who;
 
 use super::*;
@@ -56,6 +56,8 @@ pub(crate) struct Bench {
     reboots: Vec<Reboot>,
     /// The same, of what may change at any time.
     conditions: Conditions,
+    /// Which of our messages it understands.
+    edition: u32,
     /// How many attempts a placement has ids for.
     attempts_max: usize,
 }
@@ -76,6 +78,7 @@ impl Bench {
             keeper: None,
             reboots: Vec::new(),
             conditions: Conditions::default(),
+            edition: vertigo::EDITION,
             attempts_max: usize::MAX,
         }
     }
@@ -256,8 +259,14 @@ impl Bench {
     ) -> Result<SessionId, Refusal> {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let machine =
-            Machine { usable: Bytes(usable), gpu_slots: 1, cpu_slots: 2, service_slots: 2, ..Machine::default() };
+        let machine = Machine {
+            usable: Bytes(usable),
+            gpu_slots: 1,
+            cpu_slots: 2,
+            service_slots: 2,
+            edition: self.edition,
+            ..Machine::default()
+        };
         let held = held.iter().map(|id| (*id, self.core.attempts[id].epoch)).collect();
         let reboots = std::mem::take(&mut self.reboots);
         self.apply(Command::Connect(Connect {

@@ -251,6 +251,7 @@ fn connect(opened: &Opened, mut hello: v1::Hello) -> Result<Connect, ApiError> {
             gpu_slots: machine.gpu_slots,
             cpu_slots: machine.cpu_slots,
             service_slots: machine.service_slots,
+            edition: machine.edition,
         },
         held: held(hello.held)?,
         away: Some(hello.away).filter(|reason| !reason.is_empty()),

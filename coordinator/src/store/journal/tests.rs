@@ -89,8 +89,15 @@ fn samples() -> Vec<EventBody> {
     let done = [
         EventBody::Held { worker, name: name.clone(), by: held_by, reason },
         EventBody::Resumed { worker, name: name.clone(), by: by.clone() },
-        EventBody::Removed { worker, name: name.clone(), by },
-        EventBody::Held { worker, name, by: HeldBy::Coordinator, reason: "2 kernel panics within a day".to_owned() },
+        EventBody::Removed { worker, name: name.clone(), by: by.clone() },
+        EventBody::Held {
+            worker,
+            name: name.clone(),
+            by: HeldBy::Coordinator,
+            reason: "2 kernel panics within a day".to_owned(),
+        },
+        EventBody::Set { worker, name: name.clone(), by: by.clone(), when: "on-ac and idle > 15m".to_owned() },
+        EventBody::StartedAnew { worker, name, by },
     ];
     nobodys().into_iter().chain(asked).chain(done).collect()
 }
@@ -135,10 +142,12 @@ fn name(body: &EventBody) -> &'static str {
         EventBody::Held { .. } => "held",
         EventBody::Resumed { .. } => "resumed",
         EventBody::Removed { .. } => "removed",
+        EventBody::Set { .. } => "set",
+        EventBody::StartedAnew { .. } => "started_anew",
     }
 }
 
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 25] = [
     "blocked",
     "queued",
     "backoff",
@@ -162,6 +171,8 @@ const NAMES: [&str; 23] = [
     "held",
     "resumed",
     "removed",
+    "set",
+    "started_anew",
 ];
 
 #[test]

@@ -16,7 +16,11 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::Placed { .. } => "placed",
         EventBody::Report(report) if matches!(report.body, ReportBody::Log(_)) => "log",
         EventBody::Report(_) => "report",
-        EventBody::Held { .. } | EventBody::Resumed { .. } | EventBody::Removed { .. } => "worker",
+        EventBody::Held { .. }
+        | EventBody::Resumed { .. }
+        | EventBody::Removed { .. }
+        | EventBody::Set { .. }
+        | EventBody::StartedAnew { .. } => "worker",
     }
 }
 

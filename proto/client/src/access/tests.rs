@@ -82,7 +82,7 @@ async fn serve(wire: Wire) -> (u16, Put) {
     let http = axum::Router::new().route("/v1/blobs/{digest}", blobs).route("/elsewhere", elsewhere);
     let grpc = tonic::service::Routes::new(ArtifactsServer::new(Guarded)).prepare().into_axum_router();
     let refuse = |_: &axum::http::request::Parts, _| StatusCode::SERVICE_UNAVAILABLE.into_response();
-    let rules = Rules { work: |_| Work::Request, refuse };
+    let rules = Rules { known_as: |_| None, work: |_| Work::Request, refuse };
     let open = Port { limits: LIMITS, rules, wire, peers: Peers::new() };
     tokio::spawn(vertigo_port::serve(listener, grpc.merge(http.with_state(all.clone())), open));
     (port, all)

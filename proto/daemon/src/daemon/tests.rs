@@ -95,6 +95,16 @@ fn what_its_user_cannot_see_or_what_does_not_last_is_refused() {
     assert!(matches!(refused(|asked| asked.state = Some("/srv/a/../b".into())), Refused::Relative(_)));
     assert!(matches!(refused(|asked| asked.state = Some("/tmp/x".into())), Refused::Passing(_)));
     assert!(matches!(refused(|asked| asked.writes = vec!["/srv/a\nb".into()]), Refused::Unwritable(_)));
+    let error = refused(|asked| {
+        let endpoint = "https://me:hunter2@traces.example:4317/v1".to_owned();
+        asked.environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint);
+    });
+    let said = error.to_string();
+    assert!(said.contains("https://…@traces.example:4317: a password") && !said.contains("hunter2"), "{said}");
+    for odd in ["/srv/a\\", "/srv/a "] {
+        let asked = Asked { state: Some(odd.into()), ..asked(Name::Worker) };
+        assert!(matches!(describe(asked, &linux, None, |_| false), Err(Refused::Unwritable(_))), "{odd:?}");
+    }
     assert!(matches!(refused(|asked| asked.arguments.push("a\nb".to_owned())), Refused::Word(_)));
     assert!(matches!(refused(|asked| asked.user = Some("you".to_owned())), Refused::NoSuchUser(_)));
     assert!(matches!(describe(asked(Name::Worker), &facts(Os::MacOs), None, |_| false), Err(Refused::NoSuchUser(_))));

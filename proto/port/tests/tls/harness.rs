@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ use vertigo_testkit::authority::{Authority, Leaf};
 pub(crate) const LIMITS: Limits =
     Limits { connections: 64, requests: 32, first_request: Duration::from_secs(60), idle: Duration::from_secs(60) };
 
-const RULES: Rules = Rules { work: |_| vertigo_port::Work::Request, refuse };
+const RULES: Rules = Rules { known_as, work: |_| vertigo_port::Work::Request, refuse };
 
 fn refuse(_: &Parts, error: NotBegun) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
@@ -63,6 +63,11 @@ impl Drop for UnderWay {
     }
 }
 
+/// By how many bytes its certificate has.
+fn known_as(certificate: &CertificateDer<'_>) -> Option<u128> {
+    Some(certificate.len() as u128)
+}
+
 /// Says who asks; streams without an end; takes an upload without an end.
 fn routes(endless: &Arc<AtomicUsize>) -> Router {
     let (streams, uploads) = (endless.clone(), endless.clone());
@@ -83,6 +88,7 @@ fn routes(endless: &Arc<AtomicUsize>) -> Router {
         }
     };
     let who = |Extension(peer): Extension<Peer>| async move {
+        assert_eq!(peer.known_as, peer.certificate.as_ref().and_then(known_as));
         let certificate = peer.certificate.map_or("none".to_owned(), |der| format!("{:02x?}", &der[..]));
         format!("tls {} certificate {certificate}", peer.is_tls)
     };

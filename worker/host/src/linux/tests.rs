@@ -103,7 +103,7 @@ async fn odd_files_are_facts_that_are_not_known() {
         let played = Played::new(&files);
         let facts = played.host().facts().await;
         assert_eq!((facts.pressure, facts.thermal, facts.screen), (None, None, None), "{junk:?}");
-        assert_eq!((facts.power, facts.battery), (None, None), "{junk:?}");
+        assert_eq!((facts.power, facts.battery, facts.lid), (None, None, None), "{junk:?}");
         assert_eq!(played.host().boot().await, None, "{junk:?}");
     }
 }

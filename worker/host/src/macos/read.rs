@@ -18,10 +18,10 @@ pub(super) fn power(text: &str) -> (Option<Power>, Option<Battery>) {
         _ => None,
     };
     // Of all batteries the emptiest: what runs out first.
-    let supplies = text.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(percent);
-    let battery = match supplies.min() {
+    let supplies = || text.lines().filter(|line| line.trim_start().starts_with('-'));
+    let battery = match supplies().filter_map(percent).min() {
         Some(percent) => Some(Battery::Percent(percent)),
-        None => power.map(|_| Battery::Absent),
+        None => power.filter(|_| supplies().next().is_none()).map(|_| Battery::Absent),
     };
     (power, battery)
 }
@@ -101,11 +101,12 @@ pub(super) fn screen(present: Option<&str>, root: Option<&str>, idle: Option<Dur
 }
 
 /// `ioreg -r -k AppleClamshellState`, which prints nothing on a Mac without a lid.
-pub(super) fn lid(text: &str) -> Lid {
+pub(super) fn lid(text: &str) -> Option<Lid> {
     match text.lines().find_map(|line| property(line, "AppleClamshellState")) {
-        Some("Yes") => Lid::Closed,
-        Some(_) => Lid::Open,
-        None => Lid::Absent,
+        Some("Yes") => Some(Lid::Closed),
+        Some("No") => Some(Lid::Open),
+        Some(_) => None,
+        None => Some(Lid::Absent),
     }
 }
 

@@ -65,7 +65,7 @@ impl Default for Intake {
 }
 
 /// The rules of the port: answers last, and leave half of the places to requests that do not.
-pub(crate) const RULES: Rules = Rules { work, refuse };
+pub(crate) const RULES: Rules = Rules { known_as: |_| None, work, refuse };
 
 fn work(head: &Parts) -> Work {
     if head.uri.path().ends_with("/completions") { Work::Feed } else { Work::Request }

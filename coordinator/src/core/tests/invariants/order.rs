@@ -25,7 +25,8 @@ impl World {
             let (attempt, worker) = (&core.attempts[&attempt], &core.workers[&core.attempts[&attempt].worker]);
             let slot = job.variants[attempt.variant].slot();
             assert!(!worker.hold.as_ref().is_some_and(|it| it.closes(slot)), "16: {job:?} was placed on {worker:?}");
-            let room = worker.machine.usable.saturating_sub(worker.reserved().saturating_sub(attempt.reserved));
+            let others = worker.reserved().saturating_sub(attempt.reserved);
+            let room = worker.machine.usable.saturating_sub(others + worker.conditions.withheld);
             for (.., id) in core.queue.iter().filter(|rank| **rank < job.rank()) {
                 let waiting = &core.jobs[id];
                 let fits = |variant: &Variant| variant.slot() == slot && variant.peak() <= room;

@@ -56,6 +56,8 @@ fn power_and_battery() {
     assert_eq!(power(DESKTOP), (Some(Power::Mains), Some(Battery::Absent)));
     assert_eq!(power(ON_UPS), (Some(Power::Battery), Some(Battery::Percent(64))));
     assert_eq!(power(""), (None, None));
+    let unsaid = " -InternalBattery-0 (id=21430371)\t(no estimate); discharging; present: true\n";
+    assert_eq!(power(&format!("{DESKTOP}{unsaid}")), (Some(Power::Mains), None), "it has one");
     assert_eq!(power("Now drawing from 'Solar Power'\n -InternalBattery-0\t500%;"), (None, None));
 }
 
@@ -78,7 +80,9 @@ fn memory_idle_and_lid() {
     );
     assert_eq!(idle(HID), Some(Duration::from_nanos(905_417_250_125)));
     assert_eq!(idle(""), None);
-    assert_eq!((lid(CLOSED), lid(&CLOSED.replace("= Yes", "= No")), lid("")), (Lid::Closed, Lid::Open, Lid::Absent));
+    let is = |text: &str| lid(&CLOSED.replace("= Yes", text));
+    assert_eq!((is("= Yes"), is("= No"), is("= 1")), (Some(Lid::Closed), Some(Lid::Open), None));
+    assert_eq!(lid(""), Some(Lid::Absent));
 }
 
 #[test]
