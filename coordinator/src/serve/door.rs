@@ -147,8 +147,8 @@ async fn decide(door: &Door, api: &Api, request: &Parts) -> Result<Option<Upload
     }
 }
 
-/// Begins to count what an upload brings against its principal's quota. A worker sends what its attempts make, for as long as it has one: of
-/// a full run, whose checkpoints pass a day's quota within hours, the later ones would be lost, and the GPU waited with the result.
+/// Begins to count what an upload brings against its principal's quota. A worker sends what its attempts make, for as long as it has one:
+/// of a full run, whose checkpoints pass a day's quota within hours, the later ones would be lost, and the GPU waited with the result.
 fn count(door: &Door, caller: &Caller, request: &Parts) -> Result<Option<Upload>, ApiError> {
     let (Door::Certificates(access), Some(id)) = (door, caller.principal) else { return Ok(None) };
     if request.method != Method::PUT || caller.worker.is_some() {

@@ -383,8 +383,14 @@ impl Worker {
 
 /// What a worker's process says first: its secret and its process are its id again.
 pub(crate) fn hello(id: WorkerId, name: &str, held: &[v1::Held]) -> v1::Hello {
-    let machine =
-        v1::Machine { usable_bytes: 1 << 30, memory_bytes: 2 << 30, gpu_slots: 1, cpu_slots: 1, ..Default::default() };
+    let machine = v1::Machine {
+        usable_bytes: 1 << 30,
+        memory_bytes: 2 << 30,
+        gpu_slots: 1,
+        cpu_slots: 1,
+        edition: vertigo::EDITION,
+        ..Default::default()
+    };
     v1::Hello {
         worker_id: id.to_string(),
         name: name.to_owned(),

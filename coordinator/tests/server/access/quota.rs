@@ -86,8 +86,8 @@ async fn an_upload_that_is_interrupted_counts_for_what_came_and_breaking_off_gai
     }
 }
 
-/// A full run's checkpoints of a few hours pass any quota that holds a person up: it would lose the later ones, and wait with its result, and
-/// with its GPU, until the next day.
+/// A full run's checkpoints of a few hours pass any quota that holds a person up: it would lose the later ones, and wait with its result,
+/// and with its GPU, until the next day.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_sends_whatever_its_attempt_makes() {
     let how = Certificates { upload_quota: Bytes(100), ..certificates(HOUR, None) };
