@@ -10,14 +10,14 @@
 //! every host through every simulated tick; and tokio's `select!` repeats under a seed only with `--cfg tokio_unstable`, which is another
 //! build of everything. Here the product's `select!`s have an order, and time jumps to the next event: minutes take milliseconds.
 //!
-//! **A history**: two to four workers and one to three people. Workers crash, with and without a word; lose their folder; are copied,
-//! and both run. The coordinator is killed at any time, or at a commit, before or after it is durable; it comes back with its clock set
-//! by up to an hour; its writer stands still. Lines are cut after any byte, and their ends hear of it at different times; hosts
-//! are cut off in one direction or both, past the lease; frames are late, past the lease at worst, in each direction by itself, so that
-//! what an old connection carries arrives behind a new one's first words. People submit graphs, cancel, look, and ask again
-//! whenever an answer is lost; they hold workers and let them work again. Machines go down under what runs, some in a panic, and say so
-//! when they come back; owners keep them away; daemons are told to go, and give back what runs. Attempts save checkpoints, succeed, fail by each cure, hang. Then there is peace, and all must end.
-//! Each history has only some of the kinds of fault, so that none hides another.
+//! **A history**: two to four workers and one to three people. Workers crash, with and without a word; lose their folder; are copied, and
+//! both run. The coordinator is killed at any time, or at a commit, before or after it is durable; it comes back with its clock set by up
+//! to an hour; its writer stands still. Lines are cut after any byte, and their ends hear of it at different times; hosts are cut off in
+//! one direction or both, past the lease; frames are late, past the lease at worst, in each direction by itself, so that what an old
+//! connection carries arrives behind a new one's first words. People submit graphs, cancel, look, and ask again whenever an answer is
+//! lost; they hold workers and let them work again. Machines go down under what runs, some in a panic, and say so when they come back;
+//! owners keep them away; daemons are told to go, and give back what runs. Attempts save checkpoints, succeed, fail by each cure, hang.
+//! Then there is peace, and all must end. Each history has only some of the kinds of fault, so that none hides another.
 //!
 //! **What is checked, from outside** (messages as the network delivers them, what children did, what people were answered, the journal):
 //! 1. an epoch is given to one process, once; epochs count up by one; a job is shown with a running attempt while it is leased, and
@@ -27,7 +27,8 @@
 //!    within an hour of peace; 6. the index has what successes made, all of it, and checkpoints that a child made; 7. a fresh
 //!    job overtakes no older one of its recipe and priority; what no machine holds waits with a reason until one comes; 8. a blocked job
 //!    names one that has not ended, in one list; 9. sources are older; 10. inputs never change once they are shown, and are what
-//!    their source made; 11. a job whose source failed never runs; 16. nothing is placed where a person holds the worker. And: the journal has of each attempt the beginning of what its
+//! their source made; 11. a job whose source failed never runs; 16. nothing is placed where a person holds the worker. And: the journal
+//! has of each attempt the beginning of what its
 //!    child said, each report once and in order, and no less than was acknowledged; a submit that is repeated makes no second job;
 //!    a checkpoint is of an earlier attempt of the same job; in the end no worker holds anything.
 

@@ -189,7 +189,8 @@ fn visible(artifacts: &[v1::Artifact], jobs: &BTreeMap<String, v1::Job>, seen: &
     problems
 }
 
-/// Promise 16: nothing is placed on a worker that a person holds. Of a machine that was set up anew the journal has two workers by one name.
+/// Promise 16: nothing is placed on a worker that a person holds. Of a machine that was set up anew the journal has two workers by one
+/// name.
 fn held(journal: &[v1::JobEvent], seen: &Seen) -> Vec<String> {
     let (mut held, mut problems): (BTreeSet<&str>, _) = (BTreeSet::new(), Vec::new());
     for event in journal {

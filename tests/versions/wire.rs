@@ -1,9 +1,10 @@
 //! What a program that speaks one protocol misreads of another: the rules of the wire, as a function of two sets of descriptors.
 //!
-//! Promise: what [`breaks`] finds nothing in, both read alike: all that the older one can say means to the newer one what it meant, and what
-//! the newer one says in the older one's words means that too. They are the rules that buf calls WIRE and WIRE_JSON, but for one that is
-//! stricter: a field keeps its type, also where another would have the same bytes. Names count because the JSON of a message is part of
-//! what we promise. Messages, services and calls are never removed; fields and values are where their number and name are reserved.
+//! Promise: what [`breaks`] finds nothing in, both read alike: all that the older one can say means to the newer one what it meant, and
+//! what the newer one says in the older one's words means that too. They are the rules that buf calls WIRE and WIRE_JSON, but for one
+//! that is stricter: a field keeps its type, also where another would have the same bytes. Names count because the JSON of a message is
+//! part of what we promise. Messages, services and calls are never removed; fields and values are where their number and name are
+//! reserved.
 
 use prost_types::field_descriptor_proto::Label;
 use prost_types::{

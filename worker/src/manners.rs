@@ -1,5 +1,5 @@
-//! What a person wants of a machine, whether the worker takes part by it, and what else of the machine counts: looked at again and again, for
-//! as long as the daemon runs.
+//! What a person wants of a machine, whether the worker takes part by it, and what else of the machine counts: looked at again and again,
+//! for as long as the daemon runs.
 //!
 //! Promise: [`Manners::keep`] says each change once; a policy that is set counts at the next look, which is at once; a machine that does
 //! not answer closes nothing. What a policy asks and this machine does not say is logged once for each policy.

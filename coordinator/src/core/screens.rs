@@ -1,11 +1,11 @@
 //! Jobs that wait until nobody looks at a machine's screen.
 //!
-//! A run that kept the GPU so long that the screen stood still, and could not hand it less at a time, can go on there once the screen is dark
-//! or nobody is before it. Its job waits for that, and for another machine that could take it.
+//! A run that kept the GPU so long that the screen stood still, and could not hand it less at a time, can go on there once the screen is
+//! dark or nobody is before it. Its job waits for that, and for another machine that could take it.
 //!
-//! Promise: such a wait ends with the first of: nobody looks at that screen, another worker is there that is large enough, or the pause that
-//! its worker asked for is over and somebody is not known to look. A worker that does not say whether somebody looks is waited for by time
-//! alone.
+//! Promise: such a wait ends with the first of: nobody looks at that screen, another worker is there that is large enough, or the pause
+//! that its worker asked for is over and somebody is not known to look. A worker that does not say whether somebody looks is waited for
+//! by time alone.
 
 use super::{Core, Outcome, State};
 use vertigo::id::{JobId, Millis, WorkerId};

@@ -4,9 +4,9 @@
 //! host (linux, macos) ── facts ──▶ policy ── decision ──▶ presence
 //! ```
 //!
-//! Pure, and tested by property: [`policy`], [`presence`], [`shortage`], [`buffers`], and every parser. What touches the machine is behind [`Host`]:
-//! files below a root on Linux, the system's own commands on macOS. Both compile and are tested on every platform; [`this_machine`] alone
-//! looks at which one this is.
+//! Pure, and tested by property: [`policy`], [`presence`], [`shortage`], [`buffers`], and every parser. What touches the machine is
+//! behind [`Host`]: files below a root on Linux, the system's own commands on macOS. Both compile and are tested on every platform;
+//! [`this_machine`] alone looks at which one this is.
 
 pub mod buffers;
 mod command;

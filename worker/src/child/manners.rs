@@ -1,5 +1,5 @@
-//! How a child goes along with a worker that comes and goes, on a machine that may be short of memory: it is paused, goes on, and leaves; it
-//! keeps no memory beyond its need, and keeps some again.
+//! How a child goes along with a worker that comes and goes, on a machine that may be short of memory: it is paused, goes on, and leaves;
+//! it keeps no memory beyond its need, and keeps some again.
 //!
 //! Promise: it is told each of them once, and a person hears of it in the job's story.
 
