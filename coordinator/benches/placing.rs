@@ -213,6 +213,7 @@ fn job(number: usize) -> Submit {
         need: Some(need(peak)),
         raised: None,
         resume: None,
+        began_anew: false,
         caveats: None,
     };
     // From what every machine holds to what only the largest does.

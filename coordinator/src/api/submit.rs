@@ -128,6 +128,7 @@ pub(super) fn find_variant(
         need: None,
         raised: None,
         resume: None,
+        began_anew: false,
         caveats: None,
     };
     Ok((variant, findings.appraisal))

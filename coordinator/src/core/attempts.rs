@@ -54,8 +54,9 @@ impl Core {
         match report.body {
             ReportBody::Started(started) => {
                 self.note_cached(id);
-                if started.resumed_at == 0 {
-                    self.forget_checkpoint(job, variant);
+                match started.resumed_at {
+                    0 => self.forget_checkpoint(job, variant),
+                    _ => self.note_headway(job, variant),
                 }
                 if let Some(caveats) = started.caveats {
                     self.note_caveats(job, variant, caveats);
@@ -107,7 +108,21 @@ impl Core {
     fn forget_checkpoint(&mut self, job: JobId, variant: usize) {
         if self.jobs.get(&job).is_some_and(|job| job.variants[variant].resume.is_some()) {
             self.set_resume(job, variant, None);
-            self.effects.jobs.insert(job);
+            self.set_began_anew(job, variant, true);
+        }
+    }
+
+    /// The attempt goes on from its checkpoint: what jobs save can be read.
+    fn note_headway(&mut self, job: JobId, variant: usize) {
+        if self.jobs.get(&job).is_some_and(|job| job.variants[variant].began_anew) {
+            self.set_began_anew(job, variant, false);
+        }
+    }
+
+    fn set_began_anew(&mut self, job: JobId, variant: usize, began_anew: bool) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            Arc::make_mut(&mut job.variants)[variant].began_anew = began_anew;
+            self.effects.jobs.insert(job.id);
         }
     }
 
@@ -120,9 +135,11 @@ impl Core {
         }
         self.set_resume(job, variant, Some(Resume { iter, checkpoint }));
         if let Some(job) = self.jobs.get_mut(&job) {
-            // It got on: what was lost before does not count against it any more.
-            (job.crashes, job.retries) = (0, 0);
-            job.avoid.clear();
+            if !job.variants[variant].began_anew {
+                // It got on: what was lost before does not count against it any more.
+                (job.crashes, job.retries) = (0, 0);
+                job.avoid.clear();
+            }
             self.effects.jobs.insert(job.id);
         }
     }

@@ -152,6 +152,10 @@ pub struct Variant {
     pub raised: Option<Bytes>,
     /// Where the next attempt at this variant goes on. A checkpoint of one variant means nothing to another.
     pub resume: Option<Resume>,
+    /// Whether the newest attempt that began could not go on from the checkpoint that it was given. What is saved then shows no headway
+    /// until something goes on from it: a job whose checkpoints cannot be read would crash and begin anew without end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub began_anew: bool,
     /// What of its examples is not learned as it was written: found by the newest attempt that has read them.
     pub caveats: Option<Caveats>,
 }

@@ -162,6 +162,7 @@ mod tests {
             need: None,
             raised: None,
             resume: None,
+            began_anew: false,
             caveats: None,
         }
     }

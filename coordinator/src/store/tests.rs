@@ -69,6 +69,7 @@ fn job(id: JobId, name: Option<&str>, data: Option<&str>) -> Submit {
         need: Some(need),
         raised: None,
         resume: None,
+        began_anew: false,
         caveats: None,
     };
     Submit {

@@ -183,3 +183,37 @@ proptest! {
         prop_assert!(!run.is_running());
     }
 }
+
+/// What crashes in the same place every time, and whose checkpoints nothing can go on from, saves something in each of its lives.
+#[test]
+fn checkpoints_that_nothing_goes_on_from_keep_no_job_alive() {
+    let (mut bench, _, session, job, mut attempt) = cases::leased();
+    let saved = |bench: &mut Bench, attempt, resumed_at, iter: u64| {
+        let started = Started { resumed_at, ..Started::default() };
+        bench.report(session, attempt, ReportBody::Started(started)).unwrap();
+        let artifact = manifest(Kind::Checkpoint, &iter.to_string());
+        bench.report(session, attempt, ReportBody::Checkpoint { iter, artifact }).unwrap();
+    };
+    saved(&mut bench, attempt, 0, 100);
+    for _ in 0..2 {
+        bench.fail(session, attempt, Cure::FreshProcess);
+        bench.wait_out_backoff(job);
+        attempt = bench.live(job);
+        saved(&mut bench, attempt, 0, 100);
+    }
+    // One that is read is headway again.
+    bench.fail(session, attempt, Cure::Later);
+    bench.wait_out_backoff(job);
+    attempt = bench.live(job);
+    saved(&mut bench, attempt, 100, 200);
+    for _ in 0..retry::CRASH_LIMIT {
+        assert!(!bench.core.jobs[&job].state.is_terminal());
+        bench.fail(session, attempt, Cure::FreshProcess);
+        bench.wait_out_backoff(job);
+        if let State::Leased { attempt: next } = bench.core.jobs[&job].state {
+            attempt = next;
+            saved(&mut bench, attempt, 0, 100);
+        }
+    }
+    assert_eq!(bench.core.jobs[&job].state, State::Failed);
+}

@@ -360,6 +360,7 @@ pub(super) fn variant(name: &str, need: u64) -> Variant {
         need: Some(needs(need, Slot::Gpu)),
         raised: None,
         resume: None,
+        began_anew: false,
         caveats: None,
     }
 }

@@ -31,7 +31,8 @@ impl Lists {
         if let Some((_, row)) = self.known.get(&address(variants)) {
             return Ok(Some(*row));
         }
-        if variants.iter().any(|it| it.raised.is_some() || it.resume.is_some() || it.caveats.is_some()) {
+        let is_own = |it: &Variant| it.raised.is_some() || it.resume.is_some() || it.began_anew || it.caveats.is_some();
+        if variants.iter().any(is_own) {
             return Ok(None);
         }
         let list = json(&**variants);
