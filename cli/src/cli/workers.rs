@@ -44,11 +44,12 @@ pub(crate) struct ResumeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A worker that is connected is removed only where it is held and idle: drain it first, or stop its daemon. What it ran when it went \
-away is tried again on another one. Its secret is forgotten with it: if it comes back, it joins as a new worker.
+away is tried again on another one. Its secret is forgotten with it: a daemon that still runs there joins as a new worker at once, and \
+is held by nobody. So take the daemon away first, with `vertigo-worker uninstall` on that machine, or revoke its principal.
 
 Examples:
   vertigo remove old-air
-  vertigo drain studio && vertigo remove studio")]
+  vertigo revoke studio && vertigo remove studio")]
 pub(crate) struct RemoveArgs {
     /// The worker: its name, or its id or the beginning of it
     pub(crate) worker: String,

@@ -13,6 +13,10 @@ use vertigo_client::traced;
 /// How long it is waited for: what runs may take minutes to be saved.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long a worker may take to begin. It asks the program that it is to become whether it starts, which it waits for thirty seconds, and
+/// goes on as it is where that does not.
+const BEGINS: Duration = Duration::from_secs(60);
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -27,17 +31,30 @@ pub(crate) async fn run(args: &UpgradeArgs, coordinator: &Coordinator, output: O
 
 /// The worker once it is connected again.
 async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Worker> {
-    let begun = Instant::now();
+    let (told, mut has_begun) = (Instant::now(), false);
     loop {
-        if let Some(worker) = find(&before.id, coordinator).await?.filter(|now| is_back(before, now)) {
+        let now = find(&before.id, coordinator).await?;
+        has_begun |= now.as_ref().is_none_or(|now| begins(before, now));
+        if let Some(worker) = now.filter(|now| is_back(before, now)) {
             return Ok(worker);
         }
-        if begun.elapsed() > PATIENCE {
+        if !has_begun && told.elapsed() > BEGINS {
+            let error = CliError::refused(format!("{} goes on as it is", before.name));
+            return Err(
+                error.hint("the program that is installed there does not start: the worker's log has what it says")
+            );
+        }
+        if told.elapsed() > PATIENCE {
             let error = CliError::refused(format!("{} is not back yet", before.name));
             return Err(error.hint("`vertigo workers` shows when it is; its log on that machine says more"));
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whether a worker is about to start anew, or has been cut off, so that nobody knows.
+fn begins(before: &v1::Worker, now: &v1::Worker) -> bool {
+    now.draining || !now.connected || now.connection != before.connection
 }
 
 /// Whether a worker has started anew. One that was cut off while it saves what runs comes back as it was: it drains still.
@@ -79,6 +96,19 @@ mod tests {
         assert!(is_back(&before, &now(8, true, false)));
         for not_yet in [now(7, true, true), now(7, true, false), now(8, false, false), now(8, true, true)] {
             assert!(!is_back(&before, &not_yet), "{not_yet:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_goes_on_as_it_is_has_not_begun() {
+        let before = v1::Worker { connection: 7, connected: true, ..Default::default() };
+        assert!(!begins(&before, &before));
+        for now in [
+            v1::Worker { draining: true, ..before.clone() },
+            v1::Worker { connected: false, ..before.clone() },
+            v1::Worker { connection: 8, ..before.clone() },
+        ] {
+            assert!(begins(&before, &now), "{now:?}");
         }
     }
 

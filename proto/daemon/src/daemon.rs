@@ -254,6 +254,10 @@ pub fn describe(
     {
         return Err(Refused::NoSuchUser(name.clone()));
     }
+    if person.is_some_and(|person| person.uid == 0) {
+        // By another name, too.
+        return Err(Refused::Root);
+    }
     let home = if user.is_some() { person.map(|person| person.home.clone()) } else { facts.home.clone() };
     let surroundings = Surroundings {
         os: facts.os,

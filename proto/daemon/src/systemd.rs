@@ -140,6 +140,11 @@ pub fn unit(daemon: &Daemon) -> String {
         let folders: Vec<String> = folders.map(|folder| quoted(&folder.display().to_string())).collect();
         line(&format!("ReadWritePaths={}", folders.join(" ")));
         line(&format!("ProtectHome={}", if daemon.sees_homes { "read-only" } else { "yes" }));
+        if daemon.name == Name::Worker {
+            // Where both run as one user, what a job does must not read the authority's key.
+            let beside = daemon.state.with_file_name(Name::Coordinator.part());
+            line(&format!("InaccessiblePaths={}", quoted(&format!("-{}", beside.display()))));
+        }
         if daemon.name == Name::Coordinator {
             // It computes nothing, so nobody's priorities are its matter.
             line("SystemCallFilter=~@resources");

@@ -108,5 +108,8 @@ fn what_its_user_cannot_see_or_what_does_not_last_is_refused() {
     }
     assert!(matches!(refused(|asked| asked.arguments.push("a\nb".to_owned())), Refused::Word(_)));
     assert!(matches!(refused(|asked| asked.user = Some("you".to_owned())), Refused::NoSuchUser(_)));
+    let toor = Person { name: "toor".to_owned(), uid: 0, ..me(Os::Linux) };
+    let asked_as = Asked { user: Some("toor".to_owned()), ..asked(Name::Worker) };
+    assert_eq!(describe(asked_as, &facts(Os::Linux), Some(&toor), |_| false), Err(Refused::Root));
     assert!(matches!(describe(asked(Name::Worker), &facts(Os::MacOs), None, |_| false), Err(Refused::NoSuchUser(_))));
 }
