@@ -27,10 +27,10 @@
 //!    within an hour of peace; 6. the index has what successes made, all of it, and checkpoints that a child made; 7. a fresh
 //!    job overtakes no older one of its recipe and priority; what no machine holds waits with a reason until one comes; 8. a blocked job
 //!    names one that has not ended, in one list; 9. sources are older; 10. inputs never change once they are shown, and are what
-//! their source made; 11. a job whose source failed never runs; 16. nothing is placed where a person holds the worker. And: the journal
-//! has of each attempt the beginning of what its
-//!    child said, each report once and in order, and no less than was acknowledged; a submit that is repeated makes no second job;
-//!    a checkpoint is of an earlier attempt of the same job; in the end no worker holds anything.
+//!    their source made; 11. a job whose source failed never runs; 16. nothing is placed where a person holds the worker. And: the
+//!    journal has of each attempt the beginning of what its child said, each report once and in order, and no less than was
+//!    acknowledged; a submit that is repeated makes no second job; a checkpoint is of an earlier attempt of the same job; in the end no
+//!    worker holds anything.
 
 mod chance;
 mod child;
