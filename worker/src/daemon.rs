@@ -99,6 +99,10 @@ pub enum DaemonError {
 /// How long what runs may take to be saved once the worker is to go. An init waits for longer (`install`).
 const SAVING: Duration = Duration::from_secs(240);
 
+/// The same of a worker that comes back at once, as another version: no init waits for it, and a full run's checkpoint of 48 GB takes half
+/// an hour to send over a wireless network.
+const SAVING_TO_COME_BACK: Duration = Duration::from_secs(60 * 60);
+
 /// How long a program may take to say which version it is.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -219,19 +223,22 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
         tracing::info!("giving back what runs, once it is saved; another signal ends it at once");
         keeps.abort();
         goes.send_replace(Presence::Away { reason: "the worker was told to go".to_owned(), open: None });
-        let ended_at_once = async {
-            if comes_back.load(Ordering::Relaxed) {
+        if comes_back.load(Ordering::Relaxed) {
+            tokio::select! {
+                () = tokio::time::sleep(SAVING_TO_COME_BACK) => {}
                 // The first word of whoever wants it to go: what runs is being saved already.
-                signals.next().await;
-                comes_back.store(false, Ordering::Relaxed);
-                life::stopping();
-                tracing::info!("told to go: it does not start anew; another signal ends what runs at once");
+                () = signals.next() => {
+                    comes_back.store(false, Ordering::Relaxed);
+                    life::stopping();
+                    tracing::info!("told to go: it does not start anew; another signal ends what runs at once");
+                }
             }
-            signals.next().await;
-        };
-        tokio::select! {
-            () = ended_at_once => {}
-            () = tokio::time::sleep(SAVING) => {}
+        }
+        if !comes_back.load(Ordering::Relaxed) {
+            tokio::select! {
+                () = signals.next() => {}
+                () = tokio::time::sleep(SAVING) => {}
+            }
         }
         tracing::info!("leaving at once");
         for attempt in attempts.all() {

@@ -10,8 +10,11 @@ use tokio::time::sleep;
 use vertigo::v1;
 use vertigo_client::traced;
 
-/// How long it is waited for: what runs may take minutes to be saved.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long it is waited for while it saves what runs. The worker gives that an hour at most: a checkpoint may have 48 GB.
+const SAVES: Duration = Duration::from_secs(65 * 60);
+
+/// How long it is waited for once it is gone.
+const COMES_BACK: Duration = Duration::from_secs(300);
 
 /// How long a worker may take to begin. It asks the program that it is to become whether it starts, which it waits for thirty seconds, and
 /// goes on as it is where that does not.
@@ -32,9 +35,13 @@ pub(crate) async fn run(args: &UpgradeArgs, coordinator: &Coordinator, output: O
 /// The worker once it is connected again.
 async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Worker> {
     let (told, mut has_begun) = (Instant::now(), false);
+    let mut seen = told;
     loop {
         let now = find(&before.id, coordinator).await?;
         has_begun |= now.as_ref().is_none_or(|now| begins(before, now));
+        if now.as_ref().is_some_and(|now| now.connected) {
+            seen = Instant::now();
+        }
         if let Some(worker) = now.filter(|now| is_back(before, now)) {
             return Ok(worker);
         }
@@ -44,7 +51,7 @@ async fn back(before: &v1::Worker, coordinator: &Coordinator) -> Result<v1::Work
                 error.hint("the program that is installed there does not start: the worker's log has what it says")
             );
         }
-        if told.elapsed() > PATIENCE {
+        if seen.elapsed() > COMES_BACK || told.elapsed() > SAVES {
             let error = CliError::refused(format!("{} is not back yet", before.name));
             return Err(error.hint("`vertigo workers` shows when it is; its log on that machine says more"));
         }
