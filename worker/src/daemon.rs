@@ -130,7 +130,7 @@ pub async fn run(settings: Settings) -> Result<End, DaemonError> {
     let goes = comes_and_goes.clone();
     let keeps = AbortOnDropHandle::new(tokio::spawn(manners.keep(comes_and_goes, changes)));
     let attempts = Arc::new(Attempts::recover(&state.attempts())?);
-    let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec());
+    let boots = Boots::open(state.boot(), host.boot().await, attempts.cut_off().to_vec()).await;
     let membership = Membership::of(&settings.state, settings.coordinator)?;
     let access = membership.access.clone();
     let name = settings.name.or_else(|| membership.name().map(ToString::to_string)).or_else(host_name);

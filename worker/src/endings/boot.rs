@@ -1,18 +1,19 @@
 //! Which start of the machine this is, and whether the one before it ended in a panic.
 //!
 //! The system names each of its starts. A worker that finds another name than the one it wrote down knows that its machine went down
-//! meanwhile, with everything that ran there; a report of a panic that was written since says why. The coordinator is told at each Hello
-//! until it has welcomed the worker once.
+//! meanwhile, with everything that ran there. macOS reports a panic at the start after it, so a report that was written since this start
+//! says why. The coordinator is told at each Hello until it has welcomed the worker once.
 //!
 //! Promise: a start is told once, whatever order crashes, restarts and connections come in; a system that does not name its starts, or a
 //! file that cannot be read, tells nothing rather than something wrong.
 
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::time::{Instant, sleep};
 use vertigo::files::write_private;
 use vertigo::id::{AttemptId, Millis};
 use vertigo::v1;
@@ -21,11 +22,17 @@ use vertigo_host::Boot;
 /// Where macOS leaves what it has to say of a panic, at the start after it, and where it moves that when it has sent it to Apple.
 const REPORTS: [&str; 2] = ["/Library/Logs/DiagnosticReports", "/Library/Logs/DiagnosticReports/Retired"];
 
+/// How long after the machine's start a report of a panic is waited for. A program of the system's writes it then, as ours begins.
+const REPORT_COMES: Duration = Duration::from_secs(45);
+
+/// Between two looks for it.
+const LOOK: Duration = Duration::from_millis(300);
+
 /// Starts that wait to be told. More come only where the coordinator is away for as many: the oldest are let go.
 const UNTOLD_MAX: usize = 8;
 
 /// Bytes of a report's beginning in which its panic is looked for. What it says of it comes early; the rest are lists of what was loaded.
-const REPORT_BYTES_MAX: usize = 256 << 10;
+const REPORT_BYTES_MAX: u64 = 256 << 10;
 
 /// Bytes of what a person is told of a panic.
 const PANIC_BYTES_MAX: usize = 300;
@@ -57,8 +64,6 @@ pub struct Reboot {
 pub struct Diary {
     /// The start under which this worker last ran; empty before the first.
     boot: String,
-    /// When it first ran under it.
-    since: Millis,
     /// What the coordinator has not been told.
     untold: Vec<Reboot>,
 }
@@ -69,16 +74,12 @@ impl Diary {
         if self.boot == boot.id {
             return self;
         }
-        let (ended, since) =
-            (std::mem::replace(&mut self.boot, boot.id.clone()), std::mem::replace(&mut self.since, now));
+        let ended = std::mem::replace(&mut self.boot, boot.id.clone());
         if !ended.is_empty() {
-            // One from before this worker ran is not of its time.
-            let panic = panics.iter().filter(|panic| panic.at >= since).max_by_key(|panic| panic.at);
-            let panic = panic.map(|panic| panic.words.clone());
             self.untold.push(Reboot {
                 ended,
-                at: Millis(boot.at_seconds.saturating_mul(1000)).min(now),
-                panic,
+                at: started(boot).min(now),
+                panic: before(boot, panics).map(|panic| panic.words.clone()),
                 attempts: cut_off,
             });
             let old = self.untold.len().saturating_sub(UNTOLD_MAX);
@@ -86,6 +87,21 @@ impl Diary {
         }
         self
     }
+}
+
+fn started(boot: &Boot) -> Millis {
+    Millis(boot.at_seconds.saturating_mul(1000))
+}
+
+/// The panic that came before a start, if one did: older reports are of panics before earlier starts.
+fn before<'a>(boot: &Boot, panics: &'a [Panic]) -> Option<&'a Panic> {
+    panics.iter().filter(|panic| panic.at >= started(boot)).max_by_key(|panic| panic.at)
+}
+
+/// Whether a report may come still of what cut off attempts before a start. A machine that was restarted in order ended them in order.
+fn may_come_still(boot: &Boot, now: Millis, panics: &[Panic], cut_off: &[AttemptId]) -> bool {
+    let up = Duration::from_millis(now.0.saturating_sub(started(boot).0));
+    !cut_off.is_empty() && up < REPORT_COMES && before(boot, panics).is_none()
 }
 
 /// The diary in its file.
@@ -97,12 +113,16 @@ pub struct Boots {
 
 impl Boots {
     /// Opens the diary in `file` at the worker's start under `boot`, as far as the system names it, having found `cut_off` attempts without
-    /// an end.
-    pub fn open(file: PathBuf, boot: Option<Boot>, cut_off: Vec<AttemptId>) -> Boots {
+    /// an end. Where the system may be about to say why it went down, it is waited for.
+    pub async fn open(file: PathBuf, boot: Option<Boot>, cut_off: Vec<AttemptId>) -> Boots {
         let before = kept(&file);
         let Some(boot) = boot else { return Boots { file, diary: Mutex::new(before) } };
-        let folders = REPORTS.iter().filter(|_| before.boot != boot.id);
-        let panics: Vec<Panic> = folders.flat_map(|folder| panics(Path::new(folder))).collect();
+        let is_another = !before.boot.is_empty() && before.boot != boot.id;
+        let panics = if is_another {
+            reported(&boot, &REPORTS.map(Path::new), &cut_off, REPORT_COMES).await
+        } else {
+            Vec::new()
+        };
         Boots::turn(file, before, &boot, &panics, cut_off)
     }
 
@@ -158,6 +178,21 @@ impl Boots {
     }
 }
 
+/// The panics that reports tell of, once there is none to wait for any more.
+async fn reported(boot: &Boot, folders: &[&Path], cut_off: &[AttemptId], patience: Duration) -> Vec<Panic> {
+    // Whatever the machine's clock does meanwhile.
+    let end = Instant::now() + patience;
+    loop {
+        let panics: Vec<Panic> = folders.iter().flat_map(|folder| panics(folder)).collect();
+        let comes =
+            folders.iter().any(|folder| folder.is_dir()) && may_come_still(boot, Millis::now(), &panics, cut_off);
+        if !comes || Instant::now() >= end {
+            return panics;
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// What was written down. What cannot be read is begun anew.
 fn kept(file: &Path) -> Diary {
     fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
@@ -179,8 +214,8 @@ fn panic_of(path: &Path) -> Option<Panic> {
     let written = fs::metadata(path).and_then(|file| file.modified()).ok()?;
     let at = Millis(u64::try_from(written.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?);
     // One that only root may read still says that there was one.
-    let mut bytes = fs::read(path).unwrap_or_default();
-    bytes.truncate(REPORT_BYTES_MAX);
+    let mut bytes = Vec::new();
+    let _ = File::open(path).and_then(|file| file.take(REPORT_BYTES_MAX).read_to_end(&mut bytes));
     Some(Panic { at, words: panic_words(&String::from_utf8_lossy(&bytes)) })
 }
 

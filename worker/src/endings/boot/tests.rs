@@ -59,6 +59,44 @@ fn a_machine_that_went_down_is_told_until_somebody_was_told_and_never_again() {
     assert!(!third.untold()[0].panicked, "an old report is of an old panic");
 }
 
+#[test]
+fn a_report_is_of_the_panic_before_the_start_under_which_it_was_written() {
+    let boot = |id: &str, at_seconds| Boot { id: id.to_owned(), at_seconds };
+    let first = Diary::default().turned(&boot("one", 100), Millis(101_000), &[], Vec::new());
+    // The report of what ended the first came when the worker ran already, and was missed.
+    let second = first.turned(&boot("two", 200), Millis(201_000), &[], Vec::new());
+    let third = second.turned(&boot("three", 300), Millis(301_000), &[panic(202_000)], Vec::new());
+    assert_eq!(third.untold.iter().map(|it| it.panic.is_some()).collect::<Vec<_>>(), [false, false]);
+    let fourth = third.turned(&boot("four", 400), Millis(401_000), &[panic(202_000), panic(400_000)], Vec::new());
+    assert_eq!(fourth.untold.last().unwrap().panic.as_deref(), Some("panic at 400000"));
+}
+
+#[test]
+fn a_report_is_waited_for_where_something_was_cut_off_and_not_for_long() {
+    let (boot, cut_off) = (boot("two"), [AttemptId::new()]);
+    assert!(may_come_still(&boot, Millis(6_000), &[panic(1)], &cut_off));
+    assert!(!may_come_still(&boot, Millis(6_000), &[], &[]), "it was restarted in order");
+    assert!(!may_come_still(&boot, Millis(6_000), &[panic(5_500)], &cut_off), "it is there");
+    assert!(!may_come_still(&boot, Millis(50_000), &[], &cut_off));
+}
+
+#[tokio::test]
+async fn a_report_that_comes_late_is_found_and_one_that_never_comes_is_not_waited_for_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = Boot { id: "two".to_owned(), at_seconds: Millis::now().0 / 1000 };
+    let (folders, cut_off) = ([dir.path()], [AttemptId::new()]);
+    assert_eq!(reported(&boot, &folders, &cut_off, LOOK).await, []);
+    let write = async {
+        sleep(LOOK).await;
+        let report = dir.path().join("panic-full-2025-11-28-021500.0002.panic");
+        fs::write(report, "panic(cpu 0 caller 0x1): x\n").unwrap();
+    };
+    let (panics, ()) = tokio::join!(reported(&boot, &folders, &cut_off, REPORT_COMES), write);
+    assert_eq!(panics.len(), 1);
+    // Not a Mac: nothing writes there.
+    assert_eq!(reported(&boot, &[&dir.path().join("absent")], &cut_off, REPORT_COMES).await, []);
+}
+
 proptest! {
     #[test]
     fn no_text_is_too_odd(text in "(?s).{0,300}") {
