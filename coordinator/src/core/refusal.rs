@@ -149,7 +149,7 @@ impl Refusal {
                 Some(format!("stop its daemon, or `vertigo drain {name}` and wait until it is idle; then remove it"))
             }
             Refusal::WorkerNotThere(_) => {
-                Some("try again when it is back, or start it there with `vertigo-worker --when POLICY`".to_owned())
+                Some("try again when it is back; `vertigo-worker status` on its machine says how it is".to_owned())
             }
             Refusal::WorkerTooOld { .. } => Some(
                 "install this release on its machine and start the worker anew there; from then on it can be told"
