@@ -21,7 +21,7 @@ const COMES_BACK: Duration = Duration::from_secs(300);
 const BEGINS: Duration = Duration::from_secs(60);
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: &UpgradeArgs, coordinator: &Coordinator, output: Output) -> Result<()> {
     let request = v1::UpgradeWorkerRequest { worker: args.worker.clone() };

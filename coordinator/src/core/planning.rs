@@ -27,9 +27,7 @@ impl Core {
         let connected: Vec<&'a Worker> = self.workers.values().filter(|worker| worker.session.is_some()).collect();
         let inputs: Vec<_> = variants.iter().map(|variant| reads(variant, &self.index).collect()).collect();
         let needs: Vec<Need> = variants.iter().map(Variant::wants).collect();
-        let takes_one =
-            |worker: &&Worker| needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot));
-        let has_other = connected.iter().copied().filter(takes_one).any(|worker| !avoid.contains(&worker.id));
+        let has_other = connected.iter().any(|worker| !avoid.contains(&worker.id) && worker.takes_one_of(&needs));
         let candidate = |worker: &&'a Worker| {
             let (is_shunned, is_kept) = (has_other && avoid.contains(&worker.id), kept.contains(&worker.id));
             let shut = |slot| Some((slot, worker.shut_to(slot, is_shunned, is_kept)?));

@@ -180,9 +180,7 @@ impl Core {
     /// Whether workers that failed these jobs are left to others: there is another one that is large enough and takes such jobs. One
     /// that is held, kept away or about to go may be so for ever.
     fn shuns(&self, wants: &Wants) -> bool {
-        let takes = |worker: &Worker| {
-            wants.needs.iter().any(|need| need.peak <= worker.machine.usable && worker.takes(need.slot))
-        };
+        let takes = |worker: &Worker| worker.takes_one_of(&wants.needs);
         let is_other = |(.., id): &Place| !wants.avoid.contains(id) && self.workers.get(id).is_some_and(takes);
         !wants.avoid.is_empty()
             && wants.smallest().is_some_and(|(_, need)| self.workers.connected(need.peak).any(is_other))

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use vertigo::bytes::Bytes;
 use vertigo::id::{AttemptId, Digest, Millis, WorkerId};
-use vertigo::placement::Shut;
+use vertigo::placement::{Need, Shut};
 use vertigo::principal::PrincipalName;
 use vertigo::task::Slot;
 
@@ -132,6 +132,11 @@ impl Worker {
     /// Whether it takes attempts in such a slot, if not now then once what runs there has ended.
     pub fn takes(&self, slot: Slot) -> bool {
         self.session.is_some() && matches!(self.shut(slot), None | Some(Shut::Stops | Shut::Busy))
+    }
+
+    /// Whether it is large enough for one of these and takes attempts in its slot.
+    pub(super) fn takes_one_of(&self, needs: &[Need]) -> bool {
+        needs.iter().any(|need| need.peak <= self.machine.usable && self.takes(need.slot))
     }
 
     /// Whether it can start an attempt in such a slot now.

@@ -79,7 +79,7 @@ impl Diary {
             self.untold.push(Reboot {
                 ended,
                 at: started(boot).min(now),
-                panic: before(boot, panics).map(|panic| panic.words.clone()),
+                panic: panic_before(boot, panics).map(|panic| panic.words.clone()),
                 attempts: cut_off,
             });
             let old = self.untold.len().saturating_sub(UNTOLD_MAX);
@@ -94,14 +94,14 @@ fn started(boot: &Boot) -> Millis {
 }
 
 /// The panic that came before a start, if one did: older reports are of panics before earlier starts.
-fn before<'a>(boot: &Boot, panics: &'a [Panic]) -> Option<&'a Panic> {
+fn panic_before<'a>(boot: &Boot, panics: &'a [Panic]) -> Option<&'a Panic> {
     panics.iter().filter(|panic| panic.at >= started(boot)).max_by_key(|panic| panic.at)
 }
 
 /// Whether a report may come still of what cut off attempts before a start. A machine that was restarted in order ended them in order.
 fn may_come_still(boot: &Boot, now: Millis, panics: &[Panic], cut_off: &[AttemptId]) -> bool {
     let up = Duration::from_millis(now.0.saturating_sub(started(boot).0));
-    !cut_off.is_empty() && up < REPORT_COMES && before(boot, panics).is_none()
+    !cut_off.is_empty() && up < REPORT_COMES && panic_before(boot, panics).is_none()
 }
 
 /// The diary in its file.
