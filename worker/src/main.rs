@@ -160,7 +160,7 @@ struct Daemon {
     /// A folder with the files of a Linux that is played, for tests.
     #[arg(long, value_name = "FOLDER", hide = true)]
     host_root: Option<PathBuf>,
-    /// How long it waits for what runs when it is told to go, such as 10m, before that is saved and given back [default: until it has ended].
+    /// How long it waits for what runs when it is told to go, such as 10m, before that is saved and given back [default: until it ended].
     #[arg(long, value_name = "TIME", value_parser = times::read)]
     drain: Option<Duration>,
 }
